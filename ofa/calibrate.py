@@ -1,0 +1,126 @@
+"""Norm statistics of one network, measured on images."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from ofa.errors import InvalidInput
+
+Net = TypeVar("Net", bound=nn.Module)
+BatchNorm = nn.modules.batchnorm._BatchNorm
+
+
+def calibrate(net: Net, images: Tensor, batch_size: int = 512) -> Net:
+    """Returns `net`, in eval mode, with the statistics of its batch norm layers measured on `images` (N, C, H, W).
+
+    Each layer gets the mean and the unbiased variance over all that it saw: with one batch exactly those of the batch,
+    with several the pooled ones (the variance between batches counts too). Only batch norm layers run in train
+    mode, so dropout stays off. A net with no batch norm is only put in eval mode. When it fails, the statistics are as
+    they were.
+
+    Raises:
+        InvalidInput: no image, too few values per channel for a variance, or statistics that are not finite.
+    """
+    net.eval()
+    layers = [(name, module) for name, module in net.named_modules() if _has_statistics(module)]
+    if not layers:
+        return net
+    if len(images) == 0 or batch_size < 1:
+        raise InvalidInput(f"calibration on {len(images)} images in batches of {batch_size}: both must be at least 1")
+    watched = [_Watched(name, layer) for name, layer in layers if isinstance(layer, BatchNorm)]
+    device = next((tensor.device for tensor in net.parameters()), torch.device("cpu"))
+    try:
+        for one in watched:
+            one.start()
+        with torch.no_grad():
+            # Equal shares, so that no last batch is too small to have a variance.
+            for batch in images.tensor_split(math.ceil(len(images) / batch_size)):
+                net(batch.to(device))
+        pooled = [one.pooled() for one in watched]
+    except BaseException:
+        for one in watched:
+            one.stop(one.before)
+        raise
+    for one, statistics in zip(watched, pooled, strict=True):
+        one.stop(statistics)
+    return net
+
+
+def _has_statistics(module: nn.Module) -> bool:
+    return isinstance(module, BatchNorm) and module.running_mean is not None and module.running_var is not None
+
+
+@dataclass
+class _Watched:
+    """A batch norm layer that is being measured, and how to put it back."""
+
+    name: str
+    layer: BatchNorm
+    counts: list[int] = field(default_factory=list)
+    means: list[Tensor] = field(default_factory=list)
+    variances: list[Tensor] = field(default_factory=list)
+    handles: list[RemovableHandle] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.mean, self.variance = self.layer.running_mean, self.layer.running_var
+        assert self.mean is not None and self.variance is not None
+        self.before = (self.mean.clone(), self.variance.clone())
+        self.momentum = self.layer.momentum
+        self.tracked = None if self.layer.num_batches_tracked is None else self.layer.num_batches_tracked.clone()
+
+    def start(self) -> None:
+        """Makes the layer's own buffers hold the statistics of each batch, and takes them after each call."""
+        self.layer.training = True
+        self.layer.momentum = 1.0
+        self.handles = [
+            self.layer.register_forward_pre_hook(lambda layer, inputs: self._check(inputs[0])),
+            self.layer.register_forward_hook(lambda layer, inputs, output: self._take(inputs[0])),
+        ]
+
+    def _check(self, values: Tensor) -> None:
+        if values.numel() // values.shape[1] < 2:
+            raise InvalidInput(
+                f"calibration of {self.name!r}: {values.shape[0]} image gives one value per channel, "
+                f"a variance needs two; give more images"
+            )
+
+    def _take(self, values: Tensor) -> None:
+        assert self.mean is not None and self.variance is not None
+        self.counts.append(values.numel() // values.shape[1])
+        self.means.append(self.mean.clone())
+        self.variances.append(self.variance.clone())
+
+    def pooled(self) -> tuple[Tensor, Tensor]:
+        """Mean and unbiased variance over all batches, by the law of total variance, in float64."""
+        if not self.counts:
+            return self.before  # a layer that the net does not call
+        if len(self.counts) == 1:
+            mean, variance = self.means[0], self.variances[0]
+        else:
+            total = sum(self.counts)
+            counts = torch.tensor(self.counts, dtype=torch.float64, device=self.means[0].device)[:, None]
+            means = torch.stack(self.means).double()
+            mean = (counts * means).sum(dim=0) / total
+            within = ((counts - 1) * torch.stack(self.variances).double()).sum(dim=0)
+            variance = (within + (counts * (means - mean).square()).sum(dim=0)) / (total - 1)
+        if not (torch.isfinite(mean).all() and torch.isfinite(variance).all()):
+            raise InvalidInput(f"calibration of {self.name!r}: its inputs are NaN or infinite; check images and weights")
+        return mean, variance
+
+    def stop(self, statistics: tuple[Tensor, Tensor]) -> None:
+        """Writes the statistics and leaves the rest of the layer as it was found."""
+        for handle in self.handles:
+            handle.remove()
+        self.layer.training = False
+        self.layer.momentum = self.momentum
+        assert self.mean is not None and self.variance is not None
+        self.mean.copy_(statistics[0])
+        self.variance.copy_(statistics[1])
+        if self.tracked is not None and self.layer.num_batches_tracked is not None:
+            self.layer.num_batches_tracked.copy_(self.tracked)

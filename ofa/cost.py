@@ -1,0 +1,153 @@
+"""Cost of many Archs at once, in closed form: every size is a sum of widths, every count a product of sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ofa.arch import Arch
+from ofa.plan import Axis
+from ofa.space import Conditions, Space
+
+if TYPE_CHECKING:
+    from ofa.supernet import Supernet
+
+Counts = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class TensorTerm:
+    """How many entries a parameter or buffer has: sizes along axes that vary, a constant, and when it exists."""
+
+    axes: tuple[Axis, ...]
+    constant: int
+    kernel: tuple[str, int, int] | None  # the choice's key, the full size, the dimensions it has
+    bytes_each: int
+    is_parameter: bool
+    active_when: Conditions
+
+
+@dataclass(frozen=True)
+class ContractionTerm:
+    """One multiply-accumulate op: `positions` times its weight's entries, or a constant count."""
+
+    weight: str | None
+    positions: int
+    macs: int
+    active_when: Conditions
+
+
+@dataclass(frozen=True)
+class CostTerms:
+    """Everything that `cost` needs to know of a supernet."""
+
+    space: Space
+    groups: tuple[tuple[str, int, int], ...]  # the choice's key, all units, channels a unit
+    tensors: Mapping[str, TensorTerm]
+    contractions: tuple[ContractionTerm, ...]
+
+
+def find_terms(supernet: Supernet) -> CostTerms:
+    """Returns the terms of a supernet's cost; kept by the supernet, since they do not change with its weights."""
+    axes = supernet.axes
+    parameters = {name for name, _ in supernet.model.named_parameters()}
+    keys = supernet.space.by_key
+    tensors = {}
+    for name, source in supernet.sources.items():
+        own = axes.get(name, ())
+        varying = {axis.dim for axis in own}
+        path = name.rpartition(".")[0]
+        kernel = None
+        if name.endswith("weight") and f"kernel_size.{path}" in keys:
+            kernel = (f"kernel_size.{path}", source.shape[-1], len(source.shape) - 2)
+            varying |= set(range(2, len(source.shape)))
+        constant = prod(size for dim, size in enumerate(source.shape) if dim not in varying)
+        tensors[name] = TensorTerm(
+            own, constant, kernel, source.tensor.element_size(), name in parameters, supernet.tensor_conditions(name)
+        )
+    contractions = tuple(
+        ContractionTerm(found.weight, found.positions, found.macs, supernet.conditions(found.module))
+        for found in supernet.structure.trace.contractions
+    )
+    groups = tuple((f"width.{group.name}", group.units, group.channels_per_unit) for group in supernet.groups)
+    return CostTerms(supernet.space, groups, tensors, contractions)
+
+
+def cost(supernet: Supernet, archs: Sequence[Arch]) -> dict[str, Counts]:
+    """Returns the cost of each Arch for one example, as int64 arrays (archs,), without running anything.
+
+    "macs": multiply-accumulates of convolutions and matrix products (half of what torch's FLOP counter says);
+    "params": parameters; "bytes": parameters and buffers as stored; "activations": numbers written by
+    convolutions and linear layers; "layers": how many of those run.
+    """
+    terms = supernet.cost_terms
+    table = terms.space.encode(archs)
+    columns = {choice.key: table[:, i] for i, choice in enumerate(terms.space.choices)}
+    count = len(archs)
+    units = [
+        columns[key] // each if key in columns else np.full(count, all_units, dtype=np.int64)
+        for key, all_units, each in terms.groups
+    ]
+    sizes = {name: _entries(term, units, columns, count) for name, term in terms.tensors.items()}
+    actives: dict[Conditions, Counts] = {}
+
+    def active(conditions: Conditions) -> Counts:
+        if conditions not in actives:
+            actives[conditions] = _active(conditions, columns, count)
+        return actives[conditions]
+
+    result = {name: np.zeros(count, dtype=np.int64) for name in ("macs", "params", "bytes", "activations", "layers")}
+    for name, term in terms.tensors.items():
+        present = sizes[name] * active(term.active_when)
+        result["bytes"] += present * term.bytes_each
+        if term.is_parameter:
+            result["params"] += present
+    for found in terms.contractions:
+        runs = active(found.active_when)
+        result["layers"] += runs
+        if found.weight is None:
+            result["macs"] += runs * found.macs
+        else:
+            result["macs"] += runs * found.positions * sizes[found.weight]
+            result["activations"] += runs * found.positions * _rows(terms.tensors[found.weight], supernet, found, units)
+    return result
+
+
+def _entries(term: TensorTerm, units: Sequence[Counts], columns: Mapping[str, Counts], count: int) -> Counts:
+    entries = np.full(count, term.constant, dtype=np.int64)
+    for axis in term.axes:
+        entries = entries * _size(axis, units)
+    if term.kernel is not None:
+        key, full, dims = term.kernel
+        kernel = np.where(columns[key] > 0, columns[key], full)
+        entries = entries * kernel**dims
+    return entries
+
+
+def _size(axis: Axis, units: Sequence[Counts]) -> Counts:
+    """The length along one axis: what no group owns, and each group's share."""
+    owned = sum(index.shape[1] * units[number] for number, index in zip(axis.groups, axis.indices, strict=True))
+    return np.asarray(len(axis.free) + owned, dtype=np.int64)
+
+
+def _rows(term: TensorTerm, supernet: Supernet, found: ContractionTerm, units: Sequence[Counts]) -> Counts | int:
+    for axis in term.axes:
+        if axis.dim == 0:
+            return _size(axis, units)
+    return supernet.sources[found.weight].shape[0] if found.weight else 0
+
+
+def _active(conditions: Conditions, columns: Mapping[str, Counts], count: int) -> Counts:
+    """1 where any of the conditions holds; a depth that is no choice is always deep enough."""
+    holds = np.zeros(count, dtype=bool)
+    for every in conditions:
+        all_hold = np.ones(count, dtype=bool)
+        for key, least in every:
+            if key in columns:
+                all_hold &= columns[key] >= least
+        holds |= all_hold
+    return holds.astype(np.int64)

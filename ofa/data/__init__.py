@@ -1,0 +1,20 @@
+"""Data sets as three splits of images, batches as functions of (seed, epoch, step), and augmentation."""
+
+from ofa.data.batching import Augment, batches, steps_per_epoch
+from ofa.data.bundled import digits
+from ofa.data.dataset import Dataset, PixelSource, Preprocessing, Split
+from ofa.data.generated import synthetic
+from ofa.data.loading import hub
+
+__all__ = [
+    "Augment",
+    "Dataset",
+    "PixelSource",
+    "Preprocessing",
+    "Split",
+    "batches",
+    "digits",
+    "hub",
+    "steps_per_epoch",
+    "synthetic",
+]

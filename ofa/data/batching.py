@@ -1,0 +1,82 @@
+"""Batches whose order and augmentation are functions of (seed, epoch, step), so training can start at any step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ofa.data.dataset import Split
+from ofa.errors import InvalidInput
+
+# Images (N, C, H, W) in [0, 1] and a CPU generator -> images of the same shape.
+Augment: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
+_AHEAD = 3  # batches that are being decoded while one is in use
+
+
+def steps_per_epoch(split: Split, batch_size: int, *, drop_last: bool = True) -> int:
+    """Returns how many batches `batches` yields in an epoch."""
+    count, rest = divmod(len(split), batch_size)
+    return max(1, count + (rest > 0 and not drop_last))
+
+
+def batches(
+    split: Split,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    start: int = 0,
+    device: torch.device | str = "cpu",
+    augment: Augment | None = None,
+    drop_last: bool = True,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Returns an iterator of (images (N, C, H, W) float32, labels (N,) int64) of an epoch, from batch `start` on.
+
+    The order is a function of (seed, epoch) and the augmentation of a batch of (seed, epoch, step): batches from
+    `start` on are the same bits as those of a whole epoch, and nothing before them is decoded. With `drop_last`
+    an incomplete batch at the end is left out, unless it is the only one. Large splits are decoded ahead.
+
+    Raises:
+        InvalidInput: a batch size below 1, or a negative seed, epoch or start.
+    """
+    if batch_size < 1:
+        raise InvalidInput(f"batch_size={batch_size}: must be at least 1")
+    if min(seed, epoch, start) < 0:
+        raise InvalidInput(f"seed={seed}, epoch={epoch}, start={start}: none may be negative")
+    order = torch.randperm(len(split), generator=_generator(seed, epoch))
+    steps = range(start, steps_per_epoch(split, batch_size, drop_last=drop_last))
+
+    def make(step: int) -> tuple[Tensor, Tensor]:
+        rows = order[step * batch_size : (step + 1) * batch_size]
+        images = split.unit(rows).to(device)
+        if augment is not None:
+            images = augment(images, _generator(seed, epoch, step))
+        return split.preprocessing.normalise(images), split.labels[rows.to(split.labels.device)].to(device)
+
+    return map(make, steps) if split.in_memory else _ahead(make, steps)
+
+
+def _ahead(make: Callable[[int], tuple[Tensor, Tensor]], steps: range) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields make(step) in order, with the next few being made in another thread."""
+    pool = ThreadPoolExecutor(max_workers=1)
+    waiting: list[Future[tuple[Tensor, Tensor]]] = []
+    try:
+        for step in steps:
+            waiting.append(pool.submit(make, step))
+            if len(waiting) > _AHEAD:
+                yield waiting.pop(0).result()
+        while waiting:
+            yield waiting.pop(0).result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _generator(*numbers: int) -> torch.Generator:
+    """Returns a CPU generator whose state is a mix of the numbers, so that near seeds are unrelated."""
+    mixed = np.random.SeedSequence(list(numbers)).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(mixed))

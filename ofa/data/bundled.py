@@ -1,0 +1,36 @@
+"""The handwritten digits that come with scikit-learn: 1797 gray images of 8x8 pixels, nothing to download."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from ofa.data.dataset import Dataset, Split
+from ofa.data.splitting import stratified
+from ofa.data.statistics import preprocessing_of
+from ofa.errors import InvalidInput
+
+
+def digits(*, image_size: int = 8, validation: float = 0.2, test: float = 0.2, seed: int = 0) -> Dataset:
+    """Returns the digits, ten classes, as images (1, image_size, image_size), normalised by the training split.
+
+    `validation` and `test` are fractions of the 1797 images; the split is stratified and a function of `seed`.
+    Sizes other than 8 are resized (bilinear, antialiased).
+
+    Raises:
+        InvalidInput: a size below 4, or fractions that leave no training images.
+    """
+    from sklearn.datasets import load_digits  # a slow import, needed here alone
+
+    if image_size < 4:
+        raise InvalidInput(f"digits image_size={image_size}: must be at least 4")
+    images, targets = load_digits(return_X_y=True)
+    pixels = torch.from_numpy(images).float().view(-1, 1, 8, 8)  # grey levels 0 to 16
+    labels = torch.from_numpy(targets).long()
+    if image_size != 8:
+        pixels = functional.interpolate(pixels, (image_size, image_size), mode="bilinear", antialias=True)
+    parts = stratified(labels, (validation, test), seed=seed)
+    how = "none" if image_size == 8 else "bilinear, antialiased"
+    preprocessing = preprocessing_of(pixels[parts[0]], scale=16.0, resize=how)
+    train, held_out, tested = (Split(pixels[rows], labels[rows], preprocessing) for rows in parts)
+    return Dataset("digits", train, held_out, tested, num_classes=10, class_names=tuple("0123456789"))

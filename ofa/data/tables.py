@@ -1,0 +1,140 @@
+"""Tables of encoded images and labels from parquet files, image folders or the Hugging Face hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ofa.errors import InvalidInput, nearest
+
+
+@dataclass(frozen=True, eq=False)
+class ImageColumn:
+    """One column of a `datasets` table as encoded images."""
+
+    table: Any
+    name: str
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self.table)
+
+    def __getitem__(self, rows: list[int]) -> Sequence[Any]:
+        """Returns {"bytes", "path"} or bytes for each row."""
+        encoded: Sequence[Any] = self.table[rows][self.name]
+        return encoded
+
+
+def open_tables(path: str, *, subset: str | None, cache_dir: str | None) -> Mapping[str, Any]:
+    """Returns the `datasets` tables of `path` by split name; a single file is the split "train".
+
+    `path` is a parquet file, a folder of parquet files or of images (a folder a class), or a name on the hub.
+
+    Raises:
+        InvalidInput: the extra `data` is not installed, nothing is at `path`, or it cannot be read.
+    """
+    try:
+        import datasets
+        import PIL  # noqa: F401  (needed to decode)
+    except ImportError as error:
+        raise InvalidInput(f"data from files or the hub needs the extra: pip install 'ofa-search[data]' ({error})") from None
+    place = Path(path).expanduser()
+    if not place.exists() and (path.startswith((".", "/", "~")) or path.endswith(".parquet") or path.count("/") > 1):
+        raise InvalidInput(f"{path} does not exist{_beside(place)}")
+    arguments: dict[str, Any] = {"path": path, "name": subset}
+    if place.is_file():
+        if place.suffix != ".parquet":
+            raise InvalidInput(f"{path} is not a parquet file; give one, a folder of parquet files or a folder of images")
+        arguments = {"path": "parquet", "data_files": str(place)}
+    elif place.is_dir():
+        arguments = {"path": str(place), "name": subset}
+        if not any(place.rglob("*.parquet")):
+            arguments = {"path": "imagefolder", "data_dir": str(place)}
+    try:
+        tables = datasets.load_dataset(**arguments, cache_dir=cache_dir)
+    except Exception as error:  # this library, its file readers and its network clients share no base class
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        where = "" if place.exists() else " as a local path or on the hub"
+        raise InvalidInput(f"cannot read data set {path}{where}: {reason:.200}") from error
+    return dict(tables)
+
+
+def image_column(table: Any, name: str) -> ImageColumn:
+    """Returns column `name` of a table as encoded images.
+
+    Raises:
+        InvalidInput: there is no such column (those there are named), or it does not hold images.
+    """
+    import datasets
+
+    _check_column(table, name, "image_column")
+    feature = table.features[name]
+    if not _holds_images(feature):
+        images = [column for column, kind in table.features.items() if _holds_images(kind)]
+        there = f"columns with images: {', '.join(images)}" if images else "no column of this data set does"
+        raise InvalidInput(f"image_column={name!r} does not hold encoded images but {_type_name(feature)}; {there}")
+    kept = table.select_columns([name])
+    if isinstance(feature, datasets.Image):
+        kept = kept.cast_column(name, datasets.Image(decode=False))
+    return ImageColumn(kept, name)
+
+
+def label_values(table: Any, name: str) -> tuple[list[Any], tuple[str, ...]]:
+    """Returns the labels of all rows as stored, and the class names where the table knows them (else empty).
+
+    Raises:
+        InvalidInput: there is no such column (those there are named), or it holds neither whole numbers nor text.
+    """
+    _check_column(table, name, "label_column")
+    feature = table.features[name]
+    values: list[Any] = table.select_columns([name]).with_format("arrow")[:].column(name).to_pylist()
+    for row, value in enumerate(values):
+        if not isinstance(value, (int, str)):
+            what = "is empty" if value is None else f"is {value!r:.40}"
+            raise InvalidInput(f"label_column={name!r}: row {row} {what}; labels are whole numbers or text")
+    return values, tuple(getattr(feature, "names", ()))
+
+
+def number_labels(values: Sequence[Any], classes: Sequence[Any], origin: str) -> Tensor:
+    """Returns the position of each value in `classes`, (N,) int64.
+
+    Raises:
+        InvalidInput: a value that is not one of the classes.
+    """
+    position = {value: number for number, value in enumerate(classes)}
+    for row, value in enumerate(values):
+        if value not in position:
+            near = nearest(str(value), [str(known) for known in classes])
+            raise InvalidInput(f"{origin}: row {row} has label {value!r}, which no training image has; {near}")
+    return torch.tensor([position[value] for value in values], dtype=torch.int64)
+
+
+def _check_column(table: Any, name: str, option: str) -> None:
+    if name not in table.column_names:
+        there = ", ".join(table.column_names)
+        raise InvalidInput(f"{option}={name!r}: no such column; the columns are {there}")
+
+
+def _holds_images(feature: Any) -> bool:
+    import datasets
+
+    if isinstance(feature, dict):  # what parquet files without a schema of `datasets` say of {bytes, path}
+        return "bytes" in feature
+    return isinstance(feature, datasets.Image) or getattr(feature, "dtype", "") in ("binary", "large_binary")
+
+
+def _type_name(feature: Any) -> str:
+    kind = getattr(feature, "dtype", None)
+    return str(kind) if isinstance(kind, str) else type(feature).__name__
+
+
+def _beside(place: Path) -> str:
+    """Returns what a missing path could have meant."""
+    if not place.parent.is_dir():
+        return ""
+    return f"; {nearest(place.name, sorted(entry.name for entry in place.parent.iterdir()))}"

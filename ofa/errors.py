@@ -1,0 +1,26 @@
+"""Errors a user can cause: one line with the value received, the rule and the nearest valid choices."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InvalidInput(ValueError):
+    """What a user gave cannot be used; the message is one complete line."""
+
+
+class InvalidArch(InvalidInput):
+    """An Arch that is not in the Space it is used with."""
+
+
+def nearest(value: str, choices: Iterable[str], count: int = 3) -> str:
+    """Returns "did you mean a, b?" with the names nearest to `value`, or the first choices where none is near."""
+    names = list(dict.fromkeys(choices))
+    if not names:
+        return "there are none to choose from"
+    close = difflib.get_close_matches(value, names, n=count, cutoff=0.5)
+    if close:
+        return f"did you mean {', '.join(close)}?"
+    shown = ", ".join(names[: 3 * count])
+    return f"choices: {shown}{', ...' if len(names) > 3 * count else ''}"

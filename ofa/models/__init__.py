@@ -1,0 +1,8 @@
+"""Models to start from: plain modules that know nothing of supernets, built as Model(input_shape, num_classes, ...)."""
+
+from ofa.models.lenet import LeNet5, LeNet300
+from ofa.models.mobilenet import MobileNet
+from ofa.models.mobilenet_stage import Stage
+from ofa.models.resnet import ResNet
+
+__all__ = ["LeNet5", "LeNet300", "MobileNet", "ResNet", "Stage"]

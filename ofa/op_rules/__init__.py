@@ -1,0 +1,88 @@
+"""What each ATen op does to labels: one small function a family of ops, and a table at the end.
+
+Movement is done to the labels by the very same op. Elementwise ops tie the labels that lie over each other.
+A contraction ties the incoming labels to the weight's in-indices and issues its out-indices. An op without a
+rule fixes every label that reaches it, with that reason, so that nothing is ever guessed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ofa.op_rules.elementwise import constant, elementwise, no_value
+from ofa.op_rules.movement import concatenate, copy_into, copy_type, movement, stack, view
+from ofa.op_rules.names import (
+    CONSTANT_OPS,
+    ELEMENTWISE_OPS,
+    MOVEMENT_OPS,
+    NO_VALUE_OPS,
+    POOL_OPS,
+    REDUCTION_OPS,
+    VIEW_OPS,
+)
+from ofa.op_rules.positions import along_dim, pad, pool, reduction
+from ofa.op_rules.products import PRODUCT_RULES
+
+if TYPE_CHECKING:
+    from ofa.tracer import Tracer
+
+
+def apply(tracer: Tracer, func: Any, args: Any, kwargs: Any, inputs: list[Tensor], out: Any) -> None:
+    """Labels the outputs of one op."""
+    outputs = [value for value in (out if isinstance(out, (list, tuple)) else [out]) if isinstance(value, Tensor)]
+    name = func.overloadpacket.__name__
+    rule = RULES.get(name)
+    before = {id(value): tracer.lanes(value) for value in outputs}
+    for value in outputs:
+        if id(value) not in {id(given) for given in inputs}:
+            tracer.label(value, ())
+    if rule is not None:
+        rule(tracer, func, args, kwargs, out)
+    elif name in ELEMENTWISE_OPS or torch.Tag.pointwise in func.tags or _is_pointwise_in_place(func):
+        elementwise(tracer, inputs, outputs)
+    elif any(tracer.lanes(value) for value in inputs):
+        for value in inputs:
+            for lane in tracer.lanes(value):
+                tracer.trace.fix(lane, tracer.reason("meets an op without a rule"))
+    for value in outputs:
+        _check_written_through(tracer, value, inputs, before)
+
+
+def _is_pointwise_in_place(func: Any) -> bool:
+    """Whether this is the in-place form of a pointwise op (the tag is often missing there)."""
+    name = func.overloadpacket.__name__
+    if not name.endswith("_"):
+        return False
+    twin = getattr(torch.ops.aten, name[:-1], None)
+    overload = getattr(twin, func._overloadname, None) if twin is not None else None
+    return name[:-1] in ELEMENTWISE_OPS or (overload is not None and torch.Tag.pointwise in overload.tags)
+
+
+def _check_written_through(tracer: Tracer, value: Tensor, inputs: list[Tensor], before: dict[int, Any]) -> None:
+    """Fixes labels that an in-place op wrote into a part of a larger tensor, where they would be lost."""
+    if not any(value is given for given in inputs):
+        return
+    whole = value.untyped_storage().nbytes() // max(1, value.element_size())
+    if value.numel() < whole and len(tracer.lanes(value)) > len(before[id(value)]):
+        for lane in tracer.lanes(value):
+            tracer.trace.fix(lane, tracer.reason("is written into part of another tensor"))
+
+
+RULES: dict[str, Any] = {
+    **PRODUCT_RULES,
+    **dict.fromkeys(MOVEMENT_OPS, movement),
+    **dict.fromkeys(VIEW_OPS, view),
+    **dict.fromkeys(POOL_OPS, pool),
+    **dict.fromkeys(REDUCTION_OPS, reduction),
+    **dict.fromkeys(CONSTANT_OPS, constant),
+    **dict.fromkeys(NO_VALUE_OPS, no_value),
+    **dict.fromkeys(("_softmax", "_log_softmax", "softmax", "log_softmax", "cumsum"), along_dim),
+    **dict.fromkeys(("_to_copy", "to", "lift_fresh", "native_dropout", "dropout"), copy_type),
+    "copy_": copy_into,
+    "cat": concatenate,
+    "stack": stack,
+    "constant_pad_nd": pad,
+}

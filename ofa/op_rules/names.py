@@ -1,0 +1,43 @@
+"""The names of ATen ops that act on labels alike."""
+
+MOVEMENT_OPS = (
+    "permute", "transpose", "t", "slice", "select", "unsqueeze", "squeeze", "expand", "flip", "roll", "repeat",
+    "clone", "contiguous", "detach", "alias", "narrow", "split", "split_with_sizes", "chunk", "unbind",
+    "index_select", "pixel_shuffle", "channel_shuffle",
+)  # fmt: skip
+
+VIEW_OPS = ("view", "_unsafe_view", "reshape", "_reshape_alias", "flatten", "unflatten")
+
+POOL_OPS = (
+    "max_pool1d", "max_pool2d", "max_pool3d", "max_pool2d_with_indices", "max_pool3d_with_indices",
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "_adaptive_avg_pool2d", "adaptive_avg_pool2d",
+    "_adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d",
+    "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "_upsample_nearest_exact1d",
+    "_upsample_nearest_exact2d", "upsample_linear1d", "upsample_bilinear2d", "_upsample_bilinear2d_aa",
+    "upsample_bicubic2d", "upsample_trilinear3d", "reflection_pad1d", "reflection_pad2d", "replication_pad1d",
+    "replication_pad2d",
+)  # fmt: skip
+
+REDUCTION_OPS = (
+    "mean", "sum", "amax", "amin", "prod", "var", "std", "var_mean", "std_mean", "max", "min", "argmax", "argmin",
+    "linalg_vector_norm", "norm", "any", "all", "logsumexp", "nansum", "count_nonzero",
+)  # fmt: skip
+
+CONSTANT_OPS = (
+    "zeros", "ones", "full", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full",
+    "scalar_tensor", "fill",
+)  # fmt: skip
+
+NO_VALUE_OPS = (
+    "arange", "empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "rand", "randn", "rand_like",
+    "randn_like", "randint", "randperm", "eye", "linspace", "_local_scalar_dense", "sym_size", "sym_stride",
+    "sym_numel", "is_same_size", "item",
+)  # fmt: skip
+
+# Elementwise ops that carry no tag saying so.
+ELEMENTWISE_OPS = frozenset({
+    "hardswish", "hardtanh", "hardsigmoid", "relu6", "relu", "silu", "leaky_relu", "elu", "celu", "selu", "gelu",
+    "mish", "softplus", "log_sigmoid_forward", "threshold", "_prelu_kernel", "prelu", "clamp", "clamp_min", "clamp_max",
+    "where", "masked_fill", "add", "sub", "rsub", "mul", "div", "sigmoid", "tanh", "exp", "sqrt", "rsqrt", "pow", "neg",
+    "abs", "lerp", "addcmul", "addcdiv", "maximum", "minimum", "softshrink", "hardshrink", "logit", "square", "erf",
+})  # fmt: skip

@@ -1,0 +1,124 @@
+"""Plans: how an Arch slices every tensor of the supernet, worked out once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ofa.coupling import Group, IntArray
+from ofa.trace import Source
+
+# (dimension, start, length) of a contiguous run.
+Narrow = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """How one tensor is cut: runs to narrow to, and positions to gather where they are not one run."""
+
+    narrows: tuple[Narrow, ...]
+    gathers: tuple[tuple[int, Tensor], ...]
+    shape: tuple[int, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is cut off."""
+        return not self.narrows and not self.gathers
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        """Returns the cut tensor; a view of `tensor` unless positions had to be gathered."""
+        for dim, start, length in self.narrows:
+            tensor = tensor.narrow(dim, start, length)
+        for dim, positions in self.gathers:
+            tensor = tensor.index_select(dim, positions.to(tensor.device))
+        return tensor
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One dimension of one tensor: which groups own coordinates along it, and which coordinates are nobody's."""
+
+    dim: int
+    size: int
+    groups: tuple[int, ...]
+    indices: tuple[IntArray, ...]
+    free: IntArray
+
+    def kept(self, units: Sequence[int]) -> IntArray:
+        """Returns the kept positions, ascending, when each group keeps its first so many units."""
+        parts = [index[:count].reshape(-1) for index, count in zip(self.indices, units, strict=True)]
+        return np.sort(np.concatenate([self.free, *parts]))
+
+
+def find_axes(groups: Sequence[Group], sources: Mapping[str, Source]) -> dict[str, tuple[Axis, ...]]:
+    """Returns for every parameter and buffer the dimensions along which groups lie."""
+    owners: dict[tuple[str, int], list[tuple[int, IntArray]]] = {}
+    for number, group in enumerate(groups):
+        for member in group.members:
+            owners.setdefault((member.source, member.dim), []).append((number, member.index))
+    axes: dict[str, list[Axis]] = {}
+    for (name, dim), owned in sorted(owners.items()):
+        size = sources[name].shape[dim]
+        taken = np.concatenate([index.reshape(-1) for _, index in owned])
+        free = np.setdiff1d(np.arange(size), taken)
+        numbers, indices = zip(*owned, strict=True)
+        axes.setdefault(name, []).append(Axis(dim, size, numbers, indices, free))
+    return {name: tuple(found) for name, found in axes.items()}
+
+
+class Slicer:
+    """Cuts tensors for given widths; every answer is kept, since widths repeat far more often than Archs."""
+
+    def __init__(self, axes: Mapping[str, tuple[Axis, ...]], sources: Mapping[str, Source]) -> None:
+        self._axes = axes
+        self._sources = sources
+        self._kept: dict[tuple[str, int, tuple[int, ...]], Narrow | tuple[int, Tensor] | None] = {}
+        self._slices: dict[tuple[Any, ...], Slice] = {}
+
+    def slice(self, name: str, units: Sequence[int], kernel: int | None = None) -> Slice:
+        """Returns the slice of tensor `name` when group i keeps `units[i]` units; kernels crop to their centre."""
+        axes = self._axes.get(name, ())
+        key = (name, kernel, *(units[number] for axis in axes for number in axis.groups))
+        found = self._slices.get(key)
+        if found is None:
+            cuts = [self._cut(name, axis, tuple(units[number] for number in axis.groups)) for axis in axes]
+            found = self._slices[key] = _assemble(cuts, self._sources[name].shape, kernel)
+        return found
+
+    def _cut(self, name: str, axis: Axis, units: tuple[int, ...]) -> Narrow | tuple[int, Tensor] | None:
+        key = (name, axis.dim, units)
+        if key not in self._kept:
+            kept = axis.kept(units)
+            if len(kept) == axis.size:
+                self._kept[key] = None
+            elif len(kept) == 0 or kept[-1] - kept[0] + 1 == len(kept):
+                self._kept[key] = (axis.dim, int(kept[0]) if len(kept) else 0, len(kept))
+            else:
+                self._kept[key] = (axis.dim, torch.from_numpy(kept))
+        return self._kept[key]
+
+
+def _assemble(
+    cuts: Sequence[Narrow | tuple[int, Tensor] | None], shape: tuple[int, ...], kernel: int | None
+) -> Slice:
+    narrows: list[Narrow] = []
+    gathers: list[tuple[int, Tensor]] = []
+    size = list(shape)
+    for cut in cuts:
+        if cut is not None and len(cut) == 3:
+            narrows.append(cut)
+            size[cut[0]] = cut[2]
+        elif cut is not None:
+            gathers.append(cut)
+            size[cut[0]] = len(cut[1])
+    if kernel is not None:
+        for dim in range(2, len(shape)):
+            if shape[dim] > kernel:
+                narrows.append((dim, (shape[dim] - kernel) // 2, kernel))
+                size[dim] = kernel
+    return Slice(tuple(narrows), tuple(gathers), tuple(size))

@@ -1,0 +1,96 @@
+"""Sorting: the most important channels first, so that a narrow subnet keeps them as one contiguous slice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ofa.coupling import Group
+from ofa.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from ofa.supernet import Supernet
+
+Criterion = Callable[["Supernet", Group], Tensor]
+
+
+def l1(supernet: Supernet, group: Group) -> Tensor:
+    """Returns the importance of each unit, (units,): the mean magnitude of its weights, summed over matrices.
+
+    A unit's rows and columns in every convolution and linear layer count; vectors (biases, norms) do not.
+
+    Source: once-for-all networks sort channels by the L1 norm (Cai et al. 2020, 1908.09791, section 3.3); here
+    the norm is taken over all coupled layers, each divided by its size so that none outweighs the rest.
+    """
+    total = torch.zeros(group.units, dtype=torch.float64)
+    for member in group.members:
+        weight = supernet.sources[member.source].tensor.detach()
+        if weight.dim() >= 2:
+            others = [dim for dim in range(weight.dim()) if dim != member.dim]
+            along = weight.abs().double().mean(dim=others).cpu()
+            total += along[torch.from_numpy(member.index)].mean(dim=1)
+    return total
+
+
+def importance_order(supernet: Supernet, criterion: Criterion = l1) -> dict[str, Tensor]:
+    """Returns each group's units by name of the group, most important first; ties keep their order.
+
+    Raises:
+        InvalidInput: the criterion gives another shape than (units,) or something not finite.
+    """
+    order = {}
+    for group in supernet.groups:
+        scores = criterion(supernet, group)
+        if tuple(scores.shape) != (group.units,) or not bool(torch.isfinite(scores).all()):
+            raise InvalidInput(
+                f"the criterion gave {group.name} scores of shape {tuple(scores.shape)}; "
+                f"it must give {group.units} finite numbers"
+            )
+        order[group.name] = torch.argsort(scores, descending=True, stable=True)
+    return order
+
+
+def reorder_(
+    supernet: Supernet, order: Mapping[str, Tensor], optimizer: torch.optim.Optimizer | None = None
+) -> None:
+    """Moves each group's units into the given order, in place; the whole network computes the same function.
+
+    Parameters, norm statistics, gradients and the optimizer's per-weight state move together. Groups whose units
+    are not interchangeable (a layout inside the unit is hard-coded) keep their order.
+    """
+    for group in supernet.groups:
+        if group.name not in order or group.name in supernet.unsortable:
+            continue
+        ranked = order[group.name]
+        for member in group.members:
+            tensor = supernet.sources[member.source].tensor
+            index = torch.from_numpy(member.index)
+            to, come_from = index.reshape(-1), index[ranked].reshape(-1)
+            for moved in [tensor, *_companions(tensor, optimizer)]:
+                device = moved.device
+                with torch.no_grad():
+                    taken = moved.index_select(member.dim, come_from.to(device))
+                    moved.index_copy_(member.dim, to.to(device), taken)
+
+
+def _companions(tensor: Tensor, optimizer: torch.optim.Optimizer | None) -> list[Tensor]:
+    """The gradient and the optimizer's state of a parameter that have its shape."""
+    found = [tensor.grad] if tensor.grad is not None else []
+    if optimizer is not None:
+        state = optimizer.state.get(tensor, {})
+        found += [v for v in state.values() if isinstance(v, Tensor) and v.shape == tensor.shape and v.dim()]
+    return found
+
+
+def sort_channels_(
+    supernet: Supernet, criterion: Criterion = l1, optimizer: torch.optim.Optimizer | None = None
+) -> None:
+    """Sorts every group's units by importance, most important first, in place; the function does not change.
+
+    Raises:
+        InvalidInput: the criterion's scores do not fit.
+    """
+    reorder_(supernet, importance_order(supernet, criterion), optimizer)

@@ -1,0 +1,196 @@
+"""The training loop: every strategy, optimizer and schedule runs in it."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ofa.arch import Arch
+from ofa.data import Augment, Dataset, batches, steps_per_epoch
+from ofa.errors import InvalidInput
+from ofa.modes import in_mode
+from ofa.train import saving
+from ofa.train.context import StepContext, Strategy
+from ofa.train.ledger import Ledger
+from ofa.train.optimizers import OptimizerBuilder, parameter_groups
+from ofa.train.precision import precision_of
+from ofa.train.resume import History, Progress, load_training, save_training
+from ofa.train.schedules import Schedule, cosine
+from ofa.train.seeding import global_seed_per_step, step_rng
+from ofa.train.settings import as_json
+from ofa.train.validation import accuracies
+
+if TYPE_CHECKING:
+    from ofa.supernet import Supernet
+
+_PROGRESS_SECONDS = 0.5
+_STEPS_UNREAD = 20  # a device that runs ahead of Python is not waited for at every step
+
+
+def train(
+    supernet: Supernet,
+    data: Dataset,
+    *,
+    strategy: Strategy,
+    optimizer: OptimizerBuilder,
+    epochs: int,
+    batch_size: int,
+    schedule: Schedule = cosine,
+    seed: int = 0,
+    augment: Augment | None = None,
+    label_smoothing: float = 0.0,
+    gradient_clip: float | None = None,
+    precision: str = "float32",
+    device: torch.device | str = "cpu",
+    checkpoint: Path | str | None = None,
+    checkpoint_seconds: float | None = 30.0,
+    checkpoint_steps: int | None = None,
+    validate_every: int = 5,
+    validate: Mapping[str, Arch] | None = None,
+    calibration_images: int = 1024,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> History:
+    """Returns one row an epoch (see `History`), after training `supernet.model` in place.
+
+    With `checkpoint`, the state is written there every `checkpoint_seconds`, every `checkpoint_steps` and at the end;
+    if the file exists, training goes on from it, and ends with the same bits as if it had never stopped: batches,
+    augmentation, Archs and dropout are functions of (seed, step). The global random state is left as it was.
+
+    `validate` names Archs whose accuracy on the validation split is measured every `validate_every` epochs and after
+    the last (largest and smallest if not given; `validate_every=0`: never). `progress` gets the row so far, with
+    epochs and total_steps, about twice a second, and each finished row. The norm statistics of the supernet stay
+    untouched: `calibrate` each subnet.
+
+    Raises:
+        InvalidInput: a setting out of range, a checkpoint that is damaged or of another training (it is left as it
+            is), or a loss that is not finite, by step.
+    """
+    _check(epochs, batch_size, seed, label_smoothing, gradient_clip, validate_every)
+    place = torch.device(device)
+    model, data = supernet.model.to(place), data.to(place)
+    number_format = precision_of(precision, place)
+    optimiser = optimizer(parameter_groups(model))
+    rates = [group["lr"] for group in optimiser.param_groups]
+    archs = {"largest": supernet.space.largest, "smallest": supernet.space.smallest} if validate is None else validate
+    settings = as_json(
+        {
+            "model": {name: list(parameter.shape) for name, parameter in model.named_parameters()},
+            "space": supernet.space.digest,
+            "data": [data.name, len(data.train), data.input_shape, data.num_classes, data.preprocessing],
+            **{"strategy": strategy, "optimizer": optimizer, "schedule": schedule, "augment": augment},
+            **{"epochs": epochs, "batch_size": batch_size, "seed": seed, "precision": precision},
+            **{"label_smoothing": label_smoothing, "gradient_clip": gradient_clip},
+        }
+    )
+    due = saving.when(checkpoint_seconds, checkpoint_steps)
+    file = None if checkpoint is None else Path(checkpoint)
+    done = Progress()
+    if file is not None and file.exists():
+        done = load_training(file, model, optimiser, number_format, settings)
+    ledger = Ledger(done, steps_per_epoch(data.train, batch_size), epochs)
+    total = ledger.total_steps
+
+    # Views accumulate into these very tensors, so they are made once and cleared in place.
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    gradients = [torch.zeros_like(parameter) for parameter in parameters]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+    shown = time.monotonic()
+
+    def read_losses(images: Tensor) -> None:
+        if bad := ledger.collect():
+            raise InvalidInput(_not_finite(supernet, images, *bad, total, optimiser.param_groups[0]["lr"]))
+
+    with ExitStack() as stack:
+        reseed = stack.enter_context(global_seed_per_step(seed, place))
+        stack.enter_context(in_mode(model, training=True))
+        stack.enter_context(warnings.catch_warnings())
+        # Slices of gradients are not laid out as torch would; it says so once, and accumulates rightly.
+        warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
+        if place.type == "cuda":
+            stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True))
+        while done.step < total:
+            epoch, start = divmod(done.step, ledger.steps_per_epoch)
+            for images, labels in batches(
+                data.train, batch_size, seed=seed, epoch=epoch, start=start, device=place, augment=augment
+            ):
+                step = done.step
+                factor = schedule(step, total)
+                for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                    group["lr"] = rate * factor
+                torch._foreach_zero_(gradients)
+                reseed(step)
+                context = StepContext(
+                    step=step,
+                    total_steps=total,
+                    rng=step_rng(seed, step),
+                    optimizer=optimiser,
+                    label_smoothing=label_smoothing,
+                    autocast=number_format.autocast,
+                    backward=number_format.backward,
+                )
+                ledger.pending[step] = strategy(supernet, images, labels, context)
+                if place.type == "cpu" or len(ledger.pending) == _STEPS_UNREAD:
+                    read_losses(images)  # before the weights move
+                number_format.update(optimiser, parameters, gradient_clip)
+                ledger.finish_step()
+
+                if ledger.at_epoch_end():
+                    read_losses(images)
+                    row = ledger.row(optimiser.param_groups[0]["lr"])
+                    if validate_every and (row["epoch"] % validate_every == 0 or done.step == total):
+                        images_seen = data.calibration(calibration_images)
+                        row |= accuracies(supernet, archs, images_seen, data.validation)
+                    ledger.finish_epoch(row)
+                if progress is not None and (
+                    ledger.at_epoch_end() or time.monotonic() - shown >= _PROGRESS_SECONDS
+                ):
+                    shown = time.monotonic()
+                    latest = done.history[-1] if ledger.at_epoch_end() else ledger.row(optimiser.param_groups[0]["lr"])
+                    progress(latest | {"epochs": epochs, "total_steps": total})
+                if file is not None and (due(done.step) or done.step == total):
+                    read_losses(images)
+                    save_training(file, model, optimiser, number_format, done, settings)
+    return done.history
+
+
+def _check(
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    label_smoothing: float,
+    gradient_clip: float | None,
+    validate_every: int,
+) -> None:
+    if epochs < 1 or batch_size < 1:
+        raise InvalidInput(f"epochs={epochs!r} and batch_size={batch_size!r} must be at least 1")
+    if seed < 0 or validate_every < 0:
+        raise InvalidInput(f"seed={seed!r} and validate_every={validate_every!r} must be 0 or more")
+    if not 0 <= label_smoothing < 1:
+        raise InvalidInput(f"label_smoothing={label_smoothing!r} is a fraction: at least 0 and less than 1")
+    if gradient_clip is not None and not (gradient_clip > 0 and math.isfinite(gradient_clip)):
+        raise InvalidInput(f"gradient_clip={gradient_clip!r} must be more than 0, or null for no clipping")
+
+
+def _not_finite(
+    supernet: Supernet, images: Tensor, step: int, loss: float, total: int, learning_rate: float
+) -> str:
+    """One line on a loss that is not a number: where, and the most likely reason."""
+    where = f"the loss is {loss} at step {step} of {total}"
+    if not torch.isfinite(images).all():
+        return f"{where}: the training images hold NaN or infinity; check the data and its preprocessing"
+    with torch.no_grad():
+        finite = bool(torch.isfinite(supernet.subnet(supernet.space.largest)(images)).all())
+    cause = "" if finite else "the model returns NaN or infinity"
+    if step == 0:
+        return f"{where}: {cause or 'the first loss'}, before any weight has moved; check the model"
+    remedy = f"lower the learning rate (now {learning_rate:.3g}) or set gradient_clip"
+    return f"{where}: {cause or 'training diverged'}; {remedy}"

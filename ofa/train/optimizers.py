@@ -1,0 +1,88 @@
+"""Parameter groups for any torch optimizer, and its state as named tensors for a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ofa.errors import InvalidInput
+
+# For instance functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4, fused=True).
+OptimizerBuilder = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
+
+NORMS = (
+    nn.modules.batchnorm._NormBase,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.RMSNorm,
+)
+
+
+def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
+    """Returns two groups of parameters: all weights, and norm parameters and biases with no weight decay."""
+    plain = {
+        parameter
+        for module in model.modules()
+        for parameter in module.parameters(recurse=False)
+        if isinstance(module, NORMS) or parameter.dim() < 2
+    }
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [parameter for parameter in trained if parameter not in plain]},
+        {"params": [parameter for parameter in trained if parameter in plain], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def optimizer_state(
+    model: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+    """Returns the optimizer's tensors by "parameter name/state name", and its other values by the two names."""
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                tensors[f"{name}/{key}"] = value
+            else:
+                values.setdefault(name, {})[key] = value
+    return tensors, values
+
+
+def load_optimizer_state(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    tensors: Mapping[str, Tensor],
+    values: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Puts back what `optimizer_state` returned.
+
+    Raises:
+        InvalidInput: the state belongs to parameters that this model does not have, or to other shapes.
+    """
+    state: dict[str, dict[str, Any]] = {name: dict(entries) for name, entries in values.items()}
+    for path, tensor in tensors.items():
+        name, _, key = path.rpartition("/")
+        state.setdefault(name, {})[key] = tensor
+    parameters = dict(model.named_parameters())
+    for name, entries in state.items():
+        if name not in parameters:
+            raise InvalidInput(f"the optimizer state is of a parameter {name!r} that this model does not have")
+        for key, value in entries.items():
+            if isinstance(value, Tensor) and value.dim() and value.shape != parameters[name].shape:
+                shapes = f"{tuple(value.shape)}, the parameter {tuple(parameters[name].shape)}"
+                raise InvalidInput(f"the optimizer state {key} of {name!r} has shape {shapes}")
+    names = {parameter: name for name, parameter in parameters.items()}
+    held = optimizer.state_dict()
+    indexed = {
+        index: state[names[parameter]] for index, parameter in _numbered(optimizer) if names[parameter] in state
+    }
+    optimizer.load_state_dict({"state": indexed, "param_groups": held["param_groups"]})
+
+
+def _numbered(optimizer: torch.optim.Optimizer) -> Iterator[tuple[int, nn.Parameter]]:
+    """Parameters with the index that torch gives them in a state_dict: their order over all groups."""
+    return enumerate(parameter for group in optimizer.param_groups for parameter in group["params"])

@@ -1,0 +1,123 @@
+"""Strategies: which subnets learn in a step, and from what. In a config each is a partial (`_partial_: true`).
+
+Each network runs forward and backward on its own, so the memory of a step is that of its largest network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ofa.arch import Arch
+from ofa.errors import InvalidInput
+from ofa.train.context import StepContext
+from ofa.train.losses import label_loss, soft_cross_entropy
+from ofa.train.phases import OFA_PHASES, Phase, as_phases, opened, span_at
+
+if TYPE_CHECKING:
+    from ofa.supernet import Supernet
+
+# (logits (N, classes), teacher's logits (N, classes)) -> scalar loss
+Distill = Callable[[Tensor, Tensor], Tensor]
+
+
+def single(
+    supernet: Supernet,
+    images: Tensor,
+    labels: Tensor,
+    context: StepContext,
+    *,
+    arch: Arch | Mapping[str, Any] | None = None,
+) -> Tensor:
+    """Returns the loss of one Arch, the largest unless `arch` says another, after its backward pass."""
+    chosen = supernet.space.largest if arch is None else arch if isinstance(arch, Arch) else Arch.from_dict(arch)
+    loss, _ = _learn_labels(supernet, chosen, images, labels, context)
+    return loss
+
+
+def sandwich(
+    supernet: Supernet,
+    images: Tensor,
+    labels: Tensor,
+    context: StepContext,
+    *,
+    random_subnets: int = 2,
+    distill: Distill = soft_cross_entropy,
+) -> Tensor:
+    """Returns the mean loss of the largest, the smallest and `random_subnets` drawn networks, after their backward.
+
+    The largest learns from labels; the others learn from its logits of the same step and from nothing else
+    (in-place distillation). Sources: Yu and Huang 2019, 1903.05134; Yu et al. 2020 (BigNAS), 2003.11142.
+    """
+    if random_subnets < 0:
+        raise InvalidInput(f"random_subnets={random_subnets!r} must be 0 or more")
+    space = supernet.space
+    drawn = [space.sample(context.rng) for _ in range(random_subnets)]
+    loss, teacher = _learn_labels(supernet, space.largest, images, labels, context)
+    losses = [loss]
+    for arch in (space.smallest, *drawn):
+        if arch != space.largest:
+            logits = _forward(supernet, arch, images, context)
+            loss = distill(logits, teacher)
+            context.backward(loss)
+            losses.append(loss.detach())
+    return torch.stack(losses).mean()
+
+
+def progressive(
+    supernet: Supernet,
+    images: Tensor,
+    labels: Tensor,
+    context: StepContext,
+    *,
+    phases: Sequence[Phase | Mapping[str, Any]] = OFA_PHASES,
+    distill: Distill = soft_cross_entropy,
+) -> Tensor:
+    """Returns the mean loss of the step's drawn networks after their backward: progressive shrinking.
+
+    Phases open kernel size, then depth, then width; each draws from what is open. Networks learn from labels and,
+    weighted by the phase's `distill`, from the logits of the largest network as it now is. Use the schedule
+    `restarts` with the same phases to start the learning rate anew in each. A phase's `sort_channels` is done in its
+    first step, so a resumed training does it exactly once. Source: Cai et al. 2020 (Once-for-All), 1908.09791.
+    """
+    span = span_at(as_phases(phases), context.step, context.total_steps)
+    phase, largest = span.phase, supernet.space.largest
+    if phase.sort_channels and context.step == span.start:
+        from ofa.sorting import sort_channels_
+
+        sort_channels_(supernet, optimizer=context.optimizer)
+    space = opened(supernet.space, phase)
+    archs = dict.fromkeys(space.sample(context.rng) for _ in range(phase.subnets))
+    teacher = None
+    if phase.distill and any(arch != largest for arch in archs):
+        with torch.no_grad():
+            teacher = _forward(supernet, largest, images, context)
+    losses = []
+    for arch in archs:
+        logits = _forward(supernet, arch, images, context)
+        loss = label_loss(logits, labels, context.label_smoothing)
+        if teacher is not None and arch != largest:
+            loss = loss + phase.distill * distill(logits, teacher)
+        context.backward(loss)
+        losses.append(loss.detach())
+    return torch.stack(losses).mean()
+
+
+def _learn_labels(
+    supernet: Supernet, arch: Arch, images: Tensor, labels: Tensor, context: StepContext
+) -> tuple[Tensor, Tensor]:
+    """The detached loss against labels and the detached logits of `arch`, after its backward pass."""
+    logits = _forward(supernet, arch, images, context)
+    loss = label_loss(logits, labels, context.label_smoothing)
+    context.backward(loss)
+    return loss.detach(), logits.detach()
+
+
+def _forward(supernet: Supernet, arch: Arch, images: Tensor, context: StepContext) -> Tensor:
+    view = supernet.subnet(arch, accumulate=True)
+    with context.autocast():
+        logits: Tensor = view(images)
+    return logits

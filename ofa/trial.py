@@ -1,0 +1,268 @@
+"""Trials: nothing that labels propose is accepted until it has been run narrow and compared.
+
+A proposal (a width, a depth, a kernel) passes when the narrow view runs without touching the full model's
+tensors, every meeting of labels in it was a meeting in the full model, and its output equals the full model's
+with the removed units zeroed, on randomised weights and statistics. What fails is refused with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten
+
+from ofa import coupling, tracer
+from ofa.blocks import Stage
+from ofa.coupling import Group
+from ofa.structure import Structure, Views, private_copy
+from ofa.view import build, cloned, differentiable
+
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The structure that passed, and why the rest was refused, by "kind.name"."""
+
+    structure: Structure
+    refused: dict[str, str]
+
+
+def randomise_(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Returns the model with parameters and norm statistics drawn anew, so that no zero or one hides a mistake."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            fan_in = max(1, parameter[0].numel()) if parameter.dim() >= 2 else 4
+            drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) / fan_in**0.5
+            parameter.copy_(drawn if parameter.dim() >= 2 else 1 + drawn)
+        for module in model.modules():
+            mean, variance = getattr(module, "running_mean", None), getattr(module, "running_var", None)
+            if isinstance(mean, Tensor) and isinstance(variance, Tensor):
+                mean.copy_(torch.randn(mean.shape, generator=generator, dtype=torch.float64) / 4)
+                variance.copy_(0.5 + torch.rand(variance.shape, generator=generator, dtype=torch.float64))
+    return model
+
+
+class Trial:
+    """Runs proposals of one structure on a randomised double-precision copy of the model."""
+
+    def __init__(self, model: nn.Module, example: Tensor, structure: Structure) -> None:
+        self.structure = structure
+        self.model = randomise_(private_copy(model).double())
+        self.example = example.double() if example.is_floating_point() else example
+        self.views = Views(self.model, structure.groups)
+        self.pairs = _keys(structure.trace.pair_array())
+        self.fixed = _all_labels([labels for labels, _ in structure.trace.fixed])
+        self.full = self._output(self.model)
+
+    def run(self, groups: Sequence[Group], stages: Sequence[Stage], kernels: Sequence[str]) -> str | None:
+        """Returns why these cannot vary together, or None when they can."""
+        names = {group.name for group in groups}
+        half = [max(1, g.units // 2) if g.name in names else g.units for g in self.structure.groups]
+        one = [1 if g.name in names else g.units for g in self.structure.groups]
+        return (
+            (self._replay(half) if groups else None)
+            or self._compare(half, stages, kernels)
+            or self._compare(one, stages, kernels)
+        )
+
+    def _output(self, model: nn.Module) -> list[Tensor]:
+        with torch.no_grad():
+            return [value for value in tree_flatten(model(self.example))[0] if isinstance(value, Tensor)]
+
+    def _replay(self, units: Sequence[int]) -> str | None:
+        """Runs the narrow model on the full model's labels: each meeting must be one of the full model's."""
+        view = build(self.views.plan(units, frozenset(), {}), differentiable, cloned)
+        own = {name: tensor for name, tensor in [*view.named_parameters(), *view.named_buffers()]}
+        labelled: dict[str, tuple[Tensor, Sequence[Tensor | None]]] = {}
+        foreign = {}
+        for name, source in self.views.sources.items():
+            kept = {}
+            cut = self.views.slice(name, units)
+            for dim, start, length in cut.narrows:
+                kept[dim] = torch.arange(start, start + length)
+            for dim, positions in cut.gathers:
+                kept[dim] = positions
+            labelled[name] = (own[name], coupling.labels_of(source, kept))
+            if own[name] is not source.tensor:
+                foreign[name] = source.tensor
+        first_free = 1 + sum(size for source in self.views.sources.values() for size in source.shape)
+        grouped = frozenset(self.structure.trace.grouped)
+        try:
+            trace, _ = tracer.run(
+                view, self.example, labelled, grouped=grouped, foreign=foreign, input_label=first_free
+            )
+        except Exception as error:
+            return _crash(error)
+        if trace.foreign:
+            return f"the forward reads the full model's {min(trace.foreign)} (a closure, bound method or stored list)"
+        new = np.setdiff1d(_keys(trace.pair_array()), self.pairs)
+        if len(new):
+            return f"{len(new)} pairs of channels meet that do not meet in the full model"
+        extra = [labels for labels, _ in trace.fixed if len(np.setdiff1d(labels.numpy(), self.fixed))]
+        if extra:
+            return next(reason for labels, reason in trace.fixed if labels is extra[0])
+        return None
+
+    def _compare(self, units: Sequence[int], stages: Sequence[Stage], kernels: Sequence[str]) -> str | None:
+        """Compares the narrow model's output with the full model's whose removed units are zero."""
+        exact = [
+            group.units if group.renormalised else count
+            for group, count in zip(self.structure.groups, units, strict=True)
+        ]
+        dropped = frozenset(path for stage in stages for path in stage.dropped(stage.always))
+        sizes = {path: max(1, self._kernel(path) - 2) for path in kernels}
+        try:
+            narrow = self._output(build(self.views.plan(exact, dropped, sizes), differentiable, cloned))
+            with _skipped(self.model, dropped):
+                wide = self._zeroed(exact, sizes)
+        except Exception as error:
+            return _crash(error)
+        for small, large in zip(narrow, wide, strict=True):
+            if small.shape != large.shape:
+                return f"the output changes shape from {tuple(large.shape)} to {tuple(small.shape)}"
+            difference = float((small - large).abs().max()) if small.numel() else 0.0
+            if not difference <= TOLERANCE * max(1.0, float(large.abs().max()) if large.numel() else 0.0):
+                return f"the narrow output differs from the zeroed model's by {difference:.1e}"
+        return None
+
+    def _kernel(self, path: str) -> int:
+        return int(self.model.get_submodule(path).kernel_size[0])  # type: ignore[index, arg-type]
+
+    def _zeroed(self, units: Sequence[int], kernels: dict[str, int]) -> list[Tensor]:
+        tensors: dict[str, Tensor] = {}
+        for name, parameter in self.model.named_parameters():
+            cut = self.views.slice(name, units, kernels.get(name.rpartition(".")[0]))
+            if cut.is_whole:
+                continue
+            keep = torch.ones_like(parameter)
+            for dim, start, length in cut.narrows:
+                keep.narrow(dim, 0, start).zero_()
+                keep.narrow(dim, start + length, keep.size(dim) - start - length).zero_()
+            for dim, positions in cut.gathers:
+                gone = torch.ones(keep.size(dim), dtype=torch.bool)
+                gone[positions] = False
+                keep.index_fill_(dim, gone.nonzero().squeeze(1), 0)
+            tensors[name] = parameter.detach() * keep
+        with torch.no_grad():
+            output = torch.func.functional_call(self.model, tensors, (self.example,))
+        return [value for value in tree_flatten(output)[0] if isinstance(value, Tensor)]
+
+
+@contextmanager
+def _skipped(model: nn.Module, paths: frozenset[str]) -> Iterator[None]:
+    """Lets the named blocks of a private copy hand their input on."""
+    blocks: list[Any] = [model.get_submodule(path) for path in paths]
+    for block in blocks:
+        block.forward = _hand_on
+    try:
+        yield
+    finally:
+        for block in blocks:
+            del block.forward
+
+
+def _hand_on(value: Tensor) -> Tensor:
+    return value
+
+
+def _crash(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''} at {tracer.error_line(error)}; is a size hard-coded?"
+
+
+def _keys(pairs: coupling.IntArray) -> coupling.IntArray:
+    """Packs each pair into one number, sorted."""
+    return np.unique((pairs[:, 0] << 32) | pairs[:, 1])
+
+
+def _all_labels(parts: Sequence[Tensor]) -> coupling.IntArray:
+    return np.unique(torch.cat(list(parts)).numpy()) if parts else np.zeros(0, dtype=np.int64)
+
+
+def try_all(model: nn.Module, example: Tensor, structure: Structure) -> Verdict:
+    """Returns the part of a structure that passes its trial, with a reason for each part that does not.
+
+    All proposals are tried together first; where that fails, each alone, and then one after another.
+    """
+    trial = Trial(model, example, structure)
+    groups, stages, kernels = list(structure.groups), list(structure.stages), list(structure.kernels)
+    refused: dict[str, str] = {}
+    if trial.run(groups, stages, kernels) is not None:
+        passed: list[tuple[str, Any]] = []
+        for kind, item in [("width", g) for g in groups] + [("depth", s) for s in stages] + [
+            ("kernel_size", k) for k in kernels
+        ]:
+            reason = _run(trial, [(kind, item)])
+            if reason is None:
+                passed.append((kind, item))
+            else:
+                refused[f"{kind}.{item if isinstance(item, str) else item.name}"] = reason
+        if _run(trial, passed) is not None:
+            kept: list[tuple[str, Any]] = []
+            for kind, item in passed:
+                reason = _run(trial, [*kept, (kind, item)])
+                if reason is None:
+                    kept.append((kind, item))
+                else:
+                    name = item if isinstance(item, str) else item.name
+                    refused[f"{kind}.{name}"] = f"not together with the others: {reason}"
+            passed = kept
+        groups = [item for kind, item in passed if kind == "width"]
+        stages = [item for kind, item in passed if kind == "depth"]
+        kernels = [item for kind, item in passed if kind == "kernel_size"]
+    fixed = dict(structure.fixed)
+    for group in structure.groups:
+        if f"width.{group.name}" in refused:
+            for member in group.members:
+                fixed.setdefault((member.source, member.dim), refused[f"width.{group.name}"])
+    accepted = replace(
+        structure, groups=tuple(groups), stages=tuple(stages), kernels=tuple(kernels), fixed=fixed
+    )
+    return Verdict(accepted, refused)
+
+
+def _run(trial: Trial, items: Sequence[tuple[str, Any]]) -> str | None:
+    return trial.run(
+        [item for kind, item in items if kind == "width"],
+        [item for kind, item in items if kind == "depth"],
+        [item for kind, item in items if kind == "kernel_size"],
+    )
+
+
+def unsortable_groups(model: nn.Module, example: Tensor, structure: Structure) -> frozenset[str]:
+    """Returns the names of groups whose units cannot be reordered without changing the function.
+
+    A unit of several coordinates may hold them in an order of its own (a channel shuffle does that), which the
+    labels do not show; so a random reordering is run on randomised weights.
+    """
+    trial = Trial(model, example, structure)
+
+    def changes(groups: Sequence[Group]) -> bool:
+        generator = torch.Generator().manual_seed(1)
+        moved = dict(trial.views.sources)
+        tensors = {name: source.tensor.detach().clone() for name, source in moved.items()}
+        for group in groups:
+            ranked = torch.randperm(group.units, generator=generator)
+            for member in group.members:
+                index = torch.from_numpy(member.index)
+                source = tensors[member.source]
+                taken = source.index_select(member.dim, index[ranked].reshape(-1))
+                tensors[member.source] = source.index_copy(member.dim, index.reshape(-1), taken)
+        with torch.no_grad():
+            output = torch.func.functional_call(trial.model, tensors, (trial.example,))
+        values = [value for value in tree_flatten(output)[0] if isinstance(value, Tensor)]
+        return any(
+            not torch.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE) for a, b in zip(values, trial.full, strict=True)
+        )
+
+    if not changes(structure.groups):
+        return frozenset()
+    return frozenset(group.name for group in structure.groups if changes([group]))

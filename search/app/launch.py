@@ -1,0 +1,68 @@
+"""Hydra around a verb: composes its configuration, runs its task, and says in one line what went wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig
+
+from search.app.messages import explain
+from search.paths import conf_dir
+
+Task = Callable[[DictConfig], Any]
+TRACEBACK_VARIABLES = ("HYDRA_FULL_ERROR", "OFA_TRACEBACK")
+
+
+def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -> int:
+    """Runs one verb with Hydra overrides and returns the exit code (2: input that cannot be used, 130: stopped).
+
+    In a multirun every job runs, also after one that failed.
+    """
+    asked = any(os.environ.get(name, "0") not in ("", "0") for name in TRACEBACK_VARIABLES)
+    codes: list[int] = []
+
+    def guarded(config: DictConfig) -> None:
+        try:
+            load_task()(config)
+        except Exception as error:
+            codes.append(_print_error(verb, error, asked))
+
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # a user's own `_target_: my_module.MyNet`
+    arguments, sys.argv = sys.argv, [f"ofa {verb}", *overrides]
+    previous = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(guarded)()
+    except KeyboardInterrupt:
+        print(f"\nofa {verb}: stopped; the same command continues where it was", file=sys.stderr)
+        return 130
+    except SystemExit as stop:  # --help, and argparse's own errors
+        codes.append(stop.code if isinstance(stop.code, int) else 2)
+    except Exception as error:
+        codes.append(_print_error(verb, error, asked))
+    finally:
+        sys.argv = arguments
+        if previous is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = previous
+    return max(codes, default=0)
+
+
+def _print_error(verb: str, error: Exception, with_traceback: bool) -> int:
+    message = explain(error)
+    if with_traceback:
+        traceback.print_exception(error)
+    if message is not None:
+        print(f"ofa {verb}: {message}", file=sys.stderr)
+        return 2
+    line = " ".join(str(error).split())
+    hint = "" if with_traceback else " (OFA_TRACEBACK=1 shows where)"
+    print(f"ofa {verb}: unexpected {type(error).__name__}: {line}{hint}", file=sys.stderr)
+    return 1

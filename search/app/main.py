@@ -1,0 +1,59 @@
+"""The command `ofa <verb> [overrides]`; each verb is a Hydra app of its own, imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+VERBS = {
+    "run": "all of it: train, profile this machine, search, extract, report",
+    "train": "train a supernet, once",
+    "profile": "measure a sample of subnets on a device and fit its latency model",
+    "search": "find the best subnets for a device and a latency limit",
+    "extract": "write each chosen subnet as a folder of its own: weights, ONNX, card",
+    "report": "write one HTML page about everything found so far",
+    "dashboard": "watch the searches live in a browser",
+}
+
+HELP = """Once-for-all networks: train one supernet, take a fitted subnet for every device.
+
+usage: ofa VERB [key=value ...]
+
+{verbs}
+
+  ofa VERB --help             the groups and keys of a verb, with their values
+  ofa VERB ... --cfg job      the configuration that would run
+  ofa VERB ... --multirun     every combination of comma-separated values
+
+examples:
+  ofa run                                          everything, on the bundled digits (a few minutes)
+  ofa train model=resnet20 data=cifar10 run=cifar  another model and data set, under a name of its own
+  ofa search latency_ms=0.2                        one more limit over the trained supernet
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a verb and returns the exit code: 0, 1 for a fault of ours, 2 for input that cannot be used, 130 stopped."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP.format(verbs="\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items())), end="")
+        return 0
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"ofa-search {version('ofa-search')}")
+        return 0
+    verb, *overrides = arguments
+    if verb not in VERBS:
+        from ofa.errors import nearest
+
+        print(f"ofa: {verb!r} is not a verb; {nearest(verb, VERBS)} (see ofa --help)", file=sys.stderr)
+        return 2
+    from search.app.launch import launch
+
+    return launch(verb, lambda: importlib.import_module(f"search.app.{verb}").task, overrides)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

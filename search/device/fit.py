@@ -1,0 +1,124 @@
+"""The fit: few coefficients, on relative error, chosen and judged by networks left out."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ofa.errors import InvalidInput
+from search.device.latency_model import INTERCEPT, Costs, HeldOut, LatencyModel, linear
+from search.device.timing import Floats
+
+BASELINE = ("macs",)
+# Nested, simplest first. Few networks bear few coefficients: one-hot fits from 40 networks were 14 % off.
+FORMS = (
+    BASELINE,
+    ("macs", "activations"),
+    ("macs", "layers"),
+    ("macs", "activations", "layers"),
+    ("macs", "activations", "layers", "params"),
+)
+LEAST_NETWORKS = 6
+FOLDS = 10
+HUBER = 1.5  # standard errors beyond which a network counts less: a visit disturbed in every round still happens
+WORTH = 0.98  # a longer form must cut the error by 2 % of itself, or the simpler one stays
+
+
+def fit_latency_model(
+    costs: Costs, measured_ms: Floats, *, forms: Sequence[tuple[str, ...]] = FORMS, seed: int = 0
+) -> LatencyModel:
+    """Returns the LatencyModel of networks with `costs` (N,) by name that took `measured_ms` (N,).
+
+    The form is chosen by cross-validation. `held_out` comes from an outer cross-validation that chooses the form
+    anew without the networks it is judged on, so it is not flattered by the choice.
+
+    Raises:
+        InvalidInput: fewer than `LEAST_NETWORKS` networks, or an ms that is not positive and finite.
+    """
+    count = len(measured_ms)
+    if count < LEAST_NETWORKS:
+        raise InvalidInput(f"{count} measured networks are too few for a latency model; it takes {LEAST_NETWORKS} or more")
+    if not np.all(np.isfinite(measured_ms)) or np.any(measured_ms <= 0):
+        raise InvalidInput(f"measured latencies must be positive: {measured_ms.min():.4g} to {measured_ms.max():.4g} ms")
+    known = [form for form in forms if all(name in costs for name in form)]
+    folds = _folds(count, seed)
+    predicted, by_macs = np.empty(count), np.empty(count)
+    for fold in folds:
+        kept = np.setdiff1d(np.arange(count), fold)
+        form = choose_form(_rows(costs, kept), measured_ms[kept], known, seed)
+        predicted[fold] = linear(fit_linear(_rows(costs, kept), measured_ms[kept], form), _rows(costs, fold))
+        by_macs[fold] = linear(fit_linear(_rows(costs, kept), measured_ms[kept], BASELINE), _rows(costs, fold))
+    form = choose_form(costs, measured_ms, known, seed)
+    return LatencyModel(
+        coefficients=fit_linear(costs, measured_ms, form),
+        held_out=HeldOut.of(predicted, measured_ms),
+        macs_only=HeldOut.of(by_macs, measured_ms),
+    )
+
+
+def choose_form(
+    costs: Costs, measured_ms: Floats, forms: Sequence[tuple[str, ...]] = FORMS, seed: int = 0
+) -> tuple[str, ...]:
+    """Returns the form with the least cross-validated error, the simpler one where a longer one hardly helps."""
+    folds = _folds(len(measured_ms), seed)
+    chosen, least = forms[0], np.inf
+    for form in forms:
+        predicted = np.empty(len(measured_ms))
+        for fold in folds:
+            kept = np.setdiff1d(np.arange(len(measured_ms)), fold)
+            coefficients = fit_linear(_rows(costs, kept), measured_ms[kept], form)
+            predicted[fold] = linear(coefficients, _rows(costs, fold))
+        error = float(np.mean(np.abs(predicted / measured_ms - 1)))
+        if error < WORTH * least:
+            chosen, least = form, error
+    return chosen
+
+
+def fit_linear(costs: Costs, measured_ms: Floats, form: Sequence[str]) -> dict[str, float]:
+    """Returns the coefficients, none negative, that make the relative errors small; outlying networks count less.
+
+    Rows are divided by their ms, so 5 % of a small network weighs what 5 % of a large one does.
+    """
+    columns = np.stack([np.ones(len(measured_ms)), *(np.asarray(costs[name], dtype=np.float64) for name in form)], axis=1)
+    scale = np.maximum(np.abs(columns).max(axis=0), 1e-30)
+    rows = columns / scale / measured_ms[:, None]
+    weights = np.ones(len(measured_ms))
+    solution = _non_negative(rows, weights)
+    for _ in range(10):
+        residual = np.abs(rows @ solution - 1)
+        spread = 1.4826 * float(np.median(residual))
+        if spread < 1e-12:
+            break
+        weights = np.minimum(1.0, HUBER * spread / np.maximum(residual, 1e-30))
+        solution = _non_negative(rows, weights)
+    return dict(zip([INTERCEPT, *form], (solution / scale).tolist(), strict=True))
+
+
+def _non_negative(rows: Floats, weights: Floats) -> Floats:
+    """Returns the least squares solution of weighted rows @ x = 1 with x >= 0: the best of all sets of positive ones.
+
+    A negative cost of a layer would let the search win by adding layers. Exact, and quick for five columns.
+    """
+    weighted, target = rows * np.sqrt(weights)[:, None], np.sqrt(weights)
+    best, least = np.zeros(rows.shape[1]), float(np.sum(target**2))
+    for size in range(1, rows.shape[1] + 1):
+        for chosen in itertools.combinations(range(rows.shape[1]), size):
+            part = np.linalg.lstsq(weighted[:, chosen], target, rcond=None)[0]
+            if np.any(part < 0):
+                continue
+            loss = float(np.sum((weighted[:, chosen] @ part - target) ** 2))
+            if loss < least * (1 - 1e-12):
+                best, least = np.zeros(rows.shape[1]), loss
+                best[list(chosen)] = part
+    return best
+
+
+def _folds(count: int, seed: int) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    order = np.random.default_rng(seed).permutation(count)
+    return [np.sort(order[start :: min(FOLDS, count)]) for start in range(min(FOLDS, count))]
+
+
+def _rows(costs: Costs, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Mapping[str, Floats]:
+    return {name: np.asarray(values, dtype=np.float64)[rows] for name, values in costs.items()}

@@ -1,0 +1,193 @@
+"""Measuring: many networks visited in turn, again and again, so that a slow minute hits all of them alike.
+
+The protocol: each round visits every network and the sentinel once, in freshly shuffled order. A visit is two runs to
+warm up and the median of some timed ones. Rounds go on until odd and even ones agree, or the time is up. What a
+network takes is a low quantile over its visits, with the drift of the sentinel divided out.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ofa.errors import InvalidInput
+from search.device.clock import WALL, Clock
+from search.device.runtime import Runtime
+from search.device.sentinel import sentinel
+from search.device.timing import OK_WITHIN, QUANTILE, Floats, Measurement, disagreement, summarise
+
+Run = Callable[[], object]
+Progress = Callable[[Mapping[str, Any]], None]
+
+SAMPLE_SECONDS = 100e-6  # the least that one clock reading should cover: shorter runs are timed several at once
+LEAST_VISITS = 6
+WARM_RUNS = 2
+DRIFT_WINDOW = 5  # rounds: the sentinel's own noise is smoothed before it is divided out
+
+
+def measure(
+    nets: Sequence[nn.Module],
+    example_input: torch.Tensor,
+    runtime: Runtime,
+    *,
+    visits: int = 24,
+    repeats: int = 8,
+    seconds: float = 25.0,
+    seed: int = 0,
+    clock: Clock = WALL,
+    progress: Progress | None = None,
+) -> Measurement:
+    """Returns the Measurement of `nets` on `example_input` (1, C, H, W) under `runtime`.
+
+    Args:
+        visits: rounds after which agreement is enough to stop; up to twice as many where odd and even ones disagree.
+        repeats: timed runs of a visit.
+        seconds: the time after which no round begins, loading included; `LEAST_VISITS` rounds are made in any case.
+        progress: called with {"stage": "load" | "measure", "done", "total", "seconds_left"}.
+
+    Raises:
+        InvalidInput: no networks, or counts below one.
+    """
+    started = WALL.seconds()
+    report = progress or _silent
+    runs = []
+    for position, net in enumerate(nets):
+        runs.append(runtime.load(net, example_input))
+        left = seconds - (WALL.seconds() - started)
+        report({"stage": "load", "done": position + 1, "total": len(nets), "seconds_left": left})
+    spent = WALL.seconds() - started
+    return measure_runs(
+        runs,
+        runtime.load(*sentinel()),
+        visits=visits,
+        repeats=repeats,
+        seconds=seconds - spent,
+        seed=seed,
+        clock=clock,
+        progress=progress,
+    )
+
+
+def measure_runs(
+    runs: Sequence[Run],
+    sentinel_run: Run,
+    *,
+    visits: int = 24,
+    repeats: int = 8,
+    seconds: float = 25.0,
+    seed: int = 0,
+    clock: Clock = WALL,
+    elapsed: Callable[[], float] = WALL.seconds,
+    progress: Progress | None = None,
+) -> Measurement:
+    """Returns the Measurement of loaded networks: `measure` after loading; `elapsed` is the clock of the time limit.
+
+    Raises:
+        InvalidInput: no networks, or counts below one.
+    """
+    for name, value in {"visits": visits, "repeats": repeats, "networks": len(runs)}.items():
+        if value < 1:
+            raise InvalidInput(f"{name}={value} must be at least 1")
+    everything = [*runs, sentinel_run]
+    generator = np.random.default_rng(seed)
+    started = elapsed()
+    report = progress or _silent
+    rounds: list[list[float]] = []
+    least, most = min(visits, LEAST_VISITS), 2 * visits
+    with _no_garbage_collection():
+        batches = [_batch(run, clock) for run in everything]
+        while len(rounds) < most:
+            spent = elapsed() - started
+            if len(rounds) >= least and spent + spent / len(rounds) > seconds:
+                break
+            if len(rounds) >= visits and len(rounds) % 4 == 0 and _disagreement(rounds) <= OK_WITHIN:
+                break
+            row = [0.0] * len(everything)
+            for index in generator.permutation(len(everything)):
+                row[index] = _visit(everything[index], repeats, batches[index], clock)
+            rounds.append(row)
+            spent = elapsed() - started
+            remaining = spent / len(rounds) * (max(visits, len(rounds)) - len(rounds))
+            left = max(0.0, min(remaining, seconds - spent))
+            report({"stage": "measure", "done": len(rounds), "total": visits, "seconds_left": left})
+    raw = 1e3 * np.array(rounds)
+    slowness = drift(raw[:, -1])
+    samples = raw / slowness[:, None]
+    timings = [summarise(samples[:, index], raw[:, index]) for index in range(len(everything))]
+    return Measurement(
+        timings=tuple(timings[:-1]),
+        sentinel=timings[-1],
+        drift=float(slowness.max() / slowness.min() - 1),
+        disagreement=disagreement(samples[:, :-1]),
+        clock=clock.name,
+        seconds=elapsed() - started,
+    )
+
+
+def drift(sentinel_ms: Floats) -> Floats:
+    """Returns how slow the machine was in each round: the sentinel's visits (V,) in ms to factors around 1.
+
+    A low quantile over a few neighbouring rounds, so one disturbed visit of the sentinel does not bend the others.
+    """
+    reach = DRIFT_WINDOW // 2
+    smooth = np.array(
+        [np.quantile(sentinel_ms[max(0, i - reach) : i + reach + 1], QUANTILE) for i in range(len(sentinel_ms))]
+    )
+    factors: Floats = smooth / np.quantile(smooth, QUANTILE)
+    return factors
+
+
+def _disagreement(rounds: list[list[float]]) -> float:
+    raw = np.array(rounds)
+    return disagreement(raw[:, :-1] / drift(raw[:, -1])[:, None])
+
+
+def _visit(run: Run, repeats: int, batch: int, clock: Clock) -> float:
+    """Returns the median seconds of a run."""
+    for _ in range(WARM_RUNS):
+        run()
+    return statistics.median(_sample(run, batch, clock) for _ in range(repeats))
+
+
+def _sample(run: Run, batch: int, clock: Clock) -> float:
+    begun = clock.seconds()
+    for _ in range(batch):
+        run()
+    return (clock.seconds() - begun) / batch
+
+
+def _batch(run: Run, clock: Clock) -> int:
+    """Returns how many runs one clock reading must cover."""
+    for _ in range(WARM_RUNS):
+        run()
+    batch = 1
+    while batch < 2**20:
+        took = min(_sample(run, batch, clock) for _ in range(3)) * batch
+        if took >= SAMPLE_SECONDS:
+            return batch
+        batch = max(2 * batch, math.ceil(batch * SAMPLE_SECONDS / took) if took > 0 else 0)
+    return batch
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _silent(_: Mapping[str, Any]) -> None:
+    return None

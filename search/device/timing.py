@@ -1,0 +1,83 @@
+"""Timing: what the visits to one network come to, and whether they agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+QUANTILE = 0.25  # a low quantile: the mean was off by 56 % and the minimum by 2.8 % where this one was by 0.8 %
+OK_WITHIN = 0.02
+NOISY_ABOVE = 0.05
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one network takes, in ms a run at batch 1, drift divided out; spread over the visits beside it."""
+
+    ms: float  # the quantile `QUANTILE` over visits of the median run in a visit
+    low_ms: float  # the 10 % quantile
+    median_ms: float
+    spread_ms: float  # between the quartiles
+    raw_ms: float  # as `ms`, with the drift left in: what the clock said
+    visits: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON-able values."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The Timings of several networks visited in turn, and how far to trust them."""
+
+    timings: tuple[Timing, ...]  # in the order of the networks
+    sentinel: Timing  # the fixed network that was visited with them
+    drift: float  # fraction that the sentinel slowed between its fastest and slowest stretch
+    disagreement: float  # mean relative difference between odd and even visits, a fraction
+    clock: str
+    seconds: float  # how long it took
+
+    @property
+    def ms(self) -> Floats:
+        """The latencies (N,) in ms."""
+        return np.array([timing.ms for timing in self.timings])
+
+    @property
+    def verdict(self) -> str:
+        """"ok", "more visits" or "noisy", from the disagreement."""
+        return verdict(self.disagreement)
+
+
+def verdict(disagreement: float) -> str:
+    """Returns "ok" up to 2 % disagreement, "noisy" over 5 %, and "more visits" between."""
+    if disagreement <= OK_WITHIN:
+        return "ok"
+    return "more visits" if disagreement <= NOISY_ABOVE else "noisy"
+
+
+def summarise(samples: Floats, raw: Floats) -> Timing:
+    """Returns the Timing of one network from its visits (V,) in ms, without and with the drift."""
+    low, quarter, median, upper = np.quantile(samples, [0.1, QUANTILE, 0.5, 0.75])
+    return Timing(
+        ms=float(quarter),
+        low_ms=float(low),
+        median_ms=float(median),
+        spread_ms=float(upper - quarter),
+        raw_ms=float(np.quantile(raw, QUANTILE)),
+        visits=len(samples),
+    )
+
+
+def disagreement(samples: Floats) -> float:
+    """Returns how far odd and even visits are apart: samples (V, N) in ms to a mean relative difference.
+
+    Two halves of the same minutes should say the same; nothing else reveals a busy machine.
+    """
+    if len(samples) < 4:
+        return float("inf")
+    odd, even = (np.quantile(samples[start::2], QUANTILE, axis=0) for start in (1, 0))
+    return float(np.mean(np.abs(odd - even) / (0.5 * (odd + even))))

@@ -1,0 +1,47 @@
+"""History: what a study's trials come to, which is all that its next step depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from optuna.study import Study
+from optuna.trial import TrialState
+
+from search.trials import ARCH, REASON, state_of
+
+
+@dataclass(frozen=True)
+class History:
+    """Counts over a study's trials; those of a process that died count for nothing, so a search goes on as if it
+    had not."""
+
+    steps: int  # finished trials
+    evaluated: int  # of them evaluated, with success or not
+    failures: int
+    last_failure: str
+    refused_in_a_row: int  # at the end: over a limit, or known
+    waiting: bool  # a trial is set and not begun
+    seen: Mapping[str, int]  # evaluated Archs (JSON) and their trial
+
+
+def read_history(study: Study) -> History:
+    """Returns the History of a study as it is in its storage now."""
+    steps = evaluated = failures = refused = 0
+    waiting, last_failure = False, ""
+    seen: dict[str, int] = {}
+    for trial in study.get_trials(deepcopy=False):
+        waiting = waiting or trial.state == TrialState.WAITING
+        if not trial.state.is_finished() or (state := state_of(trial)) == "interrupted":
+            continue
+        steps += 1
+        if state in ("infeasible", "duplicate"):
+            refused += 1
+            continue
+        refused = 0
+        evaluated += 1
+        seen[trial.user_attrs[ARCH]] = trial.number
+        if state == "failed":
+            failures += 1
+            last_failure = str(trial.user_attrs.get(REASON, ""))
+    return History(steps, evaluated, failures, last_failure, refused, waiting, seen)

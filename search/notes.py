@@ -1,0 +1,31 @@
+"""The note of a trial in the dashboard: what it is, what it does, and the command that extracts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from optuna.trial import Trial
+
+from ofa.arch import Arch
+
+try:
+    from optuna_dashboard import save_note
+except ImportError:  # the dashboard is an extra
+    save_note = None
+
+
+def write_note(
+    trial: Trial, arch: Arch, figures: Mapping[str, float], command: Callable[[int], str] | None = None
+) -> None:
+    """Writes the note of a trial that is not told yet; nothing where the dashboard is not installed."""
+    if save_note is not None:
+        save_note(trial, note_text(arch, figures, command(trial.number) if command else ""))
+
+
+def note_text(arch: Arch, figures: Mapping[str, float], command: str = "") -> str:
+    """Returns the note as Markdown."""
+    shown = [f"- {name}: {value:.4g}" for name, value in figures.items() if name not in ("seconds", "cached")]
+    lines = ["\n".join(shown), f"```json\n{arch.to_json()}\n```"]
+    if command:
+        lines.append(f"Extract it:\n```sh\n{command}\n```")
+    return "\n\n".join(lines)

@@ -1,0 +1,85 @@
+"""Pareto arithmetic on plain arrays: fronts, ranks, crowding and the area they cover. Lower is better everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ofa.errors import InvalidInput
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def non_dominated(points: Floats) -> Bools:
+    """Returns a bool (N,): True where no other of the points (N, D) is as low in all and lower in one.
+
+    Equal points do not dominate each other, so copies of a front point are all in the front.
+    """
+    points = _points(points)
+    as_low = (points[:, None, :] <= points[None, :, :]).all(axis=2)
+    lower = (points[:, None, :] < points[None, :, :]).any(axis=2)
+    dominates = as_low & lower
+    return np.asarray(~dominates.any(axis=0), dtype=np.bool_)
+
+
+def non_domination_ranks(points: Floats) -> Integers:
+    """Returns int64 (N,): 0 for the front of points (N, D), 1 for the front once those are gone, and so on.
+
+    Source: the fast non-dominated sorting of NSGA-II (Deb et al. 2002), here by peeling.
+    """
+    points = _points(points)
+    ranks = np.zeros(len(points), dtype=np.int64)
+    left = np.arange(len(points))
+    rank = 0
+    while len(left):
+        front = non_dominated(points[left])
+        ranks[left[front]] = rank
+        left = left[~front]
+        rank += 1
+    return ranks
+
+
+def crowding_distances(points: Floats) -> Floats:
+    """Returns float64 (N,): how far apart the neighbours of each of the points (N, D) are, infinite at the ends.
+
+    Source: NSGA-II (Deb et al. 2002): the sum over objectives of the gap between the two neighbours, each as a
+    fraction of that objective's range.
+    """
+    points = _points(points)
+    count, objectives = points.shape
+    distances = np.zeros(count)
+    for objective in range(objectives):
+        order = np.argsort(points[:, objective], kind="stable")
+        values = points[order, objective]
+        span = values[-1] - values[0] if count else 0.0
+        distances[order[:1]] = distances[order[-1:]] = np.inf
+        if span > 0:
+            distances[order[1:-1]] += (values[2:] - values[:-2]) / span
+    return distances
+
+
+def hypervolume(points: Floats, reference: tuple[float, float]) -> float:
+    """Returns the area between the points (N, 2) and `reference`, the corner that is worst in both.
+
+    Points that are not better than the reference in both cover nothing.
+    """
+    points = _points(points)
+    if points.shape[1] != 2:
+        raise InvalidInput(f"points have {points.shape[1]} objectives; this hypervolume is of 2")
+    inside = points[(points < np.asarray(reference)).all(axis=1)]
+    area, lowest = 0.0, reference[1]
+    for first, second in inside[np.lexsort((inside[:, 1], inside[:, 0]))]:
+        if second < lowest:
+            area += (reference[0] - first) * (lowest - second)
+            lowest = second
+    return float(area)
+
+
+def _points(points: Floats) -> Floats:
+    array = np.asarray(points, dtype=np.float64)
+    if array.ndim != 2:
+        raise InvalidInput(f"points have shape {array.shape}; they must be (points, objectives)")
+    return array

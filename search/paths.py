@@ -1,0 +1,129 @@
+"""Where configs are read and outputs are written: every output's name is in this file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def conf_dir() -> Path:
+    """Returns the folder of Hydra configs: inside `search` in a wheel, beside it in a checkout."""
+    installed = Path(__file__).parent / "conf"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "conf"
+
+
+def limit_text(limit_ms: float) -> str:
+    """Returns a latency limit as it stands in names, such as "0.25" for 0.25 ms."""
+    return f"{limit_ms:.4g}"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The outputs of one run, `outputs/<run>/`."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.root.name
+
+    @property
+    def supernet(self) -> Path:
+        """The folder of the trained supernet (see `SupernetFolder`)."""
+        return self.root / "supernet"
+
+    @property
+    def cache(self) -> Path:
+        """The folder of known accuracies, shared by every search of the run."""
+        return self.root / "cache"
+
+    @property
+    def report(self) -> Path:
+        """The report, one HTML file."""
+        return self.root / "report.html"
+
+    @property
+    def profiles(self) -> Path:
+        """The folder of what was measured on each device."""
+        return self.root / "profiles"
+
+    @property
+    def searches(self) -> Path:
+        """The folder that holds one folder a search."""
+        return self.root / "search"
+
+    @property
+    def subnets(self) -> Path:
+        """The folder that holds one folder an extracted subnet."""
+        return self.root / "subnets"
+
+    def profile(self, device: str) -> Path:
+        """The profile of one device, a JSON file."""
+        return self.profiles / f"{device}.json"
+
+    def search(self, name: str) -> Path:
+        """The folder of one search (see `SearchFolder`)."""
+        return self.searches / name
+
+    def subnet_list(self, search: str) -> Path:
+        """What was extracted from one search, a JSON file."""
+        return self.subnets / f"{search}.json"
+
+    def subnet(self, device: str, limit_ms: float) -> Path:
+        """The folder of the subnet extracted for one limit on one device."""
+        return self.subnets / f"{device}-{limit_text(limit_ms)}ms"
+
+
+@dataclass(frozen=True)
+class SupernetFolder:
+    """The files of a trained supernet."""
+
+    root: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state of a training that is not finished."""
+        return self.root / "checkpoint.safetensors"
+
+    @property
+    def weights(self) -> Path:
+        """The trained weights."""
+        return self.root / "model.safetensors"
+
+    @property
+    def card(self) -> Path:
+        """Digests, the space, and the accuracy of the largest and the smallest subnet."""
+        return self.root / "supernet.json"
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration, from which later verbs build model and data again."""
+        return self.root / "config.yaml"
+
+    @property
+    def history(self) -> Path:
+        """A row an epoch."""
+        return self.root / "history.json"
+
+
+@dataclass(frozen=True)
+class SearchFolder:
+    """The files of one search."""
+
+    root: Path
+
+    @property
+    def journal(self) -> Path:
+        """The Optuna study, appended to as the search goes on."""
+        return self.root / "journal.log"
+
+    @property
+    def trials(self) -> Path:
+        """Every finished trial as a row."""
+        return self.root / "trials.json"
+
+    @property
+    def finalists(self) -> Path:
+        """What was chosen for each limit, with its measured latency."""
+        return self.root / "finalists.json"

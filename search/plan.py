@@ -1,0 +1,91 @@
+"""SearchPlan: all that decides a search, and the Archs it begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ofa.arch import Arch
+from ofa.errors import InvalidInput, nearest
+from ofa.space import Space
+from search.evaluation import Evaluate
+from search.limits import Figures, Limits, meets
+from search.samplers import SamplerFactory, evolution
+
+OBJECTIVES = {
+    "pareto": {"accuracy": "maximize", "latency_ms": "minimize"},
+    "accuracy": {"accuracy": "maximize"},
+}
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """A search over `space` for the Archs of best accuracy within `limits`.
+
+    `objective` is "pareto" (accuracy up, predicted latency_ms down) or "accuracy". `identity` says from what the study
+    is made (such as the supernet's digest and the configuration's): a study of another identity is refused.
+    `refusals` is how many proposals in a row may be over a limit or known already before an Arch that is neither is
+    put in the sampler's place. `command` returns the shell command that extracts a trial, for its note.
+    """
+
+    name: str
+    space: Space
+    figures: Figures
+    evaluate: Evaluate
+    evaluations: int
+    limits: Limits = field(default_factory=Limits)
+    objective: str = "pareto"
+    sampler: SamplerFactory = evolution
+    seed: int = 0
+    identity: Mapping[str, str] = field(default_factory=dict)
+    refusals: int = 10
+    command: Callable[[int], str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise InvalidInput(f"objective {self.objective!r} is unknown; {nearest(self.objective, OBJECTIVES)}")
+        for name in ("evaluations", "refusals"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidInput(f"{name}={value!r} must be a whole number of at least 1")
+        if self.seed < 0:
+            raise InvalidInput(f"seed={self.seed!r} must be a whole number of at least 0")
+
+    @property
+    def objectives(self) -> Mapping[str, str]:
+        """The names of what is optimised and their directions."""
+        return OBJECTIVES[self.objective]
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What a study of this plan carries, and must carry to be continued by it."""
+        return {
+            **self.identity,
+            "space": self.space.digest,
+            "objective": self.objective,
+            "limits": self.limits.to_dict(),
+            "seed": self.seed,
+        }
+
+
+def starting_archs(plan: SearchPlan) -> list[Arch]:
+    """Returns the Archs that a search begins with, all within the limits.
+
+    The smallest and the largest, and for every target the largest uniform one that it allows.
+    """
+    uniform = [uniform_arch(plan.space, level) for level in np.linspace(0, 1, 13)]
+    known = plan.figures(uniform)
+    chosen = [uniform[0]]
+    for allowed in [plan.limits.hard, *(plan.limits.allowed(target) for target in plan.limits.targets)]:
+        kept = np.flatnonzero(meets(known, allowed))
+        chosen += [uniform[int(kept[-1])]] if len(kept) else []
+    within = meets(plan.figures(chosen), plan.limits.hard)
+    return [arch for arch, good in dict(zip(chosen, within, strict=True)).items() if good]
+
+
+def uniform_arch(space: Space, level: float) -> Arch:
+    """Returns the Arch with every choice at the same level, 0 for its least value and 1 for its largest."""
+    return space.arch({choice.key: choice.values[round(level * (len(choice.values) - 1))] for choice in space.choices})

@@ -1,0 +1,118 @@
+"""The profile stage: measure some subnets on a device, fit the latency model, write the profile."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+import ofa
+from ofa.arch import Arch
+from search.device.anchors import choose_anchors
+from search.device.clock import clock_named
+from search.device.fit import LEAST_NETWORKS, fit_latency_model
+from search.device.machine import describe_machine
+from search.device.measure import WARM_RUNS, Progress, measure
+from search.device.profile_file import Anchor, Profile
+from search.device.runtime import Runtime
+from search.device.sentinel import SENTINEL_NAME
+from search.device.timing import QUANTILE, Floats
+
+if TYPE_CHECKING:
+    from ofa.supernet import Supernet
+
+
+def profile_device(
+    supernet: Supernet,
+    runtime: Runtime,
+    *,
+    path: Path | None = None,
+    anchors: int = 30,
+    visits: int = 40,
+    repeats: int = 8,
+    seconds: float = 25.0,
+    seed: int = 0,
+    clock: str = "wall",
+    name: str | None = None,
+    progress: Progress | None = None,
+) -> Profile:
+    """Returns the profile of this machine under `runtime`, and writes it to `path` where one is given.
+
+    Args:
+        anchors: how many subnets are measured, the smallest and the largest among them.
+        visits, repeats, seconds, progress: as `search.device.measure.measure`.
+        clock: "wall", or "cpu" for runtimes that compute on one thread of this process.
+        name: the device's name; the processor's where none is given.
+
+    Raises:
+        InvalidInput: an unknown clock, a runtime that refuses the network, or too few distinct subnets.
+    """
+    chosen_clock = clock_named(clock)
+    if anchors < LEAST_NETWORKS:
+        raise ofa.InvalidInput(f"anchors={anchors} must be at least {LEAST_NETWORKS} to fit a latency model")
+
+    def macs(archs: Sequence[Arch]) -> Floats:
+        return ofa.cost(supernet, archs)["macs"].astype(float)
+
+    archs = choose_anchors(supernet.space, macs, anchors, seed)
+    example = supernet.example_input[:1]
+    nets = [supernet.extract(arch).eval() for arch in archs]
+    measured = measure(
+        nets,
+        example,
+        runtime,
+        visits=visits,
+        repeats=repeats,
+        seconds=seconds,
+        seed=seed,
+        clock=chosen_clock,
+        progress=progress,
+    )
+    costs = ofa.cost(supernet, archs)
+    model = fit_latency_model(costs, measured.ms, seed=seed)
+    profile = Profile(
+        device=describe_machine(name),
+        runtime=runtime.describe(),
+        protocol={
+            "clock": measured.clock,
+            "warm_runs": WARM_RUNS,
+            "repeats": repeats,
+            "visits": measured.sentinel.visits,
+            "quantile": QUANTILE,
+            "interleaved": True,
+            "seed": seed,
+            "input_shape": list(example.shape),
+            "sentinel": SENTINEL_NAME,
+            "seconds": round(measured.seconds, 3),
+            "versions": {"torch": torch.__version__, "ofa-search": tool_version()},
+            "date_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+        space=supernet.space.digest,
+        anchors=tuple(
+            Anchor(arch, timing, {name: float(values[index]) for name, values in costs.items()})
+            for index, (arch, timing) in enumerate(zip(archs, measured.timings, strict=True))
+        ),
+        sentinel=measured.sentinel,
+        model=model,
+        quality={
+            "verdict": measured.verdict,
+            "disagreement": measured.disagreement,
+            "drift": measured.drift,
+            "better_than_macs": model.held_out.mape < model.macs_only.mape,
+        },
+    )
+    if path is not None:
+        profile.write(path)
+    return profile
+
+
+def tool_version() -> str:
+    """Returns this toolkit's version, "unknown" in a tree that was not installed."""
+    try:
+        return importlib.metadata.version("ofa-search")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,93 @@
+"""Progress of long work: a live bar on a terminal, plain lines otherwise, always with elapsed and remaining time."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class Update(Protocol):
+    """Tells how far a stage is: `done` of `total`, and a short text of figures such as "loss 0.41"."""
+
+    def __call__(self, done: int, total: int, figures: str = "") -> None: ...
+
+
+@contextmanager
+def stage_progress(name: str, stream: TextIO | None = None) -> Iterator[Update]:
+    """Yields the function to call as work goes on; the bar or the last line is finished when the block ends."""
+    stream = stream or sys.stderr
+    if stream.isatty():
+        with _bar(name, stream) as update:
+            yield update
+    else:
+        yield _lines(name, stream, time.monotonic)
+
+
+@contextmanager
+def _bar(name: str, stream: TextIO) -> Iterator[Update]:
+    columns = (
+        TextColumn("{task.description:<12}", style="bold"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left", style="dim"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}", style="dim", markup=False),
+    )
+    with Progress(*columns, console=Console(file=stream)) as progress:
+        task = progress.add_task(name, total=None, figures="")
+
+        def update(done: int, total: int, figures: str = "") -> None:
+            progress.update(task, completed=done, total=total, figures=figures)
+
+        yield update
+
+
+def _lines(name: str, stream: TextIO, clock: Callable[[], float]) -> Update:
+    """Returns an update that prints the first call, the last one, and one every few seconds between."""
+    start = clock()
+    printed = -SECONDS_BETWEEN_LINES
+    first_done: int | None = None
+
+    def update(done: int, total: int, figures: str = "") -> None:
+        nonlocal printed, first_done
+        elapsed = clock() - start
+        first_done = done if first_done is None else first_done
+        if done < total and elapsed - printed < SECONDS_BETWEEN_LINES:
+            return
+        printed = elapsed
+        made = done - first_done
+        remaining = f", {duration(elapsed / made * (total - done))} left" if made > 0 and done < total else ""
+        stream.write(f"{name}: {done}/{total}, {duration(elapsed)}{remaining}{f', {figures}' if figures else ''}\n")
+        stream.flush()
+
+    return update
+
+
+def duration(seconds: float) -> str:
+    """Returns a time as "4 s", "3 min 20 s" or "2 h 05 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def say(message: str, stream: TextIO | None = None) -> None:
+    """Prints one line about the run, at once."""
+    print(message, file=stream or sys.stderr, flush=True)
+
+
+def bold(message: str) -> Any:
+    """Returns the message as rich text in bold."""
+    return Text(message, style="bold")

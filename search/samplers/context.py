@@ -1,0 +1,39 @@
+"""What a sampler may know of a study before it begins: the space, the free figures and the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from optuna.samplers import BaseSampler
+
+from ofa.arch import Arch
+from ofa.space import Space
+from search.limits import Bools, Figures, Limits, meets
+
+
+@dataclass(frozen=True)
+class SamplerContext:
+    """Given to every sampler's constructor; Optuna's own samplers use the seed alone.
+
+    `step` counts the trials finished so far: a sampler made anew for (seed, step) proposes the same after a kill.
+    """
+
+    space: Space
+    figures: Figures
+    limits: Limits
+    seed: int
+    step: int = 0
+
+    @property
+    def step_seed(self) -> int:
+        """A 32-bit seed for this step alone."""
+        return int(np.random.SeedSequence([self.seed, self.step]).generate_state(1)[0])
+
+    def feasible(self, archs: Sequence[Arch], allowed: Mapping[str, float]) -> Bools:
+        """Returns a bool (archs,): True where every predicted figure is allowed."""
+        return meets(self.figures(archs), allowed)
+
+
+SamplerFactory = Callable[[SamplerContext], BaseSampler]

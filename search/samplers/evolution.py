@@ -1,0 +1,138 @@
+"""Evolution the once-for-all way as an Optuna sampler: it proposes nothing that a limit forbids.
+
+Source: the search of Once-for-All (Cai et al. 2020, 1908.09791; population 100, parents 25 %, mutation 0.1, half of
+the children mutated, half crossed), with the ranking of NSGA-II (Deb et al. 2002) where there are two objectives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from ofa.arch import Arch
+from ofa.errors import InvalidInput
+from search.limits import violations
+from search.pareto import Floats, crowding_distances, non_domination_ranks
+from search.propose import distributions, parameters
+from search.samplers.context import SamplerContext
+from search.trials import ARCH, figures_of
+
+BATCH = 32  # children looked at together: free figures are cheap by the array, not one by one
+
+
+class EvolutionSampler(BaseSampler):
+    """Children of the best trials so far, all within the limits and, as far as found, new.
+
+    Parents are the best `parents` of a population among all finished trials (Once-for-All keeps its parents from
+    generation to generation, which comes to the same). Where a study serves several targets they take turns: a step
+    breeds from what meets its target and proposes what meets it, and all share one history. It keeps no state: a
+    proposal is a function of the finished trials and (seed, step).
+    """
+
+    def __init__(
+        self,
+        context: SamplerContext,
+        *,
+        population: int = 100,
+        startup_trials: int = 20,
+        parents: float = 0.25,
+        mutation: float = 0.1,
+        mutated: float = 0.5,
+        tries: int = 640,
+    ) -> None:
+        for name, value in {"parents": parents, "mutation": mutation, "mutated": mutated}.items():
+            if not 0 <= value <= 1:
+                raise InvalidInput(f"{name}={value!r} must be a fraction from 0 to 1")
+        if population < 2 or startup_trials < 1 or tries < 1:
+            raise InvalidInput(
+                f"population={population}, startup_trials={startup_trials}, tries={tries}: at least 2, 1 and 1"
+            )
+        self._context = context
+        self._population, self._startup_trials, self._tries = population, startup_trials, tries
+        self._parents, self._mutation, self._mutated = parents, mutation, mutated
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Returns every choice with more than one value."""
+        return dict(distributions(self._context.space))
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Returns the parameters of one new Arch."""
+        rng = np.random.default_rng([self._context.seed, self._context.step])
+        finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        seen = {Arch.from_json(trial.user_attrs[ARCH]) for trial in finished if ARCH in trial.user_attrs}
+        targets = self._context.limits.targets
+        allowed = self._context.limits.allowed(targets[self._context.step % len(targets)])
+        parents = self._select(study, finished, allowed) if len(finished) >= self._startup_trials else []
+        return parameters(self._breed(parents, seen, allowed, rng), self._context.space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Returns a uniform draw, for a parameter that is no choice of the space."""
+        rng = np.random.default_rng([self._context.seed, self._context.step, len(trial.params)])
+        choices = getattr(param_distribution, "choices", None)
+        if choices is None:
+            raise InvalidInput(f"{param_name} is not categorical; the evolution takes a Space's choices alone")
+        return choices[int(rng.integers(len(choices)))]
+
+    def _select(self, study: Study, finished: list[FrozenTrial], allowed: Mapping[str, float]) -> list[Arch]:
+        """The parents, best first: by rank, then by crowding (the score alone where there is one objective)."""
+        eligible = [
+            trial
+            for trial in finished
+            if ARCH in trial.user_attrs
+            and all(excess <= 0 for excess in violations(figures_of(trial), allowed).values())
+        ]
+        if not eligible:
+            return []
+        points = np.array([trial.values for trial in eligible], dtype=np.float64)
+        points *= [-1.0 if way == StudyDirection.MAXIMIZE else 1.0 for way in study.directions]
+        count = max(2, round(self._parents * min(self._population, len(eligible))))
+        return [Arch.from_json(eligible[index].user_attrs[ARCH]) for index in best_first(points)[:count]]
+
+    def _breed(
+        self, parents: list[Arch], seen: set[Arch], allowed: Mapping[str, float], rng: np.random.Generator
+    ) -> Arch:
+        """The first child that is allowed and new; else one that is allowed; else any, for the study to refuse."""
+        known: Arch | None = None
+        children: list[Arch] = []
+        for _ in range(0, self._tries, BATCH):
+            children = [self._child(parents, rng) for _ in range(BATCH)]
+            good = [children[index] for index in np.flatnonzero(self._context.feasible(children, allowed))]
+            new = next((child for child in good if child not in seen), None)
+            if new is not None:
+                return new
+            known = known or next(iter(good), None)
+        return known or children[0]
+
+    def _child(self, parents: list[Arch], rng: np.random.Generator) -> Arch:
+        space = self._context.space
+        if not parents:
+            return space.sample(rng)
+        first = parents[int(rng.integers(len(parents)))]
+        if len(parents) == 1 or rng.random() < self._mutated:
+            return space.mutate(first, rng, self._mutation)
+        return space.crossover(first, parents[int(rng.integers(len(parents)))], rng)
+
+
+def best_first(points: Floats) -> list[int]:
+    """Returns the indices of points (N, objectives), lower is better: by rank, then the least crowded."""
+    ranks = non_domination_ranks(points)
+    crowding = np.empty(len(points))
+    for rank in np.unique(ranks):
+        members = np.flatnonzero(ranks == rank)
+        crowding[members] = crowding_distances(points[members])
+    return [int(index) for index in np.lexsort((-crowding, ranks))]
+
+
+def evolution(context: SamplerContext, **options: Any) -> BaseSampler:
+    """Returns the evolution of Once-for-All; `options` are those of EvolutionSampler."""
+    return EvolutionSampler(context, **options)

@@ -1,0 +1,208 @@
+"""run_study: propose, refuse for nothing what breaks a limit, evaluate the rest; stop and go on at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.study import Study
+from optuna.trial import Trial, TrialState
+
+from ofa.arch import Arch
+from ofa.errors import InvalidInput
+from search.history import History, read_history
+from search.limits import UNITS, check_reachable, find_unseen, violations
+from search.notes import write_note
+from search.plan import SearchPlan, starting_archs
+from search.propose import parameters, propose
+from search.samplers import SamplerContext
+from search.storage import only_runner, open_journal
+from search.trials import INTERRUPTED, REASON, write_candidate
+
+FAILED_AT_FIRST = 5  # so many evaluations, all failed: the supernet is at fault, not an Arch
+
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The study, how many Archs it has evaluated and how many of them in this call; `stopped` says why it ended
+    before the asked number (empty where it did not)."""
+
+    study: Study
+    evaluated: int
+    evaluated_now: int
+    stopped: str = ""
+
+
+def run_study(plan: SearchPlan, journal: Path, progress: Progress | None = None) -> SearchResult:
+    """Returns the study of `plan`, kept in the file `journal`, once it holds `plan.evaluations` evaluations.
+
+    What is over a limit by prediction is never evaluated: it is told as pruned, with its constraints, and counts for
+    nothing; neither does an Arch that the study has evaluated. A study that was cut off goes on with the very
+    proposals it would have made. `progress` gets a dictionary a trial.
+
+    Raises:
+        InvalidInput: a limit that nothing meets (at once), a study of another plan, or an evaluation that always fails.
+    """
+    check_reachable(plan.space, plan.figures, plan.limits, seed=plan.seed)
+    with only_runner(journal), _quiet_optuna():
+        study = _open_study(plan, journal)
+        start = starting_archs(plan)
+        before = read_history(study).evaluated
+        stopped = ""
+        while (history := read_history(study)).evaluated < plan.evaluations:
+            _check_failures(history)
+            if not _enqueue(study, plan, start, history):
+                stopped = (
+                    f"{history.evaluated} of {plan.evaluations} evaluations made: no other subnet within the limits "
+                    f"was found (the space has {plan.space.size} in all)"
+                )
+                break
+            row = _step(study, plan, history)
+            if progress is not None:
+                done = history.evaluated + (row["state"] in ("evaluated", "failed"))
+                progress({**row, "done": done, "evaluations": plan.evaluations})
+        _check_failures(history, finished=True)
+        return SearchResult(study, history.evaluated, history.evaluated - before, stopped)
+
+
+def load_study(journal: Path, name: str) -> Study:
+    """Returns a study to read.
+
+    Raises:
+        InvalidInput: no such file or study.
+    """
+    if not journal.exists():
+        raise InvalidInput(f"{journal} does not exist: search first")
+    storage = open_journal(journal)
+    names = [study.study_name for study in storage.get_all_studies()]
+    if name not in names:
+        raise InvalidInput(f"{journal} has no study {name!r}; it has {', '.join(names) or 'none'}")
+    with _quiet_optuna():
+        return optuna.load_study(study_name=name, storage=storage)
+
+
+def _open_study(plan: SearchPlan, journal: Path) -> Study:
+    """The plan's study, new or continued: trials that a dead process left running are told as failed."""
+    storage = open_journal(journal)
+    is_new = plan.name not in [study.study_name for study in storage.get_all_studies()]
+    if is_new:
+        study = optuna.create_study(
+            study_name=plan.name, storage=storage, directions=list(plan.objectives.values())
+        )
+    else:
+        study = optuna.load_study(study_name=plan.name, storage=storage)
+    if not study.get_trials(deepcopy=False):  # new, or cut off before all of this was written
+        for key, value in plan.attributes.items():
+            study.set_user_attr(key, value)
+        study.set_metric_names(list(plan.objectives))
+    _check_same(plan, study, journal)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        storage.set_trial_user_attr(trial._trial_id, REASON, INTERRUPTED)
+        study.tell(trial.number, state=TrialState.FAIL)
+    return study
+
+
+def _check_same(plan: SearchPlan, study: Study, journal: Path) -> None:
+    """Refuses to mix: an accuracy of another supernet or a limit of another plan means something else."""
+    for key, wanted in plan.attributes.items():
+        there = study.user_attrs.get(key)
+        if there != wanted:
+            raise InvalidInput(
+                f"study {plan.name!r} in {journal} is of another {key} ({there} there, {wanted} now); "
+                f"search under another name, or delete that file"
+            )
+
+
+def _enqueue(study: Study, plan: SearchPlan, start: list[Arch], history: History) -> bool:
+    """Sets the next Arch where it is not the sampler's to choose; False where there is none left."""
+    if history.waiting:  # set, then cut off
+        return True
+    if history.steps < len(start):
+        study.enqueue_trial(parameters(start[history.steps], plan.space))
+    elif history.refused_in_a_row >= plan.refusals:
+        targets = plan.limits.targets
+        allowed = [plan.limits.allowed(targets[history.steps % len(targets)]), plan.limits.hard]
+        rng = np.random.default_rng([plan.seed, history.steps, 1])
+        near = [arch for arch in start if arch.to_json() in history.seen]
+        seen = {Arch.from_json(text) for text in history.seen}
+        found = (find_unseen(plan.space, plan.figures, limit, seen, rng, near=near) for limit in allowed)
+        arch = next((arch for arch in found if arch is not None), None)
+        if arch is None:
+            return False
+        study.enqueue_trial(parameters(arch, plan.space))
+    return True
+
+
+def _step(study: Study, plan: SearchPlan, history: History) -> dict[str, Any]:
+    """One trial from proposal to tell; returns what it came to."""
+    study.sampler = plan.sampler(SamplerContext(plan.space, plan.figures, plan.limits, plan.seed, history.steps))
+    trial = study.ask()
+    arch = propose(trial, plan.space)
+    figures = {name: float(values[0]) for name, values in plan.figures([arch]).items()}
+    excess = violations(figures, plan.limits.hard)
+    write_candidate(trial, arch, figures, excess)
+    row: dict[str, Any] = {"trial": trial.number, "arch": arch.to_dict(), **figures}
+    over = {name: value for name, value in excess.items() if value > 0}
+    known = history.seen.get(arch.to_json())
+    if over:
+        return {**row, **_refuse(study, trial, "infeasible", _over_text(over, figures))}
+    if known is not None:
+        return {**row, **_refuse(study, trial, "duplicate", f"the same as trial {known}")}
+    return {**row, **_evaluate(study, plan, trial, arch, figures)}
+
+
+def _refuse(study: Study, trial: Trial, state: str, reason: str) -> dict[str, Any]:
+    trial.set_user_attr(REASON, reason)
+    study.tell(trial, state=TrialState.PRUNED)
+    return {"state": state, "reason": reason}
+
+
+def _evaluate(
+    study: Study, plan: SearchPlan, trial: Trial, arch: Arch, figures: Mapping[str, float]
+) -> dict[str, Any]:
+    try:
+        evaluation = plan.evaluate(arch)
+        if not np.isfinite(evaluation.accuracy):
+            raise InvalidInput(f"accuracy is {evaluation.accuracy}")
+    except (InvalidInput, RuntimeError, MemoryError, FloatingPointError) as error:  # torch raises RuntimeError
+        reason = str(error).split("\n", 1)[0] or type(error).__name__
+        trial.set_user_attr(REASON, reason)
+        study.tell(trial, state=TrialState.FAIL)
+        return {"state": "failed", "reason": reason}
+    told = {"accuracy": evaluation.accuracy, "seconds": evaluation.seconds, "cached": evaluation.cached}
+    for key, value in told.items():
+        trial.set_user_attr(key, value)
+    write_note(trial, arch, {**figures, **told}, plan.command)
+    values = {**figures, "accuracy": evaluation.accuracy}
+    study.tell(trial, [values[name] for name in plan.objectives])
+    return {"state": "evaluated", **told}
+
+
+def _check_failures(history: History, finished: bool = False) -> None:
+    """Ends a search in which nothing can be evaluated."""
+    if history.failures and history.failures == history.evaluated and (finished or history.failures >= FAILED_AT_FIRST):
+        raise InvalidInput(f"all {history.failures} evaluated subnets failed: {history.last_failure}")
+
+
+def _over_text(over: Mapping[str, float], figures: Mapping[str, float]) -> str:
+    return ", ".join(
+        f"{name} {figures[name]:.4g} over {figures[name] - value:.4g} {UNITS[name]}" for name, value in over.items()
+    )
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """Keeps Optuna's own lines off the terminal: progress is told by the callback."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)

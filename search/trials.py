@@ -1,0 +1,90 @@
+"""What a trial carries, written before it is told and read back as plain rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from ofa.arch import Arch
+from search.limits import FIGURES
+
+ARCH = "arch"
+REASON = "reason"  # why a trial has no values: what kept it from being evaluated, or what failed
+INTERRUPTED = "interrupted"  # the reason of a trial whose process died
+DASHBOARD_CONSTRAINTS = "constraints"  # the old attribute, the only one that optuna-dashboard reads
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One finished trial. `state` is "evaluated", "infeasible", "duplicate", "failed" or "interrupted"."""
+
+    number: int
+    state: str
+    arch: Arch | None
+    figures: Mapping[str, float]  # predicted latency_ms, macs, params, bytes
+    accuracy: float | None  # fraction, on validation
+    seconds: float | None  # that the evaluation took
+    cached: bool
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON-able values."""
+        return {**vars(self), "arch": self.arch.to_dict() if self.arch else None, "figures": dict(self.figures)}
+
+
+def trial_rows(study: Study) -> list[TrialRow]:
+    """Returns every finished trial of a study, in order."""
+    return [_row(trial) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+
+
+def figures_of(trial: FrozenTrial) -> dict[str, float]:
+    """Returns the free figures that a trial carries, by name."""
+    return {name: float(trial.user_attrs[name]) for name in FIGURES if name in trial.user_attrs}
+
+
+def write_candidate(trial: Trial, arch: Arch, figures: Mapping[str, float], excess: Mapping[str, float]) -> None:
+    """Writes the Arch, its free figures and by how much each limit is exceeded (0 or less: kept).
+
+    The constraints are written twice: Optuna reads the named ones, optuna-dashboard the old list. Samplers then see
+    each violation twice, which changes no order.
+    """
+    trial.set_user_attr(ARCH, arch.to_json())
+    for name in FIGURES:
+        if name in figures:
+            trial.set_user_attr(name, _plain(figures[name]))
+    for name, value in excess.items():
+        trial.set_constraint(name, value)
+    if excess:
+        trial.storage.set_trial_system_attr(trial._trial_id, DASHBOARD_CONSTRAINTS, list(excess.values()))
+
+
+def state_of(trial: FrozenTrial) -> str:
+    """Returns the state of a finished trial in the words of TrialRow."""
+    if trial.state == TrialState.COMPLETE:
+        return "evaluated"
+    if trial.state == TrialState.PRUNED:
+        return "infeasible" if any(value > 0 for value in trial.constraints.values()) else "duplicate"
+    return "interrupted" if trial.user_attrs.get(REASON) == INTERRUPTED else "failed"
+
+
+def _row(trial: FrozenTrial) -> TrialRow:
+    attributes = trial.user_attrs
+    return TrialRow(
+        number=trial.number,
+        state=state_of(trial),
+        arch=Arch.from_json(attributes[ARCH]) if ARCH in attributes else None,
+        figures=figures_of(trial),
+        accuracy=attributes.get("accuracy"),
+        seconds=attributes.get("seconds"),
+        cached=bool(attributes.get("cached", False)),
+        reason=str(attributes.get(REASON, "")),
+    )
+
+
+def _plain(value: float) -> int | float:
+    """Returns whole numbers as int, so that counts read as counts."""
+    return int(value) if float(value).is_integer() else float(value)

@@ -1,0 +1,225 @@
+"""The loop learns, can be stopped anywhere, and refuses what it cannot use."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from ofa.calibrate import calibrate
+from ofa.data.augment import random_shift
+from ofa.errors import InvalidInput
+from ofa.evaluate import evaluate
+from ofa.train import constant, progressive, sandwich, single, train
+
+SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4, fused=True)
+ADAMW = partial(torch.optim.AdamW, lr=0.01, weight_decay=0.05)
+QUICK = {
+    "strategy": sandwich,
+    "optimizer": SGD,
+    "epochs": 3,
+    "batch_size": 32,
+    "augment": partial(random_shift, pixels=1),
+    "gradient_clip": 1.0,
+    "validate_every": 2,
+}
+STEPS = 3 * (120 // 32)
+
+
+class Stop(Exception):
+    """The process ends here."""
+
+
+def stop_at(step: int, strategy=sandwich):
+    """A strategy that is killed in the middle of a step."""
+
+    def stopping(supernet, images, labels, context):
+        loss = strategy(supernet, images, labels, context)
+        if context.step == step:
+            raise Stop
+        return loss
+
+    # As the same setting as the strategy itself: a process that was killed had no other.
+    stopping.__module__, stopping.__qualname__ = strategy.__module__, strategy.__qualname__
+    return stopping
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(one, other) for one, other in pairs)
+
+
+def without_time(history):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
+
+
+def test_learns_and_tells(make_supernet, data):
+    supernet = make_supernet()
+    history = train(supernet, data, **{**QUICK, "epochs": 40, "validate_every": 20})
+    assert [row["epoch"] for row in history] == list(range(1, 41))
+    assert history[-1]["step"] == 40 * 3
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert [row["epoch"] for row in history if "accuracy_smallest" in row] == [20, 40]
+    for arch in (supernet.space.largest, supernet.space.smallest):
+        view = calibrate(supernet.subnet(arch), data.train.images)
+        assert evaluate(view, data.test.images, data.test.labels) > 0.9
+
+
+def test_the_global_random_state_and_modes_are_left_alone(make_supernet, data):
+    supernet = make_supernet()
+    supernet.model.eval()
+    supernet.model.norm.train()
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    train(supernet, data, **QUICK)
+    assert torch.equal(before, torch.get_rng_state())
+    assert not supernet.model.training and supernet.model.norm.training
+
+
+@pytest.mark.parametrize("change", [{}, {"validate_every": 0}, {"validate_every": 1}], ids=str)
+def test_same_seed_same_bits_whatever_is_watched(make_supernet, data, change):
+    first, second = make_supernet(), make_supernet()
+    torch.manual_seed(1)
+    train(first, data, **QUICK)
+    torch.manual_seed(2)
+    train(second, data, **QUICK | change, progress=lambda row: torch.rand(3))
+    assert same(first.model, second.model)
+
+
+def test_another_seed_other_bits(make_supernet, data):
+    first, second = make_supernet(), make_supernet()
+    train(first, data, **QUICK)
+    train(second, data, **QUICK, seed=1)
+    assert not same(first.model, second.model)
+
+
+RECIPES = {
+    "sgd": {},
+    "adamw": {"optimizer": ADAMW},
+    "bfloat16": {"precision": "bfloat16"},
+    "float16": {"precision": "float16"},
+    "single": {"strategy": single},
+    "progressive": {"strategy": progressive},
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("stops", [(1,), (2, 5), (3, 4, 8)], ids=str)
+def test_resume_gives_the_same_bits(make_supernet, data, tmp_path, recipe, stops):
+    settings = QUICK | RECIPES[recipe]
+    saving = {"checkpoint": tmp_path / "training.safetensors", "checkpoint_steps": 1}
+    whole = make_supernet()
+    history = train(whole, data, **settings)
+    first = True
+    for step in stops:
+        stopping = settings | {"strategy": stop_at(step, settings["strategy"])}
+        with pytest.raises(Stop):
+            train(make_supernet(0 if first else 9), data, **stopping, **saving)
+        first = False
+    resumed = make_supernet(9)
+    assert without_time(train(resumed, data, **settings, **saving)) == without_time(history)
+    assert same(whole.model, resumed.model)
+
+
+def test_a_finished_training_is_loaded_and_not_repeated(make_supernet, data, tmp_path):
+    path = tmp_path / "training.safetensors"
+    first, second = make_supernet(), make_supernet(9)
+    history = train(first, data, **QUICK, checkpoint=path)
+    written = path.stat().st_mtime_ns
+    assert train(second, data, **QUICK | {"strategy": sandwich}, checkpoint=path) == history
+    assert same(first.model, second.model)
+    assert path.stat().st_mtime_ns == written
+
+
+CHANGES = {
+    "batch_size": {"batch_size": 16},
+    "seed": {"seed": 3},
+    "strategy": {"strategy": partial(sandwich, random_subnets=1)},
+    "optimizer": {"optimizer": ADAMW},
+    "schedule": {"schedule": constant},
+    "augment": {"augment": None},
+    "epochs": {"epochs": 4},
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_checkpoint_of_another_training_is_refused_by_name_and_kept(make_supernet, data, tmp_path, name):
+    path = tmp_path / "training.safetensors"
+    train(make_supernet(), data, **QUICK, checkpoint=path)
+    content = path.read_bytes()
+    supernet, untouched = make_supernet(9), make_supernet(9)
+    with pytest.raises(InvalidInput, match=f"{path} is of another training: .*{name}"):
+        train(supernet, data, **QUICK | CHANGES[name], checkpoint=path)
+    assert path.read_bytes() == content
+    assert same(supernet.model, untouched.model)
+
+
+@pytest.mark.parametrize("kept", [0, 7, 100, 0.5, 0.999])
+def test_a_truncated_checkpoint_is_refused_and_kept(make_supernet, data, tmp_path, kept):
+    path = tmp_path / "training.safetensors"
+    train(make_supernet(), data, **QUICK, checkpoint=path)
+    content = path.read_bytes()
+    content = content[: int(kept * len(content)) if isinstance(kept, float) else kept]
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput, match=f"{path} is truncated"):
+        train(make_supernet(), data, **QUICK, checkpoint=path)
+    assert path.read_bytes() == content
+
+
+def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_last_checkpoint(make_supernet, data, tmp_path):
+    path = tmp_path / "training.safetensors"
+
+    def poisoned(supernet, images, labels, context):
+        if context.step == 4:
+            with torch.no_grad():
+                supernet.model.head.bias.fill_(math.nan)
+        return sandwich(supernet, images, labels, context)
+
+    with pytest.raises(InvalidInput, match="the loss is nan at step 4 of 9: the model returns NaN"):
+        train(make_supernet(), data, **QUICK | {"strategy": poisoned}, checkpoint=path, checkpoint_steps=1)
+    poisoned_again = path.read_bytes()
+    with pytest.raises(InvalidInput, match="step 4"):
+        train(make_supernet(), data, **QUICK | {"strategy": poisoned}, checkpoint=path, checkpoint_steps=1)
+    assert path.read_bytes() == poisoned_again
+
+
+def test_a_model_that_returns_nan_from_the_start_is_named(make_supernet, data):
+    supernet = make_supernet()
+    with torch.no_grad():
+        supernet.model.conv.weight.fill_(math.nan)
+    with pytest.raises(InvalidInput, match=r"step 0 of 9: the model returns NaN.*check the model"):
+        train(supernet, data, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"epochs": 0}, "epochs=0"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"seed": -1}, "seed=-1"),
+        ({"label_smoothing": 1.0}, "label_smoothing=1.0"),
+        ({"gradient_clip": 0.0}, "gradient_clip=0.0"),
+        ({"precision": "float8"}, "did you mean float16"),
+        ({"checkpoint_steps": 0}, "checkpoint_steps=0"),
+        ({"checkpoint_seconds": -1.0}, "checkpoint_seconds=-1.0"),
+        ({"strategy": partial(sandwich, random_subnets=-1)}, "random_subnets=-1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(make_supernet, data, change, words):
+    with pytest.raises(InvalidInput, match=words):
+        train(make_supernet(), data, **QUICK | change)
+
+
+def test_checkpoints_by_time(make_supernet, data, tmp_path, monkeypatch):
+    saves = []
+    monkeypatch.setattr("ofa.train.loop.save_training", lambda path, *rest: saves.append(path))
+    path = Path(tmp_path / "training.safetensors")
+    train(make_supernet(), data, **QUICK, checkpoint=path, checkpoint_seconds=0.0)
+    assert len(saves) == STEPS
+    saves.clear()
+    train(make_supernet(), data, **QUICK, checkpoint=path, checkpoint_seconds=None, checkpoint_steps=4)
+    assert len(saves) == 3  # after 4 and 8 steps, and at the end
