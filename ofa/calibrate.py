@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from ofa.errors import InvalidInput
 
@@ -65,36 +64,38 @@ class _Watched:
     counts: list[int] = field(default_factory=list)
     means: list[Tensor] = field(default_factory=list)
     variances: list[Tensor] = field(default_factory=list)
-    handles: list[RemovableHandle] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.mean, self.variance = self.layer.running_mean, self.layer.running_var
-        assert self.mean is not None and self.variance is not None
+        self.mean: Tensor = cast(Tensor, self.layer.running_mean)
+        self.variance: Tensor = cast(Tensor, self.layer.running_var)
+        self.replaced = self.layer.__dict__.get("forward")
         self.before = (self.mean.clone(), self.variance.clone())
         self.momentum = self.layer.momentum
         self.tracked = None if self.layer.num_batches_tracked is None else self.layer.num_batches_tracked.clone()
 
     def start(self) -> None:
-        """Makes the layer's own buffers hold the statistics of each batch, and takes them after each call."""
+        """Makes the layer's own buffers hold the statistics of each batch, and takes them after each call.
+
+        Not by hooks: a view shares its dictionaries of hooks with the supernet.
+        """
         self.layer.training = True
         self.layer.momentum = 1.0
-        self.handles = [
-            self.layer.register_forward_pre_hook(lambda layer, inputs: self._check(inputs[0])),
-            self.layer.register_forward_hook(lambda layer, inputs, output: self._take(inputs[0])),
-        ]
+        normalise = self.layer.forward
 
-    def _check(self, values: Tensor) -> None:
-        if values.numel() // values.shape[1] < 2:
-            raise InvalidInput(
-                f"calibration of {self.name!r}: {values.shape[0]} image gives one value per channel, "
-                f"a variance needs two; give more images"
-            )
+        def measured(values: Tensor) -> Tensor:
+            count = values.numel() // values.shape[1]
+            if count < 2:
+                raise InvalidInput(
+                    f"calibration of {self.name!r}: {len(values)} image gives one value per channel, "
+                    f"a variance needs two; give more images"
+                )
+            normalised = normalise(values)
+            self.counts.append(count)
+            self.means.append(self.mean.clone())
+            self.variances.append(self.variance.clone())
+            return normalised
 
-    def _take(self, values: Tensor) -> None:
-        assert self.mean is not None and self.variance is not None
-        self.counts.append(values.numel() // values.shape[1])
-        self.means.append(self.mean.clone())
-        self.variances.append(self.variance.clone())
+        self.layer.forward = measured  # type: ignore[method-assign]
 
     def pooled(self) -> tuple[Tensor, Tensor]:
         """Mean and unbiased variance over all batches, by the law of total variance, in float64."""
@@ -115,11 +116,11 @@ class _Watched:
 
     def stop(self, statistics: tuple[Tensor, Tensor]) -> None:
         """Writes the statistics and leaves the rest of the layer as it was found."""
-        for handle in self.handles:
-            handle.remove()
+        self.layer.__dict__.pop("forward", None)
+        if self.replaced is not None:
+            self.layer.__dict__["forward"] = self.replaced
         self.layer.training = False
         self.layer.momentum = self.momentum
-        assert self.mean is not None and self.variance is not None
         self.mean.copy_(statistics[0])
         self.variance.copy_(statistics[1])
         if self.tracked is not None and self.layer.num_batches_tracked is not None:

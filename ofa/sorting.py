@@ -26,8 +26,9 @@ def l1(supernet: Supernet, group: Group) -> Tensor:
     the norm is taken over all coupled layers, each divided by its size so that none outweighs the rest.
     """
     total = torch.zeros(group.units, dtype=torch.float64)
+    tensors = supernet.tensors()
     for member in group.members:
-        weight = supernet.sources[member.source].tensor.detach()
+        weight = tensors[member.source].detach()
         if weight.dim() >= 2:
             others = [dim for dim in range(weight.dim()) if dim != member.dim]
             along = weight.abs().double().mean(dim=others).cpu()
@@ -61,12 +62,13 @@ def reorder_(
     Parameters, norm statistics, gradients and the optimizer's per-weight state move together. Groups whose units
     are not interchangeable (a layout inside the unit is hard-coded) keep their order.
     """
+    tensors = supernet.tensors()
     for group in supernet.groups:
         if group.name not in order or group.name in supernet.unsortable:
             continue
         ranked = order[group.name]
         for member in group.members:
-            tensor = supernet.sources[member.source].tensor
+            tensor = tensors[member.source]
             index = torch.from_numpy(member.index)
             to, come_from = index.reshape(-1), index[ranked].reshape(-1)
             for moved in [tensor, *_companions(tensor, optimizer)]:

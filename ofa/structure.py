@@ -6,7 +6,6 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from ofa import coupling, tracer
@@ -76,9 +75,7 @@ class Views:
     def __init__(self, model: nn.Module, groups: Sequence[Group]) -> None:
         self.model = model
         self.sources = find_sources(model)
-        self._names = {id(source.tensor): name for name, source in self.sources.items()}
-        for name, tensor in [*model.named_parameters(remove_duplicate=False), *model.named_buffers()]:
-            self._names.setdefault(id(tensor), name)
+        self._names = first_names(model)
         self._slicer = Slicer(find_axes(groups, self.sources), self.sources)
         self._lists = module_lists(model)
 
@@ -89,9 +86,8 @@ class Views:
     def plan(self, units: Sequence[int], dropped: frozenset[str], kernels: Mapping[str, int]) -> ModulePlan:
         """Returns the plan of the view in which group i keeps `units[i]` units."""
 
-        def cut(name: str, path: str) -> Slice:
-            owner = name.rpartition(".")[0]
-            return self._slicer.slice(name, units, kernels.get(owner))
+        def cut(name: str) -> Slice:
+            return self._slicer.slice(name, units, kernels.get(name.rpartition(".")[0]))
 
         return plan_module(self.model, self._names, cut, dropped, self._lists)
 
@@ -112,16 +108,18 @@ def activity(model: nn.Module, structure: Structure) -> dict[str, Conditions]:
     return conditions
 
 
+def first_names(model: nn.Module) -> dict[str, str]:
+    """Returns the first name of each parameter and buffer by each of its names."""
+    first: dict[int, str] = {}
+    every = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    return {name: first.setdefault(id(tensor), name) for name, tensor in every}
+
+
 def tensor_owners(model: nn.Module) -> dict[str, list[str]]:
     """Returns by a tensor's first name the paths of every module that holds it."""
-    first: dict[int, str] = {}
     owners: dict[str, list[str]] = {}
-    for path, module in model.named_modules(remove_duplicate=False):
-        for tensors in (module._parameters, module._buffers):
-            for name, tensor in tensors.items():
-                if tensor is not None:
-                    full = f"{path}.{name}" if path else name
-                    owners.setdefault(first.setdefault(id(tensor), full), []).append(path)
+    for name, first in first_names(model).items():
+        owners.setdefault(first, []).append(name.rpartition(".")[0])
     return owners
 
 
@@ -129,11 +127,3 @@ def any_of(conditions: Sequence[Conditions]) -> Conditions:
     """Returns the condition that holds where any of several does."""
     every = dict.fromkeys(one for condition in conditions for one in condition)
     return ALWAYS if () in every or not every else tuple(every)
-
-
-def same_type(value: Tensor, like: nn.Module) -> Tensor:
-    """Returns `value` on the device of the model's first parameter, in double precision where that is."""
-    first = next(like.parameters(), None)
-    if first is None or not value.is_floating_point():
-        return value
-    return value.to(device=first.device, dtype=torch.float64 if first.dtype == torch.float64 else value.dtype)

@@ -91,8 +91,12 @@ class Supernet:
 
     @property
     def sources(self) -> Mapping[str, Source]:
-        """Every parameter and buffer once, under its first name."""
+        """Every parameter and buffer once, under its first name: its shape and labels at conversion."""
         return self._views.sources
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns every parameter and buffer as it is now, by its first name."""
+        return {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
 
     @cached_property
     def axes(self) -> Mapping[str, tuple[Axis, ...]]:

@@ -22,11 +22,13 @@ Borrow = Callable[[Tensor, Slice], Tensor]
 
 @dataclass(frozen=True)
 class ModulePlan:
-    """How one module is copied: slices by tensor name, attributes to set, children by their (new) names."""
+    """How one module is copied: slices by tensor name, attributes to set, children by their (new) names.
+
+    Tensors are looked up in `module` when a view is built, so moving or converting the supernet is seen.
+    """
 
     module: nn.Module
-    parameters: tuple[tuple[str, Tensor | None, Slice | None], ...]
-    buffers: tuple[tuple[str, Tensor | None, Slice | None], ...]
+    slices: Mapping[str, Slice]
     attributes: Mapping[str, Any]
     children: tuple[tuple[str, ModulePlan | None], ...]
     holders: tuple[str, ...]
@@ -34,8 +36,8 @@ class ModulePlan:
 
 def plan_module(
     model: nn.Module,
-    names: Mapping[int, str],
-    cut: Callable[[str, str], Slice | None],
+    names: Mapping[str, str],
+    cut: Callable[[str], Slice],
     dropped: frozenset[str],
     lists: Mapping[str, Sequence[str]],
 ) -> ModulePlan:
@@ -43,8 +45,8 @@ def plan_module(
 
     Args:
         model: the supernet's module tree.
-        names: the first name of each tensor by its identity.
-        cut: (tensor's first name, path of the module) -> its slice.
+        names: the first name of each tensor by each of its names.
+        cut: a tensor's first name -> its slice.
         dropped: paths of blocks to leave out.
         lists: by module path, the attributes that hold modules in plain lists.
     """
@@ -53,20 +55,17 @@ def plan_module(
     def visit(module: nn.Module, path: str) -> ModulePlan:
         if id(module) in memo:
             return memo[id(module)]
-        own: list[list[tuple[str, Tensor | None, Slice | None]]] = []
-        shapes: dict[str, tuple[int, ...]] = {}
-        for tensors in (module._parameters, module._buffers):
-            rows = []
-            for name, tensor in tensors.items():
-                found = None if tensor is None else cut(names[id(tensor)], path)
-                rows.append((name, tensor, found))
-                if tensor is not None and found is not None:
-                    shapes[name] = found.shape
-            own.append(rows)
-        whole = all(found is None or found.is_whole for rows in own for _, _, found in rows)
+        slices = {
+            name: cut(names[f"{path}.{name}" if path else name])
+            for tensors in (module._parameters, module._buffers)
+            for name, tensor in tensors.items()
+            if tensor is not None
+        }
+        whole = all(found.is_whole for found in slices.values())
+        shapes = {name: found.shape for name, found in slices.items()}
         attributes = {} if whole else sliced_attributes(module, shapes)
         memo[id(module)] = plan = ModulePlan(
-            module, tuple(own[0]), tuple(own[1]), attributes, tuple(children(module, path)), tuple(lists.get(path, ()))
+            module, slices, attributes, tuple(children(module, path)), tuple(lists.get(path, ()))
         )
         return plan
 
@@ -90,7 +89,7 @@ def plan_module(
 
 
 def _identity_plan() -> ModulePlan:
-    return ModulePlan(nn.Identity(), (), (), {}, (), ())
+    return ModulePlan(nn.Identity(), {}, {}, (), ())
 
 
 def build(plan: ModulePlan, parameter: Borrow, buffer: Borrow) -> nn.Module:
@@ -101,16 +100,14 @@ def build(plan: ModulePlan, parameter: Borrow, buffer: Borrow) -> nn.Module:
     modules: dict[int, nn.Module] = {}
     tensors: dict[int, Tensor] = {}
 
-    def borrow(rows: tuple[tuple[str, Tensor | None, Slice | None], ...], how: Borrow) -> dict[str, Tensor | None]:
-        result: dict[str, Tensor | None] = {}
-        for name, tensor, cut in rows:
-            if tensor is None or cut is None:
-                result[name] = tensor
-                continue
-            made = tensors.get(id(tensor))
-            if made is None:
-                made = tensors[id(tensor)] = how(tensor, cut)
-            result[name] = made
+    def borrow(own: Mapping[str, Tensor | None], slices: Mapping[str, Slice], how: Borrow) -> dict[str, Tensor | None]:
+        result = dict(own)
+        for name, tensor in own.items():
+            if tensor is not None:
+                made = tensors.get(id(tensor))
+                if made is None:
+                    made = tensors[id(tensor)] = how(tensor, slices[name])
+                result[name] = made
         return result
 
     def copy(plan: ModulePlan) -> nn.Module:
@@ -121,8 +118,8 @@ def build(plan: ModulePlan, parameter: Borrow, buffer: Borrow) -> nn.Module:
         modules[id(plan.module)] = clone
         state = clone.__dict__
         state.update(plan.module.__dict__)
-        state["_parameters"] = borrow(plan.parameters, parameter)
-        state["_buffers"] = borrow(plan.buffers, buffer)
+        state["_parameters"] = borrow(plan.module._parameters, plan.slices, parameter)
+        state["_buffers"] = borrow(plan.module._buffers, plan.slices, buffer)
         state["_modules"] = {name: None if child is None else copy(child) for name, child in plan.children}
         state.update(plan.attributes)
         for name in plan.holders:

@@ -37,7 +37,12 @@ class Stage:
     @property
     def config_hash(self) -> str:
         """16 hex digits of the configuration."""
-        return hashlib.sha256(json.dumps(self.config, sort_keys=True).encode()).hexdigest()[:16]
+        return hash_of(self.config)
+
+
+def hash_of(config: Mapping[str, Any]) -> str:
+    """Returns 16 hex digits of a configuration of plain values."""
+    return hashlib.sha256(json.dumps(dict(config), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def is_needed(stage: Stage, *, force: bool = False) -> bool:

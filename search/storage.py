@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -147,8 +148,8 @@ def journal_lock(path: Path) -> BaseJournalFileLock:
 
 
 @contextmanager
-def only_runner(path: Path) -> Iterator[None]:
-    """Holds the study at `path` for this process: two runners would both continue it.
+def only_runner(path: Path, study: str) -> Iterator[None]:
+    """Holds one study of the journal at `path` for this process: two runners would both continue it.
 
     Raises:
         InvalidInput: another process runs it now.
@@ -157,13 +158,14 @@ def only_runner(path: Path) -> Iterator[None]:
         yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path.with_name(f"{path.name}.runner"), os.O_RDWR | os.O_CREAT, 0o644)
+    name = hashlib.sha256(study.encode()).hexdigest()[:8]
+    descriptor = os.open(path.with_name(f"{path.name}.{name}.runner"), os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InvalidInput(
-                f"{path} is being searched by another process; wait for it, or use another run name"
+                f"study {study!r} in {path} is being searched by another process; wait for it, or use another name"
             ) from None
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def run_study(plan: SearchPlan, journal: Path, progress: Progress | None = None)
         InvalidInput: a limit that nothing meets (at once), a study of another plan, or an evaluation that always fails.
     """
     check_reachable(plan.space, plan.figures, plan.limits, seed=plan.seed)
-    with only_runner(journal), _quiet_optuna():
+    with only_runner(journal, plan.name), _quiet_optuna():
         study = _open_study(plan, journal)
         start = starting_archs(plan)
         before = read_history(study).evaluated
@@ -101,7 +102,9 @@ def _open_study(plan: SearchPlan, journal: Path) -> Study:
     if not study.get_trials(deepcopy=False):  # new, or cut off before all of this was written
         for key, value in plan.attributes.items():
             study.set_user_attr(key, value)
-        study.set_metric_names(list(plan.objectives))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(list(plan.objectives))
     _check_same(plan, study, journal)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         storage.set_trial_user_attr(trial._trial_id, REASON, INTERRUPTED)

@@ -29,8 +29,8 @@ def digits(*, image_size: int = 8, validation: float = 0.2, test: float = 0.2, s
     labels = torch.from_numpy(targets).long()
     if image_size != 8:
         pixels = functional.interpolate(pixels, (image_size, image_size), mode="bilinear", antialias=True)
-    parts = stratified(labels, (validation, test), seed=seed)
+    parts = stratified(labels, {"validation": validation, "test": test}, seed=seed)
     how = "none" if image_size == 8 else "bilinear, antialiased"
-    preprocessing = preprocessing_of(pixels[parts[0]], scale=16.0, resize=how)
-    train, held_out, tested = (Split(pixels[rows], labels[rows], preprocessing) for rows in parts)
-    return Dataset("digits", train, held_out, tested, num_classes=10, class_names=tuple("0123456789"))
+    preprocessing = preprocessing_of(pixels[parts["train"]], scale=16.0, resize=how)
+    splits = {part: Split(pixels[rows], labels[rows], preprocessing) for part, rows in parts.items()}
+    return Dataset("digits", **splits, num_classes=10, class_names=tuple("0123456789"))

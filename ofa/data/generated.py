@@ -39,10 +39,10 @@ def synthetic(
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(samples) % num_classes
     pixels = _images(labels, num_classes, (channels, image_size, image_size), noise, generator)
-    parts = stratified(labels, (validation, test), seed=seed)
-    preprocessing = preprocessing_of(pixels[parts[0]], scale=255.0)
-    train, held_out, tested = (Split(pixels[rows], labels[rows], preprocessing) for rows in parts)
-    return Dataset("synthetic", train, held_out, tested, num_classes=num_classes)
+    parts = stratified(labels, {"validation": validation, "test": test}, seed=seed)
+    preprocessing = preprocessing_of(pixels[parts["train"]], scale=255.0)
+    splits = {part: Split(pixels[rows], labels[rows], preprocessing) for part, rows in parts.items()}
+    return Dataset("synthetic", **splits, num_classes=num_classes)
 
 
 def _images(

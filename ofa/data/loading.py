@@ -58,8 +58,8 @@ def hub(
     wanted = {"train": train, "validation": validation, "test": test}
     used = {part: _table(tables, part, split) for part, split in wanted.items() if split is not None}
     classes, class_names, labels = _labels(used, label_column)
-    cuts = {"validation": validation_fraction, "test": test_fraction}
-    rows = _rows(labels, {part: cuts[part] for part in cuts if part not in used}, seed)
+    fractions = {"validation": validation_fraction, "test": test_fraction}
+    rows = _rows(labels, {part: fraction for part, fraction in fractions.items() if part not in used}, seed)
     limits = {"train": limit_train, "validation": limit_validation, "test": limit_test}
     rows = {part: _limited(rows[part], limits[part], part, seed) for part in wanted}
 
@@ -109,8 +109,7 @@ def _rows(labels: Mapping[str, Tensor], cuts: Mapping[str, float], seed: int) ->
     """Returns the rows of each part within its table; parts in `cuts` are cut out of the training table."""
     rows = {part: torch.arange(len(numbers)) for part, numbers in labels.items()}
     if cuts:
-        kept, *cut = stratified(labels["train"], tuple(cuts.values()), seed=seed)
-        rows |= {"train": kept, **dict(zip(cuts, cut, strict=True))}
+        rows |= stratified(labels["train"], cuts, seed=seed)
     return rows
 
 

@@ -44,7 +44,7 @@ def open_tables(path: str, *, subset: str | None, cache_dir: str | None) -> Mapp
     except ImportError as error:
         raise InvalidInput(f"data from files or the hub needs the extra: pip install 'ofa-search[data]' ({error})") from None
     place = Path(path).expanduser()
-    if not place.exists() and (path.startswith((".", "/", "~")) or path.endswith(".parquet") or path.count("/") > 1):
+    if not place.exists() and _looks_local(path):
         raise InvalidInput(f"{path} does not exist{_beside(place)}")
     arguments: dict[str, Any] = {"path": path, "name": subset}
     if place.is_file():
@@ -59,8 +59,9 @@ def open_tables(path: str, *, subset: str | None, cache_dir: str | None) -> Mapp
         tables = datasets.load_dataset(**arguments, cache_dir=cache_dir)
     except Exception as error:  # this library, its file readers and its network clients share no base class
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        where = "" if place.exists() else " as a local path or on the hub"
-        raise InvalidInput(f"cannot read data set {path}{where}: {reason:.200}") from error
+        how = {"parquet": "a parquet file", "imagefolder": "a folder of images"}.get(arguments["path"], "a data set")
+        where = "" if place.exists() else ", on this disk or on the hub"
+        raise InvalidInput(f"cannot read {path} as {how}{where}: {reason:.200}") from error
     return dict(tables)
 
 
@@ -92,11 +93,12 @@ def label_values(table: Any, name: str) -> tuple[list[Any], tuple[str, ...]]:
     """
     _check_column(table, name, "label_column")
     feature = table.features[name]
+    kind = getattr(feature, "dtype", "")
+    if not (isinstance(kind, str) and kind.startswith(("int", "uint", "bool", "string", "large_string"))):
+        raise InvalidInput(f"label_column={name!r} holds {_type_name(feature)}; labels are whole numbers or text")
     values: list[Any] = table.select_columns([name]).with_format("arrow")[:].column(name).to_pylist()
-    for row, value in enumerate(values):
-        if not isinstance(value, (int, str)):
-            what = "is empty" if value is None else f"is {value!r:.40}"
-            raise InvalidInput(f"label_column={name!r}: row {row} {what}; labels are whole numbers or text")
+    if None in values:
+        raise InvalidInput(f"label_column={name!r}: row {values.index(None)} is empty; every image needs a label")
     return values, tuple(getattr(feature, "names", ()))
 
 
@@ -131,6 +133,13 @@ def _holds_images(feature: Any) -> bool:
 def _type_name(feature: Any) -> str:
     kind = getattr(feature, "dtype", None)
     return str(kind) if isinstance(kind, str) else type(feature).__name__
+
+
+def _looks_local(path: str) -> bool:
+    """Whether a missing path is meant for this disk: names on the hub are "name" or "owner/name"."""
+    place = Path(path).expanduser()
+    in_a_folder = "/" in path and place.parent.is_dir()
+    return in_a_folder or path.startswith((".", "/", "~")) or path.endswith(".parquet") or path.count("/") > 1
 
 
 def _beside(place: Path) -> str:

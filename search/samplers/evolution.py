@@ -23,7 +23,7 @@ from search.propose import distributions, parameters
 from search.samplers.context import SamplerContext
 from search.trials import ARCH, figures_of
 
-BATCH = 32  # children looked at together: free figures are cheap by the array, not one by one
+BATCH = 8  # children looked at together: free figures are cheap by the array, not one by one
 
 
 class EvolutionSampler(BaseSampler):

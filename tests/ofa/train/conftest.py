@@ -2,67 +2,58 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ofa.arch import Arch
+from ofa import SpaceRules, Supernet
 from ofa.data import Dataset, synthetic
-from ofa.space import Choice, Space
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 8, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps + functional.relu(self.norm(self.conv(maps)))
 
 
 class SmallNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(1, 16, 3, stride=2, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(16)
+        self.conv = nn.Conv2d(1, 8, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.blocks = nn.Sequential(Block(), Block())
         self.dropout = nn.Dropout(0.2)
-        self.head = nn.Linear(64, 4)
+        self.hidden = nn.Linear(32, 16)
+        self.head = nn.Linear(16, 4)
 
     def forward(self, images: Tensor) -> Tensor:
-        hidden = torch.relu(self.norm(self.conv(images)))
-        return self.head(self.dropout(functional.adaptive_avg_pool2d(hidden, 2).flatten(1)))
-
-
-class FakeSupernet:
-    def __init__(self, model: SmallNet) -> None:
-        self.model = model
-        self.space = Space((Choice("width", "conv", (8, 16)),))
-
-    def subnet(self, arch: Arch, accumulate: bool = False) -> nn.Module:
-        width = arch.width["conv"]
-        view = deepcopy(self.model)
-
-        def part(own: nn.Module, name: str, rows: tuple) -> nn.Parameter:
-            full = getattr(own, name)
-            leaf = nn.Parameter(full.detach()[rows])
-            if accumulate:
-                leaf.grad = full.grad[rows]
-            return leaf
-
-        rows = (slice(width),)
-        view.conv.weight = part(self.model.conv, "weight", rows)
-        view.norm = nn.BatchNorm2d(width).train(self.model.training)
-        view.norm.weight = part(self.model.norm, "weight", rows)
-        view.norm.bias = part(self.model.norm, "bias", rows)
-        view.head.weight = part(self.model.head, "weight", (slice(None), slice(4 * width)))
-        view.head.bias = part(self.model.head, "bias", (slice(None),))
-        return view
+        maps = self.blocks(functional.relu(self.norm(self.conv(images))))
+        features = functional.adaptive_avg_pool2d(maps, 2).flatten(1)
+        return self.head(self.dropout(functional.relu(self.hidden(features))))
 
 
 @pytest.fixture
-def make_supernet():
-    def make(seed: int = 0):
+def make_supernet() -> Callable[..., Supernet]:
+    """Makes supernets, the same for the same seed."""
+
+    def make(seed: int = 0) -> Supernet:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return FakeSupernet(SmallNet())
+            model = SmallNet()
+        rules = SpaceRules(width_ratios=(0.5, 1.0), multiple_of=4, kernel_sizes={"blocks.*": (1, 3)})
+        return Supernet(model, torch.zeros(2, 1, 8, 8), rules)
 
     return make
 
 
 @pytest.fixture(scope="session")
 def data() -> Dataset:
+    """Images that take a few epochs to learn."""
     return synthetic(image_size=8, num_classes=4, samples=200, seed=0)

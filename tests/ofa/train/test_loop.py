@@ -203,7 +203,7 @@ def test_a_model_that_returns_nan_from_the_start_is_named(make_supernet, data):
         ({"seed": -1}, "seed=-1"),
         ({"label_smoothing": 1.0}, "label_smoothing=1.0"),
         ({"gradient_clip": 0.0}, "gradient_clip=0.0"),
-        ({"precision": "float8"}, "did you mean float16"),
+        ({"precision": "float8"}, "precision 'float8' is unknown; did you mean float32"),
         ({"checkpoint_steps": 0}, "checkpoint_steps=0"),
         ({"checkpoint_seconds": -1.0}, "checkpoint_seconds=-1.0"),
         ({"strategy": partial(sandwich, random_subnets=-1)}, "random_subnets=-1"),

@@ -1,0 +1,81 @@
+"""From configuration to objects: data set, model, supernet and the pieces of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+import ofa
+from ofa.data import Dataset
+from ofa.errors import InvalidInput
+from search.paths import RunFolder
+
+EXAMPLES = 2  # images that the supernet is traced with
+
+
+def plain(config: DictConfig, *keys: str) -> dict[str, Any]:
+    """Returns the named parts of a configuration, resolved, as dictionaries, lists and scalars.
+
+    Raises:
+        MissingMandatoryValue: a key that the user has to give ("???").
+    """
+    resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(resolved, dict)
+    return {key: resolved[key] for key in keys or map(str, resolved) if key in resolved}
+
+
+def run_folder(config: DictConfig) -> RunFolder:
+    """Returns the run's folder under the root of outputs.
+
+    Raises:
+        InvalidInput: a run name that is empty or a path.
+    """
+    name = str(config.run)
+    if not name or name in (".", "..") or Path(name).name != name:
+        raise InvalidInput(f"run={name!r} must be a plain name, such as run=main: outputs go to {config.outputs}/<run>/")
+    return RunFolder(Path(str(config.outputs)) / name)
+
+
+def build_data(config: Mapping[str, Any]) -> Dataset:
+    """Returns the data set of a `data` group.
+
+    Raises:
+        InvalidInput: the target returns something else.
+    """
+    data = make(config["dataset"])
+    if not isinstance(data, Dataset):
+        raise InvalidInput(f"data.dataset made a {type(data).__name__}; it must return an ofa.data.Dataset")
+    return data
+
+
+def build_supernet(model: Mapping[str, Any], space: Mapping[str, Any], data: Dataset, seed: int) -> ofa.Supernet:
+    """Returns the supernet of a `model` and a `space` group, with initial weights that are a function of `seed`.
+
+    The model is given the data set's `input_shape` (C, H, W) and `num_classes`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = make(model, input_shape=data.input_shape, num_classes=data.num_classes)
+        example = torch.randn(EXAMPLES, *data.input_shape)
+        return ofa.Supernet(net, example, make(space))
+
+
+def make(config: Mapping[str, Any], **arguments: Any) -> Any:
+    """Returns what a `_target_` makes, lists and dictionaries given to it as plain ones."""
+    return instantiate(dict(config), _convert_="all", **arguments)
+
+
+def positive(name: str, value: Any) -> int:
+    """Returns `value` when it is a whole number of at least 1.
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidInput(f"{name}={value!r} must be a whole number, at least 1")
+    return value

@@ -1,0 +1,72 @@
+"""The dashboard: optuna-dashboard over a journal, for this machine's eyes only."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from ofa.errors import InvalidInput
+from search.storage import open_journal
+
+HOST = "127.0.0.1"
+Application = Callable[..., Iterable[bytes]]
+
+
+class _ThreadedServer(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """A line a request would bury what the command says."""
+
+
+def make_dashboard(journal: Path, port: int = 8080) -> WSGIServer:
+    """Returns a server on the loopback address alone, ready to `serve_forever()`; port 0 takes any free one.
+
+    Raises:
+        InvalidInput: optuna-dashboard is not installed, no such journal, or the port is taken.
+    """
+    if importlib.util.find_spec("optuna_dashboard") is None:
+        raise InvalidInput("optuna-dashboard is not installed: pip install 'ofa-search[dashboard]'")
+    if not journal.exists():
+        raise InvalidInput(f"{journal} does not exist: search first")
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
+        raise InvalidInput(f"port={port!r} must be a whole number from 0 to 65535")
+    from optuna_dashboard import wsgi
+
+    try:
+        server = make_server(
+            HOST, port, only_local(wsgi(open_journal(journal))), server_class=_ThreadedServer, handler_class=_QuietHandler
+        )
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        raise InvalidInput(f"port={port} cannot be used ({error.strerror}); choose another, or 0 for any") from None
+    return server
+
+
+def address(server: WSGIServer) -> str:
+    """Returns where a browser finds the server."""
+    return f"http://{HOST}:{server.server_port}/dashboard/"
+
+
+def only_local(application: Application) -> Application:
+    """Returns the application refusing requests that name another host.
+
+    The dashboard can delete studies and asks for no password; a page elsewhere could otherwise reach it through a
+    name that it points to the loopback address.
+    """
+
+    def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("HTTP_HOST", "").rsplit(":", 1)[0] not in (HOST, "localhost"):
+            start_response("403 Forbidden", [("Content-Type", "text/plain")])
+            return [b"this dashboard is for this machine alone\n"]
+        return application(environ, start_response)
+
+    return guarded
