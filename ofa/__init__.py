@@ -8,4 +8,14 @@ from ofa.sorting import sort_channels_
 from ofa.space import Choice, Space
 from ofa.supernet import Supernet
 
-__all__ = ["Arch", "Choice", "InvalidArch", "InvalidInput", "Space", "SpaceRules", "Supernet", "cost", "sort_channels_"]
+__all__ = [
+    "Arch",
+    "Choice",
+    "InvalidArch",
+    "InvalidInput",
+    "Space",
+    "SpaceRules",
+    "Supernet",
+    "cost",
+    "sort_channels_",
+]

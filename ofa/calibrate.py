@@ -16,12 +16,12 @@ BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
 def calibrate(net: Net, images: Tensor, batch_size: int = 512) -> Net:
-    """Returns `net`, in eval mode, with the statistics of its batch norm layers measured on `images` (N, C, H, W).
+    """Returns `net`, in eval mode, its batch norm statistics measured on `images` (N, C, H, W).
 
-    Each layer gets the mean and the unbiased variance over all that it saw: with one batch exactly those of the batch,
-    with several the pooled ones (the variance between batches counts too). Only batch norm layers run in train
-    mode, so dropout stays off. A net with no batch norm is only put in eval mode. When it fails, the statistics are as
-    they were.
+    Each layer gets the mean and the unbiased variance over all that it saw: with one batch exactly those of
+    the batch, with several the pooled ones (the variance between batches counts too). Only batch norm layers
+    run in train mode, so dropout stays off. A net with no batch norm is only put in eval mode. When it fails,
+    the statistics are as they were.
 
     Raises:
         InvalidInput: no image, too few values per channel for a variance, or statistics that are not finite.
@@ -95,7 +95,7 @@ class _Watched:
             self.variances.append(self.variance.clone())
             return normalised
 
-        self.layer.forward = measured  # type: ignore[method-assign]
+        self.layer.__dict__["forward"] = measured
 
     def pooled(self) -> tuple[Tensor, Tensor]:
         """Mean and unbiased variance over all batches, by the law of total variance, in float64."""
@@ -111,7 +111,9 @@ class _Watched:
             within = ((counts - 1) * torch.stack(self.variances).double()).sum(dim=0)
             variance = (within + (counts * (means - mean).square()).sum(dim=0)) / (total - 1)
         if not (torch.isfinite(mean).all() and torch.isfinite(variance).all()):
-            raise InvalidInput(f"calibration of {self.name!r}: its inputs are NaN or infinite; check images and weights")
+            raise InvalidInput(
+                f"calibration of {self.name!r}: its inputs are NaN or infinite; check images and weights"
+            )
         return mean, variance
 
     def stop(self, statistics: tuple[Tensor, Tensor]) -> None:

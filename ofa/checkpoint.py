@@ -1,4 +1,4 @@
-"""Weights and what belongs to them in one safetensors file: tensors, JSON beside them, written whole or not at all."""
+"""Checkpoints: tensors and the JSON that belongs to them in one safetensors file, written whole or not."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ VERSION = 1
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-    """Writes `tensors` and the JSON-able `meta` to `path` as one file; a kill at any moment leaves the old or the new.
+    """Writes `tensors` and the JSON-able `meta` to `path` as one file.
 
-    Tensors that share memory are written once each, as they are given; give tied weights under one name.
+    A kill at any moment leaves the old file or the new one. Give tied weights under one name (see `weights`).
     """
     held = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     header = {"ofa_version": str(VERSION), "ofa_meta": json.dumps(meta), "ofa_crc32": str(_checksum(held))}
@@ -44,7 +44,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[dic
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, ValueError) as error:
         raise InvalidInput(f"{path} is truncated or not a checkpoint ({error}); delete it or restore it") from None
     if "ofa_version" not in header or "ofa_meta" not in header:
@@ -98,14 +98,16 @@ def load_supernet(supernet: Supernet, path: Path) -> dict[str, Any]:
     """Returns the `meta` that was saved, after copying the weights in `path` into `supernet`.
 
     Raises:
-        InvalidInput: the file is damaged, or of a supernet with other weights or another space; nothing is changed then.
+        InvalidInput: the file is damaged, or of a supernet with other weights or another space; nothing is
+            changed then.
     """
     tensors, held = load_checkpoint(path)
     if "space" not in held:
         raise InvalidInput(f"{path} holds no finished supernet (it may be a training checkpoint); train first")
     if held["space"] != supernet.space.digest:
         raise InvalidInput(
-            f"{path} is of a supernet with another space ({held['space']}, this one is {supernet.space.digest}); "
+            f"{path} is of a supernet with another space "
+            f"({held['space']}, this one is {supernet.space.digest}); "
             f"give the same model and space, or train into another folder"
         )
     load_weights(supernet.model, tensors, str(path))
@@ -120,5 +122,5 @@ def _checksum(tensors: Mapping[str, Tensor]) -> int:
         total = zlib.crc32(name.encode(), total)
         flat = tensors[name].reshape(-1)
         if flat.numel():
-            total = zlib.crc32(flat.view(torch.uint8).numpy(), total)
+            total = zlib.crc32(flat.view(torch.uint8).numpy().data, total)
     return total

@@ -67,7 +67,12 @@ def find_terms(supernet: Supernet) -> CostTerms:
             varying |= set(range(2, len(source.shape)))
         constant = prod(size for dim, size in enumerate(source.shape) if dim not in varying)
         tensors[name] = TensorTerm(
-            own, constant, kernel, source.tensor.element_size(), name in parameters, supernet.tensor_conditions(name)
+            own,
+            constant,
+            kernel,
+            source.tensor.element_size(),
+            name in parameters,
+            supernet.tensor_conditions(name),
         )
     contractions = tuple(
         ContractionTerm(found.weight, found.positions, found.macs, supernet.conditions(found.module))

@@ -120,17 +120,17 @@ def solve(trace: Trace, sources: Mapping[str, Source]) -> Coupling:
     fixed: dict[tuple[str, int], str] = {}
     shapes: dict[tuple[Any, ...], list[IntArray]] = {}
     renormalised = {int(root[label]) for labels in trace.renormalised for label in labels.tolist()}
-    for labels in np.split(order, bounds[1:]):
-        if not len(labels):
+    for unit in np.split(order, bounds[1:]):
+        if not len(unit):
             continue
-        component = int(root[labels[0]])
-        kinds, counts = np.unique(key_of[labels], return_counts=True)
+        component = int(root[unit[0]])
+        kinds, counts = np.unique(key_of[unit], return_counts=True)
         if component in reasons:
             for kind in kinds:
                 fixed.setdefault(keys[kind], reasons[component])
             continue
         shape = (component in renormalised, *zip(kinds.tolist(), counts.tolist(), strict=True))
-        shapes.setdefault(shape, []).append(labels)
+        shapes.setdefault(shape, []).append(unit)
     groups = []
     for shape, units in shapes.items():
         group = _group(keys, position_of, shape, units, trace, sources)
@@ -140,9 +140,7 @@ def solve(trace: Trace, sources: Mapping[str, Source]) -> Coupling:
         for member in group.members:
             channels = sources[member.source].shape[member.dim]
             why = "are tied together" if member.index.size == channels else f"of {channels} are tied together"
-            fixed.setdefault(
-                (member.source, member.dim), f"all {member.index.size} channels {why} (keep all or none)"
-            )
+            fixed.setdefault((member.source, member.dim), f"all {member.index.size} channels {why} (keep all or none)")
     return Coupling(tuple(_distinct(sorted(groups, key=lambda group: _first_use(group, trace)))), fixed)
 
 
@@ -173,7 +171,7 @@ def _group(
     naming = min(members, key=lambda member: _naming_rank(member, trace, sources))
     order = np.lexsort(naming.index.T[::-1])
     return Group(
-        naming.source.removesuffix(".weight"),
+        naming.source.removesuffix(".weight").removesuffix(".bias"),
         len(units),
         naming.index.shape[1],
         tuple(Member(member.source, member.dim, np.ascontiguousarray(member.index[order])) for member in members),

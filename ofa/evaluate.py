@@ -12,7 +12,10 @@ from ofa.modes import in_mode
 
 
 def evaluate(
-    net: nn.Module, images: Tensor | Iterable[tuple[Tensor, Tensor]], labels: Tensor | None = None, batch_size: int = 512
+    net: nn.Module,
+    images: Tensor | Iterable[tuple[Tensor, Tensor]],
+    labels: Tensor | None = None,
+    batch_size: int = 512,
 ) -> float:
     """Returns the fraction of images that `net` (in eval mode) puts in the right class, in [0, 1].
 
@@ -51,8 +54,8 @@ def _batches(
         raise InvalidInput(f"{len(images)} images with {given} labels: give one label an image")
     if batch_size < 1:
         raise InvalidInput(f"batch_size={batch_size!r} must be at least 1")
-    if len(images):
-        yield from zip(images.split(batch_size), labels.split(batch_size), strict=True)
+    for start in range(0, len(images), batch_size):
+        yield images[start : start + batch_size], labels[start : start + batch_size]
 
 
 def _describe_bad(logits: Tensor) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,8 +60,10 @@ def squeeze_to(lane: Tensor, shape: Sequence[int], changed: Sequence[int]) -> Te
 
 def pair(first: Tensor, second: Tensor) -> Tensor:
     """Returns the distinct pairs of labels that meet, (pairs, 2), when two lanes are laid over each other."""
-    first, second = torch.broadcast_tensors(first, second)
+    shape = np.broadcast_shapes(first.shape, second.shape)
+    first, second = first.expand(shape), second.expand(shape)
     for d in range(first.dim()):
         if first.size(d) > 1 and first.stride(d) == 0 and second.stride(d) == 0:
             first, second = first.narrow(d, 0, 1), second.narrow(d, 0, 1)
-    return torch.unique(torch.stack((first.reshape(-1), second.reshape(-1)), dim=1), dim=0)
+    pairs: Tensor = torch.unique(torch.stack((first.reshape(-1), second.reshape(-1)), dim=1), dim=0)
+    return pairs

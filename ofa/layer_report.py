@@ -11,6 +11,8 @@ from ofa.coupling import Group
 from ofa.rules import SpaceRules, depth_values, width_values
 from ofa.structure import Structure
 
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -31,11 +33,11 @@ class LayerReport:
 
     def __str__(self) -> str:
         header = ("layer", "class", "state", "choices", "why")
-        cells = [
-            (row.layer, row.kind, row.state, ", ".join(map(str, row.choices)), row.reason) for row in self.rows
-        ]
+        cells = [(row.layer, row.kind, row.state, ", ".join(map(str, row.choices)), row.reason) for row in self.rows]
         widths = [max(len(line[i]) for line in [header, *cells]) for i in range(len(header))]
-        lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in [header, *cells]]
+        lines = [
+            "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in [header, *cells]
+        ]
         return "\n".join(line.rstrip() for line in lines)
 
 
@@ -49,11 +51,11 @@ def make_report(
     """Returns a row for every stage and for every layer that holds parameters."""
     rows = [_stage_row(stage.name, depth_values(stage, rules), len(stage.blocks)) for stage in structure.stages]
     rows += [
-        Row(key.removeprefix("depth."), "stage", "fixed", (), why) for key, why in refused.items() if key.startswith("depth.")
+        Row(key.removeprefix("depth."), "stage", "fixed", (), why)
+        for key, why in refused.items()
+        if key.startswith("depth.")
     ]
-    made_by = {
-        (member.source, member.dim): group for group in structure.groups for member in group.members
-    }
+    made_by = {(member.source, member.dim): group for group in structure.groups for member in group.members}
     tensor_of = {path: name for name, paths in owners.items() for path in paths if name.endswith("weight")}
     for path, module in model.named_modules():
         own = [name for name, tensor in module.named_parameters(recurse=False)]
@@ -79,9 +81,10 @@ def _layer_row(
     rules: SpaceRules,
 ) -> Row:
     kind = type(module).__name__
-    group = made_by.get((tensor, 0))
+    makes = 1 if isinstance(module, _TRANSPOSED) else 0
+    group = made_by.get((tensor, makes))
     if group is None:
-        reason = structure.fixed.get((tensor, 0), "never meets another layer")
+        reason = structure.fixed.get((tensor, makes), "never meets another layer")
         return Row(path, kind, "fixed", (), reason)
     values = width_values(group, rules)
     if len(values) == 1:

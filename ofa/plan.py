@@ -103,9 +103,7 @@ class Slicer:
         return self._kept[key]
 
 
-def _assemble(
-    cuts: Sequence[Narrow | tuple[int, Tensor] | None], shape: tuple[int, ...], kernel: int | None
-) -> Slice:
+def _assemble(cuts: Sequence[Narrow | tuple[int, Tensor] | None], shape: tuple[int, ...], kernel: int | None) -> Slice:
     narrows: list[Narrow] = []
     gathers: list[tuple[int, Tensor]] = []
     size = list(shape)

@@ -54,9 +54,7 @@ def importance_order(supernet: Supernet, criterion: Criterion = l1) -> dict[str,
     return order
 
 
-def reorder_(
-    supernet: Supernet, order: Mapping[str, Tensor], optimizer: torch.optim.Optimizer | None = None
-) -> None:
+def reorder_(supernet: Supernet, order: Mapping[str, Tensor], optimizer: torch.optim.Optimizer | None = None) -> None:
     """Moves each group's units into the given order, in place; the whole network computes the same function.
 
     Parameters, norm statistics, gradients and the optimizer's per-weight state move together. Groups whose units

@@ -195,7 +195,12 @@ class Space:
     def to_dict(self) -> list[dict[str, Any]]:
         """The choices as JSON-able dictionaries."""
         return [
-            {"kind": c.kind, "name": c.name, "values": list(c.values), "active_when": [dict(e) for e in c.active_when]}
+            {
+                "kind": c.kind,
+                "name": c.name,
+                "values": list(c.values),
+                "active_when": [dict(e) for e in c.active_when],
+            }
             for c in self.choices
         ]
 

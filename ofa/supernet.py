@@ -17,11 +17,20 @@ from ofa.errors import InvalidInput
 from ofa.layer_report import LayerReport, make_report
 from ofa.plan import Axis, find_axes
 from ofa.rules import SpaceRules, build_space
+from ofa.sortable import unsortable_groups
 from ofa.space import Conditions
 from ofa.structure import Structure, Views, activity, analyse, any_of, private_copy, tensor_owners
 from ofa.trace import Source
-from ofa.trial import try_all, unsortable_groups
-from ofa.view import ModulePlan, accumulating, build, cloned, cloned_parameter, differentiable
+from ofa.trial import try_all
+from ofa.view import (
+    ModulePlan,
+    accumulating,
+    build,
+    cloned,
+    cloned_parameter,
+    differentiable,
+    hush_layout_notice,
+)
 
 _PLANS_KEPT = 512
 
@@ -47,14 +56,16 @@ class Supernet:
         if not isinstance(model, nn.Module):
             raise InvalidInput(f"model is a {type(model).__name__}; give a torch.nn.Module")
         if not isinstance(example_input, Tensor) or example_input.dim() == 0 or example_input.shape[0] == 0:
-            raise InvalidInput("example_input must be a tensor with a first dimension of examples, such as (2, 3, 32, 32)")
+            raise InvalidInput(
+                "example_input must be a tensor with a first dimension of examples, such as (2, 3, 32, 32)"
+            )
         self.model = model
         self.example_input = example_input
         self.rules = space if space is not None else SpaceRules()
         private = private_copy(model)
         example = example_input.detach().cpu()
         found = analyse(private, example)
-        verdict = try_all(private, example, found)
+        verdict = try_all(private, example, found, model)
         self.structure: Structure = verdict.structure
         self.refused = verdict.refused
         self.unsortable = unsortable_groups(private, example, self.structure)
@@ -135,7 +146,9 @@ class Supernet:
             self.space.validate(arch)
             depth = arch.depth
             dropped = frozenset(
-                path for stage in self.structure.stages for path in stage.dropped(depth.get(stage.name, len(stage.blocks)))
+                path
+                for stage in self.structure.stages
+                for path in stage.dropped(depth.get(stage.name, len(stage.blocks)))
             )
             plan = self._views.plan(self.units(arch), dropped, arch.kernel_size)
             self._plans[arch] = plan
@@ -166,7 +179,12 @@ class Supernet:
         Raises:
             InvalidArch: `arch` is not in the space.
         """
-        return build(self.plan(arch), accumulating if accumulate else differentiable, cloned)
+        plan = self.plan(arch)
+        if not accumulate:
+            return build(plan, differentiable, cloned)
+        hush_layout_notice()
+        with torch.no_grad():
+            return build(plan, accumulating, cloned)
 
     def extract(self, arch: Arch) -> nn.Module:
         """Returns a plain model of `arch` with weights of its own and nothing of the supernet inside.

@@ -35,7 +35,10 @@ def find_sources(model: nn.Module) -> dict[str, Source]:
     sources: dict[str, Source] = {}
     seen: set[int] = set()
     label = lanes.CONSTANT + 1
-    for name, tensor in [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]:
+    for name, tensor in [
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    ]:
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))

@@ -48,11 +48,11 @@ def _place(filename: str, line: int) -> str:
     return f"{Path(filename).name}:{line}" + (f" `{source}`" if source else "")
 
 
-class Tracer(TorchDispatchMode):
+class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Carries lanes, uniformity and residual flow beside every tensor of one run; op rules read and write them."""
 
     def __init__(self, trace: Trace, batch: int, grouped: frozenset[str] = frozenset()) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.trace = trace
         self.batch = batch
         self.grouped = grouped
@@ -171,7 +171,7 @@ def run(
     labelled: Mapping[str, tuple[Tensor, Sequence[Tensor | None]]],
     *,
     grouped: frozenset[str] = frozenset(),
-    foreign: Mapping[str, Tensor] | None = None,
+    foreign: Mapping[str, Sequence[Tensor]] | None = None,
     input_label: int | None = None,
 ) -> tuple[Trace, Any]:
     """Returns the trace and the output of `model(example)`, run in eval mode without gradients.
@@ -184,8 +184,9 @@ def run(
     tracer = Tracer(trace, batch=max(1, example.shape[0]), grouped=grouped)
     for name, (tensor, labels) in labelled.items():
         tracer.add_source(name, tensor, labels)
-    for name, tensor in (foreign or {}).items():
-        tracer.add_foreign(name, tensor)
+    for name, tensors in (foreign or {}).items():
+        for tensor in tensors:
+            tracer.add_foreign(name, tensor)
     if input_label is not None:
         new = []
         for d in range(1, example.dim()):

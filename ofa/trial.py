@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_flatten
 from ofa import coupling, tracer
 from ofa.blocks import Stage
 from ofa.coupling import Group
+from ofa.randomise import randomise_
 from ofa.structure import Structure, Views, private_copy
 from ofa.view import build, cloned, differentiable
 
@@ -34,33 +35,19 @@ class Verdict:
     refused: dict[str, str]
 
 
-def randomise_(model: nn.Module, seed: int = 0) -> nn.Module:
-    """Returns the model with parameters and norm statistics drawn anew, so that no zero or one hides a mistake."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            fan_in = max(1, parameter[0].numel()) if parameter.dim() >= 2 else 4
-            drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) / fan_in**0.5
-            parameter.copy_(drawn if parameter.dim() >= 2 else 1 + drawn)
-        for module in model.modules():
-            mean, variance = getattr(module, "running_mean", None), getattr(module, "running_var", None)
-            if isinstance(mean, Tensor) and isinstance(variance, Tensor):
-                mean.copy_(torch.randn(mean.shape, generator=generator, dtype=torch.float64) / 4)
-                variance.copy_(0.5 + torch.rand(variance.shape, generator=generator, dtype=torch.float64))
-    return model
-
-
 class Trial:
     """Runs proposals of one structure on a randomised double-precision copy of the model."""
 
-    def __init__(self, model: nn.Module, example: Tensor, structure: Structure) -> None:
+    def __init__(
+        self, model: nn.Module, example: Tensor, structure: Structure, original: nn.Module | None = None
+    ) -> None:
         self.structure = structure
         self.model = randomise_(private_copy(model).double())
         self.example = example.double() if example.is_floating_point() else example
         self.views = Views(self.model, structure.groups)
+        self.originals = dict(model.named_parameters()) if original is None else dict(original.named_parameters())
         self.pairs = _keys(structure.trace.pair_array())
         self.fixed = _all_labels([labels for labels, _ in structure.trace.fixed])
-        self.full = self._output(self.model)
 
     def run(self, groups: Sequence[Group], stages: Sequence[Stage], kernels: Sequence[str]) -> str | None:
         """Returns why these cannot vary together, or None when they can."""
@@ -92,7 +79,7 @@ class Trial:
                 kept[dim] = positions
             labelled[name] = (own[name], coupling.labels_of(source, kept))
             if own[name] is not source.tensor:
-                foreign[name] = source.tensor
+                foreign[name] = [source.tensor, *([self.originals[name]] if name in self.originals else [])]
         first_free = 1 + sum(size for source in self.views.sources.values() for size in source.shape)
         grouped = frozenset(self.structure.trace.grouped)
         try:
@@ -134,7 +121,7 @@ class Trial:
         return None
 
     def _kernel(self, path: str) -> int:
-        return int(self.model.get_submodule(path).kernel_size[0])  # type: ignore[index, arg-type]
+        return int(self.model.get_submodule(path).kernel_size[0])  # type: ignore[index]
 
     def _zeroed(self, units: Sequence[int], kernels: dict[str, int]) -> list[Tensor]:
         tensors: dict[str, Tensor] = {}
@@ -187,19 +174,23 @@ def _all_labels(parts: Sequence[Tensor]) -> coupling.IntArray:
     return np.unique(torch.cat(list(parts)).numpy()) if parts else np.zeros(0, dtype=np.int64)
 
 
-def try_all(model: nn.Module, example: Tensor, structure: Structure) -> Verdict:
+def try_all(model: nn.Module, example: Tensor, structure: Structure, original: nn.Module) -> Verdict:
     """Returns the part of a structure that passes its trial, with a reason for each part that does not.
 
     All proposals are tried together first; where that fails, each alone, and then one after another.
+
+    Args:
+        model: a private copy. example: an input on the CPU. structure: what labels propose.
+        original: the user's model, whose tensors a closure may still read.
     """
-    trial = Trial(model, example, structure)
+    trial = Trial(model, example, structure, original)
     groups, stages, kernels = list(structure.groups), list(structure.stages), list(structure.kernels)
     refused: dict[str, str] = {}
     if trial.run(groups, stages, kernels) is not None:
         passed: list[tuple[str, Any]] = []
-        for kind, item in [("width", g) for g in groups] + [("depth", s) for s in stages] + [
-            ("kernel_size", k) for k in kernels
-        ]:
+        for kind, item in (
+            [("width", g) for g in groups] + [("depth", s) for s in stages] + [("kernel_size", k) for k in kernels]
+        ):
             reason = _run(trial, [(kind, item)])
             if reason is None:
                 passed.append((kind, item))
@@ -223,9 +214,7 @@ def try_all(model: nn.Module, example: Tensor, structure: Structure) -> Verdict:
         if f"width.{group.name}" in refused:
             for member in group.members:
                 fixed.setdefault((member.source, member.dim), refused[f"width.{group.name}"])
-    accepted = replace(
-        structure, groups=tuple(groups), stages=tuple(stages), kernels=tuple(kernels), fixed=fixed
-    )
+    accepted = replace(structure, groups=tuple(groups), stages=tuple(stages), kernels=tuple(kernels), fixed=fixed)
     return Verdict(accepted, refused)
 
 
@@ -235,34 +224,3 @@ def _run(trial: Trial, items: Sequence[tuple[str, Any]]) -> str | None:
         [item for kind, item in items if kind == "depth"],
         [item for kind, item in items if kind == "kernel_size"],
     )
-
-
-def unsortable_groups(model: nn.Module, example: Tensor, structure: Structure) -> frozenset[str]:
-    """Returns the names of groups whose units cannot be reordered without changing the function.
-
-    A unit of several coordinates may hold them in an order of its own (a channel shuffle does that), which the
-    labels do not show; so a random reordering is run on randomised weights.
-    """
-    trial = Trial(model, example, structure)
-
-    def changes(groups: Sequence[Group]) -> bool:
-        generator = torch.Generator().manual_seed(1)
-        moved = dict(trial.views.sources)
-        tensors = {name: source.tensor.detach().clone() for name, source in moved.items()}
-        for group in groups:
-            ranked = torch.randperm(group.units, generator=generator)
-            for member in group.members:
-                index = torch.from_numpy(member.index)
-                source = tensors[member.source]
-                taken = source.index_select(member.dim, index[ranked].reshape(-1))
-                tensors[member.source] = source.index_copy(member.dim, index.reshape(-1), taken)
-        with torch.no_grad():
-            output = torch.func.functional_call(trial.model, tensors, (trial.example,))
-        values = [value for value in tree_flatten(output)[0] if isinstance(value, Tensor)]
-        return any(
-            not torch.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE) for a, b in zip(values, trial.full, strict=True)
-        )
-
-    if not changes(structure.groups):
-        return frozenset()
-    return frozenset(group.name for group in structure.groups if changes([group]))

@@ -6,6 +6,8 @@ out the blocks that its Arch drops, and changes nothing in the supernet.
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -180,7 +182,7 @@ def differentiable(tensor: Tensor, cut: Slice) -> Tensor:
 
 
 def accumulating(tensor: Tensor, cut: Slice) -> Tensor:
-    """A leaf whose `.grad` is the slice of the parameter's `.grad`: backward adds straight into the supernet.
+    """A leaf (to be made without grad mode) whose `.grad` is the slice of the parameter's `.grad`: backward adds straight into the supernet.
 
     Raises:
         InvalidInput: the parameter has no gradient tensor yet.
@@ -190,14 +192,25 @@ def accumulating(tensor: Tensor, cut: Slice) -> Tensor:
     if tensor.grad is None:
         raise InvalidInput("accumulate=True adds into gradients that exist: give every parameter a zero .grad first")
     if cut.gathers:
-        return cut(tensor)
-    if not cut.narrows:
-        return tensor
-    with torch.no_grad():
-        leaf, gradient = cut(tensor.detach()), cut(tensor.grad)
-    leaf.requires_grad_()
-    leaf.grad = gradient
+        with torch.enable_grad():
+            return cut(tensor)
+    leaf = cut(tensor.detach()).requires_grad_()
+    leaf.grad = cut(tensor.grad)
     return leaf
+
+
+@functools.cache
+def hush_layout_notice() -> None:
+    """Takes torch's once-a-process notice that a gradient which is a slice is not laid out like a new one.
+
+    That layout is the point here (it adds in place), and nobody could act on the notice.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        leaf = torch.zeros(2, 4)[:, :2].requires_grad_()
+        leaf.grad = torch.zeros(2, 4)[:, :2]
+        with torch.enable_grad():
+            torch.autograd.backward((leaf * 1.0).sum())
 
 
 def cloned_parameter(tensor: Tensor, cut: Slice) -> Tensor:

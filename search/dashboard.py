@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import importlib.util
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -38,16 +39,17 @@ def make_dashboard(journal: Path, port: int = 8080) -> WSGIServer:
         raise InvalidInput(f"{journal} does not exist: search first")
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
         raise InvalidInput(f"port={port!r} must be a whole number from 0 to 65535")
-    from optuna_dashboard import wsgi
-
+    application = only_local(importlib.import_module("optuna_dashboard").wsgi(open_journal(journal)))
     try:
         server = make_server(
-            HOST, port, only_local(wsgi(open_journal(journal))), server_class=_ThreadedServer, handler_class=_QuietHandler
+            HOST, port, application, server_class=_ThreadedServer, handler_class=_QuietHandler
         )
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
-        raise InvalidInput(f"port={port} cannot be used ({error.strerror}); choose another, or 0 for any") from None
+        raise InvalidInput(
+            f"port={port} cannot be used ({error.strerror}); choose another, or 0 for any"
+        ) from None
     return server
 
 
@@ -59,8 +61,8 @@ def address(server: WSGIServer) -> str:
 def only_local(application: Application) -> Application:
     """Returns the application refusing requests that name another host.
 
-    The dashboard can delete studies and asks for no password; a page elsewhere could otherwise reach it through a
-    name that it points to the loopback address.
+    The dashboard can delete studies and asks for no password; a page elsewhere could otherwise reach it
+    through a name that it points to the loopback address.
     """
 
     def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -23,7 +23,8 @@ from search.evaluation import Evaluation
 class AccuracyCache:
     """Accuracies by Arch in a file of JSON lines that several processes may append to.
 
-    A line is one write at the end of the file, so lines never mix; one that a power cut left unfinished is ignored.
+    A line is one write at the end of the file, so lines never mix; one that a power cut left unfinished is
+    ignored.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,11 +80,13 @@ class AccuracyCache:
 
 
 class Evaluator:
-    """Returns the validation accuracy of an Arch's view: norm statistics from calibration images, then one pass.
+    """Returns the validation accuracy of an Arch's view: norm statistics from calibration images, then one
+    pass.
 
-    `images` (N, C, H, W) and `labels` (N,) are the validation split, `calibration` (M, C, H, W) training images as
-    the network sees them. With a `cache` folder nothing is evaluated twice: the file's name holds the supernet's
-    digest and that of the images and settings, so another supernet or another split never shares it.
+    `images` (N, C, H, W) and `labels` (N,) are the validation split, `calibration` (M, C, H, W) training
+    images as the network sees them. With a `cache` folder nothing is evaluated twice: the file's name holds
+    the supernet's digest and that of the images and settings, so another supernet or another split never
+    shares it.
     """
 
     def __init__(
@@ -97,7 +100,9 @@ class Evaluator:
         cache: Path | None = None,
     ) -> None:
         if len(images) == 0 or len(images) != len(labels):
-            raise InvalidInput(f"{len(images)} validation images and {len(labels)} labels: give as many, at least 1")
+            raise InvalidInput(
+                f"{len(images)} validation images and {len(labels)} labels: give as many, at least 1"
+            )
         self._supernet, self._batch_size = supernet, batch_size
         self._images, self._labels, self._calibration = images, labels, calibration
         self.digest = f"{supernet.digest}-{settings_digest(images, labels, calibration, batch_size)}"

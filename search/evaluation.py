@@ -10,7 +10,7 @@ from ofa.arch import Arch
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The accuracy of an Arch on validation (fraction), the seconds it took, and whether it was known already."""
+    """The accuracy of an Arch on validation (fraction), the seconds it took, and whether it was known."""
 
     accuracy: float
     seconds: float

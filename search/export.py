@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import io
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -20,7 +20,7 @@ TOLERANCE = 1e-4  # of the largest logit: rounding stays a hundred times below, 
 
 
 def export_onnx(net: nn.Module, example_input: torch.Tensor, path: Path) -> None:
-    """Writes `net` in eval mode as an ONNX file: input "input" (N, C, H, W), output "logits" (N, classes), N free.
+    """Writes `net` in eval mode as ONNX: input "input" (N, C, H, W), output "logits" (N, classes), N free.
 
     Raises:
         InvalidInput: the exporter refuses the network.
@@ -37,15 +37,21 @@ def onnx_bytes(net: nn.Module, example_input: torch.Tensor) -> bytes:
         InvalidInput: the exporter refuses the network.
     """
     plain = copy.deepcopy(net).to("cpu").eval()
-    buffer = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.onnx")
+        _export(plain, example_input.detach().to("cpu"), path)
+        return path.read_bytes()
+
+
+def _export(net: nn.Module, example_input: torch.Tensor, path: Path) -> None:
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            # It says that it is deprecated, and that traced shapes are constants; `onnx_difference` tries other batches.
+            # Of its deprecation, and of shapes that become constants: `onnx_difference` tries two batches.
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                plain,
-                (example_input.detach().to("cpu"),),
-                buffer,
+                net,
+                (example_input,),
+                path,
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=[INPUT],
@@ -54,13 +60,13 @@ def onnx_bytes(net: nn.Module, example_input: torch.Tensor) -> bytes:
             )
     except (RuntimeError, TypeError, ValueError, torch.onnx.errors.OnnxExporterError) as error:
         raise InvalidInput(
-            f"{type(net).__name__} cannot be written as ONNX opset {OPSET}: {(str(error) or repr(error)).splitlines()[0]}"
-        ) from None
-    return buffer.getvalue()
+            f"{type(net).__name__} cannot be written as ONNX opset {OPSET}: "
+            f"{(str(error) or repr(error)).splitlines()[0]}"
+        ) from error
 
 
 def onnx_difference(model: bytes, images: torch.Tensor, logits: torch.Tensor) -> tuple[float, float]:
-    """Returns the largest difference between the file's logits and `logits`: absolute, and as a fraction of the largest.
+    """Returns how far the file's logits are from `logits` at most: absolute, and relative to the largest.
 
     The images (N, C, H, W) are run at once and one by one, so a batch size frozen into the file shows.
 
@@ -70,16 +76,24 @@ def onnx_difference(model: bytes, images: torch.Tensor, logits: torch.Tensor) ->
     try:
         import onnxruntime
     except ImportError:
-        raise InvalidInput("ONNX Runtime is not installed, and files are checked with it: pip install onnxruntime") from None
+        raise InvalidInput(
+            "ONNX Runtime is not installed, and files are checked with it: pip install onnxruntime"
+        ) from None
     expected = logits.detach().cpu().numpy()
     inputs = images.detach().cpu().numpy()
     try:
         session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
         together = session.run([OUTPUT], {INPUT: inputs})[0]
-        single = np.concatenate([session.run([OUTPUT], {INPUT: inputs[i : i + 1]})[0] for i in range(len(inputs))])
+        single = np.concatenate(
+            [session.run([OUTPUT], {INPUT: inputs[i : i + 1]})[0] for i in range(len(inputs))]
+        )
     except Exception as error:  # ONNX Runtime's errors have no common class of their own
-        raise InvalidInput(f"the ONNX file does not run: {(str(error) or repr(error)).splitlines()[0]}") from error
+        raise InvalidInput(
+            f"the ONNX file does not run: {(str(error) or repr(error)).splitlines()[0]}"
+        ) from error
     if together.shape != expected.shape or single.shape != expected.shape:
-        raise InvalidInput(f"the ONNX file gives shape {together.shape} where the network gives {expected.shape}")
+        raise InvalidInput(
+            f"the ONNX file gives shape {together.shape} where the network gives {expected.shape}"
+        )
     worst = float(max(np.abs(together - expected).max(), np.abs(single - expected).max()))
     return worst, worst / max(float(np.abs(expected).max()), 1e-12)

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import nn
 
-import ofa
 from ofa.arch import Arch
+from ofa.calibrate import calibrate
 from ofa.checkpoint import save_checkpoint
+from ofa.cost import cost
 from ofa.errors import InvalidInput
 from ofa.paths import write_atomic, write_json
 from ofa.rules import SpaceRules
@@ -43,36 +44,36 @@ def extract_subnet(
     model_config: Mapping[str, Any] | None = None,
     space_rules: SpaceRules | None = None,
 ) -> dict[str, Any]:
-    """Returns the card of `arch`'s subnet after writing its folder: weights, ONNX, Arch, card and verification data.
+    """Returns the card of `arch`'s subnet after writing its folder (see `SubnetFolder` for the files).
 
     The folder appears complete or not at all; one that was there before stays until then.
 
     Args:
         calibration_images: training images (N, C, H, W) for the norm statistics.
         verify_images: real inputs (N, C, H, W), preprocessed; the first 8 go into verify.npz.
-        facts: what only the caller knows, JSON-able, such as device, runtime, limit_ms, predicted_ms, measured_ms,
-            accuracy, num_classes, preprocessing, config_hash.
-        model_config: the resolved config that built the model, with `_target_`; `load` rebuilds it from there.
+        facts: what only the caller knows, JSON-able, such as device, runtime, limit_ms, predicted_ms,
+            measured_ms, accuracy, num_classes, preprocessing, config_hash.
+        model_config: the resolved config that built the model, with `_target_`, for `search.rebuild.load`.
         space_rules: the rules that the supernet was made with.
 
     Raises:
-        InvalidInput: an Arch of another space, logits that are not finite, facts that are not JSON or name a figure
-            that is found here, or an ONNX file that differs from the subnet by more than 1e-4 of the largest logit.
+        InvalidInput: an Arch of another space, logits that are not finite, facts that are not JSON or name a
+            figure that is found here, or an ONNX file that is off by more than 1e-4 of the largest logit.
     """
     supernet.space.validate(arch)
     if len(verify_images) < 1:
         raise InvalidInput(f"verify_images has {len(verify_images)} images; {VERIFY_IMAGES} are wanted")
-    net = ofa.calibrate(supernet.extract(arch), calibration_images).to("cpu").float().eval()
+    net = calibrate(supernet.extract(arch), calibration_images).to("cpu").float().eval()
     images = verify_images[:VERIFY_IMAGES].detach().to("cpu").float()
     logits = logits_of(net, images)
     model = onnx_bytes(net, images[:1])
     absolute, relative = onnx_difference(model, images, logits)
     if not relative <= TOLERANCE:
         raise InvalidInput(
-            f"{folder}: the ONNX file differs from the subnet by {absolute:.2g} ({relative:.2g} of the largest "
-            f"logit, {TOLERANCE:g} at most): the exporter froze something that depends on the input"
+            f"{folder}: the ONNX file is off by {absolute:.2g} ({relative:.2g} of the largest logit, and "
+            f"{TOLERANCE:g} is allowed): the exporter froze something that depends on the input"
         )
-    costs = {name: int(values[0]) for name, values in ofa.cost(supernet, [arch]).items()}
+    costs = {name: int(values[0]) for name, values in cost(supernet, [arch]).items()}
     found = {
         "schema": SCHEMA,
         "arch_digest": arch.digest,

@@ -62,8 +62,8 @@ def choose_finalists(
 ) -> list[Finalist]:
     """Returns a Finalist a target, in order of the targets.
 
-    The `top` candidates of every target not served yet are measured together, the next ones where all of them miss.
-    `spare` is the fraction of a limit that a measurement must leave.
+    The `top` candidates of every target not served yet are measured together, the next ones where all of them
+    miss. `spare` is the fraction of a limit that a measurement must leave.
 
     Raises:
         InvalidInput: no candidate meets a target; the nearest is named.
@@ -78,7 +78,9 @@ def choose_finalists(
     found: list[Finalist | None] = [None] * len(targets)
     for start in range(0, max(map(len, queues), default=0), top):
         unserved = [index for index, finalist in enumerate(found) if finalist is None]
-        asked = {row.arch: None for index in unserved for row in queues[index][start : start + top] if row.arch}
+        asked = {
+            row.arch: None for index in unserved for row in queues[index][start : start + top] if row.arch
+        }
         new = [arch for arch in asked if arch not in measured]
         if new:
             measured |= dict(zip(new, map(float, measure(new)), strict=True))
@@ -116,7 +118,8 @@ def _first_that_meets(
 
 
 def _measured(row: TrialRow, measured: dict[Arch, float]) -> Measured:
-    assert row.arch is not None and row.accuracy is not None
+    assert row.arch is not None  # _candidates has seen to both
+    assert row.accuracy is not None
     return Measured(row.arch, row.number, row.accuracy, row.figures["latency_ms"], measured[row.arch])
 
 
@@ -127,6 +130,7 @@ def _none_meets(target: Target, queue: Sequence[TrialRow], measured: dict[Arch, 
     nearest = min((_measured(row, measured) for row in queue), key=lambda one: one.measured_ms)
     kept = f" with {spare:.1%} to spare" if spare else ""
     return (
-        f"{limit}: none of {len(queue)} candidates measured within it{kept}; the nearest is trial {nearest.trial} "
-        f"at {nearest.measured_ms:.4g} ms (predicted {nearest.predicted_ms:.4g} ms, accuracy {nearest.accuracy:.4f})"
+        f"{limit}: none of {len(queue)} candidates measured within it{kept}; the nearest is trial "
+        f"{nearest.trial} at {nearest.measured_ms:.4g} ms (predicted {nearest.predicted_ms:.4g} ms, "
+        f"accuracy {nearest.accuracy:.4f})"
     )

@@ -13,8 +13,7 @@ from search.trials import ARCH, REASON, state_of
 
 @dataclass(frozen=True)
 class History:
-    """Counts over a study's trials; those of a process that died count for nothing, so a search goes on as if it
-    had not."""
+    """Counts over a study's trials, without those of a dead process: a search goes on as if it had lived."""
 
     steps: int  # finished trials
     evaluated: int  # of them evaluated, with success or not

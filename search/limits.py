@@ -1,7 +1,7 @@
 """Limits: what a candidate may cost. All of it is known before anything is evaluated, so limits are hard.
 
-A figure is a free number of an Arch: predicted "latency_ms", "macs", "params", "bytes". A target is one set of limits,
-such as {"latency_ms": 4.0, "bytes": 1e6}; one study may serve several targets.
+A figure is a free number of an Arch: predicted "latency_ms", "macs", "params", "bytes". A target is one set
+of limits, such as {"latency_ms": 4.0, "bytes": 1e6}; one study may serve several targets.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ Figures = Callable[[Sequence[Arch]], Mapping[str, Floats]]
 class Limits:
     """The targets a study serves, and by how much a prediction must stay below them.
 
-    `margin` is a fraction, taken off latency limits alone: the latency model's held-out error, since the figure that
-    must meet the limit in the end is a measured one. The other figures are exact.
+    `margin` is a fraction, taken off latency limits alone: the latency model's held-out error, since the
+    figure that must meet the limit in the end is a measured one. The other figures are exact.
     """
 
     targets: tuple[Target, ...] = ({},)
@@ -49,7 +49,8 @@ class Limits:
     def allowed(self, target: Target) -> dict[str, float]:
         """Returns what predictions may reach at most for `target`: its limits less the margin."""
         return {
-            name: limit * (1 - self.margin) if name == "latency_ms" else limit for name, limit in target.items()
+            name: limit * (1 - self.margin) if name == "latency_ms" else limit
+            for name, limit in target.items()
         }
 
     @property
@@ -93,9 +94,11 @@ def meets(figures: Mapping[str, Floats], allowed: Target) -> Bools:
 def smallest_reachable(
     space: Space, figures: Figures, name: str, *, seed: int = 0, samples: int = 512, rounds: int = 20
 ) -> tuple[float, Arch]:
-    """Returns the smallest figure found in `space`, and its Arch: the smallest Arch, samples, then an evolution.
+    """Returns the smallest figure found in `space`, and its Arch: the smallest Arch, samples, then an
+    evolution.
 
-    The smallest Arch need not be the quickest: a width that the runtime dislikes can cost more than a larger one.
+    The smallest Arch need not be the quickest: a width that the runtime dislikes can cost more than a larger
+    one.
     """
     rng = np.random.default_rng([seed, 1])
     pool = [space.smallest, *(space.sample(rng) for _ in range(samples))]
@@ -125,8 +128,11 @@ def check_reachable(space: Space, figures: Figures, limits: Limits, *, seed: int
             if least > allowed:
                 raise InvalidInput(_unreachable(name, limit, least, limits.margin))
     for target in limits.targets:
-        allowed = limits.allowed(target)
-        if len(allowed) > 1 and find_unseen(space, figures, allowed, set(), np.random.default_rng([seed, 2])) is None:
+        together = limits.allowed(target)
+        if (
+            len(together) > 1
+            and find_unseen(space, figures, together, set(), np.random.default_rng([seed, 2])) is None
+        ):
             raise InvalidInput(f"no subnet found that meets {_text(target)} together; loosen one of them")
 
 
@@ -159,7 +165,11 @@ def find_unseen(
 def _unreachable(name: str, limit: float, least: float, margin: float) -> str:
     unit = UNITS[name]
     needed = least / (1 - margin) if name == "latency_ms" else least
-    kept = f" with the margin of {margin:.1%} kept for prediction error" if name == "latency_ms" and margin else ""
+    kept = (
+        f" with the margin of {margin:.1%} kept for prediction error"
+        if name == "latency_ms" and margin
+        else ""
+    )
     least_text, needed_text = f"{least:.4g} {unit}", f"{_round_up(needed):.4g}"
     return (
         f"{name}={limit:.4g} cannot be met{kept}: the smallest reachable is {least_text}; "
@@ -168,7 +178,7 @@ def _unreachable(name: str, limit: float, least: float, margin: float) -> str:
 
 
 def _round_up(value: float) -> float:
-    """Returns `value` rounded up to 4 significant digits, so that what is suggested is reachable as printed."""
+    """Returns `value` rounded up to 4 significant digits: what is suggested must be reachable as printed."""
     step = 10.0 ** (math.floor(math.log10(value)) - 3)
     return math.ceil(value / step - 1e-9) * step
 

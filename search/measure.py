@@ -44,9 +44,9 @@ def measure_archs(
     clock: str = "wall",
     progress: Progress | None = None,
 ) -> tuple[MeasuredArch, ...]:
-    """Returns what `archs` take, in their order, each visited in turn with the largest subnet and the sentinel.
+    """Returns what `archs` take, in their order, each visited in turn with the largest and the sentinel.
 
-    With a `profile`, figures are put on its scale: the sentinel was timed for the profile and is timed again now, and
+    With a `profile`, figures are put on its scale: the sentinel was timed for it and is timed again now, and
     what it lost or gained is divided out. Without one, `ms` is this run's own and drift is 1.
 
     Args:
@@ -87,7 +87,7 @@ def measure_archs(
 
 
 def drift_since(profile: Profile | None, sentinel: Timing, clock: str) -> float:
-    """Returns how much slower the sentinel is than in `profile`; 1 where another clock or sentinel was used."""
+    """Returns how much slower the sentinel is than in `profile`; 1 where clock or sentinel are others."""
     if profile is None:
         return 1.0
     comparable = profile.protocol.get("clock") == clock and profile.protocol.get("sentinel") == SENTINEL_NAME

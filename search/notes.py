@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 
 from optuna.trial import Trial
 
 from ofa.arch import Arch
 
-try:
-    from optuna_dashboard import save_note
-except ImportError:  # the dashboard is an extra
-    save_note = None
-
 
 def write_note(
     trial: Trial, arch: Arch, figures: Mapping[str, float], command: Callable[[int], str] | None = None
 ) -> None:
     """Writes the note of a trial that is not told yet; nothing where the dashboard is not installed."""
-    if save_note is not None:
-        save_note(trial, note_text(arch, figures, command(trial.number) if command else ""))
+    if importlib.util.find_spec("optuna_dashboard") is not None:
+        text = note_text(arch, figures, command(trial.number) if command else "")
+        importlib.import_module("optuna_dashboard").save_note(trial, text)
 
 
 def note_text(arch: Arch, figures: Mapping[str, float], command: str = "") -> str:

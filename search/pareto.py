@@ -1,4 +1,4 @@
-"""Pareto arithmetic on plain arrays: fronts, ranks, crowding and the area they cover. Lower is better everywhere."""
+"""Pareto arithmetic on plain arrays: fronts, ranks, crowding, covered area. Lower is better everywhere."""
 
 from __future__ import annotations
 
@@ -43,10 +43,11 @@ def non_domination_ranks(points: Floats) -> Integers:
 
 
 def crowding_distances(points: Floats) -> Floats:
-    """Returns float64 (N,): how far apart the neighbours of each of the points (N, D) are, infinite at the ends.
+    """Returns float64 (N,): how far apart the neighbours of each of the points (N, D) are, infinite at the
+    ends.
 
-    Source: NSGA-II (Deb et al. 2002): the sum over objectives of the gap between the two neighbours, each as a
-    fraction of that objective's range.
+    Source: NSGA-II (Deb et al. 2002): the sum over objectives of the gap between the two neighbours, each as
+    a fraction of that objective's range.
     """
     points = _points(points)
     count, objectives = points.shape

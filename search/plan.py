@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from search.evaluation import Evaluate
 from search.limits import Figures, Limits, meets
 from search.samplers import SamplerFactory, evolution
 
-OBJECTIVES = {
+OBJECTIVES: Mapping[str, Mapping[str, Literal["maximize", "minimize"]]] = {
     "pareto": {"accuracy": "maximize", "latency_ms": "minimize"},
     "accuracy": {"accuracy": "maximize"},
 }
@@ -25,10 +25,11 @@ OBJECTIVES = {
 class SearchPlan:
     """A search over `space` for the Archs of best accuracy within `limits`.
 
-    `objective` is "pareto" (accuracy up, predicted latency_ms down) or "accuracy". `identity` says from what the study
-    is made (such as the supernet's digest and the configuration's): a study of another identity is refused.
-    `refusals` is how many proposals in a row may be over a limit or known already before an Arch that is neither is
-    put in the sampler's place. `command` returns the shell command that extracts a trial, for its note.
+    `objective` is "pareto" (accuracy up, predicted latency_ms down) or "accuracy". `identity` says from what
+    the study is made (such as the supernet's digest and the configuration's): a study of another identity is
+    refused. `refusals` is how many proposals in a row may be over a limit or known already before an Arch
+    that is neither is put in the sampler's place. `command` returns the shell command that extracts a trial,
+    for its note.
     """
 
     name: str
@@ -46,7 +47,9 @@ class SearchPlan:
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
-            raise InvalidInput(f"objective {self.objective!r} is unknown; {nearest(self.objective, OBJECTIVES)}")
+            raise InvalidInput(
+                f"objective {self.objective!r} is unknown; {nearest(self.objective, OBJECTIVES)}"
+            )
         for name in ("evaluations", "refusals"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -55,7 +58,7 @@ class SearchPlan:
             raise InvalidInput(f"seed={self.seed!r} must be a whole number of at least 0")
 
     @property
-    def objectives(self) -> Mapping[str, str]:
+    def objectives(self) -> Mapping[str, Literal["maximize", "minimize"]]:
         """The names of what is optimised and their directions."""
         return OBJECTIVES[self.objective]
 
@@ -88,4 +91,6 @@ def starting_archs(plan: SearchPlan) -> list[Arch]:
 
 def uniform_arch(space: Space, level: float) -> Arch:
     """Returns the Arch with every choice at the same level, 0 for its least value and 1 for its largest."""
-    return space.arch({choice.key: choice.values[round(level * (len(choice.values) - 1))] for choice in space.choices})
+    return space.arch(
+        {choice.key: choice.values[round(level * (len(choice.values) - 1))] for choice in space.choices}
+    )

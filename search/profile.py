@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-import ofa
 from ofa.arch import Arch
+from ofa.cost import cost
+from ofa.errors import InvalidInput
 from search.device.anchors import choose_anchors
 from search.device.clock import clock_named
 from search.device.fit import LEAST_NETWORKS, fit_latency_model
@@ -53,10 +54,10 @@ def profile_device(
     """
     chosen_clock = clock_named(clock)
     if anchors < LEAST_NETWORKS:
-        raise ofa.InvalidInput(f"anchors={anchors} must be at least {LEAST_NETWORKS} to fit a latency model")
+        raise InvalidInput(f"anchors={anchors} must be at least {LEAST_NETWORKS} to fit a latency model")
 
     def macs(archs: Sequence[Arch]) -> Floats:
-        return ofa.cost(supernet, archs)["macs"].astype(float)
+        return cost(supernet, archs)["macs"].astype(float)
 
     archs = choose_anchors(supernet.space, macs, anchors, seed)
     example = supernet.example_input[:1]
@@ -72,7 +73,7 @@ def profile_device(
         clock=chosen_clock,
         progress=progress,
     )
-    costs = ofa.cost(supernet, archs)
+    costs = cost(supernet, archs)
     model = fit_latency_model(costs, measured.ms, seed=seed)
     profile = Profile(
         device=describe_machine(name),

@@ -1,4 +1,4 @@
-"""Progress of long work: a live bar on a terminal, plain lines otherwise, always with elapsed and remaining time."""
+"""Progress of long work: a bar on a terminal, plain lines otherwise, with elapsed and remaining time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -18,12 +25,13 @@ SECONDS_BETWEEN_LINES = 5.0
 class Update(Protocol):
     """Tells how far a stage is: `done` of `total`, and a short text of figures such as "loss 0.41"."""
 
-    def __call__(self, done: int, total: int, figures: str = "") -> None: ...
+    def __call__(self, done: int, total: int, figures: str = "") -> None:
+        """Shows it."""
 
 
 @contextmanager
 def stage_progress(name: str, stream: TextIO | None = None) -> Iterator[Update]:
-    """Yields the function to call as work goes on; the bar or the last line is finished when the block ends."""
+    """Yields the function to call as work goes on; the bar is taken off when the block ends."""
     stream = stream or sys.stderr
     if stream.isatty():
         with _bar(name, stream) as update:

@@ -24,17 +24,17 @@ MODELS = "ofa.models"
 
 
 def load(folder: Path, *, model: nn.Module | None = None, rules: SpaceRules | None = None) -> nn.Module:
-    """Returns the subnet of an extracted folder as a plain network in eval mode, checked against its verify.npz.
+    """Returns the subnet of a folder as a plain network in eval mode, checked against its verify.npz.
 
-    A folder may come from anybody, so only the toolkit's own models are built from its card; for others give `model`.
+    A folder may come from anybody: only the toolkit's own models are built from its card.
 
     Args:
         model: the full model that the supernet was made of; its weights do not matter.
         rules: the rules that the supernet was made with, where the card has none.
 
     Raises:
-        InvalidInput: a file is missing or damaged, the card names a model of others and none was given, the model is
-            another one, or the network does not compute the logits of verify.npz.
+        InvalidInput: a file is missing or damaged, the card names a model of others and none was given, the
+            model is another one, or the network does not compute the logits of verify.npz.
     """
     files = SubnetFolder(folder)
     files.restore()
@@ -64,7 +64,9 @@ def load(folder: Path, *, model: nn.Module | None = None, rules: SpaceRules | No
     with torch.no_grad():
         worst = float((net(images) - logits).abs().max()) / max(float(logits.abs().max()), 1e-12)
     if not worst <= TOLERANCE:
-        raise InvalidInput(f"{folder}: the rebuilt network's logits are {worst:.2g} off verify.npz's: another model?")
+        raise InvalidInput(
+            f"{folder}: the rebuilt network's logits are {worst:.2g} off verify.npz's: another model?"
+        )
     return net
 
 
@@ -88,8 +90,8 @@ def _model(card: Path, config: Any) -> nn.Module:
     for target in _targets(config):
         if not _is_own(target):
             raise InvalidInput(
-                f"{card} builds its model by {target!r}, which is not of {MODELS}: build the full model yourself and "
-                f"give it, load(folder, model=...)"
+                f"{card} builds its model by {target!r}, which is not of {MODELS}: build the full model "
+                f"yourself and give it, load(folder, model=...)"
             )
     try:
         made = instantiate(dict(config))
@@ -129,5 +131,7 @@ def _rules(card: Path, value: Any) -> SpaceRules:
         return SpaceRules()
     known = set(SpaceRules.__dataclass_fields__)
     if not isinstance(value, Mapping) or not set(value) <= known:
-        raise InvalidInput(f"{card} is damaged: space_rules must be an object with {', '.join(sorted(known))}")
+        raise InvalidInput(
+            f"{card} is damaged: space_rules must be an object with {', '.join(sorted(known))}"
+        )
     return SpaceRules(**value)

@@ -1,4 +1,4 @@
-"""Stages: an output that says from what it was made, is skipped when it exists and is resumed when it was cut off.
+"""Stages: an output says from what it was made, is skipped when it exists and goes on when it was cut off.
 
 Beside its files every stage keeps a stamp: the configuration and the inputs (digests) it came from. The same
 command again skips what is complete and continues what is not; another configuration is refused by name.
@@ -25,7 +25,7 @@ STAMP = "stage.json"
 class Stage:
     """One stage: its output folder (or file), and what decides its contents.
 
-    `amount` is how much was asked of a stage that can go on, such as trials: more continues, less is done already.
+    `amount` is how much was asked of a stage that can go on, such as trials: more continues, less is done.
     """
 
     name: str
@@ -46,7 +46,7 @@ def hash_of(config: Mapping[str, Any]) -> str:
 
 
 def is_needed(stage: Stage, *, force: bool = False) -> bool:
-    """Returns whether a stage has to run: False where its complete output is there and `force` does not ask anew.
+    """Returns whether a stage has to run: False where its complete output is there and `force` is off.
 
     Raises:
         InvalidInput: the output was made (or begun) with another configuration or from other inputs.
@@ -65,9 +65,9 @@ def is_needed(stage: Stage, *, force: bool = False) -> bool:
 
 @contextmanager
 def written(stage: Stage, *, force: bool = False) -> Iterator[Path]:
-    """Gives the path to write a stage's output to, and marks it complete when the block ends without an error.
+    """Gives the path to write a stage's output to, and marks it complete when the block ends well.
 
-    With `force` that is a new path, which takes the old one's place when complete; begun and cut off, it goes on.
+    With `force` that is a new path, which takes the old one's place when complete; cut off, it goes on.
     An output that an error left empty is removed.
     """
     target = _beside(stage.output, "new") if force else stage.output

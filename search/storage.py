@@ -26,12 +26,13 @@ LASTING = (0, 4, 6)  # new study, new trial, state of a trial: what must be on t
 
 
 class Journal(JournalFileBackend):
-    """Optuna's journal file, with a torn last line cut off, a lock that dies with its owner, and fewer flushes.
+    """Optuna's journal file, with a torn last line cut off, a lock that dies with its owner, and fewer
+    flushes.
 
-    Optuna's own reader ignores a torn last line, but its next append would complete it to garbage that no reader
-    gets past; its lock files outlive a kill. A trial of 45 parameters is some 60 appends: only those in `LASTING`
-    wait for the disk, and they take the earlier ones of the same file with them. A killed process loses nothing
-    either way, a power cut at most the unfinished trial.
+    Optuna's own reader ignores a torn last line, but its next append would complete it to garbage that no
+    reader gets past; its lock files outlive a kill. A trial of 45 parameters is some 60 appends: only those
+    in `LASTING` wait for the disk, and they take the earlier ones of the same file with them. A killed
+    process loses nothing either way, a power cut at most the unfinished trial.
     """
 
     def __init__(self, path: Path) -> None:
@@ -165,7 +166,8 @@ def only_runner(path: Path, study: str) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InvalidInput(
-                f"study {study!r} in {path} is being searched by another process; wait for it, or use another name"
+                f"study {study!r} in {path} is being searched by another process; "
+                f"wait for it, or use another name"
             ) from None
         yield
     finally:

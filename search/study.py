@@ -1,4 +1,4 @@
-"""run_study: propose, refuse for nothing what breaks a limit, evaluate the rest; stop and go on at any moment."""
+"""run_study: propose, refuse what breaks a limit, evaluate the rest; stopped and continued at any moment."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ Progress = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The study, how many Archs it has evaluated and how many of them in this call; `stopped` says why it ended
-    before the asked number (empty where it did not)."""
+    """A study and how many Archs it has evaluated, in all and in this call.
+
+    `stopped` says why it ended before the asked number; it is empty where it did not.
+    """
 
     study: Study
     evaluated: int
@@ -44,12 +46,13 @@ class SearchResult:
 def run_study(plan: SearchPlan, journal: Path, progress: Progress | None = None) -> SearchResult:
     """Returns the study of `plan`, kept in the file `journal`, once it holds `plan.evaluations` evaluations.
 
-    What is over a limit by prediction is never evaluated: it is told as pruned, with its constraints, and counts for
-    nothing; neither does an Arch that the study has evaluated. A study that was cut off goes on with the very
-    proposals it would have made. `progress` gets a dictionary a trial.
+    What is over a limit by prediction is never evaluated: it is told as pruned, with its constraints, and
+    does not count; nor does an Arch that the study has evaluated before. A study that was cut off goes on
+    with the very proposals it would have made. `progress` gets a dictionary a trial.
 
     Raises:
-        InvalidInput: a limit that nothing meets (at once), a study of another plan, or an evaluation that always fails.
+        InvalidInput: a limit that nothing meets (at once), a study of another plan, or an evaluation that
+        always fails.
     """
     check_reachable(plan.space, plan.figures, plan.limits, seed=plan.seed)
     with only_runner(journal, plan.name), _quiet_optuna():
@@ -61,8 +64,8 @@ def run_study(plan: SearchPlan, journal: Path, progress: Progress | None = None)
             _check_failures(history)
             if not _enqueue(study, plan, start, history):
                 stopped = (
-                    f"{history.evaluated} of {plan.evaluations} evaluations made: no other subnet within the limits "
-                    f"was found (the space has {plan.space.size} in all)"
+                    f"{history.evaluated} of {plan.evaluations} evaluations made: no other subnet within "
+                    f"the limits was found (the space has {plan.space.size} in all)"
                 )
                 break
             row = _step(study, plan, history)
@@ -145,7 +148,9 @@ def _enqueue(study: Study, plan: SearchPlan, start: list[Arch], history: History
 
 def _step(study: Study, plan: SearchPlan, history: History) -> dict[str, Any]:
     """One trial from proposal to tell; returns what it came to."""
-    study.sampler = plan.sampler(SamplerContext(plan.space, plan.figures, plan.limits, plan.seed, history.steps))
+    study.sampler = plan.sampler(
+        SamplerContext(plan.space, plan.figures, plan.limits, plan.seed, history.steps)
+    )
     trial = study.ask()
     arch = propose(trial, plan.space)
     figures = {name: float(values[0]) for name, values in plan.figures([arch]).items()}
@@ -174,7 +179,12 @@ def _evaluate(
         evaluation = plan.evaluate(arch)
         if not np.isfinite(evaluation.accuracy):
             raise InvalidInput(f"accuracy is {evaluation.accuracy}")
-    except (InvalidInput, RuntimeError, MemoryError, FloatingPointError) as error:  # torch raises RuntimeError
+    except (
+        InvalidInput,
+        RuntimeError,
+        MemoryError,
+        FloatingPointError,
+    ) as error:  # torch raises RuntimeError
         reason = str(error).split("\n", 1)[0] or type(error).__name__
         trial.set_user_attr(REASON, reason)
         study.tell(trial, state=TrialState.FAIL)
@@ -190,13 +200,18 @@ def _evaluate(
 
 def _check_failures(history: History, finished: bool = False) -> None:
     """Ends a search in which nothing can be evaluated."""
-    if history.failures and history.failures == history.evaluated and (finished or history.failures >= FAILED_AT_FIRST):
+    if (
+        history.failures
+        and history.failures == history.evaluated
+        and (finished or history.failures >= FAILED_AT_FIRST)
+    ):
         raise InvalidInput(f"all {history.failures} evaluated subnets failed: {history.last_failure}")
 
 
 def _over_text(over: Mapping[str, float], figures: Mapping[str, float]) -> str:
     return ", ".join(
-        f"{name} {figures[name]:.4g} over {figures[name] - value:.4g} {UNITS[name]}" for name, value in over.items()
+        f"{name} {figures[name]:.4g} over {figures[name] - value:.4g} {UNITS[name]}"
+        for name, value in over.items()
     )
 
 

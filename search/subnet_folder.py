@@ -61,7 +61,7 @@ class SubnetFolder:
 
 @contextmanager
 def replaced(root: Path) -> Iterator[SubnetFolder]:
-    """Gives a folder beside `root` to fill; it takes the place of `root` at the end, and vanishes on any error.
+    """Gives a folder beside `root` to fill; it takes `root`'s place at the end, and vanishes on any error.
 
     Raises:
         InvalidInput: `root` is something else than a subnet's folder.

@@ -1,7 +1,7 @@
 """A Space of the once-for-all kind with analytic accuracy and latency, to try a sampler on in seconds.
 
-No network is behind it: accuracy has diminishing returns and interactions, latency is not quite the MACs. Good for
-tests and for comparing samplers; says nothing about any real supernet.
+No network is behind it: accuracy has diminishing returns and interactions, latency is not quite the MACs.
+Good for tests and for comparing samplers; says nothing about any real supernet.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ WIDTHS = (24, 32, 48)
 def block_space(stages: int = 5, blocks: int = 4) -> Space:
     """Returns a Space of stages with a depth of 2 up to `blocks`, and a width and kernel size a block."""
     choices = [
-        Choice("depth", f"stages.{stage}", tuple(range(min(2, blocks), blocks + 1))) for stage in range(stages)
+        Choice("depth", f"stages.{stage}", tuple(range(min(2, blocks), blocks + 1)))
+        for stage in range(stages)
     ]
     for stage in range(stages):
         for block in range(blocks):

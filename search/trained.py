@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from ofa import Supernet
 from ofa.checkpoint import load_supernet
@@ -41,16 +42,17 @@ def load_trained(run: RunFolder) -> Trained:
     """
     files = SupernetFolder(run.supernet)
     if not is_complete(files.root):
-        begun = " (its training was not finished: run the same ofa train again)" if files.root.exists() else ""
-        raise InvalidInput(f"{files.root} holds no trained supernet{begun or ': run ofa train run=' + run.name + ' first'}")
+        begun = "its training was not finished: run the same ofa train again"
+        remedy = begun if files.root.exists() else f"run ofa train run={run.name} first"
+        raise InvalidInput(f"{files.root} holds no trained supernet ({remedy})")
     card, config = read_json(files.card), _read_config(files)
     if hash_of(config) != card.get("config_hash"):
-        raise InvalidInput(f"{files.config} is not the configuration that {files.weights} was trained with; restore it")
+        raise InvalidInput(f"{files.config} is not what {files.weights} was trained with; restore it")
     data = build_data(config["data"])
     supernet = build_supernet(config["model"], config["space"], data, int(config["seed"]))
     load_supernet(supernet, files.weights)
     if supernet.digest != card.get("digest"):
-        raise InvalidInput(f"{files.weights} is not the supernet that {files.card} describes; restore both, or train again")
+        raise InvalidInput(f"{files.weights} is not the supernet that {files.card} describes; restore both")
     return Trained(supernet, data, config, card)
 
 
@@ -59,7 +61,7 @@ def _read_config(files: SupernetFolder) -> dict[str, Any]:
         config = OmegaConf.to_container(OmegaConf.load(files.config), resolve=True)
     except FileNotFoundError:
         raise InvalidInput(f"{files.config} does not exist; train again with force=true") from None
-    except (OmegaConfBaseException, ValueError, OSError, Exception) as error:
+    except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
         raise InvalidInput(f"{files.config} is damaged ({str(error).splitlines()[0]}); restore it") from None
     if not isinstance(config, dict) or not {"model", "data", "space", "train", "seed"} <= config.keys():
         raise InvalidInput(f"{files.config} is damaged: it needs model, data, space, train and seed")

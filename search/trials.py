@@ -33,7 +33,11 @@ class TrialRow:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
-        return {**vars(self), "arch": self.arch.to_dict() if self.arch else None, "figures": dict(self.figures)}
+        return {
+            **vars(self),
+            "arch": self.arch.to_dict() if self.arch else None,
+            "figures": dict(self.figures),
+        }
 
 
 def trial_rows(study: Study) -> list[TrialRow]:
@@ -46,11 +50,13 @@ def figures_of(trial: FrozenTrial) -> dict[str, float]:
     return {name: float(trial.user_attrs[name]) for name in FIGURES if name in trial.user_attrs}
 
 
-def write_candidate(trial: Trial, arch: Arch, figures: Mapping[str, float], excess: Mapping[str, float]) -> None:
+def write_candidate(
+    trial: Trial, arch: Arch, figures: Mapping[str, float], excess: Mapping[str, float]
+) -> None:
     """Writes the Arch, its free figures and by how much each limit is exceeded (0 or less: kept).
 
-    The constraints are written twice: Optuna reads the named ones, optuna-dashboard the old list. Samplers then see
-    each violation twice, which changes no order.
+    The constraints are written twice: Optuna reads the named ones, optuna-dashboard the old list. Samplers
+    then see each violation twice, which changes no order.
     """
     trial.set_user_attr(ARCH, arch.to_json())
     for name in FIGURES:

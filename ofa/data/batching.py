@@ -1,4 +1,4 @@
-"""Batches whose order and augmentation are functions of (seed, epoch, step), so training can start at any step."""
+"""Batches whose order and augmentation are functions of (seed, epoch, step): training starts at any step."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ def batches(
     augment: Augment | None = None,
     drop_last: bool = True,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Returns an iterator of (images (N, C, H, W) float32, labels (N,) int64) of an epoch, from batch `start` on.
+    """Returns an iterator of an epoch's (images (N, C, H, W) float32, labels (N,) int64), from batch `start`.
 
-    The order is a function of (seed, epoch) and the augmentation of a batch of (seed, epoch, step): batches from
-    `start` on are the same bits as those of a whole epoch, and nothing before them is decoded. With `drop_last`
-    an incomplete batch at the end is left out, unless it is the only one. Large splits are decoded ahead.
+    The order is a function of (seed, epoch) and the augmentation of a batch of (seed, epoch, step): batches
+    from `start` on are the same bits as those of a whole epoch, and nothing before them is decoded. With
+    `drop_last` an incomplete batch at the end is left out, unless it is the only one. Large splits are
+    decoded ahead.
 
     Raises:
         InvalidInput: a batch size below 1, or a negative seed, epoch or start.
@@ -53,7 +54,7 @@ def batches(
 
     def make(step: int) -> tuple[Tensor, Tensor]:
         rows = order[step * batch_size : (step + 1) * batch_size]
-        images = split.unit(rows).to(device)
+        images = split.preprocessing.unit(split.stored(rows).to(device))
         if augment is not None:
             images = augment(images, _generator(seed, epoch, step))
         return split.preprocessing.normalise(images), split.labels[rows.to(split.labels.device)].to(device)

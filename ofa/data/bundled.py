@@ -12,10 +12,10 @@ from ofa.errors import InvalidInput
 
 
 def digits(*, image_size: int = 8, validation: float = 0.2, test: float = 0.2, seed: int = 0) -> Dataset:
-    """Returns the digits, ten classes, as images (1, image_size, image_size), normalised by the training split.
+    """Returns the digits, ten classes, as images (1, image_size, image_size), normalised.
 
-    `validation` and `test` are fractions of the 1797 images; the split is stratified and a function of `seed`.
-    Sizes other than 8 are resized (bilinear, antialiased).
+    `validation` and `test` are fractions of the 1797 images; the split is stratified and a function of
+    `seed`. Sizes other than 8 are resized (bilinear, antialiased).
 
     Raises:
         InvalidInput: a size below 4, or fractions that leave no training images.

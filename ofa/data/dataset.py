@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -92,19 +92,20 @@ class Split:
         """Whether the decoded pixels are held as one Tensor."""
         return isinstance(self.pixels, Tensor)
 
-    def unit(self, rows: Tensor) -> Tensor:
-        """Returns the images of `rows` in [0, 1], (len(rows), C, H, W) float32: the input of augmentation."""
+    def stored(self, rows: Tensor) -> Tensor:
+        """Returns the pixels of `rows` as they are held, (len(rows), C, H, W)."""
         if isinstance(self.pixels, Tensor):
-            return self.preprocessing.unit(self.pixels[rows.to(self.pixels.device)])
-        return self.preprocessing.unit(self.pixels.take(rows))
+            return self.pixels[rows.to(self.pixels.device)]
+        return self.pixels.take(rows)
 
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Returns normalised images (len(rows), C, H, W) float32 and labels (len(rows),) of `rows`."""
-        return self.preprocessing.normalise(self.unit(rows)), self.labels[rows.to(self.labels.device)]
+        unit_images = self.preprocessing.unit(self.stored(rows))
+        return self.preprocessing.normalise(unit_images), self.labels[rows.to(self.labels.device)]
 
     def in_order(self, batch_size: int = _CHUNK) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields (images, labels) in stored order without augmentation: what to evaluate a large split with."""
-        for rows in torch.arange(len(self)).split(batch_size):
+        """Yields (images, labels) in stored order, not augmented: what to evaluate a large split with."""
+        for rows in torch.split(torch.arange(len(self)), batch_size):
             yield self.take(rows)
 
     @cached_property
@@ -118,30 +119,30 @@ class Split:
         size = 4 * count * channels * height * width
         if size > self.memory_limit:
             raise InvalidInput(
-                f"{count} images of {channels}x{height}x{width} need {size / 2**30:.1f} GiB as numbers, over the "
-                f"limit of {self.memory_limit / 2**30:.1f} GiB: set a limit on their count, or use `in_order`"
+                f"{count} images of {channels}x{height}x{width} need {size / 2**30:.1f} GiB as numbers, "
+                f"over the limit of {self.memory_limit / 2**30:.1f} GiB: limit their count, or use `in_order`"
             )
         images = torch.empty((count, channels, height, width), device=self.labels.device)
-        for rows in torch.arange(count).split(_CHUNK):
+        for rows in torch.split(torch.arange(count), _CHUNK):
             images[rows[0] : rows[-1] + 1] = self.take(rows)[0].to(images.device)
         return images
 
     def to(self, device: torch.device | str) -> Split:
-        """Returns this split with its tensors on `device`; pixels that are decoded when asked for stay put."""
+        """Returns this split with its tensors on `device`; pixels decoded when asked for stay put."""
         pixels = self.pixels.to(device) if isinstance(self.pixels, Tensor) else self.pixels
         return replace(self, pixels=pixels, labels=self.labels.to(device))
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Three splits of one task. Train to fit, validation to choose (all that a search sees), test to report."""
+    """Three splits of one task: train to fit, validation to choose (all a search sees), test to report."""
 
     name: str
     train: Split
     validation: Split
     test: Split
     num_classes: int
-    class_names: tuple[str, ...] = field(default=())
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test"):
@@ -149,12 +150,14 @@ class Dataset:
             if len(split) == 0:
                 raise InvalidInput(f"{self.name}: the {name} split has no images")
             if split.shape != self.input_shape:
-                raise InvalidInput(f"{self.name}: {name} images are {split.shape}, training images {self.input_shape}")
+                raise InvalidInput(
+                    f"{self.name}: {name} images are {split.shape}, training images {self.input_shape}"
+                )
             low, high = int(split.labels.min()), int(split.labels.max())
             if low < 0 or high >= self.num_classes:
                 raise InvalidInput(
-                    f"{self.name}: {name} labels run from {low} to {high}; {self.num_classes} classes are numbered "
-                    f"0 to {self.num_classes - 1}"
+                    f"{self.name}: {name} labels run from {low} to {high}; {self.num_classes} classes are "
+                    f"numbered 0 to {self.num_classes - 1}"
                 )
 
     @property
@@ -180,5 +183,8 @@ class Dataset:
     def to(self, device: torch.device | str) -> Dataset:
         """Returns this data set with its tensors on `device`."""
         return replace(
-            self, train=self.train.to(device), validation=self.validation.to(device), test=self.test.to(device)
+            self,
+            train=self.train.to(device),
+            validation=self.validation.to(device),
+            test=self.test.to(device),
         )

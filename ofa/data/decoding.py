@@ -35,7 +35,7 @@ class Encoded(Protocol):
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """What every decoded image is: channels (1 gray or 3 RGB), height and width; `resize` allows other sizes."""
+    """What decoded images are: channels (1 gray or 3 RGB), height, width; `resize` allows other sizes."""
 
     channels: int
     height: int
@@ -67,7 +67,8 @@ class EncodedImages:
         """Returns the images (len(rows), C, H, W), uint8.
 
         Raises:
-            InvalidInput: one cannot be decoded, or has another size and must not be resized; its row is named.
+            InvalidInput: one cannot be decoded, or has another size and must not be resized; its row is
+            named.
         """
         wanted = self.rows[rows].tolist()
         encoded = self.encoded[wanted]
@@ -76,7 +77,9 @@ class EncodedImages:
 
         def decode(first: int) -> None:
             for position in range(first, len(wanted), workers):
-                out[position] = _decode(encoded[position], self.format, f"{self.origin}, row {wanted[position]}")
+                out[position] = _decode(
+                    encoded[position], self.format, f"{self.origin}, row {wanted[position]}"
+                )
 
         if workers == 1:
             decode(0)
@@ -86,7 +89,7 @@ class EncodedImages:
         return torch.from_numpy(out)
 
     def _workers(self) -> int:
-        """Returns how many threads to decode with: small images spend their time in Python, where threads wait."""
+        """Returns how many threads to decode with: small images take Python's time, where threads wait."""
         if self.format.height * self.format.width < _THREADED:
             return 1
         return self.threads or min(8, os.cpu_count() or 1)
@@ -94,7 +97,7 @@ class EncodedImages:
     def decoded(self) -> Tensor:
         """Returns all images, (N, C, H, W) uint8."""
         out = torch.empty(self.shape, dtype=torch.uint8)
-        for rows in torch.arange(len(self.rows)).split(_SLICE):
+        for rows in torch.split(torch.arange(len(self.rows)), _SLICE):
             out[rows[0] : rows[-1] + 1] = self.take(rows)
         return out
 
@@ -105,7 +108,8 @@ def format_of(
     """Returns the format asked for; what is not asked for (None) is taken from the first image, `encoded`.
 
     Raises:
-        InvalidInput: channels other than 1 and 3, a size that is not one or two numbers above 0, not an image.
+        InvalidInput: channels other than 1 and 3, a size that is not one or two numbers above 0, not an
+        image.
     """
     if channels not in (None, 1, 3):
         raise InvalidInput(f"channels={channels}: must be 1 (gray) or 3 (RGB)")

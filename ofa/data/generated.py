@@ -35,14 +35,16 @@ def synthetic(
         if value < 1:
             raise InvalidInput(f"synthetic {name}={value}: must be at least 1")
     if samples < 10 * num_classes:
-        raise InvalidInput(f"synthetic samples={samples}: {num_classes} classes need at least {10 * num_classes}")
+        raise InvalidInput(
+            f"synthetic samples={samples}: {num_classes} classes need at least {10 * num_classes}"
+        )
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(samples) % num_classes
     pixels = _images(labels, num_classes, (channels, image_size, image_size), noise, generator)
     parts = stratified(labels, {"validation": validation, "test": test}, seed=seed)
     preprocessing = preprocessing_of(pixels[parts["train"]], scale=255.0)
     splits = {part: Split(pixels[rows], labels[rows], preprocessing) for part, rows in parts.items()}
-    return Dataset("synthetic", **splits, num_classes=num_classes)
+    return Dataset("synthetic", splits["train"], splits["validation"], splits["test"], num_classes)
 
 
 def _images(

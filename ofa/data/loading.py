@@ -41,18 +41,19 @@ def hub(
     threads: int = 0,
     cache_dir: str | None = None,
 ) -> Dataset:
-    """Returns the data set at `path`: a parquet file, a folder of parquet files or images, or a name on the hub.
+    """Returns the data set at `path`: a parquet file, a folder of those or of images, or a name on the hub.
 
-    `train`, `validation` and `test` name its splits; a validation or test of None is cut out of the training images
-    (`validation_fraction`, `test_fraction` of all of them, class by class, a function of `seed`). `limit_*` keeps
-    that many images of a split, drawn by `seed`. Images become `image_size` (pixels, or height and width; None: all
-    have the first one's) with `channels` 1 or 3 (None: as the first). Splits that take at most `memory_limit_mib`
-    MiB as bytes are decoded at once, larger ones batch by batch. `mean` and `std` (per channel, of pixels in [0, 1])
-    are measured where not given. `name` is how the data set is called in reports, `subset` its configuration.
+    `train`, `validation` and `test` name its splits; a validation or test of None is cut out of the training
+    images (`validation_fraction`, `test_fraction` of all of them, class by class, a function of `seed`).
+    `limit_*` keeps that many images of a split, drawn by `seed`. Images become `image_size` (pixels, or
+    height and width; None: all have the first one's) with `channels` 1 or 3 (None: as the first). Splits that
+    take at most `memory_limit_mib` MiB as bytes are decoded at once, larger ones batch by batch. `mean` and
+    `std` (per channel, of pixels in [0, 1]) are measured where not given. `name` is how the data set is
+    called in reports, `subset` its configuration.
 
     Raises:
-        InvalidInput: nothing at `path`, a missing split or column, a column without images, images that differ in
-            size, labels unknown to the training images, or the extra `data` not installed.
+        InvalidInput: nothing at `path`, a missing split or column, a column without images, images that
+            differ in size, labels unknown to the training images, or the extra `data` not installed.
     """
     tables = open_tables(path, subset=subset, cache_dir=cache_dir)
     wanted = {"train": train, "validation": validation, "test": test}
@@ -65,7 +66,9 @@ def hub(
 
     columns = {part: read_images(table, image_column) for part, table in used.items()}
     origin = f"{path}, column {image_column}"
-    form = format_of(columns["train"][[0]][0], image_size=image_size, channels=channels, origin=f"{origin}, row 0")
+    form = format_of(
+        columns["train"][[0]][0], image_size=image_size, channels=channels, origin=f"{origin}, row 0"
+    )
     splits, preprocessing = {}, None
     for part in wanted:  # training images first: the statistics are theirs
         source = part if part in used else "train"
@@ -124,7 +127,10 @@ def _limited(rows: Tensor, limit: int | None, part: str, seed: int) -> Tensor:
 
 
 def _preprocessing(
-    pixels: Tensor | EncodedImages, form: ImageFormat, mean: Sequence[float] | None, std: Sequence[float] | None
+    pixels: Tensor | EncodedImages,
+    form: ImageFormat,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
 ) -> Preprocessing:
     if (mean is None) != (std is None):
         raise InvalidInput("give mean and std together, or neither")
@@ -132,5 +138,7 @@ def _preprocessing(
     if mean is None or std is None:
         return preprocessing_of(pixels, scale=255.0, resize=resize)
     if len(mean) != form.channels or len(std) != form.channels:
-        raise InvalidInput(f"mean {list(mean)} and std {list(std)}: give {form.channels} numbers in each, one a channel")
+        raise InvalidInput(
+            f"mean {list(mean)} and std {list(std)}: give {form.channels} numbers in each, one a channel"
+        )
     return Preprocessing(255.0, tuple(mean), tuple(std), resize)

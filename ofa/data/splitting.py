@@ -12,10 +12,10 @@ from ofa.errors import InvalidInput
 
 
 def stratified(labels: Tensor, fractions: Mapping[str, float], *, seed: int) -> dict[str, Tensor]:
-    """Returns the row numbers (int64, ascending) of each part of `fractions`, and of "train", which gets the rest.
+    """Returns the rows (int64, ascending) of each part of `fractions`, and of "train", which gets the rest.
 
-    Fractions are of the whole, and every class is shared out in the same proportions; "train" has at least one row
-    of each. Which rows go where is a function of (labels, fractions, seed).
+    Fractions are of the whole, and every class is shared out in the same proportions; "train" has at least
+    one row of each. Which rows go where is a function of (labels, fractions, seed).
 
     Raises:
         InvalidInput: fractions that are not positive or leave nothing to train on.
@@ -33,4 +33,7 @@ def stratified(labels: Tensor, fractions: Mapping[str, float], *, seed: int) -> 
         ends = np.rint(np.cumsum(list(fractions.values())) * len(rows)).astype(int).clip(max=len(rows) - 1)
         for name, piece in zip(names, np.split(rows, ends), strict=True):
             parts[name].append(piece)
-    return {name: torch.from_numpy(np.sort(np.concatenate(piece)).astype(np.int64)) for name, piece in parts.items()}
+    return {
+        name: torch.from_numpy(np.sort(np.concatenate(piece)).astype(np.int64))
+        for name, piece in parts.items()
+    }

@@ -18,7 +18,7 @@ def preprocessing_of(pixels: Tensor | PixelSource, *, scale: float, resize: str 
     count, channels = pixels.shape[0], pixels.shape[1]
     rows = torch.linspace(0, count - 1, min(count, _SAMPLE)).long()
     total, squares, number = torch.zeros(channels).double(), torch.zeros(channels).double(), 0
-    for some in rows.split(1000):
+    for some in torch.split(rows, 1000):
         values = (pixels[some] if isinstance(pixels, Tensor) else pixels.take(some)).double() / scale
         total += values.sum((0, 2, 3))
         squares += values.square().sum((0, 2, 3))
@@ -27,4 +27,6 @@ def preprocessing_of(pixels: Tensor | PixelSource, *, scale: float, resize: str 
     std = (squares / number - mean.square()).clamp(min=0).sqrt()
     std = torch.where(std > 1e-6, std, torch.ones_like(std))
     # Six decimals, so that the card's figures are the very ones in use.
-    return Preprocessing(scale, tuple(round(m, 6) for m in mean.tolist()), tuple(round(s, 6) for s in std.tolist()), resize)
+    return Preprocessing(
+        scale, tuple(round(m, 6) for m in mean.tolist()), tuple(round(s, 6) for s in std.tolist()), resize
+    )

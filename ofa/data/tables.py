@@ -42,14 +42,18 @@ def open_tables(path: str, *, subset: str | None, cache_dir: str | None) -> Mapp
         import datasets
         import PIL  # noqa: F401  (needed to decode)
     except ImportError as error:
-        raise InvalidInput(f"data from files or the hub needs the extra: pip install 'ofa-search[data]' ({error})") from None
+        raise InvalidInput(
+            f"data from files or the hub needs the extra: pip install 'ofa-search[data]' ({error})"
+        ) from None
     place = Path(path).expanduser()
     if not place.exists() and _looks_local(path):
         raise InvalidInput(f"{path} does not exist{_beside(place)}")
     arguments: dict[str, Any] = {"path": path, "name": subset}
     if place.is_file():
         if place.suffix != ".parquet":
-            raise InvalidInput(f"{path} is not a parquet file; give one, a folder of parquet files or a folder of images")
+            raise InvalidInput(
+                f"{path} is not a parquet file; give one, a folder of parquet files or a folder of images"
+            )
         arguments = {"path": "parquet", "data_files": str(place)}
     elif place.is_dir():
         arguments = {"path": str(place), "name": subset}
@@ -59,7 +63,9 @@ def open_tables(path: str, *, subset: str | None, cache_dir: str | None) -> Mapp
         tables = datasets.load_dataset(**arguments, cache_dir=cache_dir)
     except Exception as error:  # this library, its file readers and its network clients share no base class
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        how = {"parquet": "a parquet file", "imagefolder": "a folder of images"}.get(arguments["path"], "a data set")
+        how = {"parquet": "a parquet file", "imagefolder": "a folder of images"}.get(
+            arguments["path"], "a data set"
+        )
         where = "" if place.exists() else ", on this disk or on the hub"
         raise InvalidInput(f"cannot read {path} as {how}{where}: {reason:.200}") from error
     return dict(tables)
@@ -78,7 +84,9 @@ def image_column(table: Any, name: str) -> ImageColumn:
     if not _holds_images(feature):
         images = [column for column, kind in table.features.items() if _holds_images(kind)]
         there = f"columns with images: {', '.join(images)}" if images else "no column of this data set does"
-        raise InvalidInput(f"image_column={name!r} does not hold encoded images but {_type_name(feature)}; {there}")
+        raise InvalidInput(
+            f"image_column={name!r} does not hold encoded images but {_type_name(feature)}; {there}"
+        )
     kept = table.select_columns([name])
     if isinstance(feature, datasets.Image):
         kept = kept.cast_column(name, datasets.Image(decode=False))
@@ -89,16 +97,21 @@ def label_values(table: Any, name: str) -> tuple[list[Any], tuple[str, ...]]:
     """Returns the labels of all rows as stored, and the class names where the table knows them (else empty).
 
     Raises:
-        InvalidInput: there is no such column (those there are named), or it holds neither whole numbers nor text.
+        InvalidInput: there is no such column (those there are named), or it holds neither whole numbers nor
+        text.
     """
     _check_column(table, name, "label_column")
     feature = table.features[name]
     kind = getattr(feature, "dtype", "")
     if not (isinstance(kind, str) and kind.startswith(("int", "uint", "bool", "string", "large_string"))):
-        raise InvalidInput(f"label_column={name!r} holds {_type_name(feature)}; labels are whole numbers or text")
+        raise InvalidInput(
+            f"label_column={name!r} holds {_type_name(feature)}; labels are whole numbers or text"
+        )
     values: list[Any] = table.select_columns([name]).with_format("arrow")[:].column(name).to_pylist()
     if None in values:
-        raise InvalidInput(f"label_column={name!r}: row {values.index(None)} is empty; every image needs a label")
+        raise InvalidInput(
+            f"label_column={name!r}: row {values.index(None)} is empty; every image needs a label"
+        )
     return values, tuple(getattr(feature, "names", ()))
 
 
@@ -112,7 +125,9 @@ def number_labels(values: Sequence[Any], classes: Sequence[Any], origin: str) ->
     for row, value in enumerate(values):
         if value not in position:
             near = nearest(str(value), [str(known) for known in classes])
-            raise InvalidInput(f"{origin}: row {row} has label {value!r}, which no training image has; {near}")
+            raise InvalidInput(
+                f"{origin}: row {row} has label {value!r}, which no training image has; {near}"
+            )
     return torch.tensor([position[value] for value in values], dtype=torch.int64)
 
 

@@ -1,4 +1,4 @@
-"""Models to start from: plain modules that know nothing of supernets, built as Model(input_shape, num_classes, ...)."""
+"""Models to start from: plain modules, built as Model(input_shape, num_classes, ...)."""
 
 from ofa.models.lenet import LeNet5, LeNet300
 from ofa.models.mobilenet import MobileNet

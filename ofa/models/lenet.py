@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ofa.errors import InvalidInput
 from ofa.models.sizes import check_positive, check_shape, initialise_
 
 
 class LeNet300(nn.Module):
-    """A multilayer perceptron: images (N, C, H, W) to logits (N, num_classes), 300 and 100 hidden units.
+    """A multilayer perceptron: images (N, C, H, W) to logits (N, num_classes).
 
     Source: LeCun et al. 1998, "Gradient-based learning applied to document recognition".
 
@@ -21,30 +23,34 @@ class LeNet300(nn.Module):
     """
 
     def __init__(
-        self, input_shape: Sequence[int] = (1, 28, 28), num_classes: int = 10, hidden: Sequence[int] = (300, 100)
+        self,
+        input_shape: Sequence[int] = (1, 28, 28),
+        num_classes: int = 10,
+        hidden: Sequence[int] = (300, 100),
     ) -> None:
         super().__init__()
         shape = check_shape("LeNet300", input_shape)
         check_positive("LeNet300", num_classes=num_classes, hidden=hidden)
         sizes = (math.prod(shape), *hidden)
-        self.hidden = nn.Sequential()
-        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
-            self.hidden.append(nn.Linear(inputs, outputs))
-            self.hidden.append(nn.ReLU())
+        self.hidden = nn.ModuleList(nn.Linear(inputs, outputs) for inputs, outputs in pairwise(sizes))
         self.classifier = nn.Linear(sizes[-1], num_classes)
         initialise_(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns logits (N, num_classes)."""
-        logits: Tensor = self.classifier(self.hidden(images.flatten(1)))
+        features = images.flatten(1)
+        for layer in self.hidden:
+            features = functional.relu(layer(features))
+        logits: Tensor = self.classifier(features)
         return logits
 
 
 class LeNet5(nn.Module):
-    """Two convolutions and three linear layers: images (N, C, H, W), at least 4x4, to logits (N, num_classes).
+    """Two convolutions, three linear layers: images (N, C, H, W), 4x4 or more, to logits (N, num_classes).
 
-    Images below 16 pixels get "same" padding in both convolutions, larger ones in the first alone, as the original
-    does for 28x28 (there 32x32). `batch_norm` adds norm layers after the convolutions, for elastic training.
+    Images below 16 pixels get "same" padding in both convolutions, larger ones in the first alone, as the
+    original does for 28x28 (there 32x32). `batch_norm` adds norm layers after the convolutions, for elastic
+    training.
     Source: LeCun et al. 1998, "Gradient-based learning applied to document recognition" (max pooling, ReLU).
 
     Raises:
@@ -62,6 +68,9 @@ class LeNet5(nn.Module):
         super().__init__()
         inputs, height, width = check_shape("LeNet5", input_shape, least=4)
         check_positive("LeNet5", num_classes=num_classes, channels=channels, hidden=hidden)
+        if len(channels) != 2 or len(hidden) != 2:
+            given = f"channels={tuple(channels)} and hidden={tuple(hidden)}"
+            raise InvalidInput(f"LeNet5 {given}: give two numbers in each, one a layer")
         first, second = channels
         units, features = hidden
         trim = 0 if min(height, width) < 16 else 4  # pixels that an unpadded 5x5 convolution takes away

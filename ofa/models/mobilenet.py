@@ -1,4 +1,4 @@
-"""A MobileNetV3-style network: inverted residual blocks with depthwise convolutions and squeeze-and-excitation."""
+"""A MobileNetV3-style network: inverted residual blocks with squeeze-and-excitation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class SqueezeExcite(nn.Module):
 class InvertedResidual(nn.Module):
     """Expand (1x1), filter each channel (depthwise), project (1x1); a residual where shapes allow it.
 
-    Shapes: (N, inputs, H, W) to (N, outputs, H / stride, W / stride). No expand layer where the expansion is 1.
+    Shapes: (N, inputs, H, W) to (N, outputs, H / stride, W / stride). No expand layer where the expansion is
+    1.
     Source: Howard et al. 2019, 1905.02244.
     """
 
@@ -47,7 +48,9 @@ class InvertedResidual(nn.Module):
         if stage.expansion != 1:
             self.expand = nn.Conv2d(inputs, hidden, 1, bias=False)
             self.expand_norm = nn.BatchNorm2d(hidden)
-        self.depthwise = nn.Conv2d(hidden, hidden, size, stride=stride, padding=size // 2, groups=hidden, bias=False)
+        self.depthwise = nn.Conv2d(
+            hidden, hidden, size, stride=stride, padding=size // 2, groups=hidden, bias=False
+        )
         self.depthwise_norm = nn.BatchNorm2d(hidden)
         self.squeeze_excite: nn.Module = nn.Identity()
         if stage.squeeze_excite:
@@ -70,9 +73,10 @@ class InvertedResidual(nn.Module):
 class MobileNet(nn.Module):
     """Stem, stages of inverted residual blocks, head: images (N, C, H, W) to logits (N, num_classes).
 
-    `stages` are `Stage`s or mappings with its fields; only the first block of a stage has its stride. Strides that
-    would make the last maps smaller than `least_map` pixels become 1, the earliest first, so one list of stages
-    serves images from 8 to 224 pixels. `hidden` is the width of the layer before the classifier, 0 for none.
+    `stages` are `Stage`s or mappings with its fields; only the first block of a stage has its stride. Strides
+    that would make the last maps smaller than `least_map` pixels become 1, the earliest first, so one list of
+    stages serves images from 8 to 224 pixels. `hidden` is the width of the layer before the classifier, 0 for
+    none.
     Source: Howard et al. 2019, 1905.02244, in stages of equal blocks as in Cai et al. 2020, 1908.09791.
 
     Raises:
@@ -94,10 +98,14 @@ class MobileNet(nn.Module):
         super().__init__()
         channels, height, width = check_shape("MobileNet", input_shape)
         check_positive("MobileNet", num_classes=num_classes, stem_width=stem_width, stem_stride=stem_stride)
-        check_positive("MobileNet", head_width=head_width, hidden=hidden + 1, least_map=least_map)
+        check_positive("MobileNet", head_width=head_width, least_map=least_map)
+        if hidden:
+            check_positive("MobileNet", hidden=hidden)
         check_between("MobileNet", 0, 1, dropout=dropout)
         plan = read_stages(stages)
-        strides = drop_strides([stem_stride, *(stage.stride for stage in plan)], min(height, width), least_map)
+        strides = drop_strides(
+            [stem_stride, *(stage.stride for stage in plan)], min(height, width), least_map
+        )
 
         self.stem = _conv_norm(channels, stem_width, 3, strides[0])
         self.stages = nn.ModuleList()

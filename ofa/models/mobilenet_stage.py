@@ -14,7 +14,7 @@ ACTIVATIONS = ("relu", "hardswish")
 
 @dataclass(frozen=True)
 class Stage:
-    """A run of equal blocks: `width` channels out, `expansion` times the input channels inside, in multiples of 8."""
+    """A run of equal blocks: `width` channels out; inside, `expansion` times the input in multiples of 8."""
 
     width: int
     blocks: int = 2
@@ -25,7 +25,12 @@ class Stage:
     activation: str = "hardswish"
 
     def __post_init__(self) -> None:
-        sizes = {"width": self.width, "blocks": self.blocks, "stride": self.stride, "kernel_size": self.kernel_size}
+        sizes = {
+            "width": self.width,
+            "blocks": self.blocks,
+            "stride": self.stride,
+            "kernel_size": self.kernel_size,
+        }
         check_positive("MobileNet stage", **sizes)
         check_between("MobileNet stage", 1, 17, expansion=self.expansion)
         if self.kernel_size % 2 == 0:
@@ -61,10 +66,14 @@ def read_stages(stages: Sequence[Stage | Mapping[str, Any]]) -> tuple[Stage, ...
             plan.append(stage)
             continue
         if not isinstance(stage, Mapping):
-            raise InvalidInput(f"MobileNet stages[{position}]={stage!r}: give a mapping with {', '.join(names)}")
+            raise InvalidInput(
+                f"MobileNet stages[{position}]={stage!r}: give a mapping with {', '.join(names)}"
+            )
         for name in stage:
             if name not in names:
-                raise InvalidInput(f"MobileNet stages[{position}] has no {name!r}; {nearest(str(name), names)}")
+                raise InvalidInput(
+                    f"MobileNet stages[{position}] has no {name!r}; {nearest(str(name), names)}"
+                )
         if "width" not in stage:
             raise InvalidInput(f"MobileNet stages[{position}] lacks width, its number of channels")
         plan.append(Stage(**{str(name): value for name, value in stage.items()}))
@@ -72,7 +81,7 @@ def read_stages(stages: Sequence[Stage | Mapping[str, Any]]) -> tuple[Stage, ...
 
 
 def drop_strides(strides: Sequence[int], image_size: int, least_map: int) -> list[int]:
-    """Returns the strides, the earliest set to 1 until maps of `image_size` pixels end at `least_map` or more."""
+    """Returns the strides, the earliest set to 1 until `image_size` pixels end as `least_map` or more."""
 
     def end(kept: list[int]) -> int:
         size = image_size

@@ -14,7 +14,7 @@ SHORTCUTS = ("conv", "pad")
 
 
 class PadShortcut(nn.Module):
-    """The shortcut without parameters ("option A"): every second pixel, and zeros for the channels that are new."""
+    """The shortcut without parameters ("option A"): every second pixel, and zeros for new channels."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -24,7 +24,9 @@ class PadShortcut(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Returns (N, outputs, H / stride, W / stride)."""
-        return functional.pad(maps[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after))
+        return functional.pad(
+            maps[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after)
+        )
 
 
 class ResidualBlock(nn.Module):
@@ -54,9 +56,10 @@ class ResidualBlock(nn.Module):
 class ResNet(nn.Module):
     """ResNet of 6 n + 2 layers in three stages: images (N, C, H, W) to logits (N, num_classes).
 
-    `depth` counts layers (20, 32, 44, 56, 110, ...); `widths` are the channels of the stages, the first also the
-    stem's; `shortcut` is "conv" (1x1 convolution and norm) or "pad" (no parameters; widths may not shrink).
-    `zero_last_norm` starts every block as its shortcut. `stem_stride` 2 or 4 suits images above 64 pixels.
+    `depth` counts layers (20, 32, 44, 56, 110, ...); `widths` are the channels of the stages, the first also
+    the stem's; `shortcut` is "conv" (1x1 convolution and norm) or "pad" (no parameters; widths may not
+    shrink). `zero_last_norm` starts every block as its shortcut. `stem_stride` 2 or 4 suits images above 64
+    pixels.
     Source: He et al. 2016, 1512.03385, section 4.2 ("pad" is its option A).
 
     Raises:
@@ -78,14 +81,18 @@ class ResNet(nn.Module):
         check_positive("ResNet", num_classes=num_classes, depth=depth, widths=widths, stem_stride=stem_stride)
         if depth < 8 or (depth - 2) % 6:
             near = max(8, 6 * round((depth - 2) / 6) + 2)
-            raise InvalidInput(f"ResNet depth={depth}: must be 6 n + 2 (8, 14, 20, 32, 56, ...); the nearest is {near}")
+            raise InvalidInput(
+                f"ResNet depth={depth}: must be 6 n + 2 (8, 14, 20, 32, 56, ...); the nearest is {near}"
+            )
         if shortcut not in SHORTCUTS:
             raise InvalidInput(f"ResNet shortcut={shortcut!r} is unknown; {nearest(shortcut, SHORTCUTS)}")
         if len(widths) != 3 or (shortcut == "pad" and list(widths) != sorted(widths)):
             rule = "three widths, one a stage" + (", not shrinking" if shortcut == "pad" else "")
             raise InvalidInput(f"ResNet widths={tuple(widths)} with shortcut={shortcut!r}: give {rule}")
         self.stem = nn.Sequential()
-        self.stem.add_module("conv", nn.Conv2d(channels, widths[0], 3, stride=stem_stride, padding=1, bias=False))
+        self.stem.add_module(
+            "conv", nn.Conv2d(channels, widths[0], 3, stride=stem_stride, padding=1, bias=False)
+        )
         self.stem.add_module("norm", nn.BatchNorm2d(widths[0]))
         self.stem.add_module("activation", nn.ReLU())
         self.stages = nn.ModuleList()

@@ -48,6 +48,7 @@ def _broadcasts(value: Tensor, out: Tensor) -> bool:
 
 
 def faces_unlabelled(tracer: Tracer, lane: Tensor, value: Tensor, out: Tensor) -> bool:
+    """Whether `lane` varies where `value` has entries of its own but no labels."""
     shift = out.dim() - value.dim()
     own = {d + shift for given in tracer.lanes(value) for d in lanes.varying(given)}
     return any(d >= shift and value.size(d - shift) > 1 and d not in own for d in lanes.varying(lane))
@@ -64,6 +65,7 @@ def _flow(tracer: Tracer, operands: Sequence[Tensor], out: Tensor) -> dict[int, 
 
 
 def fix_all(tracer: Tracer, values: Sequence[Any], why: str) -> None:
+    """Fixes every label of every value."""
     for value in values:
         for lane in tracer.lanes(value):
             tracer.trace.fix(lane, tracer.reason(why))

@@ -33,7 +33,9 @@ def movement(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> Non
             _split(tracer, lane, lanes.compact(torch.stack(list(parts))))
 
 
-_KEEPS_IDENTITY = frozenset({"clone", "contiguous", "detach", "alias", "_to_copy", "lift_fresh", "view", "_unsafe_view"})
+_KEEPS_IDENTITY = frozenset(
+    {"clone", "contiguous", "detach", "alias", "_to_copy", "lift_fresh", "view", "_unsafe_view"}
+)
 
 
 def _plain(kwargs: dict[str, Any]) -> dict[str, Any]:

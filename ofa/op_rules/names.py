@@ -34,6 +34,12 @@ NO_VALUE_OPS = (
     "sym_numel", "is_same_size", "item",
 )  # fmt: skip
 
+BATCH_NORM_OPS = (
+    "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training",
+    "_native_batch_norm_legit_functional", "cudnn_batch_norm", "miopen_batch_norm", "_batch_norm_no_update",
+    "_batch_norm_with_update",
+)  # fmt: skip
+
 # Elementwise ops that carry no tag saying so.
 ELEMENTWISE_OPS = frozenset({
     "hardswish", "hardtanh", "hardsigmoid", "relu6", "relu", "silu", "leaky_relu", "elu", "celu", "selu", "gelu",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ofa import lanes
 from ofa.op_rules.elementwise import elementwise
+from ofa.op_rules.names import BATCH_NORM_OPS
 
 if TYPE_CHECKING:
     from ofa.tracer import Tracer
@@ -197,12 +198,5 @@ PRODUCT_RULES: dict[str, Any] = {
     "linear": linear,
     "native_layer_norm": layer_norm,
     "native_group_norm": group_norm,
-    **dict.fromkeys(
-        (
-            "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training",
-            "_native_batch_norm_legit_functional", "cudnn_batch_norm", "miopen_batch_norm", "_batch_norm_no_update",
-            "_batch_norm_with_update",
-        ),  # fmt: skip
-        batch_norm,
-    ),
+    **dict.fromkeys(BATCH_NORM_OPS, batch_norm),
 }

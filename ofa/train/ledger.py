@@ -33,11 +33,13 @@ class Ledger:
         return self.steps_per_epoch * self.epochs
 
     def collect(self) -> tuple[int, float] | None:
-        """Reads the pending losses from the device; returns the first (step, loss) that is not finite, if any."""
+        """Reads the pending losses; returns the first (step, loss) that is not finite, if any."""
         if not self.pending:
             return None
         losses = torch.stack(list(self.pending.values())).tolist()
-        bad = [(step, loss) for step, loss in zip(self.pending, losses, strict=True) if not math.isfinite(loss)]
+        bad = [
+            (step, loss) for step, loss in zip(self.pending, losses, strict=True) if not math.isfinite(loss)
+        ]
         self.progress.epoch_losses += losses
         self.pending.clear()
         return bad[0] if bad else None
@@ -52,7 +54,7 @@ class Ledger:
         return self.progress.step % self.steps_per_epoch == 0
 
     def row(self, learning_rate: float) -> dict[str, Any]:
-        """The state of affairs: epoch (1 is the first), step, mean loss of the epoch so far, learning rate, seconds."""
+        """Epoch (1 is the first), step, mean loss of the epoch so far, learning rate, seconds."""
         return {
             "epoch": -(-self.progress.step // self.steps_per_epoch),
             "step": self.progress.step,

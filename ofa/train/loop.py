@@ -60,18 +60,19 @@ def train(
 ) -> History:
     """Returns one row an epoch (see `History`), after training `supernet.model` in place.
 
-    With `checkpoint`, the state is written there every `checkpoint_seconds`, every `checkpoint_steps` and at the end;
-    if the file exists, training goes on from it, and ends with the same bits as if it had never stopped: batches,
-    augmentation, Archs and dropout are functions of (seed, step). The global random state is left as it was.
+    With `checkpoint`, the state is written there every `checkpoint_seconds`, every `checkpoint_steps` and at
+    the end. If the file exists, training goes on from it, and ends with the same bits as if it had never
+    stopped: batches, augmentation, Archs and dropout are functions of (seed, step). The global random state
+    is left as it was.
 
-    `validate` names Archs whose accuracy on the validation split is measured every `validate_every` epochs and after
-    the last (largest and smallest if not given; `validate_every=0`: never). `progress` gets the row so far, with
-    epochs and total_steps, about twice a second, and each finished row. The norm statistics of the supernet stay
-    untouched: `calibrate` each subnet.
+    `validate` names Archs whose accuracy on the validation split is measured every `validate_every` epochs
+    and after the last (largest and smallest if not given; `validate_every=0`: never). `progress` gets the row
+    so far, with epochs and total_steps, about twice a second, and each finished row. The norm statistics of
+    the supernet stay untouched: `calibrate` each subnet.
 
     Raises:
-        InvalidInput: a setting out of range, a checkpoint that is damaged or of another training (it is left as it
-            is), or a loss that is not finite, by step.
+        InvalidInput: a setting out of range, a checkpoint that is damaged or of another training (it is left
+            as it is), or a loss that is not finite, by step.
     """
     _check(epochs, batch_size, seed, label_smoothing, gradient_clip, validate_every)
     place = torch.device(device)
@@ -79,7 +80,11 @@ def train(
     number_format = precision_of(precision, place)
     optimiser = optimizer(parameter_groups(model))
     rates = [group["lr"] for group in optimiser.param_groups]
-    archs = {"largest": supernet.space.largest, "smallest": supernet.space.smallest} if validate is None else validate
+    archs = (
+        {"largest": supernet.space.largest, "smallest": supernet.space.smallest}
+        if validate is None
+        else validate
+    )
     settings = as_json(
         {
             "model": {name: list(parameter.shape) for name, parameter in model.named_parameters()},
@@ -154,7 +159,11 @@ def train(
                     ledger.at_epoch_end() or time.monotonic() - shown >= _PROGRESS_SECONDS
                 ):
                     shown = time.monotonic()
-                    latest = done.history[-1] if ledger.at_epoch_end() else ledger.row(optimiser.param_groups[0]["lr"])
+                    latest = (
+                        done.history[-1]
+                        if ledger.at_epoch_end()
+                        else ledger.row(optimiser.param_groups[0]["lr"])
+                    )
                     progress(latest | {"epochs": epochs, "total_steps": total})
                 if file is not None and (due(done.step) or done.step == total):
                     read_losses(images)

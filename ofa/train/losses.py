@@ -12,7 +12,8 @@ from ofa.errors import InvalidInput
 def label_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
     """Returns the mean cross entropy of `logits` (N, classes) against `labels` (N,), in at least float32.
 
-    `smoothing` is the fraction of probability spread evenly over all classes (Szegedy et al. 2016, 1512.00567).
+    `smoothing` is the fraction of probability spread evenly over all classes (Szegedy et al. 2016,
+    1512.00567).
 
     Raises:
         InvalidInput: the logits are not (N, classes).
@@ -28,8 +29,8 @@ def label_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor
 def soft_cross_entropy(logits: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """Returns the mean cross entropy of `logits` (N, classes) against the softmax of `teacher` (N, classes).
 
-    Its gradient is that of the KL divergence: the two differ by the teacher's entropy. Temperatures other than 1 scale
-    the loss by temperature**2, which keeps gradients comparable (Hinton et al. 2015, 1503.02531).
+    Its gradient is that of the KL divergence: the two differ by the teacher's entropy. The loss is scaled by
+    temperature**2, which keeps gradients comparable (Hinton et al. 2015, 1503.02531).
     """
     targets = torch.softmax(_full_precision(teacher.detach()) / temperature, dim=1)
     return functional.cross_entropy(_full_precision(logits) / temperature, targets) * temperature**2

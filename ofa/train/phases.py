@@ -15,7 +15,7 @@ from ofa.space import Choice, Space
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase: how long it lasts, how many of the largest values of each kind of choice are open, how it learns.
+    """One phase: how long it lasts, which values of each kind of choice are open, how it learns.
 
     Attributes:
         fraction: share of the training's steps; the fractions of all phases sum to 1.
@@ -23,7 +23,8 @@ class Phase:
         subnets: networks drawn per step.
         distill: weight of the loss against the logits of the current largest network. 0: labels alone.
         learning_rate: factor on the optimizer's learning rate, applied by the schedule `restarts`.
-        sort_channels: reorder channels by importance when the phase starts, so that narrow networks keep the best.
+        sort_channels: reorder channels by importance when the phase starts, so that narrow networks keep the
+            best.
     """
 
     fraction: float
@@ -94,8 +95,8 @@ def _opened(choice: Choice, count: int | None) -> Choice:
 
 
 OFA_PHASES = (
-    # Shares of 605 epochs and learning rates against 2.6 (Cai et al. 2020, 1908.09791, appendix B), depth and width
-    # opened one value at a time, then wholly.
+    # Shares of 605 epochs and learning rates against 2.6 (Cai et al. 2020, 1908.09791, appendix B); depth and
+    # width are opened by one value, then wholly.
     Phase(0.29, distill=0.0),
     Phase(0.21, kernel_size=None, learning_rate=0.37),
     Phase(0.04, kernel_size=None, depth=2, subnets=2, learning_rate=0.03),

@@ -1,4 +1,4 @@
-"""The state of a training in one checkpoint: with it, going on gives the same bits as never having stopped."""
+"""The state of a training in one checkpoint: going on from it gives the same bits as never having stopped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ofa.train.optimizers import load_optimizer_state, optimizer_state
 from ofa.train.precision import Precision
 from ofa.train.settings import check_same
 
-# One row an epoch: epoch, step, loss, learning_rate, seconds, and accuracy_<name> in [0, 1] where it was measured.
+# One row an epoch: epoch, step, loss, learning_rate, seconds, and accuracy_<name>, in [0, 1], where measured.
 History = list[dict[str, Any]]
 
 

@@ -1,4 +1,4 @@
-"""Learning rate schedules: pure functions of (step, total steps) that return a factor on the optimizer's rates."""
+"""Learning rate schedules: functions of (step, total steps) that return a factor on the optimizer's rates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def constant(step: int, total_steps: int) -> float:
 
 
 def cosine(step: int, total_steps: int, *, warmup: float = 0.05, final: float = 0.0) -> float:
-    """Returns a factor that rises linearly over the first `warmup` (fraction of the steps), then falls as a cosine.
+    """Returns a factor that rises linearly over the `warmup` (fraction of the steps), then falls as a cosine.
 
     The factor is 1 at the end of the warm-up and would reach `final` at step `total_steps`.
     Source: Loshchilov and Hutter 2017, 1608.03983.
@@ -34,7 +34,8 @@ def restarts(
 ) -> float:
     """Returns the factor of a schedule that starts anew in each phase, times that phase's `learning_rate`.
 
-    `within` sees steps counted from the start of the phase. Give it the same `phases` as the strategy `progressive`.
+    `within` sees steps counted from the start of the phase. Give the same `phases` as to the strategy
+    `progressive`.
     """
     span = span_at(as_phases(phases), step, total_steps)
     return span.phase.learning_rate * within(step - span.start, span.end - span.start)

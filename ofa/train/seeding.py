@@ -1,4 +1,4 @@
-"""Random numbers of a step as functions of (seed, step), so that any step can be the first after a restart."""
+"""Random numbers of a step as functions of (seed, step): any step can be the first after a restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training was asked to do, as JSON: kept in its checkpoint, so that no other training continues it."""
+"""What a training was asked to do, as JSON: kept in its checkpoint, so that no other goes on from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ofa.errors import InvalidInput
 
 
 def describe(value: Any) -> Any:
-    """Returns JSON-able values that are equal for equal settings: functions by name, partials with their arguments."""
+    """Returns JSON-able values, equal for equal settings: functions by name, partials with arguments."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Arch):

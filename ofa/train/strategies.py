@@ -1,4 +1,4 @@
-"""Strategies: which subnets learn in a step, and from what. In a config each is a partial (`_partial_: true`).
+"""Strategies: which subnets learn in a step, and from what. In a config each is a partial.
 
 Each network runs forward and backward on its own, so the memory of a step is that of its largest network.
 """
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
+from ofa.sorting import sort_channels_
 from ofa.train.context import StepContext
 from ofa.train.losses import label_loss, soft_cross_entropy
 from ofa.train.phases import OFA_PHASES, Phase, as_phases, opened, span_at
@@ -33,7 +34,9 @@ def single(
     arch: Arch | Mapping[str, Any] | None = None,
 ) -> Tensor:
     """Returns the loss of one Arch, the largest unless `arch` says another, after its backward pass."""
-    chosen = supernet.space.largest if arch is None else arch if isinstance(arch, Arch) else Arch.from_dict(arch)
+    chosen = (
+        supernet.space.largest if arch is None else arch if isinstance(arch, Arch) else Arch.from_dict(arch)
+    )
     loss, _ = _learn_labels(supernet, chosen, images, labels, context)
     return loss
 
@@ -47,7 +50,7 @@ def sandwich(
     random_subnets: int = 2,
     distill: Distill = soft_cross_entropy,
 ) -> Tensor:
-    """Returns the mean loss of the largest, the smallest and `random_subnets` drawn networks, after their backward.
+    """Returns the mean loss of the largest, the smallest and `random_subnets` others after their backward.
 
     The largest learns from labels; the others learn from its logits of the same step and from nothing else
     (in-place distillation). Sources: Yu and Huang 2019, 1903.05134; Yu et al. 2020 (BigNAS), 2003.11142.
@@ -78,16 +81,15 @@ def progressive(
 ) -> Tensor:
     """Returns the mean loss of the step's drawn networks after their backward: progressive shrinking.
 
-    Phases open kernel size, then depth, then width; each draws from what is open. Networks learn from labels and,
-    weighted by the phase's `distill`, from the logits of the largest network as it now is. Use the schedule
-    `restarts` with the same phases to start the learning rate anew in each. A phase's `sort_channels` is done in its
-    first step, so a resumed training does it exactly once. Source: Cai et al. 2020 (Once-for-All), 1908.09791.
+    Phases open kernel size, then depth, then width; each draws from what is open. Networks learn from labels
+    and, weighted by the phase's `distill`, from the logits of the largest network as it now is. Use the
+    schedule `restarts` with the same phases to start the learning rate anew in each. A phase's
+    `sort_channels` is done in its first step, so a resumed training does it exactly once.
+    Source: Cai et al. 2020 (Once-for-All), 1908.09791.
     """
     span = span_at(as_phases(phases), context.step, context.total_steps)
     phase, largest = span.phase, supernet.space.largest
     if phase.sort_channels and context.step == span.start:
-        from ofa.sorting import sort_channels_
-
         sort_channels_(supernet, optimizer=context.optimizer)
     space = opened(supernet.space, phase)
     archs = dict.fromkeys(space.sample(context.rng) for _ in range(phase.subnets))

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from ofa.supernet import Supernet
 
 
-def accuracies(supernet: Supernet, archs: Mapping[str, Arch], images: Tensor, split: Split) -> dict[str, float]:
-    """Returns "accuracy_<name>", in [0, 1], of each Arch on `split`, its norm statistics measured on `images`."""
+def accuracies(
+    supernet: Supernet, archs: Mapping[str, Arch], images: Tensor, split: Split
+) -> dict[str, float]:
+    """Returns "accuracy_<name>", in [0, 1], of each Arch on `split`, norm statistics measured on `images`."""
     measured = {}
     for name, arch in archs.items():
         view = calibrate(supernet.subnet(arch), images)

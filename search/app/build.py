@@ -37,7 +37,9 @@ def run_folder(config: DictConfig) -> RunFolder:
     """
     name = str(config.run)
     if not name or name in (".", "..") or Path(name).name != name:
-        raise InvalidInput(f"run={name!r} must be a plain name, such as run=main: outputs go to {config.outputs}/<run>/")
+        raise InvalidInput(
+            f"run={name!r} must be a plain name, such as run=main: outputs are in {config.outputs}/<run>/"
+        )
     return RunFolder(Path(str(config.outputs)) / name)
 
 
@@ -54,7 +56,7 @@ def build_data(config: Mapping[str, Any]) -> Dataset:
 
 
 def build_supernet(model: Mapping[str, Any], space: Mapping[str, Any], data: Dataset, seed: int) -> ofa.Supernet:
-    """Returns the supernet of a `model` and a `space` group, with initial weights that are a function of `seed`.
+    """Returns the supernet of a `model` and a `space` group, its initial weights a function of `seed`.
 
     The model is given the data set's `input_shape` (C, H, W) and `num_classes`.
     """

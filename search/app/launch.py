@@ -11,6 +11,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
+from ofa.errors import InvalidInput
 from search.app.messages import explain
 from search.paths import conf_dir
 
@@ -19,7 +20,7 @@ TRACEBACK_VARIABLES = ("HYDRA_FULL_ERROR", "OFA_TRACEBACK")
 
 
 def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -> int:
-    """Runs one verb with Hydra overrides and returns the exit code (2: input that cannot be used, 130: stopped).
+    """Returns the exit code of one verb with Hydra overrides (2: unusable input, 130: stopped).
 
     In a multirun every job runs, also after one that failed.
     """
@@ -28,7 +29,9 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
 
     def guarded(config: DictConfig) -> None:
         try:
-            load_task()(config)
+            task = load_task()
+            _use_threads(config)
+            task(config)
         except Exception as error:
             codes.append(_print_error(verb, error, asked))
 
@@ -53,6 +56,17 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
         else:
             os.environ["HYDRA_FULL_ERROR"] = previous
     return max(codes, default=0)
+
+
+def _use_threads(config: DictConfig) -> None:
+    """Sets how many threads PyTorch uses, where the verb has the key."""
+    if "threads" in config:
+        import torch
+
+        threads = config.threads
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise InvalidInput(f"threads={threads!r} must be a whole number, at least 1")
+        torch.set_num_threads(threads)
 
 
 def _print_error(verb: str, error: Exception, with_traceback: bool) -> int:

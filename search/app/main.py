@@ -1,4 +1,4 @@
-"""The command `ofa <verb> [overrides]`; each verb is a Hydra app of its own, imported only when it is called."""
+"""The command `ofa <verb> [overrides]`; each verb is a Hydra app, imported only when it is called."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a verb and returns the exit code: 0, 1 for a fault of ours, 2 for input that cannot be used, 130 stopped."""
+    """Returns the exit code of a verb: 0, 1 (a fault of ours), 2 (unusable input), 130 (stopped)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP.format(verbs="\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items())), end="")

@@ -45,7 +45,8 @@ def _missing_config(error: MissingConfigException) -> str:
     if not error.options:
         return _line(str(error))
     group, _, option = missing.rpartition("/")
-    return f"{group}={option} is not known; {nearest(option, error.options, 5)} (add your own with --config-dir)"
+    near = nearest(option, error.options, 5)
+    return f"{group}={option} is not known; {near} (--config-dir adds your own)"
 
 
 def _composition(error: ConfigCompositionException) -> str:

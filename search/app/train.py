@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 import ofa
@@ -23,7 +22,7 @@ from search.report.numbers import count_text, percent_text
 from search.stages import Stage, hash_of, is_needed, written
 
 # Keys of `train` that say how to run it and change nothing that comes out.
-HOW_TO_RUN = ("checkpoint_seconds", "threads")
+HOW_TO_RUN = ("checkpoint_seconds", "validate_every")
 
 
 def task(config: DictConfig) -> None:
@@ -43,8 +42,6 @@ def train_stage(config: DictConfig, run: RunFolder) -> None:
     if not is_needed(stage, force=force):
         say(f"train: {run.supernet} is there, nothing to do")
         return
-    if asked["train"].get("threads"):
-        torch.set_num_threads(int(asked["train"]["threads"]))
     data = build_data(asked["data"])
     supernet = build_supernet(asked["model"], asked["space"], data, int(asked["seed"]))
     say(f"train: {_describe(supernet, data)}")
@@ -66,7 +63,7 @@ def run_training(
     progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> History:
     """Returns the history of a training as the `train` and `data` groups describe it."""
-    settings = {key: value for key, value in config["train"].items() if key != "threads"}
+    settings = dict(config["train"])
     for key in ("strategy", "optimizer", "schedule"):
         settings[key] = make(settings[key])
     augment = config["data"].get("augment")
@@ -84,14 +81,14 @@ def run_training(
 def _save(
     supernet: ofa.Supernet, data: Dataset, history: History, files: SupernetFolder, config: dict[str, Any]
 ) -> None:
-    """Writes weights, configuration, history and card, and removes the checkpoint that is of no use any more."""
+    """Writes weights, configuration, history and card, and removes the checkpoint."""
     supernet.model.to("cpu")
     save_supernet(supernet, files.weights, {"config_hash": hash_of(config)})
     write_atomic(files.config, OmegaConf.to_yaml(OmegaConf.create(config)).encode())
     write_json(files.history, history)
     ends = {"largest": supernet.space.largest, "smallest": supernet.space.smallest}
     images = data.calibration(int(config["train"].get("calibration_images", 1024)))
-    card = {
+    card: dict[str, Any] = {
         "digest": supernet.digest,
         "space_digest": supernet.space.digest,
         "config_hash": hash_of(config),

@@ -12,15 +12,22 @@ from ofa.space import Space
 from search.device.timing import Floats
 
 POOL = 30  # candidates for every anchor
+# How much the choices of one draw stick together: at 2, draws that lean neither way are uniform ones.
+CONCENTRATION = 2.0
 
 
-def choose_anchors(space: Space, macs: Callable[[Sequence[Arch]], Floats], count: int, seed: int) -> list[Arch]:
-    """Returns up to `count` distinct Archs: the smallest, the largest, and random ones spread evenly over log MACs.
+def choose_anchors(
+    space: Space, macs: Callable[[Sequence[Arch]], Floats], count: int, seed: int
+) -> list[Arch]:
+    """Returns up to `count` distinct Archs: smallest, largest, and random ones spread evenly over log MACs.
 
-    Uniform draws of a large space all lie near its middle, while a search under a tight limit ends near its edge.
+    Uniform draws of a large space all lie near its middle; a search under a tight limit ends near its edge.
 
     Args:
+        space: where the Archs are drawn from.
         macs: gives the MACs (N,) of Archs.
+        count: how many are wanted; fewer come back where the space has no more.
+        seed: decides the draws.
 
     Raises:
         InvalidInput: fewer than two anchors.
@@ -29,10 +36,10 @@ def choose_anchors(space: Space, macs: Callable[[Sequence[Arch]], Floats], count
         raise InvalidInput(f"anchors={count} must be at least 2: the smallest and the largest subnet")
     generator = np.random.default_rng(seed)
     ends = list(dict.fromkeys([space.smallest, space.largest]))
-    drawn = (tilted(space, generator) for _ in range(POOL * count))
+    drawn = (leaning(space, generator) for _ in range(POOL * count))
     pool = [arch for arch in dict.fromkeys(drawn) if arch not in ends]
-    if not pool or count <= len(ends):
-        return ends[:count]
+    if not pool:
+        return ends
     position = np.log(macs(pool))
     low, high = np.log(macs(ends)).min(), np.log(macs(ends)).max()
     chosen: list[int] = []
@@ -46,10 +53,11 @@ def choose_anchors(space: Space, macs: Callable[[Sequence[Arch]], Floats], count
     return [*ends, *(pool[index] for index in chosen)]
 
 
-def tilted(space: Space, generator: np.random.Generator) -> Arch:
-    """Returns a random Arch whose choices lean together, all small, all large or between."""
-    lean = generator.random()
-    values = {
-        choice.key: choice.values[int(generator.binomial(len(choice.values) - 1, lean))] for choice in space.choices
-    }
+def leaning(space: Space, generator: np.random.Generator) -> Arch:
+    """Returns a random Arch whose choices lean towards small, large or the middle, each by its own chance."""
+    lean = generator.uniform(0.01, 0.99)
+    values = {}
+    for choice in space.choices:
+        chance = generator.beta(CONCENTRATION * lean, CONCENTRATION * (1 - lean))
+        values[choice.key] = choice.values[int(generator.binomial(len(choice.values) - 1, chance))]
     return space.arch(values)

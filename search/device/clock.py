@@ -18,8 +18,8 @@ class Clock:
 
 
 WALL = Clock("wall", time.perf_counter)
-# The processor time of all threads of this process: right for runtimes that compute on one thread of this process,
-# and blind to other processes; wrong for GPUs and many threads.
+# The processor time of all threads of this process: blind to other processes, so right for runtimes that
+# compute on one thread of this one; wrong for GPUs and many threads.
 CPU = Clock("cpu", time.process_time)
 
 

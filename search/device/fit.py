@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy.optimize import nnls
 
 from ofa.errors import InvalidInput
 from search.device.latency_model import INTERCEPT, Costs, HeldOut, LatencyModel, linear
@@ -15,14 +15,15 @@ BASELINE = ("macs",)
 # Nested, simplest first. Few networks bear few coefficients: one-hot fits from 40 networks were 14 % off.
 FORMS = (
     BASELINE,
-    ("macs", "activations"),
     ("macs", "layers"),
     ("macs", "activations", "layers"),
     ("macs", "activations", "layers", "params"),
+    ("macs", "activations", "layers", "params", "depthwise_macs"),
 )
 LEAST_NETWORKS = 6
 FOLDS = 10
-HUBER = 1.5  # standard errors beyond which a network counts less: a visit disturbed in every round still happens
+HUBER = 1.5  # standard errors beyond which a network counts less: some are disturbed in every round
+NEGLIGIBLE = 1e-5  # errors closer than this are equal
 WORTH = 0.98  # a longer form must cut the error by 2 % of itself, or the simpler one stays
 
 
@@ -31,26 +32,31 @@ def fit_latency_model(
 ) -> LatencyModel:
     """Returns the LatencyModel of networks with `costs` (N,) by name that took `measured_ms` (N,).
 
-    The form is chosen by cross-validation. `held_out` comes from an outer cross-validation that chooses the form
-    anew without the networks it is judged on, so it is not flattered by the choice.
+    The form is chosen by cross-validation. `held_out` comes from an outer cross-validation that chooses the
+    form anew without the networks it is judged on, so it is not flattered by the choice.
 
     Raises:
         InvalidInput: fewer than `LEAST_NETWORKS` networks, or an ms that is not positive and finite.
     """
     count = len(measured_ms)
     if count < LEAST_NETWORKS:
-        raise InvalidInput(f"{count} measured networks are too few for a latency model; it takes {LEAST_NETWORKS} or more")
+        raise InvalidInput(
+            f"{count} measured networks are too few for a latency model; it takes {LEAST_NETWORKS} or more"
+        )
     if not np.all(np.isfinite(measured_ms)) or np.any(measured_ms <= 0):
-        raise InvalidInput(f"measured latencies must be positive: {measured_ms.min():.4g} to {measured_ms.max():.4g} ms")
-    known = [form for form in forms if all(name in costs for name in form)]
+        raise InvalidInput(
+            f"measured latencies must be positive: {measured_ms.min():.4g} to {measured_ms.max():.4g} ms"
+        )
     folds = _folds(count, seed)
     predicted, by_macs = np.empty(count), np.empty(count)
     for fold in folds:
         kept = np.setdiff1d(np.arange(count), fold)
-        form = choose_form(_rows(costs, kept), measured_ms[kept], known, seed)
+        form = choose_form(_rows(costs, kept), measured_ms[kept], forms, seed)
         predicted[fold] = linear(fit_linear(_rows(costs, kept), measured_ms[kept], form), _rows(costs, fold))
-        by_macs[fold] = linear(fit_linear(_rows(costs, kept), measured_ms[kept], BASELINE), _rows(costs, fold))
-    form = choose_form(costs, measured_ms, known, seed)
+        by_macs[fold] = linear(
+            fit_linear(_rows(costs, kept), measured_ms[kept], BASELINE), _rows(costs, fold)
+        )
+    form = choose_form(costs, measured_ms, forms, seed)
     return LatencyModel(
         coefficients=fit_linear(costs, measured_ms, form),
         held_out=HeldOut.of(predicted, measured_ms),
@@ -61,27 +67,32 @@ def fit_latency_model(
 def choose_form(
     costs: Costs, measured_ms: Floats, forms: Sequence[tuple[str, ...]] = FORMS, seed: int = 0
 ) -> tuple[str, ...]:
-    """Returns the form with the least cross-validated error, the simpler one where a longer one hardly helps."""
+    """Returns the form with the least cross-validated error; a simpler one where a longer hardly helps.
+
+    Forms with costs that are not given are passed over.
+    """
     folds = _folds(len(measured_ms), seed)
-    chosen, least = forms[0], np.inf
-    for form in forms:
+    chosen, least = BASELINE, np.inf
+    for form in (form for form in forms if all(name in costs for name in form)):
         predicted = np.empty(len(measured_ms))
         for fold in folds:
             kept = np.setdiff1d(np.arange(len(measured_ms)), fold)
             coefficients = fit_linear(_rows(costs, kept), measured_ms[kept], form)
             predicted[fold] = linear(coefficients, _rows(costs, fold))
         error = float(np.mean(np.abs(predicted / measured_ms - 1)))
-        if error < WORTH * least:
+        if error < WORTH * least - NEGLIGIBLE:
             chosen, least = form, error
     return chosen
 
 
 def fit_linear(costs: Costs, measured_ms: Floats, form: Sequence[str]) -> dict[str, float]:
-    """Returns the coefficients, none negative, that make the relative errors small; outlying networks count less.
+    """Returns the coefficients, none negative, that make relative errors small; outlying networks count less.
 
     Rows are divided by their ms, so 5 % of a small network weighs what 5 % of a large one does.
     """
-    columns = np.stack([np.ones(len(measured_ms)), *(np.asarray(costs[name], dtype=np.float64) for name in form)], axis=1)
+    columns = np.stack(
+        [np.ones(len(measured_ms)), *(np.asarray(costs[name], dtype=np.float64) for name in form)], axis=1
+    )
     scale = np.maximum(np.abs(columns).max(axis=0), 1e-30)
     rows = columns / scale / measured_ms[:, None]
     weights = np.ones(len(measured_ms))
@@ -97,22 +108,12 @@ def fit_linear(costs: Costs, measured_ms: Floats, form: Sequence[str]) -> dict[s
 
 
 def _non_negative(rows: Floats, weights: Floats) -> Floats:
-    """Returns the least squares solution of weighted rows @ x = 1 with x >= 0: the best of all sets of positive ones.
+    """Returns the least squares solution of weighted rows @ x = 1 with x >= 0.
 
-    A negative cost of a layer would let the search win by adding layers. Exact, and quick for five columns.
+    A negative cost of a layer would let a search win by adding layers.
     """
-    weighted, target = rows * np.sqrt(weights)[:, None], np.sqrt(weights)
-    best, least = np.zeros(rows.shape[1]), float(np.sum(target**2))
-    for size in range(1, rows.shape[1] + 1):
-        for chosen in itertools.combinations(range(rows.shape[1]), size):
-            part = np.linalg.lstsq(weighted[:, chosen], target, rcond=None)[0]
-            if np.any(part < 0):
-                continue
-            loss = float(np.sum((weighted[:, chosen] @ part - target) ** 2))
-            if loss < least * (1 - 1e-12):
-                best, least = np.zeros(rows.shape[1]), loss
-                best[list(chosen)] = part
-    return best
+    solution: Floats = nnls(rows * np.sqrt(weights)[:, None], np.sqrt(weights))[0]
+    return solution
 
 
 def _folds(count: int, seed: int) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:

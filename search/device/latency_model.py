@@ -1,4 +1,4 @@
-"""LatencyModel: ms of an Arch from its closed-form costs, with the error it had on networks it did not see."""
+"""LatencyModel: ms of an Arch from its closed-form costs, with its error on networks that it did not see."""
 
 from __future__ import annotations
 
@@ -97,21 +97,25 @@ def linear(coefficients: Mapping[str, float], costs: Costs) -> Floats:
     """
     names = [name for name in coefficients if name != INTERCEPT]
     if missing := [name for name in names if name not in costs]:
-        raise InvalidInput(f"the latency model needs the costs {', '.join(missing)}, and was given {', '.join(costs)}")
+        raise InvalidInput(
+            f"the latency model needs the costs {', '.join(missing)}, and was given {', '.join(costs)}"
+        )
     if not names:
         return np.full(len(next(iter(costs.values()))), coefficients[INTERCEPT])
-    total = sum(coefficients[name] * np.asarray(costs[name], dtype=np.float64) for name in names)
-    result: Floats = coefficients[INTERCEPT] + total
-    return result
+    columns = np.stack([np.asarray(costs[name], dtype=np.float64) for name in names], axis=1)
+    total: Floats = columns @ np.array([coefficients[name] for name in names]) + coefficients[INTERCEPT]
+    return total
 
 
 def spearman(first: Floats, second: Floats) -> float:
-    """Returns the rank correlation of two arrays (N,), equal values sharing a rank; 0 where one is constant."""
+    """Returns the rank correlation of two arrays (N,); equal values share a rank, and a constant gives 0."""
     ranks = [_ranks(values) for values in (first, second)]
     spreads = [float(np.std(values)) for values in ranks]
     if min(spreads) == 0.0:
         return 0.0
-    return float(np.mean((ranks[0] - ranks[0].mean()) * (ranks[1] - ranks[1].mean())) / (spreads[0] * spreads[1]))
+    return float(
+        np.mean((ranks[0] - ranks[0].mean()) * (ranks[1] - ranks[1].mean())) / (spreads[0] * spreads[1])
+    )
 
 
 def numbers(value: Any, name: str) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """Measuring: many networks visited in turn, again and again, so that a slow minute hits all of them alike.
 
-The protocol: each round visits every network and the sentinel once, in freshly shuffled order. A visit is two runs to
-warm up and the median of some timed ones. Rounds go on until odd and even ones agree, or the time is up. What a
-network takes is a low quantile over its visits, with the drift of the sentinel divided out.
+The protocol: each round visits every network and the sentinel once, in freshly shuffled order. A visit is two
+runs to warm up and the median of some timed ones. Rounds go on until odd and even ones agree, or the time is
+up. What a network takes is a low quantile over its visits, with the drift of the sentinel divided out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ from search.device.timing import OK_WITHIN, QUANTILE, Floats, Measurement, disag
 Run = Callable[[], object]
 Progress = Callable[[Mapping[str, Any]], None]
 
-SAMPLE_SECONDS = 100e-6  # the least that one clock reading should cover: shorter runs are timed several at once
+SAMPLE_SECONDS = (
+    100e-6  # the least that one clock reading should cover: shorter runs are timed several at once
+)
+MOST_RUNS = 2**16  # in one clock reading
 LEAST_VISITS = 6
 WARM_RUNS = 2
 DRIFT_WINDOW = 5  # rounds: the sentinel's own noise is smoothed before it is divided out
@@ -48,9 +51,9 @@ def measure(
     """Returns the Measurement of `nets` on `example_input` (1, C, H, W) under `runtime`.
 
     Args:
-        visits: rounds after which agreement is enough to stop; up to twice as many where odd and even ones disagree.
+        visits: rounds; up to twice as many where odd and even ones disagree.
         repeats: timed runs of a visit.
-        seconds: the time after which no round begins, loading included; `LEAST_VISITS` rounds are made in any case.
+        seconds: the most it may take, loading included; `LEAST_VISITS` rounds are made in any case.
         progress: called with {"stage": "load" | "measure", "done", "total", "seconds_left"}.
 
     Raises:
@@ -88,7 +91,7 @@ def measure_runs(
     elapsed: Callable[[], float] = WALL.seconds,
     progress: Progress | None = None,
 ) -> Measurement:
-    """Returns the Measurement of loaded networks: `measure` after loading; `elapsed` is the clock of the time limit.
+    """Returns the Measurement of loaded networks; `elapsed` is the clock of the time limit.
 
     Raises:
         InvalidInput: no networks, or counts below one.
@@ -135,11 +138,14 @@ def measure_runs(
 def drift(sentinel_ms: Floats) -> Floats:
     """Returns how slow the machine was in each round: the sentinel's visits (V,) in ms to factors around 1.
 
-    A low quantile over a few neighbouring rounds, so one disturbed visit of the sentinel does not bend the others.
+    A low quantile over a few neighbouring rounds: a disturbed visit of the sentinel must not bend the others.
     """
     reach = DRIFT_WINDOW // 2
     smooth = np.array(
-        [np.quantile(sentinel_ms[max(0, i - reach) : i + reach + 1], QUANTILE) for i in range(len(sentinel_ms))]
+        [
+            np.quantile(sentinel_ms[max(0, i - reach) : i + reach + 1], QUANTILE)
+            for i in range(len(sentinel_ms))
+        ]
     )
     factors: Floats = smooth / np.quantile(smooth, QUANTILE)
     return factors
@@ -169,12 +175,12 @@ def _batch(run: Run, clock: Clock) -> int:
     for _ in range(WARM_RUNS):
         run()
     batch = 1
-    while batch < 2**20:
+    while batch <= MOST_RUNS:
         took = min(_sample(run, batch, clock) for _ in range(3)) * batch
         if took >= SAMPLE_SECONDS:
             return batch
         batch = max(2 * batch, math.ceil(batch * SAMPLE_SECONDS / took) if took > 0 else 0)
-    return batch
+    raise InvalidInput(f"clock {clock.name} stands still: {MOST_RUNS} runs took no time; take another clock")
 
 
 @contextmanager

@@ -45,7 +45,9 @@ class OnnxRuntime:
         try:
             session = self._library.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors have no common class of their own
-            raise InvalidInput(f"ONNX Runtime cannot load {type(net).__name__}: {str(error).splitlines()[0]}") from error
+            raise InvalidInput(
+                f"ONNX Runtime cannot load {type(net).__name__}: {str(error).splitlines()[0]}"
+            ) from error
         outputs, inputs = [OUTPUT], {INPUT: example_input.detach().cpu().numpy()}
 
         def run_once() -> object:

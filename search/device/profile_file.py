@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import ofa
 from ofa.arch import Arch
+from ofa.cost import cost
 from ofa.errors import InvalidInput
 from ofa.paths import read_json, write_json
 from search.device.latency_model import Costs, LatencyModel, numbers
@@ -74,24 +74,30 @@ class Profile:
 
     def predict_archs(self, supernet: Supernet, archs: Sequence[Arch]) -> Floats:
         """Returns ms (N,) at batch 1 for Archs of the supernet that the profile was made of."""
-        return self.predict(ofa.cost(supernet, archs))
+        return self.predict(cost(supernet, archs))
 
     def check(self, supernet: Supernet, source: str = "the profile") -> None:
-        """Checks that the profile was made of a supernet of this space, input shape and layers; weights may differ.
+        """Checks that the profile is of this space, input shape and layers; weights may differ.
 
         Raises:
             InvalidInput: naming `source` and what differs.
         """
         remedy = "profile this supernet again"
         if self.space != supernet.space.digest:
-            raise InvalidInput(f"{source} is of another space ({self.space}, not {supernet.space.digest}): {remedy}")
+            raise InvalidInput(
+                f"{source} is of another space ({self.space}, not {supernet.space.digest}): {remedy}"
+            )
         shape = list(supernet.example_input.shape[1:])
         if list(self.protocol["input_shape"][1:]) != shape:
-            raise InvalidInput(f"{source} is of inputs {self.protocol['input_shape'][1:]}, not {shape}: {remedy}")
-        now = ofa.cost(supernet, [anchor.arch for anchor in self.anchors])
+            raise InvalidInput(
+                f"{source} is of inputs {self.protocol['input_shape'][1:]}, not {shape}: {remedy}"
+            )
+        now = cost(supernet, [anchor.arch for anchor in self.anchors])
         then = [anchor.costs["macs"] for anchor in self.anchors]
         if not np.allclose(now["macs"], then):
-            raise InvalidInput(f"{source} is of a model with the same choices and other layers (MACs differ): {remedy}")
+            raise InvalidInput(
+                f"{source} is of a model with the same choices and other layers (MACs differ): {remedy}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The profile as JSON-able values."""
@@ -128,14 +134,19 @@ class Profile:
             raise InvalidInput(f"schema = {schema!r} is not a profile's")
         if schema > SCHEMA:
             raise InvalidInput(f"schema {schema} is newer than {SCHEMA}, the newest that this version reads")
-        device, protocol = _object(content.get("device"), "device"), _object(content.get("protocol"), "protocol")
+        device, protocol = (
+            _object(content.get("device"), "device"),
+            _object(content.get("protocol"), "protocol"),
+        )
         digest = _object(content.get("space"), "space").get("digest")
         if not isinstance(device.get("name"), str) or not isinstance(digest, str):
             raise InvalidInput("device.name and space.digest must be text")
         shape = protocol.get("input_shape")
         if not isinstance(shape, list) or not shape or not all(isinstance(size, int) for size in shape):
             raise InvalidInput(f"protocol.input_shape = {shape!r} must be a list of whole numbers")
-        anchors = [_anchor(item, index) for index, item in enumerate(_list(content.get("anchors"), "anchors"))]
+        anchors = [
+            _anchor(item, index) for index, item in enumerate(_list(content.get("anchors"), "anchors"))
+        ]
         if not anchors:
             raise InvalidInput("anchors is empty: nothing was measured")
         return cls(

@@ -23,14 +23,14 @@ class Runtime(Protocol):
         """The name that profiles and cards carry."""
 
     def load(self, net: nn.Module, example_input: torch.Tensor) -> Callable[[], object]:
-        """Returns a function that runs `net` once on `example_input` (1, C, H, W) and returns when it is done."""
+        """Returns a function that runs `net` once on `example_input` (1, C, H, W) and waits for it."""
 
     def describe(self) -> dict[str, Any]:
         """Returns what decides the speed: name, version, threads, precision (JSON-able)."""
 
 
 def make_runtime(config: str | Mapping[str, Any] | Runtime) -> Runtime:
-    """Returns the runtime that `config` names: a short name, a dictionary with `_target_`, or a runtime itself.
+    """Returns the runtime that `config` names: a short name, a mapping with `_target_`, or a runtime itself.
 
     Raises:
         InvalidInput: nothing of that name, one that is not installed, or one that is not a runtime.
@@ -47,7 +47,8 @@ def make_runtime(config: str | Mapping[str, Any] | Runtime) -> Runtime:
     except Exception as error:  # Hydra wraps whatever the import of the user's module raised
         reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
         raise InvalidInput(
-            f"runtime {target!r} cannot be imported ({reason}); {nearest(target, [*RUNTIMES, *RUNTIMES.values()])}"
+            f"runtime {target!r} cannot be imported ({reason}); "
+            f"{nearest(target, [*RUNTIMES, *RUNTIMES.values()])}"
         ) from error
     try:
         made = instantiate({"_target_": target, **arguments})
@@ -61,5 +62,7 @@ def make_runtime(config: str | Mapping[str, Any] | Runtime) -> Runtime:
 
 def _checked(made: Any, target: str) -> Runtime:
     if not isinstance(made, Runtime):
-        raise InvalidInput(f"{target!r} is not a runtime: it needs `name`, load(net, example_input) and describe()")
+        raise InvalidInput(
+            f"{target!r} is not a runtime: it needs `name`, load(net, example_input) and describe()"
+        )
     return made

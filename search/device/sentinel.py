@@ -1,4 +1,4 @@
-"""The sentinel: one fixed network that every measurement visits, so that drift can be told from architecture."""
+"""The sentinel: one fixed network that every measurement visits, to tell drift from architecture."""
 
 from __future__ import annotations
 

@@ -9,7 +9,9 @@ import numpy as np
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-QUANTILE = 0.25  # a low quantile: the mean was off by 56 % and the minimum by 2.8 % where this one was by 0.8 %
+QUANTILE = (
+    0.25  # a low quantile: the mean was off by 56 % and the minimum by 2.8 % where this one was by 0.8 %
+)
 OK_WITHIN = 0.02
 NOISY_ABOVE = 0.05
 
@@ -48,7 +50,7 @@ class Measurement:
 
     @property
     def verdict(self) -> str:
-        """"ok", "more visits" or "noisy", from the disagreement."""
+        """ "ok", "more visits" or "noisy", from the disagreement."""
         return verdict(self.disagreement)
 
 

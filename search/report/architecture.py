@@ -1,4 +1,4 @@
-"""Architectures as pictures: a subnet's widths, depths and kernels beside the supernet's, as inline SVG and HTML."""
+"""Architectures as pictures: widths, depths and kernels beside the supernet's, as inline SVG and HTML."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from search.report.data import Choice
 
 HEIGHT = 132  # of a silhouette, pixels
 WIDTH = 320
+KINDS = {"depth": "depth", "width": "width", "kernel_size": "kernel"}  # in order, as they are called
 BAR_GAP = 3  # between layers
 STAGE_GAP = 9  # more, between stages
 
 
 def silhouette(choices: Sequence[Choice], arch: Mapping[str, int]) -> str:
-    """Returns an SVG with a bar a layer, in the model's order: outline the supernet's width, filled the subnet's.
+    """Returns an SVG with a bar a layer, in the model's order: pale the supernet, filled the subnet.
 
-    A layer in a block that the subnet leaves out is an outline alone. Heights go by the square root of channels.
+    A layer in a block that is left out is an outline alone. Heights go by the square root of channels.
     """
     widths = [choice for choice in choices if choice.kind == "width"]
     if not widths:
@@ -51,17 +52,19 @@ def _layer(choice: Choice, value: int | None, x: float, bar: float, most: int) -
 
 
 def comparison_table(choices: Sequence[Choice], columns: Sequence[tuple[str, Mapping[str, int]]]) -> str:
-    """Returns an HTML table: a row a choice, a column a subnet (title, arch), each cell a picture and the number."""
+    """Returns an HTML table: a row a choice, a column a subnet (title, arch)."""
     head = "".join(f"<th>{escape(title)}</th>" for title, _ in columns)
     body = []
     for choice in _by_kind(choices):
         cells = "".join(f"<td>{_cell(choice, arch.get(choice.key))}</td>" for _, arch in columns)
-        body.append(f'<tr><th class="name"><span class="kind">{escape(choice.kind)}</span> {escape(choice.name)}</th>{cells}</tr>')
-    return f'<table class="compare"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+        name = f'<span class="kind">{escape(KINDS.get(choice.kind, choice.kind))}</span>{escape(choice.name)}'
+        body.append(f'<tr><th class="name">{name}</th>{cells}</tr>')
+    rows = f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
+    return f'<table class="compare">{rows}</table>'
 
 
 def _by_kind(choices: Sequence[Choice]) -> list[Choice]:
-    order = ("depth", "width", "kernel_size")
+    order = list(KINDS)
     return sorted(choices, key=lambda choice: order.index(choice.kind) if choice.kind in order else len(order))
 
 
@@ -75,9 +78,10 @@ def _cell(choice: Choice, value: int | None) -> str:
 
 def _blocks(value: int, largest: int) -> str:
     """Returns one square a block, filled where it is kept."""
+    styles = ["kept"] * value + ["left-out"] * (largest - value)
     squares = "".join(
-        f'<rect x="{13 * index + 1}" y="1" width="10" height="10" rx="2" class="{"kept" if index < value else "left-out"}"/>'
-        for index in range(largest)
+        f'<rect x="{13 * index + 1}" y="1" width="10" height="10" rx="2" class="{style}"/>'
+        for index, style in enumerate(styles)
     )
     width = max(13 * largest, 96)
     return f'<svg class="cell" viewBox="0 0 {width} 12" width="{width}" height="12">{squares}</svg>'

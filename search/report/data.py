@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Trial:
-    """One candidate of a search; `accuracy` is None where it was never evaluated (predicted over the limit)."""
+    """One candidate of a search; `accuracy` is None where it was not evaluated (predicted over the limit)."""
 
     number: int
     accuracy: float | None  # validation, a fraction
@@ -49,9 +49,10 @@ class Anchor:
 
 @dataclass(frozen=True)
 class DeviceResult:
-    """Everything found for one device."""
+    """One search on one device, with the device's profile where no search before it has shown that."""
 
-    name: str
+    name: str  # of the search
+    device: str
     description: Mapping[str, str]
     anchors: tuple[Anchor, ...]
     held_out_error: float | None  # mean absolute relative error, a fraction

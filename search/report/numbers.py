@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-NOTHING = "–"
+import math
+
+NOTHING = "-"
 
 
 def percent_text(fraction: float | None, digits: int = 2) -> str:
@@ -14,8 +16,8 @@ def ms_text(value: float | None) -> str:
     """Returns milliseconds with three significant digits."""
     if value is None:
         return NOTHING
-    digits = 3 if value < 1 else 2 if value < 10 else 1
-    return f"{value:.{digits}f} ms"
+    digits = 2 - math.floor(math.log10(value)) if value > 0 else 0
+    return f"{value:.{max(digits, 0)}f} ms"
 
 
 def count_text(count: float | None) -> str:
@@ -38,8 +40,8 @@ def bytes_text(count: float | None) -> str:
 
 
 def signed_points(difference: float | None) -> str:
-    """Returns a difference of fractions in percentage points, with its sign, such as "−0.28 points"."""
+    """Returns a difference of fractions in percentage points, with its sign, such as "-0.28 points"."""
     if difference is None:
         return NOTHING
-    sign = "−" if difference < -5e-5 else "+" if difference > 5e-5 else "±"
+    sign = "\N{MINUS SIGN}" if difference < -5e-5 else "+" if difference > 5e-5 else "±"
     return f"{sign}{abs(100 * difference):.2f} points"

@@ -1,7 +1,7 @@
-"""Samplers by name: each a function of a SamplerContext, so that Hydra's `_target_` with `_partial_` makes one."""
+"""Samplers by name, each a function of a SamplerContext: what Hydra makes of `_target_` and `_partial_`."""
 
 from search.samplers.context import SamplerContext, SamplerFactory
-from search.samplers.evolution import EvolutionSampler, evolution
+from search.samplers.evolution_sampler import EvolutionSampler, evolution
 from search.samplers.plain import nsga2, random, tpe
 
 __all__ = ["EvolutionSampler", "SamplerContext", "SamplerFactory", "evolution", "nsga2", "random", "tpe"]

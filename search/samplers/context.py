@@ -17,7 +17,8 @@ from search.limits import Bools, Figures, Limits, meets
 class SamplerContext:
     """Given to every sampler's constructor; Optuna's own samplers use the seed alone.
 
-    `step` counts the trials finished so far: a sampler made anew for (seed, step) proposes the same after a kill.
+    `step` counts the trials finished so far: a sampler made anew for (seed, step) proposes the same after a
+    kill.
     """
 
     space: Space

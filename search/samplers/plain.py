@@ -1,8 +1,8 @@
 """Optuna's own samplers with what a Space of an architecture needs set.
 
-How each takes a candidate over a limit (state PRUNED with a constraint above 0): TPE puts it among the trials to
-stay away from, nearest to the limit first when there is nothing better; NSGA-II and random look at completed trials
-or at nothing, and are merely not harmed.
+How each takes a candidate over a limit (state PRUNED with a constraint above 0): TPE puts it among the trials
+to stay away from, nearest to the limit first when there is nothing better; NSGA-II and random look at
+completed trials or at nothing, and are merely not harmed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ def tpe(
 ) -> BaseSampler:
     """Returns a multivariate tree-structured Parzen estimator.
 
-    Multivariate is set since Optuna turns it off for two objectives. `group` samples choices that not every trial
-    has together instead of one by one. Source: Bergstra et al. 2011; Ozaki et al. 2022 for several objectives.
+    Multivariate is set since Optuna turns it off for two objectives. `group` samples choices that not every
+    trial has together instead of one by one. Source: Bergstra et al. 2011; Ozaki et al. 2022 for several
+    objectives.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)

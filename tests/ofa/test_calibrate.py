@@ -59,7 +59,9 @@ def test_several_batches_give_the_pooled_mean_and_variance(images, batch_size):
     assert torch.allclose(net[1].running_var, seen.var((0, 2, 3)), rtol=1e-12)
     # The second sees batches normalised each by its own statistics.
     parts = images.tensor_split(math.ceil(30 / batch_size))
-    normalised = [nn.functional.batch_norm(net[0](part), None, None, net[1].weight, net[1].bias, True) for part in parts]
+    normalised = [
+        nn.functional.batch_norm(net[0](part), None, None, net[1].weight, net[1].bias, True) for part in parts
+    ]
     seen = net[3](torch.cat([value.relu() for value in normalised]))
     assert torch.allclose(net[4].running_mean, seen.mean((0, 2, 3)), rtol=1e-10)
     assert torch.allclose(net[4].running_var, seen.var((0, 2, 3)), rtol=1e-10)
@@ -94,7 +96,12 @@ def test_a_layer_used_twice_pools_both_uses():
 
 @pytest.mark.parametrize(
     ("norm", "shape"),
-    [(nn.BatchNorm1d, (12, 5)), (nn.BatchNorm1d, (12, 5, 4)), (nn.BatchNorm3d, (6, 5, 2, 3, 4)), (nn.SyncBatchNorm, (6, 5, 4, 4))],
+    [
+        (nn.BatchNorm1d, (12, 5)),
+        (nn.BatchNorm1d, (12, 5, 4)),
+        (nn.BatchNorm3d, (6, 5, 2, 3, 4)),
+        (nn.SyncBatchNorm, (6, 5, 4, 4)),
+    ],
 )
 def test_every_kind_of_batch_norm(norm, shape):
     values = torch.randn(shape, dtype=torch.float64)

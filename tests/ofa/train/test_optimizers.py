@@ -35,7 +35,15 @@ def test_norms_and_biases_do_not_decay():
     assert [names[parameter] for parameter in decaying["params"]] == ["conv.weight", "head.weight"]
     assert [names[parameter] for parameter in plain["params"]] == [
         "conv.bias",
-        *("batch.weight", "batch.bias", "layer.weight", "layer.bias", "group.weight", "group.bias", "head.bias"),
+        *(
+            "batch.weight",
+            "batch.bias",
+            "layer.weight",
+            "layer.bias",
+            "group.weight",
+            "group.bias",
+            "head.bias",
+        ),
     ]
     assert "weight_decay" not in decaying and plain["weight_decay"] == 0.0
     assert len(parameter_groups(nn.BatchNorm1d(2))) == 1  # no empty group
@@ -77,7 +85,10 @@ def test_state_put_into_another_optimizer_goes_on_with_the_same_bits(name):
     ("tensors", "words"),
     [
         ({"nothing/momentum_buffer": torch.zeros(1)}, "'nothing'"),
-        ({"conv.bias/momentum_buffer": torch.zeros(9)}, r"'conv.bias' has shape \(9,\), the parameter \(4,\)"),
+        (
+            {"conv.bias/momentum_buffer": torch.zeros(9)},
+            r"'conv.bias' has shape \(9,\), the parameter \(4,\)",
+        ),
     ],
 )
 def test_state_of_another_model_is_refused(tensors, words):

@@ -41,6 +41,7 @@ def example(name: str = "demo", trials: int = 180, seed: int = 0) -> ReportData:
     )
     device = DeviceResult(
         name="onnxruntime",
+        device="onnxruntime",
         description={"runtime": "onnxruntime 1.30", "processor": "AMD EPYC", "threads": "1"},
         anchors=anchors,
         held_out_error=0.021,
@@ -76,9 +77,7 @@ def _trial(number: int, arch: dict[str, int], rng: np.random.Generator) -> Trial
     latency = 0.03 + 0.13 * size + float(rng.normal(0, 0.004))
     feasible = latency <= 0.12
     accuracy = min(0.998, 0.994 - 0.03 * (1 - size) ** 2 + float(rng.normal(0, 0.0025)))
-    return Trial(
-        number, accuracy if feasible else None, latency, int(2.1e6 * size), int(88e3 * size), arch, feasible
-    )
+    return Trial(number, accuracy if feasible else None, latency, int(2.1e6 * size), int(88e3 * size), arch, feasible)
 
 
 def _chosen(limit: float, trials: list[Trial]) -> Chosen:

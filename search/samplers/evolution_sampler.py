@@ -1,7 +1,8 @@
 """Evolution the once-for-all way as an Optuna sampler: it proposes nothing that a limit forbids.
 
-Source: the search of Once-for-All (Cai et al. 2020, 1908.09791; population 100, parents 25 %, mutation 0.1, half of
-the children mutated, half crossed), with the ranking of NSGA-II (Deb et al. 2002) where there are two objectives.
+Source: the search of Once-for-All (Cai et al. 2020, 1908.09791; population 100, parents 25 %, mutation 0.1,
+half of the children mutated, half crossed), with the ranking of NSGA-II (Deb et al. 2002) where there are two
+objectives.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ BATCH = 8  # children looked at together: free figures are cheap by the array, n
 class EvolutionSampler(BaseSampler):
     """Children of the best trials so far, all within the limits and, as far as found, new.
 
-    Parents are the best `parents` of a population among all finished trials (Once-for-All keeps its parents from
-    generation to generation, which comes to the same). Where a study serves several targets they take turns: a step
-    breeds from what meets its target and proposes what meets it, and all share one history. It keeps no state: a
-    proposal is a function of the finished trials and (seed, step).
+    Parents are the best `parents` of a population among all finished trials (Once-for-All keeps its parents
+    from generation to generation, which comes to the same). Where a study serves several targets they take
+    turns: a step breeds from what meets its target and proposes what meets it, and all share one history. It
+    keeps no state: a proposal is a function of the finished trials and (seed, step).
     """
 
     def __init__(
@@ -51,7 +52,8 @@ class EvolutionSampler(BaseSampler):
                 raise InvalidInput(f"{name}={value!r} must be a fraction from 0 to 1")
         if population < 2 or startup_trials < 1 or tries < 1:
             raise InvalidInput(
-                f"population={population}, startup_trials={startup_trials}, tries={tries}: at least 2, 1 and 1"
+                f"population={population}, startup_trials={startup_trials}, tries={tries}: "
+                f"must be at least 2, 1 and 1"
             )
         self._context = context
         self._population, self._startup_trials, self._tries = population, startup_trials, tries
@@ -80,11 +82,13 @@ class EvolutionSampler(BaseSampler):
         rng = np.random.default_rng([self._context.seed, self._context.step, len(trial.params)])
         choices = getattr(param_distribution, "choices", None)
         if choices is None:
-            raise InvalidInput(f"{param_name} is not categorical; the evolution takes a Space's choices alone")
+            raise InvalidInput(
+                f"{param_name} is not categorical; the evolution takes a Space's choices alone"
+            )
         return choices[int(rng.integers(len(choices)))]
 
     def _select(self, study: Study, finished: list[FrozenTrial], allowed: Mapping[str, float]) -> list[Arch]:
-        """The parents, best first: by rank, then by crowding (the score alone where there is one objective)."""
+        """The parents, best first: by rank, then by crowding; by the value where there is one objective."""
         eligible = [
             trial
             for trial in finished
@@ -101,7 +105,7 @@ class EvolutionSampler(BaseSampler):
     def _breed(
         self, parents: list[Arch], seen: set[Arch], allowed: Mapping[str, float], rng: np.random.Generator
     ) -> Arch:
-        """The first child that is allowed and new; else one that is allowed; else any, for the study to refuse."""
+        """The first child that is allowed and new; else an allowed one; else any, for the study to refuse."""
         known: Arch | None = None
         children: list[Arch] = []
         for _ in range(0, self._tries, BATCH):

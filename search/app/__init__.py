@@ -1,0 +1,1 @@
+"""The command line: `ofa <verb>`, each verb a Hydra app."""

@@ -1,0 +1,146 @@
+"""`ofa extract`: each chosen subnet as a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+import ofa
+from ofa.arch import Arch
+from ofa.calibrate import calibrate
+from ofa.errors import InvalidInput
+from ofa.evaluate import evaluate
+from ofa.paths import read_json, write_json
+from search.app.build import make, plain, positive, run_folder
+from search.extract import extract_subnet
+from search.paths import RunFolder, SearchFolder
+from search.progress import say, stage_progress
+from search.run_contents import complete_searches, pick
+from search.stages import Stage, hash_of, is_needed, written
+from search.subnet_folder import SubnetFolder
+from search.trained import Trained, load_trained
+
+VERIFY_IMAGES = 8
+
+
+def task(config: DictConfig) -> None:
+    """Extracts what the searches of a run have chosen, or one trial of one of them."""
+    run = run_folder(config)
+    names = pick(complete_searches(run), run, device=config.device, search=config.search)
+    trained = load_trained(run)
+    for name in names:
+        if config.trial is None:
+            extract_stage(config, run, trained, name, force=bool(config.force))
+        else:
+            extract_trial(config, run, trained, name, config.trial)
+
+
+def extract_stage(
+    config: DictConfig, run: RunFolder, trained: Trained, name: str, *, force: bool
+) -> list[dict[str, Any]]:
+    """Returns a row a subnet, the largest last, after extracting each into a folder of its own."""
+    export = plain(config, "export")["export"]
+    found = read_json(SearchFolder(run.search(name)).finalists)
+    inputs = {"supernet": trained.digest, "search": hash_of(found)}
+    stage = Stage("extract", run.subnet_list(name), {"export": export}, inputs)
+    if not is_needed(stage, force=force):
+        say(f"extract: {stage.output} is there, nothing to do")
+        return list(read_json(stage.output))
+    calibration = trained.data.calibration(positive("export.calibration_images", export["calibration_images"]))
+    rows = []
+    with written(stage, force=force) as target, stage_progress("extract") as update:
+        for index, finalist in enumerate(found["finalists"]):
+            chosen, limit_ms = finalist["chosen"], float(finalist["target"]["latency_ms"])
+            arch = Arch.from_dict(chosen["arch"])
+            folder = run.subnet(found["device"], limit_ms)
+            facts = {
+                "device": found["device"],
+                "limit_ms": limit_ms,
+                "limits": finalist["target"],
+                "predicted_ms": chosen["predicted_ms"],
+                "measured_ms": chosen["measured_ms"],
+                "margin": finalist["margin"],
+                "search": name,
+                "trial": chosen["trial"],
+            }
+            card = _extract(trained, arch, folder, calibration, facts)
+            rows.append(row_of(card, folder))
+            update(index + 1, len(found["finalists"]), str(folder))
+        largest = Arch.from_dict(found["largest"]["arch"])
+        costs = {key: int(values[0]) for key, values in ofa.cost(trained.supernet, [largest]).items()}
+        figures = {key: found["largest"][key] for key in ("predicted_ms", "measured_ms")}
+        rows.append(
+            row_of({"device": found["device"], "limit_ms": None, **figures, **costs}, None)
+            | {"arch": largest.to_dict(), "accuracy": accuracies(trained, largest, calibration)}
+        )
+        write_json(Path(target), rows)
+    return rows
+
+
+def extract_trial(config: DictConfig, run: RunFolder, trained: Trained, name: str, trial: Any) -> None:
+    """Extracts one trial of a search by its number.
+
+    Raises:
+        InvalidInput: no such trial, or one without an Arch.
+    """
+    rows = read_json(SearchFolder(run.search(name)).trials)
+    row = next((row for row in rows if row["number"] == trial and row["arch"]), None)
+    if row is None:
+        raise InvalidInput(f"trial={trial!r}: the search {name} has trials 0 to {len(rows) - 1}")
+    folder = run.subnets / f"{name}-trial-{trial}"
+    if SubnetFolder(folder).card.is_file() and not config.force:
+        raise InvalidInput(f"{folder} is there already; force=true extracts it anew")
+    calibration = trained.data.calibration(positive("export.calibration_images", config.export.calibration_images))
+    facts = {"device": name, "search": name, "trial": trial, "predicted_ms": row["figures"].get("latency_ms")}
+    _extract(trained, Arch.from_dict(row["arch"]), folder, calibration, facts)
+    say(f"extract: {folder}")
+
+
+def accuracies(trained: Trained, arch: Arch, calibration: Any) -> dict[str, float]:
+    """Returns the accuracy of a subnet on validation and on test, fractions."""
+    net = calibrate(trained.supernet.extract(arch), calibration)
+    splits = {"validation": trained.data.validation, "test": trained.data.test}
+    return {name: evaluate(net, split.in_order()) for name, split in splits.items()}
+
+
+def row_of(card: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
+    """Returns what a table says of a subnet, from its card."""
+    keys = (
+        "device",
+        "limit_ms",
+        "predicted_ms",
+        "measured_ms",
+        "accuracy",
+        "macs",
+        "params",
+        "bytes",
+        "margin",
+    )
+    row = {key: card.get(key) for key in keys}
+    return {**row, "onnx": card.get("onnx"), "folder": None if folder is None else str(folder)}
+
+
+def _extract(trained: Trained, arch: Arch, folder: Path, calibration: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
+    data = trained.data
+    images, _ = next(data.test.in_order(VERIFY_IMAGES))
+    return extract_subnet(
+        trained.supernet,
+        arch,
+        folder,
+        calibration_images=calibration,
+        verify_images=images,
+        facts={
+            **facts,
+            "accuracy": accuracies(trained, arch, calibration),
+            "data": data.name,
+            "num_classes": data.num_classes,
+            "class_names": list(data.class_names),
+            "preprocessing": data.preprocessing,
+            "config_hash": trained.card["config_hash"],
+        },
+        model_config=trained.config["model"],
+        space_rules=make(trained.config["space"]),
+    )

@@ -1,0 +1,46 @@
+"""What a run holds: its searches and profiles, by name."""
+
+from __future__ import annotations
+
+from ofa.errors import InvalidInput, nearest
+from search.paths import RunFolder, SearchFolder
+from search.stages import is_complete, stamp_path
+
+
+def begun_searches(run: RunFolder) -> list[str]:
+    """Returns the names of all searches that have a journal, the one written to last at the end."""
+    found = [path for path in run.searches.glob("*/journal.log") if not path.parent.name.endswith((".new", ".old"))]
+    return [path.parent.name for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+
+
+def complete_searches(run: RunFolder) -> list[str]:
+    """Returns the names of the searches that are done, in order of their names."""
+    return sorted(
+        name
+        for name in begun_searches(run)
+        if is_complete(run.search(name)) and SearchFolder(run.search(name)).finalists.is_file()
+    )
+
+
+def complete_profiles(run: RunFolder) -> list[str]:
+    """Returns the names of the devices that were profiled."""
+    stamps = {stamp_path(path) for path in run.profiles.glob("*.json")}
+    return sorted(path.stem for path in run.profiles.glob("*.json") if path not in stamps and is_complete(path))
+
+
+def pick(names: list[str], run: RunFolder, *, device: str | None = None, search: str | None = None) -> list[str]:
+    """Returns those of `names` that are of one device, or the one search of that name; else all.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    if not names:
+        raise InvalidInput(f"{run.searches} holds no finished search: run ofa search run={run.name} first")
+    if search is not None:
+        kept = [name for name in names if name == search]
+    else:
+        kept = [name for name in names if device is None or name == device or name.startswith(f"{device}-")]
+    if not kept:
+        wanted = f"search={search}" if search is not None else f"device={device}"
+        raise InvalidInput(f"{wanted}: {run.searches} has no such search; {nearest(str(search or device), names)}")
+    return kept

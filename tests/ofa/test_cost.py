@@ -1,0 +1,64 @@
+"""Closed-form costs equal what a forward counts and what the tensors hold."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import ofa
+from tests.ofa.nets import SHIPPED, from_zoo, shipped
+from tests.ofa.zoo import PLAIN
+
+
+def check(supernet: ofa.Supernet, images: torch.Tensor, count: int) -> None:
+    rng = np.random.default_rng(0)
+    archs = [
+        supernet.space.largest,
+        supernet.space.smallest,
+        *(supernet.space.sample(rng) for _ in range(count)),
+    ]
+    costs = ofa.cost(supernet, archs)
+    for i, arch in enumerate(archs):
+        net = supernet.extract(arch).eval()
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            net(images[:1])
+        assert 2 * costs["macs"][i] == counter.get_total_flops()
+        assert costs["params"][i] == sum(parameter.numel() for parameter in net.parameters())
+        stored = {t.data_ptr(): t.nbytes for t in [*net.parameters(), *net.buffers()]}
+        assert costs["bytes"][i] == sum(stored.values())
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_models(name: str) -> None:
+    check(*shipped(name), count=4)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_other_peoples_models(name: str) -> None:
+    check(*from_zoo(name), count=4)
+
+
+def test_costs_grow_with_every_choice() -> None:
+    supernet, _ = shipped("mobilenet")
+    rng = np.random.default_rng(1)
+    for _ in range(10):
+        values = supernet.space.arch_values(rng)
+        for choice in supernet.space.choices:
+            smaller = supernet.space.arch({**values, choice.key: choice.values[0]})
+            larger = supernet.space.arch({**values, choice.key: choice.values[-1]})
+            if smaller != larger:
+                costs = ofa.cost(supernet, [smaller, larger])
+                assert costs["macs"][0] < costs["macs"][1]
+                assert costs["params"][0] < costs["params"][1]
+
+
+def test_layers_and_activations_count_what_runs() -> None:
+    supernet, images = from_zoo("residual")
+    costs = ofa.cost(supernet, [supernet.space.largest, supernet.space.smallest])
+    assert costs["layers"].tolist() == [6, 4]
+    assert costs["activations"].tolist() == [5 * 8 * 36 + 5, 3 * 2 * 36 + 5]
+
+
+def test_nothing_gives_empty_arrays() -> None:
+    supernet, _ = from_zoo("residual")
+    assert {name: values.shape for name, values in ofa.cost(supernet, []).items()}["macs"] == (0,)

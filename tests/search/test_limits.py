@@ -1,0 +1,97 @@
+"""Limits: checked, met before evaluation, and refused at once where nothing meets them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ofa.errors import InvalidInput
+from search.limits import Limits, check_reachable, check_target, find_unseen, meets, smallest_reachable, violations
+from search.synthetic import Oracle, block_space
+
+ORACLE = Oracle(block_space(stages=3, blocks=3))
+SPACE = ORACLE.space
+LEAST = float(ORACLE.figures([SPACE.smallest])["latency_ms"][0])
+
+
+@pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf"), "4", None, True])
+def test_a_limit_is_a_positive_number(limit: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"latency_ms=.* above 0"):
+        check_target({"latency_ms": limit})
+
+
+def test_an_unknown_figure_names_the_nearest() -> None:
+    with pytest.raises(InvalidInput, match="did you mean latency_ms"):
+        check_target({"latency": 4})
+
+
+@pytest.mark.parametrize("margin", [-0.1, 1.0])
+def test_margin_is_a_fraction(margin: float) -> None:
+    with pytest.raises(InvalidInput, match="margin"):
+        Limits(({"latency_ms": 1.0},), margin)
+
+
+def test_margin_is_taken_off_latency_alone_and_the_loosest_target_is_hard() -> None:
+    limits = Limits(({"latency_ms": 4.0, "macs": 1e6}, {"latency_ms": 1.0, "macs": 2e6}), 0.1)
+    assert limits.hard == {"latency_ms": pytest.approx(3.6), "macs": 2e6}
+    assert Limits(({"latency_ms": 4.0}, {"macs": 1.0})).hard == {}
+
+
+def test_violations_and_meets_agree() -> None:
+    archs = [SPACE.sample(np.random.default_rng(seed)) for seed in range(40)]
+    figures = ORACLE.figures(archs)
+    allowed = {"latency_ms": float(np.median(figures["latency_ms"])), "macs": float(np.median(figures["macs"]))}
+    good = meets(figures, allowed)
+    assert 0 < good.sum() < 40
+    for index, kept in enumerate(good):
+        one = {name: float(values[index]) for name, values in figures.items()}
+        assert kept == all(value <= 0 for value in violations(one, allowed).values())
+
+
+def test_an_impossible_limit_ends_with_the_smallest_reachable_figure() -> None:
+    limits = Limits(({"latency_ms": LEAST * 0.9}, {"latency_ms": 9.0}), 0.05)
+    with pytest.raises(InvalidInput, match="cannot be met") as error:
+        check_reachable(SPACE, ORACLE.figures, limits)
+    message = str(error.value)
+    assert f"smallest reachable is {LEAST:.4g} ms" in message
+    suggested = float(re.findall(r"ask for latency_ms=([\d.e+-]+)", message)[0])
+    check_reachable(SPACE, ORACLE.figures, Limits(({"latency_ms": suggested},), 0.05))  # as printed, it works
+
+
+def test_the_smallest_arch_need_not_be_the_quickest() -> None:
+    def figures(archs: Any) -> dict[str, Any]:
+        widths = SPACE.encode(archs)
+        return {"latency_ms": 1.0 + (widths == 24).sum(axis=1)}  # a width that the runtime dislikes
+
+    assert figures([SPACE.smallest])["latency_ms"][0] > 1
+    least, arch = smallest_reachable(SPACE, figures, "latency_ms")
+    assert least == 1.0
+    assert 24 not in arch.width.values()
+    check_reachable(SPACE, figures, Limits(({"latency_ms": 1.5},)))
+
+
+def test_limits_that_exclude_each_other_are_refused() -> None:
+    def figures(archs: Any) -> dict[str, Any]:
+        size = SPACE.encode(archs).sum(axis=1).astype(float)
+        return {"macs": size, "params": 2000.0 - size}
+
+    small, large = (figures([arch])["macs"][0] for arch in (SPACE.smallest, SPACE.largest))
+    limits = Limits(({"macs": small + 5, "params": 2000.0 - large + 5},))
+    with pytest.raises(InvalidInput, match="together"):
+        check_reachable(SPACE, figures, limits)
+
+
+def test_find_unseen_meets_a_tight_limit_and_runs_dry() -> None:
+    rng = np.random.default_rng(0)
+    allowed = {"latency_ms": LEAST * 1.02}
+    seen = {SPACE.smallest}
+    for _ in range(3):
+        arch = find_unseen(SPACE, ORACLE.figures, allowed, seen, rng)
+        assert arch is not None
+        assert arch not in seen
+        assert meets(ORACLE.figures([arch]), allowed).all()
+        seen.add(arch)
+    assert find_unseen(SPACE, ORACLE.figures, {"latency_ms": LEAST}, {SPACE.smallest}, rng) is None

@@ -1,0 +1,44 @@
+"""propose: the Arch of a trial."""
+
+from __future__ import annotations
+
+import numpy as np
+import optuna
+import pytest
+
+from ofa.errors import InvalidInput
+from ofa.space import Choice, Space
+from search.propose import distributions, parameters, propose
+from search.synthetic import block_space
+
+SPACE = block_space(stages=2, blocks=3)
+
+
+def test_parameters_and_propose_are_inverse() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        arch = SPACE.sample(rng)
+        assert propose(optuna.trial.FixedTrial(parameters(arch, SPACE)), SPACE) == arch
+
+
+def test_only_active_choices_are_suggested() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(20):
+        trial = study.ask()
+        arch = propose(trial, SPACE)
+        assert SPACE.contains(arch)
+        assert trial.params == dict(arch.values)
+        assert [key for key in trial.params if not key.startswith("depth")] != []
+
+
+def test_a_single_value_is_taken_not_suggested() -> None:
+    space = Space((Choice("width", "stem", (16,)), Choice("width", "head", (8, 16))))
+    trial = optuna.trial.FixedTrial({"width.head": 8})
+    assert dict(propose(trial, space).width) == {"head": 8, "stem": 16}
+    assert list(distributions(space)) == ["width.head"]
+    assert parameters(space.largest, space) == {"width.head": 16}
+
+
+def test_parameters_of_another_space_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="is not a choice of this space"):
+        parameters(block_space(stages=3).largest, SPACE)
