@@ -15,7 +15,7 @@ Lanes = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Source:
-    """A parameter or buffer that can be sliced: its first name, its tensor, and its first label along each dimension."""
+    """A parameter or buffer: its first name, its tensor, and its first label along each dimension."""
 
     name: str
     tensor: Tensor

@@ -67,7 +67,7 @@ class Trial:
     def _replay(self, units: Sequence[int]) -> str | None:
         """Runs the narrow model on the full model's labels: each meeting must be one of the full model's."""
         view = build(self.views.plan(units, frozenset(), {}), differentiable, cloned)
-        own = {name: tensor for name, tensor in [*view.named_parameters(), *view.named_buffers()]}
+        own = dict(view.named_parameters()) | dict(view.named_buffers())
         labelled: dict[str, tuple[Tensor, Sequence[Tensor | None]]] = {}
         foreign = {}
         for name, source in self.views.sources.items():

@@ -182,7 +182,7 @@ def differentiable(tensor: Tensor, cut: Slice) -> Tensor:
 
 
 def accumulating(tensor: Tensor, cut: Slice) -> Tensor:
-    """A leaf (to be made without grad mode) whose `.grad` is the slice of the parameter's `.grad`: backward adds straight into the supernet.
+    """A leaf whose `.grad` is a slice of the parameter's: backward adds into the supernet. Call without grad mode.
 
     Raises:
         InvalidInput: the parameter has no gradient tensor yet.

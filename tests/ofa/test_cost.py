@@ -53,7 +53,7 @@ def test_costs_grow_with_every_choice() -> None:
 
 
 def test_layers_and_activations_count_what_runs() -> None:
-    supernet, images = from_zoo("residual")
+    supernet, _ = from_zoo("residual")
     costs = ofa.cost(supernet, [supernet.space.largest, supernet.space.smallest])
     assert costs["layers"].tolist() == [6, 4]
     assert costs["activations"].tolist() == [5 * 8 * 36 + 5, 3 * 2 * 36 + 5]

@@ -47,7 +47,7 @@ def plan(evaluate: Any = None, **changes: Any) -> SearchPlan:
         space=ORACLE.space,
         figures=ORACLE.figures,
         evaluate=evaluate or Counting(),
-        evaluations=25,
+        evaluations=16,
         limits=Limits(({"latency_ms": MEDIAN}, {"latency_ms": 0.9 * MEDIAN}), 0.02),
         identity={"supernet": "abc", "config": "def"},
     )
@@ -61,8 +61,8 @@ def test_what_is_over_a_limit_is_never_evaluated(
 ) -> None:
     evaluate = Counting()
     result = run_study(plan(evaluate, sampler=sampler, objective=objective), tmp_path / "j.log")
-    assert result.evaluated == result.evaluated_now == 25
-    assert len(evaluate.asked) == len(set(evaluate.asked)) == 25
+    assert result.evaluated == result.evaluated_now == 16
+    assert len(evaluate.asked) == len(set(evaluate.asked)) == 16
     assert (ORACLE.figures(evaluate.asked)["latency_ms"] <= MEDIAN * 0.98).all()
     rows = trial_rows(result.study)
     for row in rows:
@@ -81,26 +81,8 @@ def test_what_is_over_a_limit_is_never_evaluated(
 
 
 def test_evolution_proposes_nothing_infeasible_or_known(tmp_path: Path) -> None:
-    result = run_study(plan(evaluations=40), tmp_path / "j.log")
+    result = run_study(plan(evaluations=20), tmp_path / "j.log")
     assert {row.state for row in trial_rows(result.study)} == {"evaluated"}
-
-
-def test_infeasible_trials_teach_tpe(tmp_path: Path) -> None:
-    limits = Limits(({"latency_ms": float(np.quantile([MEDIAN, 0.55 * MEDIAN], 0.3))},))
-    shares = {}
-    for sampler in (tpe, random):
-        rows = [
-            row
-            for seed in range(3)
-            for row in trial_rows(
-                run_study(
-                    plan(sampler=sampler, limits=limits, seed=seed, evaluations=30, refusals=10_000),
-                    tmp_path / f"{sampler.__name__}{seed}",
-                ).study
-            )
-        ]
-        shares[sampler] = sum(row.state == "infeasible" for row in rows) / len(rows)
-    assert shares[tpe] < 0.7 * shares[random]
 
 
 def test_an_impossible_limit_ends_before_any_evaluation(tmp_path: Path) -> None:
@@ -119,7 +101,7 @@ def test_a_tiny_space_is_exhausted_and_the_search_stops(tmp_path: Path, sampler:
     tiny = plan(evaluate, space=space, figures=oracle.figures, limits=Limits(), sampler=sampler)
     result = run_study(tiny, tmp_path / "j.log")
     assert result.evaluated == len(set(evaluate.asked)) == space.size == 6
-    assert "6 of 25" in result.stopped
+    assert "6 of 16" in result.stopped
     assert "6 in all" in result.stopped
     again = run_study(tiny, tmp_path / "j.log")
     assert (again.evaluated_now, again.evaluated, again.stopped) == (0, 6, result.stopped)
@@ -128,7 +110,7 @@ def test_a_tiny_space_is_exhausted_and_the_search_stops(tmp_path: Path, sampler:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_same_command_again_continues_then_does_nothing(tmp_path: Path, sampler: SamplerFactory) -> None:
     whole = run_study(plan(sampler=sampler), tmp_path / "whole.log")
-    for asked, now in ((9, 9), (9, 0), (25, 16), (25, 0), (4, 0)):
+    for asked, now in ((9, 9), (9, 0), (16, 7), (4, 0)):
         evaluate = Counting()
         result = run_study(plan(evaluate, sampler=sampler, evaluations=asked), tmp_path / "parts.log")
         assert result.evaluated_now == len(evaluate.asked) == now
@@ -193,10 +175,10 @@ def test_one_in_five_that_fail_are_shown_and_do_not_end_a_study(tmp_path: Path, 
         return ORACLE.accuracy(arch)
 
     evaluate = Counting(fails)
-    result = run_study(plan(evaluate, evaluations=40), tmp_path / "j.log")
+    result = run_study(plan(evaluate, evaluations=30), tmp_path / "j.log")
     failed = [row for row in trial_rows(result.study) if row.state == "failed"]
-    assert result.evaluated == len(evaluate.asked) == 40
-    assert 2 <= len(failed) <= 16
+    assert result.evaluated == len(evaluate.asked) == 30
+    assert 2 <= len(failed) <= 12
     assert {row.reason for row in failed} == {(str(error) or "MemoryError").splitlines()[0]}
 
 
