@@ -84,16 +84,10 @@ def onnx_difference(model: bytes, images: torch.Tensor, logits: torch.Tensor) ->
     try:
         session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
         together = session.run([OUTPUT], {INPUT: inputs})[0]
-        single = np.concatenate(
-            [session.run([OUTPUT], {INPUT: inputs[i : i + 1]})[0] for i in range(len(inputs))]
-        )
+        single = np.concatenate([session.run([OUTPUT], {INPUT: inputs[i : i + 1]})[0] for i in range(len(inputs))])
     except Exception as error:  # ONNX Runtime's errors have no common class of their own
-        raise InvalidInput(
-            f"the ONNX file does not run: {(str(error) or repr(error)).splitlines()[0]}"
-        ) from error
+        raise InvalidInput(f"the ONNX file does not run: {(str(error) or repr(error)).splitlines()[0]}") from error
     if together.shape != expected.shape or single.shape != expected.shape:
-        raise InvalidInput(
-            f"the ONNX file gives shape {together.shape} where the network gives {expected.shape}"
-        )
+        raise InvalidInput(f"the ONNX file gives shape {together.shape} where the network gives {expected.shape}")
     worst = float(max(np.abs(together - expected).max(), np.abs(single - expected).max()))
     return worst, worst / max(float(np.abs(expected).max()), 1e-12)

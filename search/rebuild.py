@@ -13,7 +13,7 @@ from torch import nn
 
 from ofa.arch import Arch
 from ofa.checkpoint import load_checkpoint
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidArch, InvalidInput
 from ofa.paths import read_json
 from ofa.rules import SpaceRules
 from ofa.supernet import Supernet
@@ -49,7 +49,10 @@ def load(folder: Path, *, model: nn.Module | None = None, rules: SpaceRules | No
         raise InvalidInput(f"{files.card} is damaged: it has no 'rebuild'")
     full = _model(files.card, rebuild.get("model")) if model is None else model
     supernet = Supernet(full, images[:1], rules or _rules(files.card, rebuild.get("space_rules")))
-    net = supernet.extract(arch)
+    try:
+        net = supernet.extract(arch)
+    except InvalidArch as error:
+        raise InvalidInput(f"{files.arch} is of another model or other rules: {error}") from None
     own = net.state_dict()
     for name in sorted(own.keys() ^ tensors.keys()):
         raise InvalidInput(f"{files.weights} is of another model: {name} is in one of them only")
@@ -64,9 +67,7 @@ def load(folder: Path, *, model: nn.Module | None = None, rules: SpaceRules | No
     with torch.no_grad():
         worst = float((net(images) - logits).abs().max()) / max(float(logits.abs().max()), 1e-12)
     if not worst <= TOLERANCE:
-        raise InvalidInput(
-            f"{folder}: the rebuilt network's logits are {worst:.2g} off verify.npz's: another model?"
-        )
+        raise InvalidInput(f"{folder}: the rebuilt network's logits are {worst:.2g} off verify.npz's: another model?")
     return net
 
 
@@ -131,7 +132,5 @@ def _rules(card: Path, value: Any) -> SpaceRules:
         return SpaceRules()
     known = set(SpaceRules.__dataclass_fields__)
     if not isinstance(value, Mapping) or not set(value) <= known:
-        raise InvalidInput(
-            f"{card} is damaged: space_rules must be an object with {', '.join(sorted(known))}"
-        )
+        raise InvalidInput(f"{card} is damaged: space_rules must be an object with {', '.join(sorted(known))}")
     return SpaceRules(**value)

@@ -80,6 +80,7 @@ def written(stage: Stage, *, force: bool = False) -> Iterator[Path]:
     except Exception:
         if not _holds_anything(target):
             remove_output(target)
+            _remove_empty(target.parent, levels=2)
         raise
     write_json(stamp_path(target), _stamp(stage, complete=True))
     if force:
@@ -179,3 +180,11 @@ def _holds_anything(output: Path) -> bool:
     if output.suffix == ".json":
         return output.exists()
     return any(path.name != STAMP for path in output.iterdir())
+
+
+def _remove_empty(folder: Path, levels: int) -> None:
+    """Removes a folder that holds nothing, then the one around it."""
+    for path in (folder, *folder.parents)[:levels]:
+        if not path.is_dir() or any(path.iterdir()):
+            return
+        path.rmdir()

@@ -128,6 +128,8 @@ def _check_same(plan: SearchPlan, study: Study, journal: Path) -> None:
 
 def _enqueue(study: Study, plan: SearchPlan, start: list[Arch], history: History) -> bool:
     """Sets the next Arch where it is not the sampler's to choose; False where there is none left."""
+    if len(history.seen) >= plan.space.size:
+        return False
     if history.waiting:  # set, then cut off
         return True
     if history.steps < len(start):

@@ -59,7 +59,5 @@ def test_ofa_loads_without_the_libraries_of_search() -> None:
         "import ofa, ofa.data, ofa.models\n"
         "ofa.data.digits()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr

@@ -22,11 +22,7 @@ def names(requirements: list[str]) -> set[str]:
 
 
 def pinned() -> list[str]:
-    return [
-        line
-        for line in (ROOT / "constraints.txt").read_text().splitlines()
-        if line and not line.startswith("#")
-    ]
+    return [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
 
 
 def test_every_dependency_is_pinned() -> None:

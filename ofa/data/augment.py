@@ -25,9 +25,7 @@ def random_shift(images: Tensor, generator: torch.Generator, *, pixels: int) -> 
         raise InvalidInput(f"random_shift pixels={pixels}: must not be negative")
     count, _, height, width = images.shape
     offsets = torch.randint(-pixels, pixels + 1, (2, count, 1), generator=generator).to(images.device)
-    rows = (
-        torch.arange(height, device=images.device) + offsets[0]
-    )  # (N, H): the row each output row comes from
+    rows = torch.arange(height, device=images.device) + offsets[0]  # (N, H): the row each output row comes from
     columns = torch.arange(width, device=images.device) + offsets[1]
     inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
     image = torch.arange(count, device=images.device)[:, None, None]
@@ -56,9 +54,7 @@ def cutout(images: Tensor, generator: torch.Generator, *, size: int) -> Tensor:
     top = torch.randint(0, height, (count, 1), generator=generator).to(images.device) - size // 2
     left = torch.randint(0, width, (count, 1), generator=generator).to(images.device) - size // 2
     rows, columns = (torch.arange(length, device=images.device) for length in (height, width))
-    cut = ((rows >= top) & (rows < top + size))[:, :, None] & ((columns >= left) & (columns < left + size))[
-        :, None, :
-    ]
+    cut = ((rows >= top) & (rows < top + size))[:, :, None] & ((columns >= left) & (columns < left + size))[:, None, :]
     return images.masked_fill(cut[:, None], 0.0)
 
 

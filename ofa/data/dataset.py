@@ -150,9 +150,7 @@ class Dataset:
             if len(split) == 0:
                 raise InvalidInput(f"{self.name}: the {name} split has no images")
             if split.shape != self.input_shape:
-                raise InvalidInput(
-                    f"{self.name}: {name} images are {split.shape}, training images {self.input_shape}"
-                )
+                raise InvalidInput(f"{self.name}: {name} images are {split.shape}, training images {self.input_shape}")
             low, high = int(split.labels.min()), int(split.labels.max())
             if low < 0 or high >= self.num_classes:
                 raise InvalidInput(

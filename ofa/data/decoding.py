@@ -77,9 +77,7 @@ class EncodedImages:
 
         def decode(first: int) -> None:
             for position in range(first, len(wanted), workers):
-                out[position] = _decode(
-                    encoded[position], self.format, f"{self.origin}, row {wanted[position]}"
-                )
+                out[position] = _decode(encoded[position], self.format, f"{self.origin}, row {wanted[position]}")
 
         if workers == 1:
             decode(0)

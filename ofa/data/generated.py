@@ -35,9 +35,7 @@ def synthetic(
         if value < 1:
             raise InvalidInput(f"synthetic {name}={value}: must be at least 1")
     if samples < 10 * num_classes:
-        raise InvalidInput(
-            f"synthetic samples={samples}: {num_classes} classes need at least {10 * num_classes}"
-        )
+        raise InvalidInput(f"synthetic samples={samples}: {num_classes} classes need at least {10 * num_classes}")
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(samples) % num_classes
     pixels = _images(labels, num_classes, (channels, image_size, image_size), noise, generator)

@@ -66,9 +66,7 @@ def hub(
 
     columns = {part: read_images(table, image_column) for part, table in used.items()}
     origin = f"{path}, column {image_column}"
-    form = format_of(
-        columns["train"][[0]][0], image_size=image_size, channels=channels, origin=f"{origin}, row 0"
-    )
+    form = format_of(columns["train"][[0]][0], image_size=image_size, channels=channels, origin=f"{origin}, row 0")
     splits, preprocessing = {}, None
     for part in wanted:  # training images first: the statistics are theirs
         source = part if part in used else "train"

@@ -33,7 +33,4 @@ def stratified(labels: Tensor, fractions: Mapping[str, float], *, seed: int) -> 
         ends = np.rint(np.cumsum(list(fractions.values())) * len(rows)).astype(int).clip(max=len(rows) - 1)
         for name, piece in zip(names, np.split(rows, ends), strict=True):
             parts[name].append(piece)
-    return {
-        name: torch.from_numpy(np.sort(np.concatenate(piece)).astype(np.int64))
-        for name, piece in parts.items()
-    }
+    return {name: torch.from_numpy(np.sort(np.concatenate(piece)).astype(np.int64)) for name, piece in parts.items()}

@@ -63,9 +63,7 @@ def open_tables(path: str, *, subset: str | None, cache_dir: str | None) -> Mapp
         tables = datasets.load_dataset(**arguments, cache_dir=cache_dir)
     except Exception as error:  # this library, its file readers and its network clients share no base class
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        how = {"parquet": "a parquet file", "imagefolder": "a folder of images"}.get(
-            arguments["path"], "a data set"
-        )
+        how = {"parquet": "a parquet file", "imagefolder": "a folder of images"}.get(arguments["path"], "a data set")
         where = "" if place.exists() else ", on this disk or on the hub"
         raise InvalidInput(f"cannot read {path} as {how}{where}: {reason:.200}") from error
     return dict(tables)
@@ -84,9 +82,7 @@ def image_column(table: Any, name: str) -> ImageColumn:
     if not _holds_images(feature):
         images = [column for column, kind in table.features.items() if _holds_images(kind)]
         there = f"columns with images: {', '.join(images)}" if images else "no column of this data set does"
-        raise InvalidInput(
-            f"image_column={name!r} does not hold encoded images but {_type_name(feature)}; {there}"
-        )
+        raise InvalidInput(f"image_column={name!r} does not hold encoded images but {_type_name(feature)}; {there}")
     kept = table.select_columns([name])
     if isinstance(feature, datasets.Image):
         kept = kept.cast_column(name, datasets.Image(decode=False))
@@ -104,14 +100,10 @@ def label_values(table: Any, name: str) -> tuple[list[Any], tuple[str, ...]]:
     feature = table.features[name]
     kind = getattr(feature, "dtype", "")
     if not (isinstance(kind, str) and kind.startswith(("int", "uint", "bool", "string", "large_string"))):
-        raise InvalidInput(
-            f"label_column={name!r} holds {_type_name(feature)}; labels are whole numbers or text"
-        )
+        raise InvalidInput(f"label_column={name!r} holds {_type_name(feature)}; labels are whole numbers or text")
     values: list[Any] = table.select_columns([name]).with_format("arrow")[:].column(name).to_pylist()
     if None in values:
-        raise InvalidInput(
-            f"label_column={name!r}: row {values.index(None)} is empty; every image needs a label"
-        )
+        raise InvalidInput(f"label_column={name!r}: row {values.index(None)} is empty; every image needs a label")
     return values, tuple(getattr(feature, "names", ()))
 
 
@@ -125,9 +117,7 @@ def number_labels(values: Sequence[Any], classes: Sequence[Any], origin: str) ->
     for row, value in enumerate(values):
         if value not in position:
             near = nearest(str(value), [str(known) for known in classes])
-            raise InvalidInput(
-                f"{origin}: row {row} has label {value!r}, which no training image has; {near}"
-            )
+            raise InvalidInput(f"{origin}: row {row} has label {value!r}, which no training image has; {near}")
     return torch.tensor([position[value] for value in values], dtype=torch.int64)
 
 

@@ -48,9 +48,7 @@ class InvertedResidual(nn.Module):
         if stage.expansion != 1:
             self.expand = nn.Conv2d(inputs, hidden, 1, bias=False)
             self.expand_norm = nn.BatchNorm2d(hidden)
-        self.depthwise = nn.Conv2d(
-            hidden, hidden, size, stride=stride, padding=size // 2, groups=hidden, bias=False
-        )
+        self.depthwise = nn.Conv2d(hidden, hidden, size, stride=stride, padding=size // 2, groups=hidden, bias=False)
         self.depthwise_norm = nn.BatchNorm2d(hidden)
         self.squeeze_excite: nn.Module = nn.Identity()
         if stage.squeeze_excite:
@@ -103,9 +101,7 @@ class MobileNet(nn.Module):
             check_positive("MobileNet", hidden=hidden)
         check_between("MobileNet", 0, 1, dropout=dropout)
         plan = read_stages(stages)
-        strides = drop_strides(
-            [stem_stride, *(stage.stride for stage in plan)], min(height, width), least_map
-        )
+        strides = drop_strides([stem_stride, *(stage.stride for stage in plan)], min(height, width), least_map)
 
         self.stem = _conv_norm(channels, stem_width, 3, strides[0])
         self.stages = nn.ModuleList()

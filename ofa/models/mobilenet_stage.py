@@ -66,14 +66,10 @@ def read_stages(stages: Sequence[Stage | Mapping[str, Any]]) -> tuple[Stage, ...
             plan.append(stage)
             continue
         if not isinstance(stage, Mapping):
-            raise InvalidInput(
-                f"MobileNet stages[{position}]={stage!r}: give a mapping with {', '.join(names)}"
-            )
+            raise InvalidInput(f"MobileNet stages[{position}]={stage!r}: give a mapping with {', '.join(names)}")
         for name in stage:
             if name not in names:
-                raise InvalidInput(
-                    f"MobileNet stages[{position}] has no {name!r}; {nearest(str(name), names)}"
-                )
+                raise InvalidInput(f"MobileNet stages[{position}] has no {name!r}; {nearest(str(name), names)}")
         if "width" not in stage:
             raise InvalidInput(f"MobileNet stages[{position}] lacks width, its number of channels")
         plan.append(Stage(**{str(name): value for name, value in stage.items()}))

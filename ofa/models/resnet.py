@@ -24,9 +24,7 @@ class PadShortcut(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Returns (N, outputs, H / stride, W / stride)."""
-        return functional.pad(
-            maps[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after)
-        )
+        return functional.pad(maps[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after))
 
 
 class ResidualBlock(nn.Module):
@@ -81,18 +79,14 @@ class ResNet(nn.Module):
         check_positive("ResNet", num_classes=num_classes, depth=depth, widths=widths, stem_stride=stem_stride)
         if depth < 8 or (depth - 2) % 6:
             near = max(8, 6 * round((depth - 2) / 6) + 2)
-            raise InvalidInput(
-                f"ResNet depth={depth}: must be 6 n + 2 (8, 14, 20, 32, 56, ...); the nearest is {near}"
-            )
+            raise InvalidInput(f"ResNet depth={depth}: must be 6 n + 2 (8, 14, 20, 32, 56, ...); the nearest is {near}")
         if shortcut not in SHORTCUTS:
             raise InvalidInput(f"ResNet shortcut={shortcut!r} is unknown; {nearest(shortcut, SHORTCUTS)}")
         if len(widths) != 3 or (shortcut == "pad" and list(widths) != sorted(widths)):
             rule = "three widths, one a stage" + (", not shrinking" if shortcut == "pad" else "")
             raise InvalidInput(f"ResNet widths={tuple(widths)} with shortcut={shortcut!r}: give {rule}")
         self.stem = nn.Sequential()
-        self.stem.add_module(
-            "conv", nn.Conv2d(channels, widths[0], 3, stride=stem_stride, padding=1, bias=False)
-        )
+        self.stem.add_module("conv", nn.Conv2d(channels, widths[0], 3, stride=stem_stride, padding=1, bias=False))
         self.stem.add_module("norm", nn.BatchNorm2d(widths[0]))
         self.stem.add_module("activation", nn.ReLU())
         self.stages = nn.ModuleList()

@@ -19,9 +19,7 @@ def check_shape(model: str, input_shape: Sequence[int], *, least: int = 1) -> Sh
     """
     shape = tuple(int(size) for size in input_shape)
     if len(shape) != 3 or min(shape) < 1 or shape != tuple(input_shape):
-        raise InvalidInput(
-            f"{model} input_shape={tuple(input_shape)}: give (channels, height, width), each at least 1"
-        )
+        raise InvalidInput(f"{model} input_shape={tuple(input_shape)}: give (channels, height, width), each at least 1")
     if min(shape[1:]) < least:
         raise InvalidInput(f"{model} input_shape={shape}: height and width must be at least {least} pixels")
     return shape[0], shape[1], shape[2]

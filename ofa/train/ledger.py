@@ -37,9 +37,7 @@ class Ledger:
         if not self.pending:
             return None
         losses = torch.stack(list(self.pending.values())).tolist()
-        bad = [
-            (step, loss) for step, loss in zip(self.pending, losses, strict=True) if not math.isfinite(loss)
-        ]
+        bad = [(step, loss) for step, loss in zip(self.pending, losses, strict=True) if not math.isfinite(loss)]
         self.progress.epoch_losses += losses
         self.pending.clear()
         return bad[0] if bad else None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ofa.arch import Arch
 from ofa.data import Augment, Dataset, batches, steps_per_epoch
@@ -79,12 +79,7 @@ def train(
     model, data = supernet.model.to(place), data.to(place)
     number_format = precision_of(precision, place)
     optimiser = optimizer(parameter_groups(model))
-    rates = [group["lr"] for group in optimiser.param_groups]
-    archs = (
-        {"largest": supernet.space.largest, "smallest": supernet.space.smallest}
-        if validate is None
-        else validate
-    )
+    groups = [(group, group["lr"]) for group in optimiser.param_groups]
     settings = as_json(
         {
             "model": {name: list(parameter.shape) for name, parameter in model.named_parameters()},
@@ -95,31 +90,24 @@ def train(
             **{"label_smoothing": label_smoothing, "gradient_clip": gradient_clip},
         }
     )
-    due = saving.when(checkpoint_seconds, checkpoint_steps)
+    save_due = saving.when(checkpoint_seconds, checkpoint_steps)
     file = None if checkpoint is None else Path(checkpoint)
     done = Progress()
     if file is not None and file.exists():
         done = load_training(file, model, optimiser, number_format, settings)
     ledger = Ledger(done, steps_per_epoch(data.train, batch_size), epochs)
     total = ledger.total_steps
-
-    # Views accumulate into these very tensors, so they are made once and cleared in place.
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    gradients = [torch.zeros_like(parameter) for parameter in parameters]
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
     shown = time.monotonic()
 
     def read_losses(images: Tensor) -> None:
         if bad := ledger.collect():
-            raise InvalidInput(_not_finite(supernet, images, *bad, total, optimiser.param_groups[0]["lr"]))
+            raise InvalidInput(_not_finite(supernet, images, *bad, total, groups[0][0]["lr"]))
 
     with ExitStack() as stack:
         reseed = stack.enter_context(global_seed_per_step(seed, place))
         stack.enter_context(in_mode(model, training=True))
-        stack.enter_context(warnings.catch_warnings())
-        # Slices of gradients are not laid out as torch would; it says so once, and accumulates rightly.
-        warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
+        gradients = stack.enter_context(_gradients(parameters))
         if place.type == "cuda":
             stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True))
         while done.step < total:
@@ -129,8 +117,8 @@ def train(
             ):
                 step = done.step
                 factor = schedule(step, total)
-                for group, rate in zip(optimiser.param_groups, rates, strict=True):
-                    group["lr"] = rate * factor
+                for group, learning_rate in groups:
+                    group["lr"] = learning_rate * factor
                 torch._foreach_zero_(gradients)
                 reseed(step)
                 context = StepContext(
@@ -150,25 +138,36 @@ def train(
 
                 if ledger.at_epoch_end():
                     read_losses(images)
-                    row = ledger.row(optimiser.param_groups[0]["lr"])
+                    row = ledger.row(groups[0][0]["lr"])
                     if validate_every and (row["epoch"] % validate_every == 0 or done.step == total):
-                        images_seen = data.calibration(calibration_images)
-                        row |= accuracies(supernet, archs, images_seen, data.validation)
+                        row |= accuracies(supernet, data, validate, calibration_images)
                     ledger.finish_epoch(row)
-                if progress is not None and (
-                    ledger.at_epoch_end() or time.monotonic() - shown >= _PROGRESS_SECONDS
-                ):
-                    shown = time.monotonic()
-                    latest = (
-                        done.history[-1]
-                        if ledger.at_epoch_end()
-                        else ledger.row(optimiser.param_groups[0]["lr"])
-                    )
-                    progress(latest | {"epochs": epochs, "total_steps": total})
-                if file is not None and (due(done.step) or done.step == total):
+                if progress is not None:
+                    now = time.monotonic()
+                    if ledger.at_epoch_end() or now - shown >= _PROGRESS_SECONDS:
+                        shown = now
+                        row = done.history[-1] if ledger.at_epoch_end() else ledger.row(groups[0][0]["lr"])
+                        progress(row | {"epochs": epochs, "total_steps": total})
+                if file is not None and (save_due(done.step) or done.step == total):
                     read_losses(images)
                     save_training(file, model, optimiser, number_format, done, settings)
     return done.history
+
+
+@contextmanager
+def _gradients(parameters: list[nn.Parameter]) -> Iterator[list[Tensor]]:
+    """Gives each parameter a `.grad` of zeros, for views to accumulate into; afterwards there are none."""
+    gradients = [torch.zeros_like(parameter) for parameter in parameters]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+    try:
+        with warnings.catch_warnings():
+            # Slices of gradients are not laid out as torch would; it says so once, and accumulates rightly.
+            warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout")
+            yield gradients
+    finally:
+        for parameter in parameters:
+            parameter.grad = None
 
 
 def _check(
@@ -189,9 +188,7 @@ def _check(
         raise InvalidInput(f"gradient_clip={gradient_clip!r} must be more than 0, or null for no clipping")
 
 
-def _not_finite(
-    supernet: Supernet, images: Tensor, step: int, loss: float, total: int, learning_rate: float
-) -> str:
+def _not_finite(supernet: Supernet, images: Tensor, step: int, loss: float, total: int, learning_rate: float) -> str:
     """One line on a loss that is not a number: where, and the most likely reason."""
     where = f"the loss is {loss} at step {step} of {total}"
     if not torch.isfinite(images).all():

@@ -71,20 +71,14 @@ def load_optimizer_state(
     parameters = dict(model.named_parameters())
     for name, entries in state.items():
         if name not in parameters:
-            raise InvalidInput(
-                f"the optimizer state is of a parameter {name!r} that this model does not have"
-            )
+            raise InvalidInput(f"the optimizer state is of a parameter {name!r} that this model does not have")
         for key, value in entries.items():
             if isinstance(value, Tensor) and value.dim() and value.shape != parameters[name].shape:
                 shapes = f"{tuple(value.shape)}, the parameter {tuple(parameters[name].shape)}"
                 raise InvalidInput(f"the optimizer state {key} of {name!r} has shape {shapes}")
     names = {parameter: name for name, parameter in parameters.items()}
     held = optimizer.state_dict()
-    indexed = {
-        index: state[names[parameter]]
-        for index, parameter in _numbered(optimizer)
-        if names[parameter] in state
-    }
+    indexed = {index: state[names[parameter]] for index, parameter in _numbered(optimizer) if names[parameter] in state}
     optimizer.load_state_dict({"state": indexed, "param_groups": held["param_groups"]})
 
 

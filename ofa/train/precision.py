@@ -33,9 +33,7 @@ class Precision:
         scaled = loss if self.scaler is None else self.scaler.scale(loss)
         torch.autograd.backward(scaled)
 
-    def update(
-        self, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], clip: float | None
-    ) -> None:
+    def update(self, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], clip: float | None) -> None:
         """Clips the gradients' norm to `clip` and moves the weights; float16 skips steps that overflowed."""
         if self.scaler is not None and clip is not None:
             self.scaler.unscale_(optimizer)

@@ -34,9 +34,7 @@ def single(
     arch: Arch | Mapping[str, Any] | None = None,
 ) -> Tensor:
     """Returns the loss of one Arch, the largest unless `arch` says another, after its backward pass."""
-    chosen = (
-        supernet.space.largest if arch is None else arch if isinstance(arch, Arch) else Arch.from_dict(arch)
-    )
+    chosen = supernet.space.largest if arch is None else arch if isinstance(arch, Arch) else Arch.from_dict(arch)
     loss, _ = _learn_labels(supernet, chosen, images, labels, context)
     return loss
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
 from ofa.arch import Arch
 from ofa.calibrate import calibrate
-from ofa.data import Split
+from ofa.data import Dataset
 from ofa.evaluate import evaluate
 
 if TYPE_CHECKING:
@@ -17,11 +15,17 @@ if TYPE_CHECKING:
 
 
 def accuracies(
-    supernet: Supernet, archs: Mapping[str, Arch], images: Tensor, split: Split
+    supernet: Supernet, data: Dataset, archs: Mapping[str, Arch] | None, calibration_images: int
 ) -> dict[str, float]:
-    """Returns "accuracy_<name>", in [0, 1], of each Arch on `split`, norm statistics measured on `images`."""
+    """Returns "accuracy_<name>", in [0, 1], of each Arch on the validation split; largest and smallest if None.
+
+    Norm statistics are measured on `calibration_images` training images.
+    """
+    if archs is None:
+        archs = {"largest": supernet.space.largest, "smallest": supernet.space.smallest}
+    images = data.calibration(calibration_images)
     measured = {}
     for name, arch in archs.items():
         view = calibrate(supernet.subnet(arch), images)
-        measured[f"accuracy_{name}"] = evaluate(view, split.in_order())
+        measured[f"accuracy_{name}"] = evaluate(view, data.validation.in_order())
     return measured

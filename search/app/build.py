@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,24 @@ def build_supernet(model: Mapping[str, Any], space: Mapping[str, Any], data: Dat
 def make(config: Mapping[str, Any], **arguments: Any) -> Any:
     """Returns what a `_target_` makes, lists and dictionaries given to it as plain ones."""
     return instantiate(dict(config), _convert_="all", **arguments)
+
+
+def make_partial(name: str, config: Mapping[str, Any]) -> Any:
+    """Returns the function that a `_target_` with `_partial_` makes, its given arguments checked by name.
+
+    Raises:
+        InvalidInput: it is no function, or takes no argument of that name.
+    """
+    function = make(config)
+    if not isinstance(function, partial):
+        raise InvalidInput(f"{name} must be a function with arguments left open: add _partial_: true")
+    try:
+        inspect.signature(function.func).bind_partial(*function.args, **function.keywords)
+    except TypeError as error:
+        raise InvalidInput(f"{name} ({config.get('_target_')}): {error}") from None
+    except ValueError:  # a function of C, without a signature
+        pass
+    return function
 
 
 def positive(name: str, value: Any) -> int:

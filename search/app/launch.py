@@ -38,6 +38,7 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # a user's own `_target_: my_module.MyNet`
     arguments, sys.argv = sys.argv, [f"ofa {verb}", *overrides]
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # progress is shown by us
     previous = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:

@@ -11,9 +11,12 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from ofa.errors import InvalidInput, nearest
+
+
+OF_TRAINING = ("model", "data", "space", "train")  # groups that later verbs read back from the supernet
 
 
 def explain(error: BaseException) -> str | None:
@@ -28,6 +31,8 @@ def explain(error: BaseException) -> str | None:
         return f"{error.override!r} cannot be read: an override is key=value, +key=value or group=option"
     if isinstance(error, ConfigCompositionException):
         return _composition(error)
+    if isinstance(error, MissingMandatoryValue) and error.full_key:
+        return f"{error.full_key} has to be given: add {error.full_key}=..."
     if isinstance(error, OmegaConfBaseException):
         return _line(str(error).split("\n")[0])
     if isinstance(error, HydraException):
@@ -56,9 +61,13 @@ def _composition(error: ConfigCompositionException) -> str:
         override = re.search(r"'([^']+)'", str(error))
         key = override.group(1) if override else str(cause.full_key)
         parent = getattr(cause, "parent_node", None)
-        choices = [str(name) for name in parent] if parent is not None else []
+        choices = [str(name) for name in parent if name != "hydra"] if parent is not None else []
         last = str(key).rpartition(".")[2]
         return f"{key} is not a key of this verb; {nearest(last, choices, 5)}"
+    group = re.match(r"Could not override '([^'@]+)'.*No match in the defaults list", str(error), re.DOTALL)
+    if group:
+        decided = "it was decided by ofa train" if group.group(1) in OF_TRAINING else "see its --help"
+        return f"{group.group(1)} is not a group of this verb; {decided}"
     return _line(str(error))
 
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 import ofa
 from ofa.arch import Arch
 from ofa.paths import write_json
-from search.app.build import make, plain, positive, run_folder
+from search.app.build import make_partial, plain, positive, run_folder
 from search.app.profile import check_device, make_device, profile_stage, show_measuring
 from search.device import Profile
 from search.evaluate import Evaluator
@@ -79,7 +79,7 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, profile: 
         evaluations=evaluations,
         limits=Limits(targets, margin),
         objective=settings["objective"],
-        sampler=make(asked["sampler"]),
+        sampler=make_partial("sampler", asked["sampler"]),
         seed=seed,
         identity=inputs,
         refusals=int(settings["refusals"]),

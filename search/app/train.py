@@ -7,15 +7,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 import ofa
 from ofa.checkpoint import save_supernet
 from ofa.data import Dataset
+from ofa.errors import InvalidInput
 from ofa.paths import write_atomic, write_json
-from ofa.train import History, train
+from ofa.train import History, OptimizerBuilder, train
 from ofa.train.validation import accuracies
-from search.app.build import build_data, build_supernet, make, plain, run_folder
+from search.app.build import build_data, build_supernet, make_partial, plain, run_folder
 from search.paths import RunFolder, SupernetFolder
 from search.progress import say, stage_progress
 from search.report.numbers import count_text, percent_text
@@ -65,17 +67,30 @@ def run_training(
     """Returns the history of a training as the `train` and `data` groups describe it."""
     settings = dict(config["train"])
     for key in ("strategy", "optimizer", "schedule"):
-        settings[key] = make(settings[key])
+        settings[key] = make_partial(f"train.{key}", settings[key])
+    _try_optimizer(settings["optimizer"])
     augment = config["data"].get("augment")
     return train(
         supernet,
         data,
         **settings,
-        augment=make(augment) if augment else None,
+        augment=make_partial("data.augment", augment) if augment else None,
         seed=int(config["seed"]),
         checkpoint=checkpoint,
         progress=progress,
     )
+
+
+def _try_optimizer(build: OptimizerBuilder) -> None:
+    """Builds the optimizer on a stand-in, so that a wrong setting ends here and not in the midst of the training.
+
+    Raises:
+        InvalidInput: with what the optimizer said.
+    """
+    try:
+        build([{"params": [torch.nn.Parameter(torch.zeros(1))]}])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInput(f"train.optimizer: {error}") from None
 
 
 def _save(

@@ -16,9 +16,7 @@ POOL = 30  # candidates for every anchor
 CONCENTRATION = 2.0
 
 
-def choose_anchors(
-    space: Space, macs: Callable[[Sequence[Arch]], Floats], count: int, seed: int
-) -> list[Arch]:
+def choose_anchors(space: Space, macs: Callable[[Sequence[Arch]], Floats], count: int, seed: int) -> list[Arch]:
     """Returns up to `count` distinct Archs: smallest, largest, and random ones spread evenly over log MACs.
 
     Uniform draws of a large space all lie near its middle; a search under a tight limit ends near its edge.

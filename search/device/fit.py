@@ -53,9 +53,7 @@ def fit_latency_model(
         kept = np.setdiff1d(np.arange(count), fold)
         form = choose_form(_rows(costs, kept), measured_ms[kept], forms, seed)
         predicted[fold] = linear(fit_linear(_rows(costs, kept), measured_ms[kept], form), _rows(costs, fold))
-        by_macs[fold] = linear(
-            fit_linear(_rows(costs, kept), measured_ms[kept], BASELINE), _rows(costs, fold)
-        )
+        by_macs[fold] = linear(fit_linear(_rows(costs, kept), measured_ms[kept], BASELINE), _rows(costs, fold))
     form = choose_form(costs, measured_ms, forms, seed)
     return LatencyModel(
         coefficients=fit_linear(costs, measured_ms, form),

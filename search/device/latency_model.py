@@ -97,9 +97,7 @@ def linear(coefficients: Mapping[str, float], costs: Costs) -> Floats:
     """
     names = [name for name in coefficients if name != INTERCEPT]
     if missing := [name for name in names if name not in costs]:
-        raise InvalidInput(
-            f"the latency model needs the costs {', '.join(missing)}, and was given {', '.join(costs)}"
-        )
+        raise InvalidInput(f"the latency model needs the costs {', '.join(missing)}, and was given {', '.join(costs)}")
     if not names:
         return np.full(len(next(iter(costs.values()))), coefficients[INTERCEPT])
     columns = np.stack([np.asarray(costs[name], dtype=np.float64) for name in names], axis=1)
@@ -113,9 +111,7 @@ def spearman(first: Floats, second: Floats) -> float:
     spreads = [float(np.std(values)) for values in ranks]
     if min(spreads) == 0.0:
         return 0.0
-    return float(
-        np.mean((ranks[0] - ranks[0].mean()) * (ranks[1] - ranks[1].mean())) / (spreads[0] * spreads[1])
-    )
+    return float(np.mean((ranks[0] - ranks[0].mean()) * (ranks[1] - ranks[1].mean())) / (spreads[0] * spreads[1]))
 
 
 def numbers(value: Any, name: str) -> dict[str, float]:

@@ -27,9 +27,7 @@ from search.device.timing import OK_WITHIN, QUANTILE, Floats, Measurement, disag
 Run = Callable[[], object]
 Progress = Callable[[Mapping[str, Any]], None]
 
-SAMPLE_SECONDS = (
-    100e-6  # the least that one clock reading should cover: shorter runs are timed several at once
-)
+SAMPLE_SECONDS = 100e-6  # the least that one clock reading should cover: shorter runs are timed several at once
 MOST_RUNS = 2**16  # in one clock reading
 LEAST_VISITS = 6
 WARM_RUNS = 2
@@ -142,10 +140,7 @@ def drift(sentinel_ms: Floats) -> Floats:
     """
     reach = DRIFT_WINDOW // 2
     smooth = np.array(
-        [
-            np.quantile(sentinel_ms[max(0, i - reach) : i + reach + 1], QUANTILE)
-            for i in range(len(sentinel_ms))
-        ]
+        [np.quantile(sentinel_ms[max(0, i - reach) : i + reach + 1], QUANTILE) for i in range(len(sentinel_ms))]
     )
     factors: Floats = smooth / np.quantile(smooth, QUANTILE)
     return factors

@@ -84,20 +84,14 @@ class Profile:
         """
         remedy = "profile this supernet again"
         if self.space != supernet.space.digest:
-            raise InvalidInput(
-                f"{source} is of another space ({self.space}, not {supernet.space.digest}): {remedy}"
-            )
+            raise InvalidInput(f"{source} is of another space ({self.space}, not {supernet.space.digest}): {remedy}")
         shape = list(supernet.example_input.shape[1:])
         if list(self.protocol["input_shape"][1:]) != shape:
-            raise InvalidInput(
-                f"{source} is of inputs {self.protocol['input_shape'][1:]}, not {shape}: {remedy}"
-            )
+            raise InvalidInput(f"{source} is of inputs {self.protocol['input_shape'][1:]}, not {shape}: {remedy}")
         now = cost(supernet, [anchor.arch for anchor in self.anchors])
         then = [anchor.costs["macs"] for anchor in self.anchors]
         if not np.allclose(now["macs"], then):
-            raise InvalidInput(
-                f"{source} is of a model with the same choices and other layers (MACs differ): {remedy}"
-            )
+            raise InvalidInput(f"{source} is of a model with the same choices and other layers (MACs differ): {remedy}")
 
     def to_dict(self) -> dict[str, Any]:
         """The profile as JSON-able values."""
@@ -144,9 +138,7 @@ class Profile:
         shape = protocol.get("input_shape")
         if not isinstance(shape, list) or not shape or not all(isinstance(size, int) for size in shape):
             raise InvalidInput(f"protocol.input_shape = {shape!r} must be a list of whole numbers")
-        anchors = [
-            _anchor(item, index) for index, item in enumerate(_list(content.get("anchors"), "anchors"))
-        ]
+        anchors = [_anchor(item, index) for index, item in enumerate(_list(content.get("anchors"), "anchors"))]
         if not anchors:
             raise InvalidInput("anchors is empty: nothing was measured")
         return cls(

@@ -47,8 +47,7 @@ def make_runtime(config: str | Mapping[str, Any] | Runtime) -> Runtime:
     except Exception as error:  # Hydra wraps whatever the import of the user's module raised
         reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
         raise InvalidInput(
-            f"runtime {target!r} cannot be imported ({reason}); "
-            f"{nearest(target, [*RUNTIMES, *RUNTIMES.values()])}"
+            f"runtime {target!r} cannot be imported ({reason}); {nearest(target, [*RUNTIMES, *RUNTIMES.values()])}"
         ) from error
     try:
         made = instantiate({"_target_": target, **arguments})
@@ -62,7 +61,5 @@ def make_runtime(config: str | Mapping[str, Any] | Runtime) -> Runtime:
 
 def _checked(made: Any, target: str) -> Runtime:
     if not isinstance(made, Runtime):
-        raise InvalidInput(
-            f"{target!r} is not a runtime: it needs `name`, load(net, example_input) and describe()"
-        )
+        raise InvalidInput(f"{target!r} is not a runtime: it needs `name`, load(net, example_input) and describe()")
     return made

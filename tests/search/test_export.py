@@ -24,7 +24,12 @@ class Frozen(nn.Module):
 def net() -> nn.Module:
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv2d(2, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Hardswish(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(128, 5)
+        nn.Conv2d(2, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.Hardswish(),
+        nn.Dropout(0.5),
+        nn.Flatten(),
+        nn.Linear(128, 5),
     )
     with torch.no_grad():
         model[1].running_mean.normal_()

@@ -83,13 +83,9 @@ def test_starting_at_a_step_gives_the_same_bits(data: Dataset, start: int) -> No
 
 
 def test_augmentation_differs_between_steps_and_epochs() -> None:
-    split = Split(
-        torch.rand(1, 1, 9, 9).expand(64, 1, 9, 9), torch.zeros(64).long(), Preprocessing(1, (0,), (1,))
-    )
+    split = Split(torch.rand(1, 1, 9, 9).expand(64, 1, 9, 9), torch.zeros(64).long(), Preprocessing(1, (0,), (1,)))
     shift = partial(random_shift, pixels=4)
-    drawn = [
-        images for epoch in (0, 1) for images, _ in batches(split, 32, seed=0, epoch=epoch, augment=shift)
-    ]
+    drawn = [images for epoch in (0, 1) for images, _ in batches(split, 32, seed=0, epoch=epoch, augment=shift)]
     assert all(not torch.equal(a, b) for i, a in enumerate(drawn) for b in drawn[:i])
 
 
@@ -107,9 +103,7 @@ def test_a_source_that_decodes_gives_the_same_and_decodes_nothing_before_the_sta
     source = Decoded(data.train.pixels)
     streamed = Split(source, data.train.labels, data.train.preprocessing)
     arguments = {"seed": 1, "epoch": 0, "start": 2, "augment": AUGMENT}
-    for (a, b), (c, d) in zip(
-        batches(data.train, 8, **arguments), batches(streamed, 8, **arguments), strict=True
-    ):
+    for (a, b), (c, d) in zip(batches(data.train, 8, **arguments), batches(streamed, 8, **arguments), strict=True):
         assert torch.equal(a, c) and torch.equal(b, d)
     assert source.decoded == 8 * (steps_per_epoch(streamed, 8) - 2)
 
@@ -145,8 +139,6 @@ def test_batches_on_a_device_are_those_of_the_processor(data: Dataset) -> None:
     arguments = {"seed": 1, "epoch": 0, "augment": AUGMENT}
     here = list(batches(data.train, 8, **arguments))
     for split in (data.train, data.train.to("cuda")):
-        for (images, labels), (there, numbers) in zip(
-            here, batches(split, 8, device="cuda", **arguments), strict=True
-        ):
+        for (images, labels), (there, numbers) in zip(here, batches(split, 8, device="cuda", **arguments), strict=True):
             torch.testing.assert_close(images, there.cpu())
             assert torch.equal(labels, numbers.cpu())

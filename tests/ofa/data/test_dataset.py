@@ -25,9 +25,7 @@ def test_digits_are_all_there_once_in_three_stratified_parts() -> None:
     pixels = torch.cat([split.pixels for split in all_splits(data) if isinstance(split.pixels, Tensor)])
     images, labels = load_digits(return_X_y=True)
     known = sorted([*image, label] for image, label in zip(images.tolist(), labels.tolist(), strict=True))
-    mine = zip(
-        pixels.flatten(1).tolist(), torch.cat([s.labels for s in all_splits(data)]).tolist(), strict=True
-    )
+    mine = zip(pixels.flatten(1).tolist(), torch.cat([s.labels for s in all_splits(data)]).tolist(), strict=True)
     assert sorted([*image, label] for image, label in mine) == known
     for split in all_splits(data):
         shares = torch.bincount(split.labels) / len(split)
@@ -91,9 +89,7 @@ def test_in_order_is_the_stored_order() -> None:
 
 
 def test_images_over_the_limit_are_refused() -> None:
-    split = Split(
-        torch.zeros(10, 1, 4, 4), torch.zeros(10).long(), Preprocessing(1, (0,), (1,)), memory_limit=639
-    )
+    split = Split(torch.zeros(10, 1, 4, 4), torch.zeros(10).long(), Preprocessing(1, (0,), (1,)), memory_limit=639)
     with pytest.raises(InvalidInput, match="over the limit"):
         _ = split.images
 

@@ -34,9 +34,7 @@ def random_images(count: int, *, shape: tuple[int, ...] = (6, 5), seed: int = 0)
     return [rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(count)]
 
 
-def write(
-    path: Path, images: list[Pixels], labels: list[Any], *, column: str = "image", label: str = "label"
-) -> None:
+def write(path: Path, images: list[Pixels], labels: list[Any], *, column: str = "image", label: str = "label") -> None:
     rows = [{"bytes": encode(image), "path": None} for image in images]
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({column: rows, label: labels}), path)
@@ -78,9 +76,7 @@ def test_a_single_file_is_cut_in_three(folder: Path, tmp_path: Path) -> None:
     file = folder / "train-00000-of-00001.parquet"
     data = load(file, tmp_path / "cache", test=None, test_fraction=0.2, validation_fraction=0.2)
     assert [len(data.train), len(data.validation), len(data.test)] == [24, 8, 8]
-    together = torch.cat(
-        [s.pixels for s in (data.train, data.validation, data.test) if isinstance(s.pixels, Tensor)]
-    )
+    together = torch.cat([s.pixels for s in (data.train, data.validation, data.test) if isinstance(s.pixels, Tensor)])
     assert len({tuple(image.flatten().tolist()) for image in together}) == 40
 
 
@@ -209,9 +205,7 @@ def test_wrong_rows_are_refused_and_named(tmp_path: Path) -> None:
     assert "row 5: not a readable image" in refused("text", [*good[:5], b"no image", *good[6:]], [0] * 8)
     assert "row 5: not a readable image" in refused("cut", [*good[:5], good[5][:60], *good[6:]], [0] * 8)
     other = encode(random_images(1, shape=(9, 9))[0])
-    assert "row 5: 9x9 pixels where the first image has 6x5" in refused(
-        "size", [*good[:5], other, *good[6:]], [0] * 8
-    )
+    assert "row 5: 9x9 pixels where the first image has 6x5" in refused("size", [*good[:5], other, *good[6:]], [0] * 8)
     assert "row 2 is empty" in refused("empty", good, [0, 1, None, 1, 0, 1, 0, 1])
     assert "whole numbers or text" in refused("float", good, [0.5] * 8)
 

@@ -169,9 +169,7 @@ def test_a_truncated_checkpoint_is_refused_and_kept(make_supernet, data, tmp_pat
     assert path.read_bytes() == content
 
 
-def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_last_checkpoint(
-    make_supernet, data, tmp_path
-):
+def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_last_checkpoint(make_supernet, data, tmp_path):
     path = tmp_path / "training.safetensors"
 
     def poisoned(supernet, images, labels, context):

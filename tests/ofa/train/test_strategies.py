@@ -20,9 +20,7 @@ SMOOTHING = 0.1
 
 def context(step: int = 0, total_steps: int = 100, optimizer=None) -> StepContext:
     numbers = precision_of("float32", torch.device("cpu"))
-    return StepContext(
-        step, total_steps, step_rng(0, step), optimizer, SMOOTHING, numbers.autocast, numbers.backward
-    )
+    return StepContext(step, total_steps, step_rng(0, step), optimizer, SMOOTHING, numbers.autocast, numbers.backward)
 
 
 @pytest.fixture
@@ -136,9 +134,7 @@ def test_progressive_opens_one_kind_after_the_other(supernet, built):
 
 def test_progressive_gradients_are_of_labels_and_of_the_largest(supernet, built):
     step = next(s for s in range(50, 100) if supernet.space.sample(step_rng(0, s)) != supernet.space.largest)
-    loss = progressive(
-        supernet, IMAGES, LABELS, context(step), phases=[{"fraction": 1.0, "distill": 0.5, **OPEN}]
-    )
+    loss = progressive(supernet, IMAGES, LABELS, context(step), phases=[{"fraction": 1.0, "distill": 0.5, **OPEN}])
     (teacher_arch, arch) = built
     assert teacher_arch == supernet.space.largest != arch
     teacher = supernet.subnet(teacher_arch)(IMAGES).detach().softmax(1)

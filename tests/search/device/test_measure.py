@@ -19,9 +19,7 @@ MS = 1e-3
 class Machine:
     """A machine whose time only moves when something runs; `slowness` and `noise` say how fast it is."""
 
-    def __init__(
-        self, slowness: Callable[[float], float] = lambda _: 1.0, noise: float = 0.0, seed: int = 0
-    ) -> None:
+    def __init__(self, slowness: Callable[[float], float] = lambda _: 1.0, noise: float = 0.0, seed: int = 0) -> None:
         self.now = 0.0
         self.calls: list[float] = []
         self._slowness, self._noise, self._generator = slowness, noise, np.random.default_rng(seed)

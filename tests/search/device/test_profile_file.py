@@ -29,8 +29,7 @@ def profile() -> Profile:
         protocol={"clock": "wall", "input_shape": [1, 1, 8, 8]},
         space="0123456789abcdef",
         anchors=tuple(
-            Anchor(Arch(width={"stem": 8 * (1 + i)}), timing(float(ms[i])), {"macs": float(macs[i])})
-            for i in range(12)
+            Anchor(Arch(width={"stem": 8 * (1 + i)}), timing(float(ms[i])), {"macs": float(macs[i])}) for i in range(12)
         ),
         sentinel=timing(0.1),
         model=fit_latency_model({"macs": macs}, ms),
