@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 
+COSTS = ("macs", "params", "bytes", "activations", "layers", "depthwise_macs")
+
 
 @dataclass(frozen=True)
 class TensorTerm:
@@ -87,7 +89,8 @@ def cost(supernet: Supernet, archs: Sequence[Arch]) -> dict[str, Counts]:
 
     "macs": multiply-accumulates of convolutions and matrix products (half of what torch's FLOP counter says);
     "params": parameters; "bytes": parameters and buffers as stored; "activations": numbers written by
-    convolutions and linear layers; "layers": how many of those run.
+    convolutions and linear layers; "layers": how many of those run; "depthwise_macs": those of "macs" in
+    convolutions with one input channel a group, which take longer each.
     """
     terms = supernet.cost_terms
     table = terms.space.encode(archs)
@@ -105,7 +108,7 @@ def cost(supernet: Supernet, archs: Sequence[Arch]) -> dict[str, Counts]:
             actives[conditions] = _active(conditions, columns, count)
         return actives[conditions]
 
-    result = {name: np.zeros(count, dtype=np.int64) for name in ("macs", "params", "bytes", "activations", "layers")}
+    result = {name: np.zeros(count, dtype=np.int64) for name in COSTS}
     for name, term in terms.tensors.items():
         present = sizes[name] * active(term.active_when)
         result["bytes"] += present * term.bytes_each
@@ -117,9 +120,17 @@ def cost(supernet: Supernet, archs: Sequence[Arch]) -> dict[str, Counts]:
         if found.weight is None:
             result["macs"] += runs * found.macs
         else:
-            result["macs"] += runs * found.positions * sizes[found.weight]
+            macs = runs * found.positions * sizes[found.weight]
+            result["macs"] += macs
+            if _is_depthwise(supernet.sources[found.weight].shape):
+                result["depthwise_macs"] += macs
             result["activations"] += runs * found.positions * _rows(terms.tensors[found.weight], supernet, found, units)
     return result
+
+
+def _is_depthwise(shape: Sequence[int]) -> bool:
+    """Whether a weight (out, in of a group, kernel...) is a convolution's with one input channel a group."""
+    return len(shape) > 2 and shape[1] == 1
 
 
 def _entries(term: TensorTerm, units: Sequence[Counts], columns: Mapping[str, Counts], count: int) -> Counts:

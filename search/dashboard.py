@@ -41,15 +41,11 @@ def make_dashboard(journal: Path, port: int = 8080) -> WSGIServer:
         raise InvalidInput(f"port={port!r} must be a whole number from 0 to 65535")
     application = only_local(importlib.import_module("optuna_dashboard").wsgi(open_journal(journal)))
     try:
-        server = make_server(
-            HOST, port, application, server_class=_ThreadedServer, handler_class=_QuietHandler
-        )
+        server = make_server(HOST, port, application, server_class=_ThreadedServer, handler_class=_QuietHandler)
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
-        raise InvalidInput(
-            f"port={port} cannot be used ({error.strerror}); choose another, or 0 for any"
-        ) from None
+        raise InvalidInput(f"port={port} cannot be used ({error.strerror}); choose another, or 0 for any") from None
     return server
 
 

@@ -78,9 +78,7 @@ def choose_finalists(
     found: list[Finalist | None] = [None] * len(targets)
     for start in range(0, max(map(len, queues), default=0), top):
         unserved = [index for index, finalist in enumerate(found) if finalist is None]
-        asked = {
-            row.arch: None for index in unserved for row in queues[index][start : start + top] if row.arch
-        }
+        asked = {row.arch: None for index in unserved for row in queues[index][start : start + top] if row.arch}
         new = [arch for arch in asked if arch not in measured]
         if new:
             measured |= dict(zip(new, map(float, measure(new)), strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ofa.errors import InvalidInput
@@ -51,19 +52,28 @@ def check_fractions(fractions: Any) -> tuple[float, ...]:
 def fraction_limits(fractions: Sequence[float], largest_ms: float, reachable_ms: float) -> tuple[float, ...]:
     """Returns a limit in ms for each fraction of the largest subnet's latency, rounded to three digits.
 
-    Where the quickest subnet (`reachable_ms`) is too slow for the lowest fraction, they are spread between it
-    and the largest fraction instead, so that default limits can always be met.
+    Where the quickest subnet (`reachable_ms`) is too slow for the lowest fraction, that one means the quickest
+    instead, 1 the largest as ever, and the others what is between: default limits can always be met.
     """
-    asked = [fraction * largest_ms for fraction in fractions]
-    if asked[0] < reachable_ms:
-        share = [(value - asked[0]) / (asked[-1] - asked[0]) if asked[-1] > asked[0] else 0.0 for value in asked]
-        top = max(asked[-1], reachable_ms)
-        asked = [reachable_ms + part * (top - reachable_ms) for part in share]
+    lowest = fractions[0]
+    if lowest * largest_ms >= reachable_ms:
+        asked = [fraction * largest_ms for fraction in fractions]
+    else:
+        room = max(largest_ms - reachable_ms, 0.0) / (1 - lowest) if lowest < 1 else 0.0
+        asked = [reachable_ms + (fraction - lowest) * room for fraction in fractions]
     return tuple(sorted({_round_up(value) for value in asked}))
 
 
-def search_name(device: str, limits: Sequence[float] | None) -> str:
-    """Returns the name of a search's folder: the device, and the limits where they were given."""
+def search_name(device: str, limits: Sequence[float] | None, study: str | None = None) -> str:
+    """Returns the name of a search's folder: `study`, or the device and the limits where they were given.
+
+    Raises:
+        InvalidInput: `study` is no plain name.
+    """
+    if study is not None:
+        if not str(study) or Path(str(study)).name != str(study) or str(study).endswith((".new", ".old")):
+            raise InvalidInput(f"study={str(study)!r} must be a plain name, such as study=long")
+        return str(study)
     return device if limits is None else f"{device}-{'-'.join(map(limit_text, limits))}ms"
 
 

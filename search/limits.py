@@ -48,10 +48,7 @@ class Limits:
 
     def allowed(self, target: Target) -> dict[str, float]:
         """Returns what predictions may reach at most for `target`: its limits less the margin."""
-        return {
-            name: limit * (1 - self.margin) if name == "latency_ms" else limit
-            for name, limit in target.items()
-        }
+        return {name: limit * (1 - self.margin) if name == "latency_ms" else limit for name, limit in target.items()}
 
     @property
     def hard(self) -> dict[str, float]:
@@ -129,10 +126,7 @@ def check_reachable(space: Space, figures: Figures, limits: Limits, *, seed: int
                 raise InvalidInput(_unreachable(name, limit, least, limits.margin))
     for target in limits.targets:
         together = limits.allowed(target)
-        if (
-            len(together) > 1
-            and find_unseen(space, figures, together, set(), np.random.default_rng([seed, 2])) is None
-        ):
+        if len(together) > 1 and find_unseen(space, figures, together, set(), np.random.default_rng([seed, 2])) is None:
             raise InvalidInput(f"no subnet found that meets {_text(target)} together; loosen one of them")
 
 
@@ -165,11 +159,7 @@ def find_unseen(
 def _unreachable(name: str, limit: float, least: float, margin: float) -> str:
     unit = UNITS[name]
     needed = least / (1 - margin) if name == "latency_ms" else least
-    kept = (
-        f" with the margin of {margin:.1%} kept for prediction error"
-        if name == "latency_ms" and margin
-        else ""
-    )
+    kept = f" with the margin of {margin:.1%} kept for prediction error" if name == "latency_ms" and margin else ""
     least_text, needed_text = f"{least:.4g} {unit}", f"{_round_up(needed):.4g}"
     return (
         f"{name}={limit:.4g} cannot be met{kept}: the smallest reachable is {least_text}; "

@@ -13,7 +13,7 @@ from ofa.errors import InvalidInput, nearest
 from ofa.space import Space
 from search.evaluation import Evaluate
 from search.limits import Figures, Limits, meets
-from search.samplers import SamplerFactory, evolution
+from search.samplers import SamplerFactory, tpe
 
 OBJECTIVES: Mapping[str, Mapping[str, Literal["maximize", "minimize"]]] = {
     "pareto": {"accuracy": "maximize", "latency_ms": "minimize"},
@@ -39,7 +39,7 @@ class SearchPlan:
     evaluations: int
     limits: Limits = field(default_factory=Limits)
     objective: str = "pareto"
-    sampler: SamplerFactory = evolution
+    sampler: SamplerFactory = tpe
     seed: int = 0
     identity: Mapping[str, str] = field(default_factory=dict)
     refusals: int = 10
@@ -47,9 +47,7 @@ class SearchPlan:
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
-            raise InvalidInput(
-                f"objective {self.objective!r} is unknown; {nearest(self.objective, OBJECTIVES)}"
-            )
+            raise InvalidInput(f"objective {self.objective!r} is unknown; {nearest(self.objective, OBJECTIVES)}")
         for name in ("evaluations", "refusals"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -91,6 +89,4 @@ def starting_archs(plan: SearchPlan) -> list[Arch]:
 
 def uniform_arch(space: Space, level: float) -> Arch:
     """Returns the Arch with every choice at the same level, 0 for its least value and 1 for its largest."""
-    return space.arch(
-        {choice.key: choice.values[round(level * (len(choice.values) - 1))] for choice in space.choices}
-    )
+    return space.arch({choice.key: choice.values[round(level * (len(choice.values) - 1))] for choice in space.choices})

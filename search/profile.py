@@ -83,6 +83,7 @@ def profile_device(
             "warm_runs": WARM_RUNS,
             "repeats": repeats,
             "visits": measured.sentinel.visits,
+            "visit": "fastest run",
             "quantile": QUANTILE,
             "interleaved": True,
             "seed": seed,

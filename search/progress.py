@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, TextIO
+from typing import Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -17,7 +17,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.text import Text
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -55,7 +54,7 @@ def _bar(name: str, stream: TextIO) -> Iterator[Update]:
         task = progress.add_task(name, total=None, figures="")
 
         def update(done: int, total: int, figures: str = "") -> None:
-            progress.update(task, completed=done, total=total, figures=figures)
+            progress.update(task, completed=done, total=max(done, total), figures=figures)
 
         yield update
 
@@ -70,12 +69,13 @@ def _lines(name: str, stream: TextIO, clock: Callable[[], float]) -> Update:
         nonlocal printed, first_done
         elapsed = clock() - start
         first_done = done if first_done is None else first_done
-        if done < total and elapsed - printed < SECONDS_BETWEEN_LINES:
+        if done != total and elapsed - printed < SECONDS_BETWEEN_LINES:
             return
         printed = elapsed
         made = done - first_done
         remaining = f", {duration(elapsed / made * (total - done))} left" if made > 0 and done < total else ""
-        stream.write(f"{name}: {done}/{total}, {duration(elapsed)}{remaining}{f', {figures}' if figures else ''}\n")
+        shown = f", {figures}" if figures else ""
+        stream.write(f"{name}: {done}/{max(done, total)}, {duration(elapsed)}{remaining}{shown}\n")
         stream.flush()
 
     return update
@@ -94,8 +94,3 @@ def duration(seconds: float) -> str:
 def say(message: str, stream: TextIO | None = None) -> None:
     """Prints one line about the run, at once."""
     print(message, file=stream or sys.stderr, flush=True)
-
-
-def bold(message: str) -> Any:
-    """Returns the message as rich text in bold."""
-    return Text(message, style="bold")

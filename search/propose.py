@@ -29,11 +29,7 @@ def propose(trial: BaseTrial, space: Space) -> Arch:
 
 def distributions(space: Space) -> dict[str, CategoricalDistribution]:
     """Returns what `propose` may suggest, by key."""
-    return {
-        choice.key: CategoricalDistribution(choice.values)
-        for choice in space.choices
-        if len(choice.values) > 1
-    }
+    return {choice.key: CategoricalDistribution(choice.values) for choice in space.choices if len(choice.values) > 1}
 
 
 def parameters(arch: Arch, space: Space) -> dict[str, int]:

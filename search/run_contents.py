@@ -28,19 +28,19 @@ def complete_profiles(run: RunFolder) -> list[str]:
     return sorted(path.stem for path in run.profiles.glob("*.json") if path not in stamps and is_complete(path))
 
 
-def pick(names: list[str], run: RunFolder, *, device: str | None = None, search: str | None = None) -> list[str]:
+def pick(names: list[str], run: RunFolder, *, device: str | None = None, study: str | None = None) -> list[str]:
     """Returns those of `names` that are of one device, or the one search of that name; else all.
 
     Raises:
         InvalidInput: there is none.
     """
     if not names:
-        raise InvalidInput(f"{run.searches} holds no finished search: run ofa search run={run.name} first")
-    if search is not None:
-        kept = [name for name in names if name == search]
+        raise InvalidInput(f"{run.searches} holds no search to use: run ofa search run={run.name} first")
+    if study is not None:
+        kept = [name for name in names if name == study]
     else:
         kept = [name for name in names if device is None or name == device or name.startswith(f"{device}-")]
     if not kept:
-        wanted = f"search={search}" if search is not None else f"device={device}"
-        raise InvalidInput(f"{wanted}: {run.searches} has no such search; {nearest(str(search or device), names)}")
+        wanted = f"study={study}" if study is not None else f"device={device}"
+        raise InvalidInput(f"{wanted}: {run.searches} has no such search; {nearest(str(study or device), names)}")
     return kept

@@ -33,6 +33,7 @@ class Stage:
     config: Mapping[str, Any]
     inputs: Mapping[str, str] = field(default_factory=dict)
     amount: int = 0
+    beside: str = "run=NAME for another run"  # what makes an output of its own, for the message of a mismatch
 
     @property
     def config_hash(self) -> str:
@@ -57,8 +58,7 @@ def is_needed(stage: Stage, *, force: bool = False) -> bool:
     if differences := _differences(stage, stamp):
         made = "made" if stamp["complete"] else "begun"
         raise InvalidInput(
-            f"{stage.output} was {made} {differences}: use run=NAME for another run beside it, "
-            f"or force=true to redo this one"
+            f"{stage.output} was {made} {differences}: use {stage.beside} beside it, or force=true to redo this one"
         )
     return not (stamp["complete"] and stamp["amount"] >= stage.amount)
 
@@ -91,6 +91,12 @@ def is_complete(output: Path) -> bool:
     """Whether a stage finished writing `output`."""
     stamp = _read_stamp(output)
     return stamp is not None and bool(stamp["complete"])
+
+
+def stamped_config(output: Path) -> dict[str, Any]:
+    """Returns the configuration that an output was made (or begun) with; empty where there is none."""
+    stamp = _read_stamp(output)
+    return dict(stamp["config"]) if stamp else {}
 
 
 def stamp_path(output: Path) -> Path:

@@ -166,8 +166,7 @@ def only_runner(path: Path, study: str) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InvalidInput(
-                f"study {study!r} in {path} is being searched by another process; "
-                f"wait for it, or use another name"
+                f"study {study!r} in {path} is being searched by another process; wait for it, or use another name"
             ) from None
         yield
     finally:

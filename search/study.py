@@ -97,9 +97,7 @@ def _open_study(plan: SearchPlan, journal: Path) -> Study:
     storage = open_journal(journal)
     is_new = plan.name not in [study.study_name for study in storage.get_all_studies()]
     if is_new:
-        study = optuna.create_study(
-            study_name=plan.name, storage=storage, directions=list(plan.objectives.values())
-        )
+        study = optuna.create_study(study_name=plan.name, storage=storage, directions=list(plan.objectives.values()))
     else:
         study = optuna.load_study(study_name=plan.name, storage=storage)
     if not study.get_trials(deepcopy=False):  # new, or cut off before all of this was written
@@ -150,9 +148,7 @@ def _enqueue(study: Study, plan: SearchPlan, start: list[Arch], history: History
 
 def _step(study: Study, plan: SearchPlan, history: History) -> dict[str, Any]:
     """One trial from proposal to tell; returns what it came to."""
-    study.sampler = plan.sampler(
-        SamplerContext(plan.space, plan.figures, plan.limits, plan.seed, history.steps)
-    )
+    study.sampler = plan.sampler(SamplerContext(plan.space, plan.figures, plan.limits, plan.seed, history.steps))
     trial = study.ask()
     arch = propose(trial, plan.space)
     figures = {name: float(values[0]) for name, values in plan.figures([arch]).items()}
@@ -174,9 +170,7 @@ def _refuse(study: Study, trial: Trial, state: str, reason: str) -> dict[str, An
     return {"state": state, "reason": reason}
 
 
-def _evaluate(
-    study: Study, plan: SearchPlan, trial: Trial, arch: Arch, figures: Mapping[str, float]
-) -> dict[str, Any]:
+def _evaluate(study: Study, plan: SearchPlan, trial: Trial, arch: Arch, figures: Mapping[str, float]) -> dict[str, Any]:
     try:
         evaluation = plan.evaluate(arch)
         if not np.isfinite(evaluation.accuracy):
@@ -202,18 +196,13 @@ def _evaluate(
 
 def _check_failures(history: History, finished: bool = False) -> None:
     """Ends a search in which nothing can be evaluated."""
-    if (
-        history.failures
-        and history.failures == history.evaluated
-        and (finished or history.failures >= FAILED_AT_FIRST)
-    ):
+    if history.failures and history.failures == history.evaluated and (finished or history.failures >= FAILED_AT_FIRST):
         raise InvalidInput(f"all {history.failures} evaluated subnets failed: {history.last_failure}")
 
 
 def _over_text(over: Mapping[str, float], figures: Mapping[str, float]) -> str:
     return ", ".join(
-        f"{name} {figures[name]:.4g} over {figures[name] - value:.4g} {UNITS[name]}"
-        for name, value in over.items()
+        f"{name} {figures[name]:.4g} over {figures[name] - value:.4g} {UNITS[name]}" for name, value in over.items()
     )
 
 

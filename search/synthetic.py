@@ -22,10 +22,7 @@ WIDTHS = (24, 32, 48)
 
 def block_space(stages: int = 5, blocks: int = 4) -> Space:
     """Returns a Space of stages with a depth of 2 up to `blocks`, and a width and kernel size a block."""
-    choices = [
-        Choice("depth", f"stages.{stage}", tuple(range(min(2, blocks), blocks + 1)))
-        for stage in range(stages)
-    ]
+    choices = [Choice("depth", f"stages.{stage}", tuple(range(min(2, blocks), blocks + 1))) for stage in range(stages)]
     for stage in range(stages):
         for block in range(blocks):
             active = (((f"depth.stages.{stage}", block + 1),),)

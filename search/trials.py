@@ -50,9 +50,7 @@ def figures_of(trial: FrozenTrial) -> dict[str, float]:
     return {name: float(trial.user_attrs[name]) for name in FIGURES if name in trial.user_attrs}
 
 
-def write_candidate(
-    trial: Trial, arch: Arch, figures: Mapping[str, float], excess: Mapping[str, float]
-) -> None:
+def write_candidate(trial: Trial, arch: Arch, figures: Mapping[str, float], excess: Mapping[str, float]) -> None:
     """Writes the Arch, its free figures and by how much each limit is exceeded (0 or less: kept).
 
     The constraints are written twice: Optuna reads the named ones, optuna-dashboard the old list. Samplers

@@ -79,7 +79,7 @@ def train(
     model, data = supernet.model.to(place), data.to(place)
     number_format = precision_of(precision, place)
     optimiser = optimizer(parameter_groups(model))
-    groups = [(group, group["lr"]) for group in optimiser.param_groups]
+    rates = [group["lr"] for group in optimiser.param_groups]
     settings = as_json(
         {
             "model": {name: list(parameter.shape) for name, parameter in model.named_parameters()},
@@ -95,6 +95,7 @@ def train(
     done = Progress()
     if file is not None and file.exists():
         done = load_training(file, model, optimiser, number_format, settings)
+    groups = list(zip(optimiser.param_groups, rates, strict=True))  # those that loading has put there
     ledger = Ledger(done, steps_per_epoch(data.train, batch_size), epochs)
     total = ledger.total_steps
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]

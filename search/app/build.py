@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 import ofa
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
+from ofa.modes import in_mode
 from search.paths import RunFolder
 
 EXAMPLES = 2  # images that the supernet is traced with
@@ -45,6 +46,12 @@ def run_folder(config: DictConfig) -> RunFolder:
     return RunFolder(Path(str(config.outputs)) / name)
 
 
+def asked_device(config: DictConfig) -> str | None:
+    """Returns the name of the device that a verb is narrowed to, None where it is not."""
+    device = config.get("device")
+    return None if device is None else str(device.name)
+
+
 def build_data(config: Mapping[str, Any]) -> Dataset:
     """Returns the data set of a `data` group.
 
@@ -66,7 +73,28 @@ def build_supernet(model: Mapping[str, Any], space: Mapping[str, Any], data: Dat
         torch.manual_seed(seed)
         net = make(model, input_shape=data.input_shape, num_classes=data.num_classes)
         example = torch.randn(EXAMPLES, *data.input_shape)
+        _check_logits(net, example, data)
         return ofa.Supernet(net, example, make(space))
+
+
+def _check_logits(net: torch.nn.Module, example: torch.Tensor, data: Dataset) -> None:
+    """Looks at what the model returns; where it cannot run at all, the supernet says where and why.
+
+    Raises:
+        InvalidInput: no logits (images, classes), or NaN or infinity.
+    """
+    with in_mode(net, training=False), torch.no_grad():
+        try:
+            logits = net(example)
+        except Exception:
+            return
+    name, shape = type(net).__name__, getattr(logits, "shape", None)
+    if shape != (len(example), data.num_classes):
+        given = type(logits).__name__ if shape is None else f"shape {tuple(shape)}"
+        wanted = (len(example), data.num_classes)
+        raise InvalidInput(f"{name} returns {given} for {len(example)} images; it must return logits {wanted}")
+    if not torch.isfinite(logits).all():
+        raise InvalidInput(f"{name} returns NaN or infinity for images of shape {data.input_shape}; check its layers")
 
 
 def make(config: Mapping[str, Any], **arguments: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from search.app.build import run_folder
+from search.app.build import asked_device, run_folder
 from search.dashboard import address, make_dashboard
 from search.paths import SearchFolder
 from search.progress import say
@@ -14,7 +14,7 @@ from search.run_contents import begun_searches, pick
 def task(config: DictConfig) -> None:
     """Serves the dashboard of a search on this machine until it is stopped."""
     run = run_folder(config)
-    name = pick(begun_searches(run), run, device=config.device, search=config.search)[-1]
+    name = pick(begun_searches(run), run, device=asked_device(config), study=config.study)[-1]
     files = SearchFolder(run.search(name))
     server = make_dashboard(files.journal, config.port)
     say(f"dashboard of {files.root}: {address(server)} (stop with Ctrl-C)")

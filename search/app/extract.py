@@ -10,11 +10,10 @@ from omegaconf import DictConfig
 
 import ofa
 from ofa.arch import Arch
-from ofa.calibrate import calibrate
 from ofa.errors import InvalidInput
-from ofa.evaluate import evaluate
 from ofa.paths import read_json, write_json
-from search.app.build import make, plain, positive, run_folder
+from search.accuracy import held_out_accuracy
+from search.app.build import asked_device, make, plain, positive, run_folder
 from search.extract import extract_subnet
 from search.paths import RunFolder, SearchFolder
 from search.progress import say, stage_progress
@@ -29,7 +28,7 @@ VERIFY_IMAGES = 8
 def task(config: DictConfig) -> None:
     """Extracts what the searches of a run have chosen, or one trial of one of them."""
     run = run_folder(config)
-    names = pick(complete_searches(run), run, device=config.device, search=config.search)
+    names = pick(complete_searches(run), run, device=asked_device(config), study=config.study)
     trained = load_trained(run)
     for name in names:
         if config.trial is None:
@@ -55,7 +54,7 @@ def extract_stage(
         for index, finalist in enumerate(found["finalists"]):
             chosen, limit_ms = finalist["chosen"], float(finalist["target"]["latency_ms"])
             arch = Arch.from_dict(chosen["arch"])
-            folder = run.subnet(found["device"], limit_ms)
+            folder = run.subnet(found["device"] if name.startswith(found["device"]) else name, limit_ms)
             facts = {
                 "device": found["device"],
                 "limit_ms": limit_ms,
@@ -72,9 +71,10 @@ def extract_stage(
         largest = Arch.from_dict(found["largest"]["arch"])
         costs = {key: int(values[0]) for key, values in ofa.cost(trained.supernet, [largest]).items()}
         figures = {key: found["largest"][key] for key in ("predicted_ms", "measured_ms")}
+        accuracy = held_out_accuracy(trained.supernet, largest, trained.data, calibration)
         rows.append(
             row_of({"device": found["device"], "limit_ms": None, **figures, **costs}, None)
-            | {"arch": largest.to_dict(), "accuracy": accuracies(trained, largest, calibration)}
+            | {"arch": largest.to_dict(), "accuracy": accuracy}
         )
         write_json(Path(target), rows)
     return rows
@@ -97,13 +97,6 @@ def extract_trial(config: DictConfig, run: RunFolder, trained: Trained, name: st
     facts = {"device": name, "search": name, "trial": trial, "predicted_ms": row["figures"].get("latency_ms")}
     _extract(trained, Arch.from_dict(row["arch"]), folder, calibration, facts)
     say(f"extract: {folder}")
-
-
-def accuracies(trained: Trained, arch: Arch, calibration: Any) -> dict[str, float]:
-    """Returns the accuracy of a subnet on validation and on test, fractions."""
-    net = calibrate(trained.supernet.extract(arch), calibration)
-    splits = {"validation": trained.data.validation, "test": trained.data.test}
-    return {name: evaluate(net, split.in_order()) for name, split in splits.items()}
 
 
 def row_of(card: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
@@ -134,7 +127,7 @@ def _extract(trained: Trained, arch: Arch, folder: Path, calibration: Any, facts
         verify_images=images,
         facts={
             **facts,
-            "accuracy": accuracies(trained, arch, calibration),
+            "accuracy": held_out_accuracy(trained.supernet, arch, data, calibration),
             "data": data.name,
             "num_classes": data.num_classes,
             "class_names": list(data.class_names),

@@ -16,6 +16,10 @@ from search.app.messages import explain
 from search.paths import conf_dir
 
 Task = Callable[[DictConfig], Any]
+OPTIONS_WITH_VALUE = (
+    *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
+    *("--cfg", "-c", "--package", "-p", "--info", "-i"),
+)
 TRACEBACK_VARIABLES = ("HYDRA_FULL_ERROR", "OFA_TRACEBACK")
 
 
@@ -37,7 +41,7 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
 
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # a user's own `_target_: my_module.MyNet`
-    arguments, sys.argv = sys.argv, [f"ofa {verb}", *overrides]
+    arguments, sys.argv = sys.argv, [f"ofa {verb}", *overrides_first(overrides)]
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # progress is shown by us
     previous = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
@@ -46,6 +50,8 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
     except KeyboardInterrupt:
         print(f"\nofa {verb}: stopped; the same command continues where it was", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        sys.stdout = open(os.devnull, "w")  # so that no flush at the end fails again
     except SystemExit as stop:  # --help, and argparse's own errors
         codes.append(stop.code if isinstance(stop.code, int) else 2)
     except Exception as error:
@@ -57,6 +63,18 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
         else:
             os.environ["HYDRA_FULL_ERROR"] = previous
     return max(codes, default=0)
+
+
+def overrides_first(arguments: Sequence[str]) -> list[str]:
+    """Returns the arguments with the options behind the overrides: argparse takes these in one piece alone."""
+    overrides: list[str] = []
+    options: list[str] = []
+    waiting = False  # for the value of an option
+    for argument in arguments:
+        is_option = argument.startswith("-")
+        (options if is_option or waiting else overrides).append(argument)
+        waiting = is_option and argument in OPTIONS_WITH_VALUE
+    return overrides + options
 
 
 def _use_threads(config: DictConfig) -> None:

@@ -15,14 +15,13 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from ofa.errors import InvalidInput, nearest
 
-
 OF_TRAINING = ("model", "data", "space", "train")  # groups that later verbs read back from the supernet
 
 
 def explain(error: BaseException) -> str | None:
     """Returns the error as one line for the user who caused it, or None where it is none of the user's."""
     if isinstance(error, InvalidInput):
-        return _line(str(error))
+        return _line(str(error).split(":\n")[0])  # what follows is a table
     if isinstance(error, InstantiationException):
         return _instantiation(error)
     if isinstance(error, MissingConfigException):

@@ -15,7 +15,7 @@ from search.paths import RunFolder
 from search.profile import profile_device
 from search.progress import Update, say, stage_progress
 from search.report.numbers import percent_text
-from search.stages import Stage, is_needed, written
+from search.stages import Stage, is_complete, is_needed, stamped_config, written
 from search.trained import Trained, load_trained
 
 
@@ -26,12 +26,19 @@ def task(config: DictConfig) -> None:
     profile_stage(config, run, load_trained(run), force=bool(config.force))
 
 
-def profile_stage(config: DictConfig, run: RunFolder, trained: Trained, *, force: bool) -> Profile:
-    """Returns the profile of the configured device, measured unless that is done."""
+def profile_stage(
+    config: DictConfig, run: RunFolder, trained: Trained, *, force: bool, as_it_is: bool = False
+) -> Profile:
+    """Returns the profile of the configured device, measured unless that is done.
+
+    With `as_it_is`, one of the same runtime serves however it was measured.
+    """
     device = plain(config, "device")["device"]
     name = check_device(config)
     path = run.profile(name)
     decides = {"runtime": device["runtime"], "profile": device["profile"]}
+    if as_it_is and is_complete(path):
+        decides["profile"] = stamped_config(path).get("profile")
     stage = Stage("profile", path, decides, {"space": trained.supernet.space.digest})
     if not is_needed(stage, force=force):
         say(f"profile: {path} is there, nothing to do")

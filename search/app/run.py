@@ -28,7 +28,7 @@ def task(config: DictConfig) -> None:
     trained = load_trained(run)
     profile = profile_stage(config, run, trained, force=force)
     searched = search_stage(config, run, trained, profile)
-    name = search_name(profile.name, check_latency(config.latency_ms))
+    name = search_name(profile.name, check_latency(config.latency_ms), config.study)
     rows = extract_stage(config, run, trained, name, force=force or searched)
     report = report_stage(run)
     say(f"done in {duration(time.monotonic() - started)}")

@@ -34,7 +34,7 @@ def task(config: DictConfig) -> None:
     run = run_folder(config)
     check_search(config)
     trained = load_trained(run)
-    profile = profile_stage(config, run, trained, force=False)
+    profile = profile_stage(config, run, trained, force=False, as_it_is=True)
     search_stage(config, run, trained, profile)
 
 
@@ -48,7 +48,7 @@ def check_search(config: DictConfig) -> None:
     check_latency(asked["latency_ms"])
     check_fractions(asked["search"]["latency_fractions"])
     positive("search.evaluations", asked["search"]["evaluations"])
-    check_device(config)
+    search_name(check_device(config), None, config.study)
     make_device(plain(config, "device")["device"])
 
 
@@ -58,10 +58,10 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, profile: 
     settings = dict(asked["search"])
     evaluations = positive("search.evaluations", settings.pop("evaluations"))
     limits = check_latency(asked["latency_ms"])
-    name = search_name(profile.name, limits)
+    name = search_name(profile.name, limits, config.study)
     decides = {**asked, "search": settings, "latency_ms": limits and list(limits)}
     inputs = {"supernet": trained.digest, "profile": profile.digest}
-    stage = Stage("search", run.search(name), decides, inputs, amount=evaluations)
+    stage = Stage("search", run.search(name), decides, inputs, evaluations, beside="study=NAME for another search")
     force = bool(config.force)
     if not is_needed(stage, force=force):
         say(f"search: {stage.output} is there, nothing to do")
@@ -83,7 +83,7 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, profile: 
         seed=seed,
         identity=inputs,
         refusals=int(settings["refusals"]),
-        command=lambda trial: f"ofa extract run={run.name} search={name} trial={trial}",
+        command=lambda trial: f"ofa extract run={run.name} study={name} trial={trial}",
     )
     with written(stage, force=force) as target:
         files = SearchFolder(target)

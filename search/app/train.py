@@ -16,7 +16,7 @@ from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.paths import write_atomic, write_json
 from ofa.train import History, OptimizerBuilder, train
-from ofa.train.validation import accuracies
+from search.accuracy import held_out_accuracy
 from search.app.build import build_data, build_supernet, make_partial, plain, run_folder
 from search.paths import RunFolder, SupernetFolder
 from search.progress import say, stage_progress
@@ -103,20 +103,20 @@ def _save(
     write_json(files.history, history)
     ends = {"largest": supernet.space.largest, "smallest": supernet.space.smallest}
     images = data.calibration(int(config["train"].get("calibration_images", 1024)))
+    found = {name: held_out_accuracy(supernet, arch, data, images) for name, arch in ends.items()}
     card: dict[str, Any] = {
         "digest": supernet.digest,
         "space_digest": supernet.space.digest,
         "config_hash": hash_of(config),
         "subnets": supernet.space.size if supernet.space.size < 2**53 else float(supernet.space.size),
         "space": supernet.space.to_dict(),
-        "validation": accuracies(supernet, ends, images, data.validation),
-        "test": accuracies(supernet, ends, images, data.test),
+        "accuracy": found,
         "seconds": history[-1]["seconds"] if history else 0.0,
     }
     write_json(files.card, card)
     files.checkpoint.unlink(missing_ok=True)
-    largest, smallest = card["test"]["accuracy_largest"], card["test"]["accuracy_smallest"]
-    say(f"train: test accuracy {percent_text(largest)} (largest), {percent_text(smallest)} (smallest)")
+    tested = ", ".join(f"{name} {percent_text(accuracy['test'])}" for name, accuracy in found.items())
+    say(f"train: test accuracy of the {tested}")
 
 
 def _describe(supernet: ofa.Supernet, data: Dataset) -> str:

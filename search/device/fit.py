@@ -11,7 +11,7 @@ from ofa.errors import InvalidInput
 from search.device.latency_model import INTERCEPT, Costs, HeldOut, LatencyModel, linear
 from search.device.timing import Floats
 
-BASELINE = ("macs",)
+BASELINE: tuple[str, ...] = ("macs",)
 # Nested, simplest first. Few networks bear few coefficients: one-hot fits from 40 networks were 14 % off.
 FORMS = (
     BASELINE,

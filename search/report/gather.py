@@ -69,8 +69,8 @@ def _summary(card: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, st
         "model": str(config["model"]["_target_"]).rpartition(".")[2],
         "data": str(dataset.get("name") or str(dataset["_target_"]).rpartition(".")[2]),
         "subnets in the space": count_text(float(card["subnets"])),
-        "largest": f"{percent_text(card['test']['accuracy_largest'])} test",
-        "smallest": f"{percent_text(card['test']['accuracy_smallest'])} test",
+        "largest": f"{percent_text(card['accuracy']['largest']['test'])} test",
+        "smallest": f"{percent_text(card['accuracy']['smallest']['test'])} test",
         "training": f"{float(card['seconds']):.0f} s",
     }
 
@@ -78,7 +78,7 @@ def _summary(card: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, st
 def _commands(run: RunFolder, searches: list[str]) -> tuple[str, ...]:
     outputs = "" if str(run.root.parent) == "outputs" else f" outputs={run.root.parent}"
     name = "" if run.name == "main" else f" run={run.name}"
-    watch = tuple(f"ofa dashboard{name}{outputs} search={search}" for search in searches)
+    watch = tuple(f"ofa dashboard{name}{outputs} study={search}" for search in searches)
     return (
         f"ofa run{name}{outputs}   # continues or repeats all of it; finished stages are skipped",
         *watch,

@@ -52,8 +52,7 @@ class EvolutionSampler(BaseSampler):
                 raise InvalidInput(f"{name}={value!r} must be a fraction from 0 to 1")
         if population < 2 or startup_trials < 1 or tries < 1:
             raise InvalidInput(
-                f"population={population}, startup_trials={startup_trials}, tries={tries}: "
-                f"must be at least 2, 1 and 1"
+                f"population={population}, startup_trials={startup_trials}, tries={tries}: must be at least 2, 1 and 1"
             )
         self._context = context
         self._population, self._startup_trials, self._tries = population, startup_trials, tries
@@ -82,9 +81,7 @@ class EvolutionSampler(BaseSampler):
         rng = np.random.default_rng([self._context.seed, self._context.step, len(trial.params)])
         choices = getattr(param_distribution, "choices", None)
         if choices is None:
-            raise InvalidInput(
-                f"{param_name} is not categorical; the evolution takes a Space's choices alone"
-            )
+            raise InvalidInput(f"{param_name} is not categorical; the evolution takes a Space's choices alone")
         return choices[int(rng.integers(len(choices)))]
 
     def _select(self, study: Study, finished: list[FrozenTrial], allowed: Mapping[str, float]) -> list[Arch]:

@@ -15,9 +15,7 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from search.samplers.context import SamplerContext
 
 
-def tpe(
-    context: SamplerContext, *, group: bool = False, startup_trials: int = 10, candidates: int = 24
-) -> BaseSampler:
+def tpe(context: SamplerContext, *, group: bool = False, startup_trials: int = 10, candidates: int = 24) -> BaseSampler:
     """Returns a multivariate tree-structured Parzen estimator.
 
     Multivariate is set since Optuna turns it off for two objectives. `group` samples choices that not every

@@ -73,7 +73,7 @@ def test_files_of_others_are_refused(tmp_path):
     save_file({"a": torch.zeros(2)}, path, {"ofa_version": "99", "ofa_meta": "{}"})
     with pytest.raises(InvalidInput, match="version 99, this program reads 1"):
         load_checkpoint(path)
-    with pytest.raises(InvalidInput, match="none[.]safetensors does not exist"):
+    with pytest.raises(InvalidInput, match=r"none[.]safetensors does not exist"):
         load_checkpoint(tmp_path / "none.safetensors")
     with pytest.raises(InvalidInput, match="is not a file"):
         load_checkpoint(tmp_path)

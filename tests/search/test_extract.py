@@ -23,7 +23,7 @@ from search.rebuild import load
 from search.subnet_folder import SubnetFolder
 
 CONFIG = {
-    "_target_": "ofa.models.lenet.LeNet5",
+    "_target_": "ofa.models.LeNet5",
     "input_shape": [1, 8, 8],
     "num_classes": 10,
     "channels": [16, 32],

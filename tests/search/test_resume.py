@@ -54,7 +54,7 @@ def told_rows(journal: Path) -> list[TrialRow]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
-@pytest.mark.parametrize("sampler", ["evolution", "tpe", "nsga2"])
+@pytest.mark.parametrize("sampler", ["evolution", "tpe"])
 def test_ten_kills_lose_nothing(tmp_path: Path, sampler: str) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     whole, killed = tmp_path / "whole.log", tmp_path / "killed.log"

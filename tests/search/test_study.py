@@ -48,6 +48,7 @@ def plan(evaluate: Any = None, **changes: Any) -> SearchPlan:
         figures=ORACLE.figures,
         evaluate=evaluate or Counting(),
         evaluations=16,
+        sampler=evolution,
         limits=Limits(({"latency_ms": MEDIAN}, {"latency_ms": 0.9 * MEDIAN}), 0.02),
         identity={"supernet": "abc", "config": "def"},
     )
@@ -56,9 +57,7 @@ def plan(evaluate: Any = None, **changes: Any) -> SearchPlan:
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("objective", ["pareto", "accuracy"])
-def test_what_is_over_a_limit_is_never_evaluated(
-    tmp_path: Path, sampler: SamplerFactory, objective: str
-) -> None:
+def test_what_is_over_a_limit_is_never_evaluated(tmp_path: Path, sampler: SamplerFactory, objective: str) -> None:
     evaluate = Counting()
     result = run_study(plan(evaluate, sampler=sampler, objective=objective), tmp_path / "j.log")
     assert result.evaluated == result.evaluated_now == 16
@@ -146,9 +145,7 @@ def test_a_trial_that_a_dead_process_left_is_failed_and_made_again(tmp_path: Pat
         ({"seed": 1}, "another seed"),
     ],
 )
-def test_a_study_of_something_else_is_refused_by_name(
-    tmp_path: Path, change: dict[str, Any], named: str
-) -> None:
+def test_a_study_of_something_else_is_refused_by_name(tmp_path: Path, change: dict[str, Any], named: str) -> None:
     run_study(plan(evaluations=3), tmp_path / "j.log")
     before = (tmp_path / "j.log").read_bytes()
     with pytest.raises(InvalidInput) as error:
@@ -185,7 +182,7 @@ def test_one_in_five_that_fail_are_shown_and_do_not_end_a_study(tmp_path: Path, 
 def test_a_supernet_that_only_fails_ends_with_one_line(tmp_path: Path) -> None:
     evaluate = Counting(lambda arch: float("nan"))
     for _ in range(2):  # nor does the second try begin anew
-        with pytest.raises(InvalidInput, match="^all 5 evaluated subnets failed: accuracy is nan$"):
+        with pytest.raises(InvalidInput, match=r"^all 5 evaluated subnets failed: accuracy is nan$"):
             run_study(plan(evaluate), tmp_path / "j.log")
     assert len(evaluate.asked) == 5
     with pytest.raises(InvalidInput, match="all 2 evaluated"):

@@ -59,14 +59,14 @@ def without_time(history):
 
 def test_learns_and_tells(make_supernet, data):
     supernet = make_supernet()
-    history = train(supernet, data, **QUICK | {"epochs": 16, "validate_every": 8})
-    assert [row["epoch"] for row in history] == list(range(1, 17))
-    assert history[-1]["step"] == 16 * 3
+    history = train(supernet, data, **QUICK | {"epochs": 12, "batch_size": 16, "validate_every": 6})
+    assert [row["epoch"] for row in history] == list(range(1, 13))
+    assert history[-1]["step"] == 12 * 7
     assert history[-1]["loss"] < history[0]["loss"]
-    assert [row["epoch"] for row in history if "accuracy_smallest" in row] == [8, 16]
-    for arch in (supernet.space.largest, supernet.space.smallest):
+    assert [row["epoch"] for row in history if "accuracy_smallest" in row] == [6, 12]
+    for arch, least in ((supernet.space.largest, 0.85), (supernet.space.smallest, 0.5)):  # chance: 0.25
         view = calibrate(supernet.subnet(arch), data.train.images)
-        assert evaluate(view, data.test.images, data.test.labels) > 0.9
+        assert evaluate(view, data.test.images, data.test.labels) > least
 
 
 def test_the_global_random_state_and_modes_are_left_alone(make_supernet, data):

@@ -69,7 +69,7 @@ def test_single_trains_the_largest_or_the_arch_it_is_given(supernet, built):
         assert torch.isfinite(single(supernet, IMAGES, LABELS, context(), arch=arch))
     single(supernet, IMAGES, LABELS, context())
     assert built == [smallest, smallest, supernet.space.largest]
-    with pytest.raises(InvalidInput, match="depth.blocks is missing"):
+    with pytest.raises(InvalidInput, match=r"depth\.blocks is missing"):
         single(supernet, IMAGES, LABELS, context(), arch={"width": {"conv": 4}})
 
 

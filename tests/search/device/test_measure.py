@@ -82,6 +82,18 @@ def test_spikes_in_a_minority_of_visits_do_not_move_the_result():
     np.testing.assert_allclose(found.ms, [1.0, 0.5], rtol=0.05)
 
 
+def test_most_runs_of_a_long_network_may_be_interrupted():
+    machine = Machine()
+    generator = np.random.default_rng(0)
+
+    def interrupted() -> object:
+        machine.now += 3 * MS + (5 * MS if generator.random() < 0.7 else 0.0)
+        return None
+
+    found = measure_runs([interrupted], machine.run(0.1), clock=machine.clock, elapsed=machine.clock.seconds)
+    np.testing.assert_allclose(found.ms, [3.0], rtol=0.01)
+
+
 def test_the_time_limit_holds_and_some_visits_are_made_in_any_case():
     found = measured(Machine(noise=1.0), [1.0] * 10, visits=1000, seconds=2.0)
     assert found.seconds <= 2.0
@@ -120,7 +132,9 @@ def test_progress_counts_up_to_the_visits():
     assert rows[-1]["seconds_left"] == 0.0
 
 
-@pytest.mark.parametrize(("options", "named"), [({"visits": 0}, "visits=0"), ({"repeats": -1}, "repeats=-1")])
+@pytest.mark.parametrize(
+    ("options", "named"), [({"visits": 3}, "visits=3 must be at least 4"), ({"repeats": -1}, "repeats=-1")]
+)
 def test_counts_below_one_are_refused(options, named):
     with pytest.raises(InvalidInput, match=named):
         measured(Machine(), [1.0], **options)

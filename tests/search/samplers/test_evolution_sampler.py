@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -18,12 +18,13 @@ from search.samplers.evolution_sampler import best_first
 from search.synthetic import Oracle, block_space
 from search.trials import write_candidate
 
+Direction = Literal["maximize", "minimize"]
 ORACLE = Oracle(block_space(stages=3, blocks=3))
 SPACE = ORACLE.space
 LATENCIES = ORACLE.figures([SPACE.sample(np.random.default_rng(i)) for i in range(200)])["latency_ms"]
 
 
-def search(context: SamplerContext, steps: int, directions: Sequence[str], **options: Any) -> list[Arch]:
+def search(context: SamplerContext, steps: int, directions: Sequence[Direction], **options: Any) -> list[Arch]:
     study = optuna.create_study(directions=list(directions))
     archs = []
     for step in range(steps):
@@ -45,7 +46,7 @@ def context(*quantiles: float, seed: int = 0) -> SamplerContext:
 
 
 @pytest.mark.parametrize("directions", [["maximize"], ["maximize", "minimize"]])
-def test_every_proposal_is_new_and_meets_the_target_of_its_step(directions: list[str]) -> None:
+def test_every_proposal_is_new_and_meets_the_target_of_its_step(directions: list[Direction]) -> None:
     given = context(0.05, 0.5)
     archs = search(given, 40, directions)
     assert len(set(archs)) == 40

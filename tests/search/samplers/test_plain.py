@@ -44,9 +44,7 @@ def test_tpe_learns_from_what_was_never_evaluated() -> None:
 
 def test_a_sampler_is_a_function_of_seed_and_step() -> None:
     def drawn(seed: int, step: int) -> dict[str, int]:
-        study = optuna.create_study(
-            sampler=random(SamplerContext(ORACLE.space, ORACLE.figures, Limits(), seed, step))
-        )
+        study = optuna.create_study(sampler=random(SamplerContext(ORACLE.space, ORACLE.figures, Limits(), seed, step)))
         return dict(propose(study.ask(), ORACLE.space).values)
 
     assert drawn(0, 1) == drawn(0, 1)
