@@ -103,7 +103,7 @@ class Space:
 
     def sample(self, rng: np.random.Generator) -> Arch:
         """Returns an Arch with every active choice drawn uniformly."""
-        return self.arch({choice.key: int(rng.choice(choice.values)) for choice in self.choices})
+        return self.arch(self.arch_values(rng))
 
     def mutate(self, arch: Arch, rng: np.random.Generator, probability: float = 0.1) -> Arch:
         """Returns `arch` with each choice redrawn with `probability`; choices that become active are drawn anew.
@@ -134,7 +134,8 @@ class Space:
 
     def arch_values(self, rng: np.random.Generator) -> dict[str, int]:
         """Returns a value for every choice, active or not, drawn uniformly."""
-        return {choice.key: int(rng.choice(choice.values)) for choice in self.choices}
+        drawn = zip(self.choices, rng.random(len(self.choices)).tolist(), strict=True)
+        return {choice.key: choice.values[int(u * len(choice.values))] for choice, u in drawn}
 
     def validate(self, arch: Arch) -> None:
         """Checks that `arch` is one of this space's, in canonical form.

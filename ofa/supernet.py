@@ -192,11 +192,7 @@ class Supernet:
         Raises:
             InvalidArch: `arch` is not in the space.
         """
-        net = build(self.plan(arch), cloned_parameter, cloned)
-        for module in net.modules():
-            module._forward_hooks = OrderedDict(module._forward_hooks)
-            module._forward_pre_hooks = OrderedDict(module._forward_pre_hooks)
-        return net
+        return build(self.plan(arch), cloned_parameter, cloned)
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """The model's parameters, for an optimizer."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import linecache
 import sys
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -216,9 +215,6 @@ def _watch(model: nn.Module, tracer: Tracer) -> list[Any]:
     """Puts hooks on every module that keep the tracer's path; returns their handles."""
     handles: list[Any] = []
     for path, module in model.named_modules():
-        # A view shares its hook dictionaries with the supernet's module: hooks for it must not reach that one.
-        module._forward_hooks = OrderedDict(module._forward_hooks)
-        module._forward_pre_hooks = OrderedDict(module._forward_pre_hooks)
         enter, leave = _hooks(path, tracer)
         handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
     return handles

@@ -20,6 +20,7 @@ from ofa.errors import InvalidInput
 from ofa.plan import Slice
 
 Borrow = Callable[[Tensor, Slice], Tensor]
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,8 @@ def build(plan: ModulePlan, parameter: Borrow, buffer: Borrow) -> nn.Module:
         state["_parameters"] = borrow(plan.module._parameters, plan.slices, parameter)
         state["_buffers"] = borrow(plan.module._buffers, plan.slices, buffer)
         state["_modules"] = {name: None if child is None else copy(child) for name, child in plan.children}
+        for name in _HOOKS:  # a hook that is put on the copy must not reach the supernet
+            state[name] = state[name].copy()
         state.update(plan.attributes)
         for name in plan.holders:
             state[name] = _rehouse(state[name], modules, copies)

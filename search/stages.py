@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -74,13 +75,17 @@ def written(stage: Stage, *, force: bool = False) -> Iterator[Path]:
     stamp = _read_stamp(target) if force else None
     if stamp is not None and (stamp["complete"] or _differences(stage, stamp)):
         remove_output(target)
+    _check_finite(stage)
+    new_folders = [path for path in target.parents if not path.exists()]
     write_json(stamp_path(target), _stamp(stage, complete=False))
     try:
         yield target
     except Exception:
         if not _holds_anything(target):
             remove_output(target)
-            _remove_empty(target.parent, levels=2)
+            for folder in new_folders:
+                if not any(folder.iterdir()):
+                    folder.rmdir()
         raise
     write_json(stamp_path(target), _stamp(stage, complete=True))
     if force:
@@ -188,9 +193,9 @@ def _holds_anything(output: Path) -> bool:
     return any(path.name != STAMP for path in output.iterdir())
 
 
-def _remove_empty(folder: Path, levels: int) -> None:
-    """Removes a folder that holds nothing, then the one around it."""
-    for path in (folder, *folder.parents)[:levels]:
-        if not path.is_dir() or any(path.iterdir()):
-            return
-        path.rmdir()
+def _check_finite(stage: Stage) -> None:
+    """JSON has no NaN and no infinity, and a configuration needs neither."""
+    for key, value in flatten(stage.config).items():
+        numbers = value if isinstance(value, list) else [value]
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            raise InvalidInput(f"{key}={value} must be finite (text that reads like a number goes in quotes)")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -162,10 +161,7 @@ def _gradients(parameters: list[nn.Parameter]) -> Iterator[list[Tensor]]:
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     try:
-        with warnings.catch_warnings():
-            # Slices of gradients are not laid out as torch would; it says so once, and accumulates rightly.
-            warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout")
-            yield gradients
+        yield gradients
     finally:
         for parameter in parameters:
             parameter.grad = None

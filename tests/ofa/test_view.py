@@ -142,6 +142,18 @@ def test_hooks_of_the_model_run_in_its_views() -> None:
     assert seen == [2]
 
 
+def test_hooks_put_on_a_view_stay_there() -> None:
+    supernet, images = from_zoo("residual")
+    seen = []
+    view = supernet.subnet(supernet.space.smallest)
+    view.head.register_forward_hook(lambda module, inputs, output: seen.append(1))
+    supernet.model(images)
+    supernet.subnet(supernet.space.smallest)(images)
+    assert not seen
+    view(images)
+    assert seen == [1]
+
+
 def test_an_arch_of_another_space_is_refused() -> None:
     supernet, _ = from_zoo("residual")
     with pytest.raises(ofa.InvalidArch, match="is not a choice"):

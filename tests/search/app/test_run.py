@@ -1,0 +1,176 @@
+"""`ofa run` from end to end on a small net and made-up images, and every later verb over what it leaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from search.app.main import main
+
+TINY = "experiment=tiny"
+QUICK = ["run=tiny", "search.evaluations=6", "search.finalists.seconds=1", "search.finalists.visits=6"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder where `ofa run experiment=tiny` was run; tests that change it work on a copy."""
+    with pytest.MonkeyPatch.context() as patch:
+        place = tmp_path_factory.mktemp("run")
+        patch.chdir(place)
+        assert main(["run", TINY]) == 0
+        yield place
+
+
+@pytest.fixture
+def copy(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(folder / "outputs", tmp_path / "outputs")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file's bytes by name; locks are no contents."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".lock", ".runner")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_run_leaves_everything(folder: Path) -> None:
+    run = folder / "outputs/tiny"
+    assert {path.name for path in run.iterdir()} == {
+        "supernet",
+        "profiles",
+        "search",
+        "subnets",
+        "cache",
+        "report.html",
+    }
+    files = {path.name for path in (run / "supernet").iterdir()}
+    assert files == {"model.safetensors", "supernet.json", "config.yaml", "history.json", "stage.json"}
+    rows = json.loads((run / "subnets/onnxruntime.json").read_text())
+    assert rows[-1]["limit_ms"] is None
+    assert len(rows) >= 3
+    for row in rows[:-1]:
+        assert row["measured_ms"] <= row["limit_ms"]
+        card = json.loads((folder / row["folder"] / "card.json").read_text())
+        assert card["accuracy"]["test"] == row["accuracy"]["test"]
+        assert card["device"] == "onnxruntime"
+
+
+def test_extracted_onnx_needs_nothing_of_ours(folder: Path) -> None:
+    (first, *_) = sorted((folder / "outputs/tiny/subnets").glob("onnxruntime-*ms"))
+    verify = np.load(first / "verify.npz")
+    session = onnxruntime.InferenceSession(first / "model.onnx", providers=["CPUExecutionProvider"])
+    (logits,) = session.run(["logits"], {"input": verify["input"]})
+    np.testing.assert_allclose(logits, verify["logits"], atol=1e-4)
+
+
+def test_report_is_complete_in_itself(folder: Path) -> None:
+    page = (folder / "outputs/tiny/report.html").read_text()
+    assert page.count("</html>") == 1
+    assert "<link" not in page
+    assert " src=" not in page.split("<script>")[0]
+    assert '<div id="s0-pareto">' in page
+    assert 'class="silhouette"' in page
+
+
+def test_again_skips_everything(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents(copy)
+    before.pop("outputs/tiny/report.html")
+    assert main(["run", TINY]) == 0
+    said = capsys.readouterr()
+    assert said.err.count("is there, nothing to do") == 4
+    assert "test accuracy" in said.out
+    assert "largest" in said.out
+    after = contents(copy)
+    after.pop("outputs/tiny/report.html")
+    assert after == before
+
+
+def test_another_configuration_is_refused_and_nothing_touched(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents(copy)
+    assert main(["run", TINY, "seed=1"]) == 2
+    assert "seed=0 there, 1 now" in capsys.readouterr().err
+    assert contents(copy) == before
+
+
+def test_multirun_searches_every_limit_over_one_supernet(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = json.loads((copy / "outputs/tiny/subnets/onnxruntime.json").read_text())
+    largest = round(rows[-1]["measured_ms"] * 3, 4)
+    assert main(["search", *QUICK, "--multirun", f"latency_ms=1e-9,{largest},{2 * largest}"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("cannot be met") == 1
+    assert "nothing to do" in err  # the profile is used as it is
+    for limit in (largest, 2 * largest):
+        assert (copy / f"outputs/tiny/search/onnxruntime-{limit:.4g}ms/finalists.json").is_file()
+    assert main(["extract", "run=tiny", f"study=onnxruntime-{largest:.4g}ms"]) == 0
+    assert (copy / f"outputs/tiny/subnets/onnxruntime-{largest:.4g}ms/model.onnx").is_file()
+    assert main(["report", "run=tiny"]) == 0
+    assert '<div id="s2-pareto">' in (copy / "outputs/tiny/report.html").read_text()
+
+
+def test_more_evaluations_continue_a_search(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", TINY, "search.evaluations=20"]) == 0
+    assert "search: 20/20" in capsys.readouterr().err
+    assert len(json.loads((copy / "outputs/tiny/search/onnxruntime/trials.json").read_text())) >= 20
+
+
+def test_a_trial_is_extracted_by_its_number(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["extract", "run=tiny", "trial=1"]) == 0
+    card = json.loads((copy / "outputs/tiny/subnets/onnxruntime-trial-1/card.json").read_text())
+    assert card["trial"] == 1
+    assert main(["extract", "run=tiny", "trial=999"]) == 2
+    assert "has trials 0 to" in capsys.readouterr().err
+
+
+def test_force_trains_anew_and_says_what_no_longer_fits(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", TINY, "seed=1", "force=true"]) == 0
+    assert main(["search", "run=tiny"]) == 2
+    assert "was made from another supernet" in capsys.readouterr().err
+    assert not (copy / "outputs/tiny/supernet.new").exists()
+
+
+DAMAGE = {
+    "supernet/model.safetensors": "model.safetensors is truncated or not a checkpoint",
+    "supernet/supernet.json": "supernet.json is damaged",
+    "supernet/config.yaml": "config.yaml is ",
+    "profiles/onnxruntime.json": "onnxruntime.json is damaged",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_truncated_files_are_named_and_left(name: str, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = copy / "outputs/tiny" / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    before = contents(copy)
+    assert main(["search", *QUICK, "latency_ms=1"]) == 2
+    (*_, line) = capsys.readouterr().err.splitlines()
+    assert DAMAGE[name] in line
+    assert contents(copy) == before
+
+
+def test_truncated_checkpoint_is_named_and_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["train", TINY, "train.epochs=1"]
+    monkeypatch.setattr("search.app.train._save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert main(arguments) == 130
+    assert "the same command continues" in capsys.readouterr().err
+    checkpoint = tmp_path / "outputs/tiny/supernet/checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    assert main(arguments) == 2
+    assert "checkpoint.safetensors is truncated" in capsys.readouterr().err
+    assert checkpoint.stat().st_size == 1000
+
+
+def test_supernet_of_another_model_is_refused(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", TINY, "run=other", "model.widths=[16,16,16]", "train.epochs=1"]) == 0
+    shutil.copy(copy / "outputs/other/supernet/model.safetensors", copy / "outputs/tiny/supernet")
+    assert main(["search", *QUICK, "latency_ms=1"]) == 2
+    assert "is of a supernet with another space" in capsys.readouterr().err

@@ -1,0 +1,199 @@
+"""Every config under conf/: composed, made into objects, and run for two steps."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+import ofa
+from ofa.data import Dataset, Split
+from search.app.build import build_data, build_supernet, make, make_partial, plain
+from search.app.main import VERBS
+from search.app.profile import make_device
+from search.app.train import run_training
+from search.evaluation import Evaluation
+from search.limits import Limits
+from search.paths import conf_dir
+from search.plan import SearchPlan
+from search.study import run_study
+from search.synthetic import Oracle, block_space
+
+LOCAL = {"digits", "synthetic"}  # data sets that need no file
+IMAGES = {"lenet5": 8, "mobilenet": 16}  # pixels; 8 for all others
+EIGHT_STEPS = ["train.epochs=1", "train.batch_size=32", "train.validate_every=0", "train.calibration_images=32"]
+
+
+def options(group: str) -> list[str]:
+    """Returns the names in a group of configs."""
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def _composer() -> Iterator[None]:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        yield
+
+
+def composed(verb: str, *overrides: str) -> DictConfig:
+    """Returns the configuration of a verb, without Hydra's own part."""
+    return compose(verb, list(overrides))
+
+
+def small(data: Dataset, images: int = 64) -> Dataset:
+    """Returns the data set with few images a split."""
+
+    def cut(split: Split) -> Split:
+        rows = np.arange(min(images, len(split)))
+        return replace(split, pixels=split.pixels[rows], labels=split.labels[rows])  # type: ignore[index]
+
+    return replace(data, train=cut(data.train), validation=cut(data.validation), test=cut(data.test))
+
+
+def two_steps(config: DictConfig, data: Dataset | None = None) -> float:
+    """Returns the loss after two steps of the training that a configuration describes."""
+    asked = plain(config, "model", "data", "space", "train", "seed")
+    data = small(data or build_data(asked["data"]))
+    supernet = build_supernet(asked["model"], asked["space"], data, 0)
+    (row,) = run_training(supernet, data, asked, None)
+    assert row["step"] == 2
+    return float(row["loss"])
+
+
+def on_synthetic(*overrides: str, size: int = 8) -> DictConfig:
+    return composed(
+        "train",
+        "data=synthetic",
+        f"data.dataset.image_size={size}",
+        "data.dataset.samples=160",
+        *EIGHT_STEPS,
+        *overrides,
+    )
+
+
+def test_all_groups_are_tried_here() -> None:
+    groups = {path.name for path in conf_dir().iterdir() if path.is_dir() and path.name != "__pycache__"}
+    tried = {"model", "data", "space", "train", "device", "search", "sampler", "export", "experiment"}
+    assert groups == tried
+    assert {path.stem for path in conf_dir().glob("*.yaml")} == {*VERBS, "base"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_composes(verb: str) -> None:
+    assert composed(verb).run == "main"
+
+
+@pytest.mark.parametrize("model", options("model"))
+def test_every_model_trains(model: str) -> None:
+    assert two_steps(on_synthetic(f"model={model}", size=IMAGES.get(model, 8))) > 0
+
+
+@pytest.mark.parametrize("strategy", options("train"))
+def test_every_training_trains(strategy: str) -> None:
+    assert two_steps(on_synthetic("model=lenet5", f"train={strategy}")) > 0
+
+
+@pytest.mark.parametrize("space", options("space"))
+def test_every_space_has_subnets(space: str) -> None:
+    config = on_synthetic("model=mobilenet" if space == "kernels" else "model=resnet20", f"space={space}", size=16)
+    data = build_data(plain(config, "data")["data"])
+    supernet = build_supernet(config.model, config.space, data, 0)
+    kinds = {choice.kind for choice in supernet.space.choices if len(choice.values) > 1}
+    expected = {"width_only": {"width"}, "depth_only": {"depth"}, "default": {"width", "depth"}}
+    assert kinds == expected.get(space, {"width", "depth", "kernel_size"})
+
+
+@pytest.mark.parametrize("data", options("data"))
+def test_every_data_set_is_read_and_augmented(data: str, tmp_path: Path) -> None:
+    overrides = [] if data in LOCAL else [f"data.dataset.path={stored(tmp_path, data)}"]
+    config = composed("train", f"data={data}", "model=lenet5", *EIGHT_STEPS, *overrides)
+    assert two_steps(config) > 0
+
+
+def stored(folder: Path, data: str) -> Path:
+    """Returns a folder with a few images, in the form that a config reads."""
+    pytest.importorskip("datasets")
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    channels = 1 if data == "mnist" else 3
+    shape = (16, 16) if channels == 1 else (16, 16, 3)
+    images = [Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)) for _ in range(100)]
+    if data == "imagefolder":
+        for index, image in enumerate(images):
+            path = folder / "train" / f"class_{index % 2}" / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.save(path)
+        return folder
+    import pyarrow
+    from pyarrow import parquet
+
+    column = composed("train", f"data={data}", "data.dataset.path=x").data.dataset.image_column
+    rows = [{column: {"bytes": encoded(image), "path": None}, "label": n % 2} for n, image in enumerate(images)]
+    for split in ("train", "test"):
+        parquet.write_table(pyarrow.Table.from_pylist(rows), folder / f"{split}-00000-of-00001.parquet")
+    return folder
+
+
+def encoded(image: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("device", options("device"))
+def test_every_device_is_a_runtime(device: str) -> None:
+    config = plain(composed("profile", f"device={device}"), "device")["device"]
+    assert config["name"] == device
+    assert make_device(config).describe()["threads"] == 1
+
+
+@pytest.mark.parametrize("sampler", options("sampler"))
+@pytest.mark.parametrize("search", options("search"))
+def test_every_sampler_searches(search: str, sampler: str, tmp_path: Path) -> None:
+    config = plain(composed("search", f"search={search}", f"sampler={sampler}"), "search", "sampler")
+    space = block_space(stages=2, blocks=3)
+    oracle = Oracle(space)
+    plan = SearchPlan(
+        name="test",
+        space=space,
+        figures=oracle.figures,
+        evaluate=lambda arch: Evaluation(oracle.accuracy(arch), 0.0),
+        evaluations=2,
+        limits=Limits(({"latency_ms": float(oracle.figures([space.largest])["latency_ms"][0])},)),
+        objective=config["search"]["objective"],
+        sampler=make_partial("sampler", config["sampler"]),
+    )
+    assert run_study(plan, tmp_path / "journal.log").evaluated == 2
+
+
+@pytest.mark.parametrize("export", options("export"))
+def test_every_export_has_what_extract_reads(export: str) -> None:
+    assert composed("extract", f"export={export}").export.calibration_images >= 1
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_every_experiment_trains_and_says_how_to_run_it(experiment: str) -> None:
+    assert two_steps(composed("run", f"experiment={experiment}", *EIGHT_STEPS)) > 0
+    header = (conf_dir() / f"experiment/{experiment}.yaml").read_text()
+    assert f"ofa run experiment={experiment}" in header
+    assert "Expected:" in header
+    assert "Time:" in header
+
+
+def test_experiments_have_the_last_word_but_the_user() -> None:
+    config = composed("run", "experiment=tiny")
+    assert (config.run, config.train.epochs, config.model.depth) == ("tiny", 3, 8)
+    assert composed("run", "experiment=tiny", "run=mine", "train.epochs=1").train.epochs == 1
+
+
+def test_every_key_of_a_space_is_a_rule() -> None:
+    for space in options("space"):
+        assert isinstance(make(plain(composed("train", f"space={space}"), "space")["space"]), ofa.SpaceRules)
