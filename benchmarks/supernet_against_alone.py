@@ -25,7 +25,6 @@ from hydra import compose, initialize_config_dir
 import ofa
 from ofa.data import Dataset
 from ofa.models.sizes import initialise_
-from ofa.train.validation import accuracies
 from search.app.build import build_data, build_supernet, plain
 from search.app.train import run_training
 from search.paths import conf_dir
@@ -51,7 +50,8 @@ def train_alone(supernet: ofa.Supernet, arch: ofa.Arch, data: Dataset, config: d
 
 def test_accuracy(supernet: ofa.Supernet, arch: ofa.Arch, data: Dataset) -> float:
     """Returns the test accuracy, in [0, 1], of one calibrated subnet."""
-    return accuracies(supernet, {"it": arch}, data.calibration(1024), data.test)["accuracy_it"]
+    view = ofa.calibrate(supernet.subnet(arch), data.calibration(1024))
+    return ofa.evaluate(view, data.test.images, data.test.labels)
 
 
 def main() -> None:

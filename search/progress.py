@@ -17,6 +17,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -39,18 +40,28 @@ def stage_progress(name: str, stream: TextIO | None = None) -> Iterator[Update]:
         yield _lines(name, stream, time.monotonic)
 
 
+def _fixed(width: int) -> Column:
+    """A column that narrow terminals do not squeeze: they cut the figures."""
+    return Column(min_width=width, no_wrap=True)
+
+
 @contextmanager
 def _bar(name: str, stream: TextIO) -> Iterator[Update]:
     columns = (
-        TextColumn("{task.description:<12}", style="bold"),
-        BarColumn(bar_width=28),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left", style="dim"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}", style="dim", markup=False),
+        TextColumn("{task.description}", style="bold", table_column=_fixed(8)),
+        BarColumn(bar_width=20, table_column=_fixed(20)),
+        MofNCompleteColumn(table_column=_fixed(9)),
+        TimeElapsedColumn(table_column=_fixed(7)),
+        TextColumn("left", style="dim", table_column=_fixed(4)),
+        TimeRemainingColumn(table_column=_fixed(7)),
+        TextColumn(
+            "{task.fields[figures]}",
+            style="dim",
+            markup=False,
+            table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+        ),
     )
-    with Progress(*columns, console=Console(file=stream)) as progress:
+    with Progress(*columns, console=Console(file=stream), expand=True) as progress:
         task = progress.add_task(name, total=None, figures="")
 
         def update(done: int, total: int, figures: str = "") -> None:

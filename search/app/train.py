@@ -47,13 +47,14 @@ def train_stage(config: DictConfig, run: RunFolder) -> None:
     data = build_data(asked["data"])
     supernet = build_supernet(asked["model"], asked["space"], data, int(asked["seed"]))
     say(f"train: {_describe(supernet, data)}")
-    with written(stage, force=force) as target, stage_progress("train") as update:
+    with written(stage, force=force) as target:
         files = SupernetFolder(target)
+        with stage_progress("train") as update:
 
-        def show(row: Mapping[str, Any]) -> None:
-            update(int(row["step"]), int(row["total_steps"]), _figures(row))
+            def show(row: Mapping[str, Any]) -> None:
+                update(int(row["step"]), int(row["total_steps"]), _figures(row))
 
-        history = run_training(supernet, data, asked, files.checkpoint, show)
+            history = run_training(supernet, data, asked, files.checkpoint, show)
         _save(supernet, data, history, files, decides)
 
 

@@ -113,7 +113,7 @@ def layout(x: str, y: str, height: int) -> Figure:
     """Returns the layout of a figure with axes of these titles, `height` pixels high."""
     return {
         "height": height,
-        "margin": {"l": 56, "r": 24, "t": 34, "b": 48},
+        "margin": {"l": 56, "r": 24, "t": 44, "b": 48},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": FONT, "size": 13, "color": "$muted"},

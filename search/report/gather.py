@@ -22,6 +22,8 @@ from search.report.numbers import count_text, percent_text
 from search.run_contents import complete_profiles, complete_searches
 from search.stages import is_complete
 
+SHOWN = ("evaluated", "infeasible")  # trials that failed, or came a second time, are no points of a figure
+
 
 def gather(run: RunFolder) -> ReportData:
     """Returns what a run's files hold so far; parts that are not there yet are empty.
@@ -103,7 +105,7 @@ def _search(run: RunFolder, name: str, shown: set[str]) -> DeviceResult:
         held_out_error=profile.held_out_error,
         macs_only_error=profile.model.macs_only.mape,
         quality=str(profile.quality.get("verdict", "")),
-        trials=tuple(_trial(row) for row in read_json(files.trials) if row["arch"]),
+        trials=tuple(_trial(row) for row in read_json(files.trials) if row["state"] in SHOWN),
         chosen=chosen,
         largest=_largest(found, largest),
     )

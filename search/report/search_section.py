@@ -23,7 +23,7 @@ def search_section(
     if titled:
         parts.append(f"<h2>{escape(device.name)}</h2>")
     if device.chosen:
-        cards = "".join(_card(data, subnet, device.largest) for subnet in device.chosen)
+        cards = "".join(_card(data, device, subnet) for subnet in device.chosen)
         parts.append(f'<div class="cards">{cards}</div>')
     if device.trials:
         figures[f"{prefix}-pareto"] = pareto_figure(device)
@@ -69,8 +69,10 @@ def _latency_note(device: DeviceResult) -> str:
     return text + (f" Measurement: {device.quality}." if device.quality else "")
 
 
-def _card(data: ReportData, subnet: Chosen, largest: Chosen | None) -> str:
-    against = ""
+def _card(data: ReportData, device: DeviceResult, subnet: Chosen) -> str:
+    largest, against = device.largest, ""
+    first = next(other for other in device.chosen if other.arch == subnet.arch)
+    again = "" if first is subnet else f"; the same subnet as for {ms_text(first.limit_ms)}"
     if largest is not None and largest.measured_ms and subnet.measured_ms:
         against = f"<dt>of the largest's time</dt><dd>{100 * subnet.measured_ms / largest.measured_ms:.0f} %</dd>"
         if largest.test_accuracy is not None and subnet.test_accuracy is not None:
@@ -78,7 +80,7 @@ def _card(data: ReportData, subnet: Chosen, largest: Chosen | None) -> str:
             against += f"<dt>against its accuracy</dt><dd>{change}</dd>"
     return (
         f'<div class="card"><span class="pill">≤ {ms_text(subnet.limit_ms)}</span>'
-        f'<div class="big">{percent_text(subnet.test_accuracy)}</div><div class="label">test accuracy</div>'
+        f'<div class="big">{percent_text(subnet.test_accuracy)}</div><div class="label">test accuracy{again}</div>'
         f"{silhouette(data.choices, subnet.arch)}"
         f"<dl><dt>measured</dt><dd>{ms_text(subnet.measured_ms)}</dd>"
         f"<dt>MACs</dt><dd>{count_text(subnet.macs)}</dd><dt>parameters</dt><dd>{count_text(subnet.params)}</dd>"
