@@ -72,7 +72,7 @@ def _latency_note(device: DeviceResult) -> str:
 def _card(data: ReportData, device: DeviceResult, subnet: Chosen) -> str:
     largest, against = device.largest, ""
     first = next(other for other in device.chosen if other.arch == subnet.arch)
-    again = "" if first is subnet else f"; the same subnet as for {ms_text(first.limit_ms)}"
+    again = "" if first is subnet else f" (same subnet as for {text_with_units(ms_text(first.limit_ms))})"
     if largest is not None and largest.measured_ms and subnet.measured_ms:
         against = f"<dt>of the largest's time</dt><dd>{100 * subnet.measured_ms / largest.measured_ms:.0f} %</dd>"
         if largest.test_accuracy is not None and subnet.test_accuracy is not None:
