@@ -61,9 +61,7 @@ def builders() -> dict[str, Callable[[], nn.Module]]:
             hub.EfficientNetConfig(**small, image_size=64, **sizes)
         ),
         "PoolFormer": lambda: hub.PoolFormerForImageClassification(hub.PoolFormerConfig(**four, **sizes)),
-        "ViT": lambda: hub.ViTForImageClassification(
-            hub.ViTConfig(**heads, image_size=64, patch_size=16, **sizes)
-        ),
+        "ViT": lambda: hub.ViTForImageClassification(hub.ViTConfig(**heads, image_size=64, patch_size=16, **sizes)),
     }
 
 

@@ -1,6 +1,6 @@
 """From a model of your own to a fitted subnet, in Python alone: no config, no search, under a minute on one core.
 
-    python examples/your_own_model.py [epochs]
+python examples/your_own_model.py [epochs]
 """
 
 from __future__ import annotations

@@ -43,10 +43,11 @@ def along(labels: Tensor, dim: int, shape: Sequence[int]) -> Tensor:
 
 def vector(lane: Tensor, dim: int) -> Tensor | None:
     """Returns the labels along `dim` as a 1-d tensor, or None where they also change along another dimension."""
-    if set(varying(lane)) - {dim % lane.dim()}:
+    kept = dim % lane.dim()
+    if set(varying(lane)) - {kept}:
         return None
     for d in reversed(range(lane.dim())):
-        if d != dim % lane.dim():
+        if d != kept:
             lane = lane.select(d, 0)
     return lane
 

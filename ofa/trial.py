@@ -7,7 +7,7 @@ with the removed units zeroed, on randomised weights and statistics. What fails 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,13 +52,26 @@ class Trial:
     def run(self, groups: Sequence[Group], stages: Sequence[Stage], kernels: Sequence[str]) -> str | None:
         """Returns why these cannot vary together, or None when they can."""
         names = {group.name for group in groups}
-        half = [max(1, g.units // 2) if g.name in names else g.units for g in self.structure.groups]
-        one = [1 if g.name in names else g.units for g in self.structure.groups]
-        return (
-            (self._replay(half) if groups else None)
-            or self._compare(half, stages, kernels)
-            or self._compare(one, stages, kernels)
-        )
+
+        def narrowed(keep: Callable[[int, int], int]) -> list[int]:
+            return [
+                keep(number, group.units) if group.name in names else group.units
+                for number, group in enumerate(self.structure.groups)
+            ]
+
+        rng = np.random.default_rng(0)
+        half, one = narrowed(lambda _, units: max(1, units // 2)), narrowed(lambda _, units: 1)
+        # Widths that differ from group to group show what equal ones hide, such as a slice of every second channel.
+        mixed = narrowed(lambda _, units: int(rng.integers(1, units + 1)))
+        even = narrowed(lambda number, units: max(1, units // 2) if number % 2 else units)
+        odd = narrowed(lambda number, units: units if number % 2 else max(1, units // 2))
+        for units in (half, mixed) if groups else ():
+            if reason := self._replay(units):
+                return reason
+        for units in (half, one, mixed, even, odd) if groups else (half,):
+            if reason := self._compare(units, stages, kernels):
+                return reason
+        return None
 
     def _output(self, model: nn.Module) -> list[Tensor]:
         with torch.no_grad():

@@ -49,8 +49,7 @@ def convolution(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Tensor) 
     spatial = value if transposed else out
     positions = spatial.numel() // spatial.size(1)
     tracer.contraction(weight, positions, positions * weight.numel())
-    _fix_positions(tracer, value)
-    incoming = _labels(tracer, value, 1)
+    incoming = _channels(tracer, value)
     in_dim, out_dim = (0, 1) if transposed else (1, 0)
     is_grouped = groups > 1 or (name is not None and name in tracer.grouped)
     if is_grouped and transposed:
@@ -87,10 +86,26 @@ def _tie_groups(tracer: Tracer, incoming: Tensor | None, outgoing: Tensor | None
         _tie(tracer, incoming, outgoing)
 
 
-def _fix_positions(tracer: Tracer, value: Tensor) -> None:
+def _channels(tracer: Tracer, value: Tensor) -> Tensor | None:
+    """Returns the 1-d labels along a convolution's input channels.
+
+    Labels that also change over a channel's positions (after a pixel shuffle, say) meet one weight index there,
+    so they are tied; labels of positions alone stay.
+    """
+    kept = []
     for lane in tracer.lanes(value):
-        if any(d >= 2 for d in lanes.varying(lane)):
+        over = [d for d in lanes.varying(lane) if d >= 2]
+        if over and (1 in lanes.varying(lane) or value.size(1) == 1):
+            first = lane
+            for d in over:
+                first = first.narrow(d, 0, 1)
+            tracer.trace.meet(first, lane, tracer.reason("meets a constant"))
+            lane = first.expand(value.shape)
+        elif over:
             tracer.trace.fix(lane, tracer.reason("is convolved over"))
+        kept.append(lane)
+    tracer.label(value, kept)
+    return _labels(tracer, value, 1)
 
 
 def _multiply(tracer: Tracer, first: Tensor, second: Tensor, out: Tensor) -> list[Tensor]:
