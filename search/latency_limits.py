@@ -10,6 +10,7 @@ from typing import Any
 from ofa.errors import InvalidInput
 from search.paths import limit_text
 
+HEADROOM = 1.2  # of a default limit over the quickest subnet
 SIGNIFICANT_DIGITS = 3  # of a limit that is a fraction of a measured latency
 
 
@@ -52,15 +53,16 @@ def check_fractions(fractions: Any) -> tuple[float, ...]:
 def fraction_limits(fractions: Sequence[float], largest_ms: float, reachable_ms: float) -> tuple[float, ...]:
     """Returns a limit in ms for each fraction of the largest subnet's latency, rounded to three digits.
 
-    Where the quickest subnet (`reachable_ms`) is too slow for the lowest fraction, that one means the quickest
-    instead, 1 the largest as ever, and the others what is between: default limits can always be met.
+    Where the quickest subnet (`reachable_ms`), with headroom for noise of measurement, is too slow for the
+    lowest fraction, that one means the quickest with its headroom instead, 1 the largest as ever, and the others
+    what is between: default limits can be met.
     """
-    lowest = fractions[0]
-    if lowest * largest_ms >= reachable_ms:
+    lowest, quickest = fractions[0], reachable_ms * HEADROOM
+    if lowest * largest_ms >= quickest:
         asked = [fraction * largest_ms for fraction in fractions]
     else:
-        room = max(largest_ms - reachable_ms, 0.0) / (1 - lowest) if lowest < 1 else 0.0
-        asked = [reachable_ms + (fraction - lowest) * room for fraction in fractions]
+        room = max(largest_ms - quickest, 0.0) / (1 - lowest) if lowest < 1 else 0.0
+        asked = [quickest + (fraction - lowest) * room for fraction in fractions]
     return tuple(sorted({_round_up(value) for value in asked}))
 
 

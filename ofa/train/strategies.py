@@ -46,15 +46,19 @@ def sandwich(
     context: StepContext,
     *,
     random_subnets: int = 2,
+    label_weight: float = 0.0,
     distill: Distill = soft_cross_entropy,
 ) -> Tensor:
     """Returns the mean loss of the largest, the smallest and `random_subnets` others after their backward.
 
-    The largest learns from labels; the others learn from its logits of the same step and from nothing else
-    (in-place distillation). Sources: Yu and Huang 2019, 1903.05134; Yu et al. 2020 (BigNAS), 2003.11142.
+    The largest learns from labels; the others learn from its logits of the same step (in-place distillation),
+    and a fraction `label_weight` of their loss is against labels (0: from the logits alone, as published).
+    Sources: Yu and Huang 2019, 1903.05134; Yu et al. 2020 (BigNAS), 2003.11142.
     """
     if random_subnets < 0:
         raise InvalidInput(f"random_subnets={random_subnets!r} must be 0 or more")
+    if not 0 <= label_weight <= 1:
+        raise InvalidInput(f"label_weight={label_weight!r} is a fraction: at least 0 and at most 1")
     space = supernet.space
     drawn = [space.sample(context.rng) for _ in range(random_subnets)]
     loss, teacher = _learn_labels(supernet, space.largest, images, labels, context)
@@ -63,6 +67,9 @@ def sandwich(
         if arch != space.largest:
             logits = _forward(supernet, arch, images, context)
             loss = distill(logits, teacher)
+            if label_weight:
+                hard = label_loss(logits, labels, context.label_smoothing)
+                loss = (1 - label_weight) * loss + label_weight * hard
             context.backward(loss)
             losses.append(loss.detach())
     return torch.stack(losses).mean()

@@ -34,8 +34,13 @@ def test_fractions_of_the_largest_are_rounded_up_to_three_digits() -> None:
 
 
 def test_fractions_that_nothing_meets_are_spread_between_quickest_and_largest() -> None:
-    limits = fraction_limits((0.3, 0.5, 1.0), largest_ms=10.0, reachable_ms=6.0)
+    limits = fraction_limits((0.3, 0.5, 1.0), largest_ms=10.0, reachable_ms=5.0)
     assert limits == pytest.approx((6.0, 7.15, 10.0))
+
+
+def test_default_limits_leave_headroom_over_the_quickest() -> None:
+    assert min(fraction_limits((0.5, 1.0), largest_ms=10.0, reachable_ms=4.9)) == pytest.approx(5.88)
+    assert min(fraction_limits((0.5, 1.0), largest_ms=10.0, reachable_ms=9.9)) == pytest.approx(11.9)
 
 
 def test_name_of_a_search() -> None:

@@ -82,16 +82,23 @@ def test_sandwich_trains_largest_smallest_and_some_drawn_by_the_step(supernet, b
     assert built == [space.largest, space.smallest]
 
 
-def test_sandwich_gradients_are_of_labels_for_the_largest_and_of_its_logits_for_the_rest(supernet):
-    loss = sandwich(supernet, IMAGES, LABELS, context(3))
+@pytest.mark.parametrize("weight", [0.0, 0.25])
+def test_sandwich_gradients_are_of_labels_for_the_largest_and_mostly_of_its_logits_for_the_rest(supernet, weight):
+    loss = sandwich(supernet, IMAGES, LABELS, context(3), label_weight=weight)
     space, rng = supernet.space, step_rng(0, 3)
     logits, total = from_labels(supernet, space.largest)
     teacher = logits.detach().softmax(1)
     others = [arch for arch in (space.smallest, space.sample(rng), space.sample(rng)) if arch != space.largest]
     for arch in others:
-        total = total + functional.cross_entropy(supernet.subnet(arch)(IMAGES), teacher)
+        distilled = functional.cross_entropy(supernet.subnet(arch)(IMAGES), teacher)
+        total = total + (1 - weight) * distilled + weight * from_labels(supernet, arch)[1]
     check_gradients(supernet, total)
     assert torch.allclose(loss, total.detach() / (1 + len(others))) and not loss.requires_grad
+
+
+def test_sandwich_refuses_what_is_no_fraction(supernet):
+    with pytest.raises(InvalidInput, match=r"label_weight=1\.5 is a fraction"):
+        sandwich(supernet, IMAGES, LABELS, context(), label_weight=1.5)
 
 
 def test_gradients_of_steps_add_up_until_they_are_cleared(supernet):

@@ -59,8 +59,8 @@ def test_it_beats_chance_under_the_limit() -> None:
     found, chance = [], []
     for seed in range(3):
         given = context(0.3, seed=seed)
-        found.append(max(map(ORACLE.accuracy, search(given, 60, ["maximize"]))))
-        chance.append(max(map(ORACLE.accuracy, search(given, 60, ["maximize"], startup_trials=60))))
+        found.append(max(map(ORACLE.accuracy, search(given, 200, ["maximize"]))))
+        chance.append(max(map(ORACLE.accuracy, search(given, 200, ["maximize"], startup_trials=200))))
     assert np.mean(found) > np.mean(chance) + 0.005
 
 
