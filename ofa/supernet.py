@@ -28,6 +28,7 @@ from ofa.view import (
     build,
     cloned,
     cloned_parameter,
+    contiguous_slice,
     differentiable,
     hush_layout_notice,
 )
@@ -165,7 +166,7 @@ class Supernet:
             arch.width.get(group.name, group.channels) // group.channels_per_unit for group in self.structure.groups
         )
 
-    def subnet(self, arch: Arch, *, accumulate: bool = False) -> nn.Module:
+    def subnet(self, arch: Arch, *, accumulate: bool = False, contiguous: bool = False) -> nn.Module:
         """Returns a view of `arch`: modules of the original classes around slices of the supernet's weights.
 
         The view owns its norm statistics; its parameters are the supernet's, so that backward reaches them.
@@ -175,13 +176,18 @@ class Supernet:
             accumulate: for training loops. The view's parameters are then leaves whose `.grad` is a slice of the
                 supernet's `.grad`, into which backward adds without a full-size copy. Every parameter of the
                 model must have a `.grad`, which is zeroed in place and not replaced until the optimizer's step.
+            contiguous: for many forwards through one view. Slices that are not contiguous are copied now, so that
+                kernels need not do it in each forward; the view then shows the weights as they are now.
 
         Raises:
             InvalidArch: `arch` is not in the space.
+            InvalidInput: both ways at once, or no gradients to accumulate into.
         """
         plan = self.plan(arch)
+        if accumulate and contiguous:
+            raise InvalidInput("accumulate=True adds into the supernet, contiguous=True copies from it: choose one")
         if not accumulate:
-            return build(plan, differentiable, cloned)
+            return build(plan, contiguous_slice if contiguous else differentiable, cloned)
         hush_layout_notice()
         with torch.no_grad():
             return build(plan, accumulating, cloned)

@@ -184,6 +184,11 @@ def differentiable(tensor: Tensor, cut: Slice) -> Tensor:
     return tensor if cut.is_whole else cut(tensor)
 
 
+def contiguous_slice(tensor: Tensor, cut: Slice) -> Tensor:
+    """A slice as `differentiable` makes it, copied once where it is not contiguous (kernels would copy each time)."""
+    return differentiable(tensor, cut).contiguous()
+
+
 def accumulating(tensor: Tensor, cut: Slice) -> Tensor:
     """A leaf whose `.grad` is a slice of the parameter's: backward adds into the supernet. Call without grad mode.
 

@@ -87,6 +87,26 @@ def test_accumulating_without_gradients_is_refused() -> None:
         supernet.subnet(supernet.space.smallest, accumulate=True)
 
 
+def test_contiguous_views_are_equal_and_gradients_still_reach_the_supernet() -> None:
+    supernet, images = from_zoo("residual")
+    for arch in (supernet.space.smallest, supernet.space.sample(np.random.default_rng(1)), supernet.space.largest):
+        supernet.model.zero_grad()
+        supernet.subnet(arch)(images).square().sum().backward()
+        expected = [parameter.grad for parameter in supernet.parameters()]
+        supernet.model.zero_grad()
+        view = supernet.subnet(arch, contiguous=True)
+        assert all(parameter.is_contiguous() for parameter in view.parameters())
+        output = view(images)
+        torch.testing.assert_close(output, supernet.subnet(arch)(images), rtol=1e-12, atol=1e-12)
+        output.square().sum().backward()
+        for parameter, gradient in zip(supernet.parameters(), expected, strict=True):
+            assert (parameter.grad is None) == (gradient is None)
+            if gradient is not None:
+                torch.testing.assert_close(parameter.grad, gradient, rtol=1e-10, atol=1e-10)
+    with pytest.raises(ofa.InvalidInput, match="choose one"):
+        supernet.subnet(supernet.space.largest, accumulate=True, contiguous=True)
+
+
 def test_shared_modules_and_tied_weights_stay_shared() -> None:
     supernet = ofa.Supernet(Headed(SharedBlock(), 8), example(), RULES)
     for net in (supernet.subnet(supernet.space.smallest), supernet.extract(supernet.space.smallest)):
