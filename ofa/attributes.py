@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import nn
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -104,13 +103,3 @@ def can_crop_kernel(module: nn.Module) -> bool:
         return True
     centred = tuple(d * (k - 1) // 2 for d, k in zip(module.dilation, module.kernel_size, strict=True))
     return not isinstance(module.padding, str) and tuple(module.padding) == centred and module.kernel_size[0] > 1
-
-
-def is_norm(module: nn.Module) -> bool:
-    """Whether the module is a norm layer that keeps running statistics."""
-    return isinstance(module, _BATCH_NORMS)
-
-
-def torch_version() -> str:
-    """The version of torch, for files that state it."""
-    return str(torch.__version__)

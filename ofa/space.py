@@ -68,10 +68,6 @@ class Space:
         """The choices by their key."""
         return {choice.key: choice for choice in self.choices}
 
-    def is_active(self, choice: Choice, values: Mapping[str, int]) -> bool:
-        """Whether `choice` counts, given the values decided so far (by key)."""
-        return choice.is_active(values)
-
     def arch(self, values: Mapping[str, int]) -> Arch:
         """Returns the canonical Arch of values by key: inactive ones are dropped, missing ones are the largest.
 

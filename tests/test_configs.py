@@ -24,7 +24,7 @@ from search.limits import Limits
 from search.paths import conf_dir
 from search.plan import SearchPlan
 from search.study import run_study
-from search.synthetic import Oracle, block_space
+from tests.search.synthetic import Oracle, block_space
 
 LOCAL = {"digits", "synthetic"}  # data sets that need no file
 IMAGES = {"lenet5": 8, "mobilenet": 16}  # pixels; 8 for all others

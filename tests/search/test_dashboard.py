@@ -20,8 +20,8 @@ from search.limits import Limits
 from search.plan import SearchPlan
 from search.samplers import random
 from search.study import load_study, run_study
-from search.synthetic import Oracle, block_space
 from search.trials import trial_rows
+from tests.search.synthetic import Oracle, block_space
 
 pytest.importorskip("optuna_dashboard")
 

@@ -10,7 +10,7 @@ import pytest
 
 from ofa.errors import InvalidInput
 from search.limits import Limits, check_reachable, check_target, find_unseen, meets, smallest_reachable, violations
-from search.synthetic import Oracle, block_space
+from tests.search.synthetic import Oracle, block_space
 
 ORACLE = Oracle(block_space(stages=3, blocks=3))
 SPACE = ORACLE.space

@@ -9,7 +9,7 @@ import pytest
 from ofa.errors import InvalidInput
 from ofa.space import Choice, Space
 from search.propose import distributions, parameters, propose
-from search.synthetic import block_space
+from tests.search.synthetic import block_space
 
 SPACE = block_space(stages=2, blocks=3)
 

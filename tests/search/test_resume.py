@@ -25,7 +25,7 @@ from search.limits import Limits
 from search.plan import SearchPlan
 from search.samplers import evolution, nsga2, random, tpe
 from search.study import run_study
-from search.synthetic import Oracle, block_space
+from tests.search.synthetic import Oracle, block_space
 
 oracle = Oracle(block_space(stages=2, blocks=2))
 largest = float(oracle.figures([oracle.space.largest])["latency_ms"][0])

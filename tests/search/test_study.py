@@ -20,8 +20,8 @@ from search.limits import Limits
 from search.plan import SearchPlan, starting_archs, uniform_arch
 from search.samplers import SamplerFactory, evolution, nsga2, random, tpe
 from search.study import load_study, run_study
-from search.synthetic import Oracle, block_space
 from search.trials import trial_rows
+from tests.search.synthetic import Oracle, block_space
 
 ORACLE = Oracle(block_space(stages=2, blocks=3))
 MEDIAN = float(

@@ -15,8 +15,8 @@ from search.limits import Limits
 from search.propose import propose
 from search.samplers import EvolutionSampler, SamplerContext, evolution
 from search.samplers.evolution_sampler import best_first
-from search.synthetic import Oracle, block_space
 from search.trials import write_candidate
+from tests.search.synthetic import Oracle, block_space
 
 Direction = Literal["maximize", "minimize"]
 ORACLE = Oracle(block_space(stages=3, blocks=3))

@@ -9,8 +9,8 @@ from optuna.trial import TrialState
 from search.limits import Limits, violations
 from search.propose import propose
 from search.samplers import SamplerContext, SamplerFactory, random, tpe
-from search.synthetic import Oracle, block_space
 from search.trials import write_candidate
+from tests.search.synthetic import Oracle, block_space
 
 ORACLE = Oracle(block_space(stages=2, blocks=3))
 LIMIT = {"latency_ms": float(ORACLE.figures([ORACLE.space.largest])["latency_ms"][0]) * 0.45}
