@@ -77,7 +77,7 @@ def test_units_hold_every_coupled_coordinate() -> None:
 def test_a_padded_shortcut_fixes_only_the_padding() -> None:
     supernet = ofa.Supernet(ResNet(SHAPE, 10, depth=20, shortcut="pad"), torch.randn(2, *SHAPE))
     stem = supernet.groups[0]
-    assert stem.name == "stem.conv" or stem.channels == 16
+    assert (stem.name, stem.channels) == ("stem.conv", 16)
     widest = {member.source: member.index for member in stem.members}
     assert any(index.min() == 8 and index.max() == 23 for index in widest.values())
 
