@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from math import isfinite
+from math import isfinite, lcm
 from typing import TypeVar
 
 from torch import nn
@@ -23,22 +23,25 @@ class SpaceRules:
     """What may vary. Patterns are globs over names of choices, such as "stages.2.*"; the last that matches wins.
 
     width_ratios: fractions of the full width; each is rounded to `multiple_of` channels (full width is always one).
+        None: every multiple of `multiple_of`.
     min_depth: fewest blocks of a stage. fix: widths and depths that stay full.
     kernel_sizes: for convolutions with odd kernels and same padding, smaller odd sizes (the centre is kept).
     width_ratios_for, multiple_of_for, min_depth_for: the same by pattern.
     """
 
-    width_ratios: Sequence[float] = (0.25, 0.5, 0.75, 1.0)
+    width_ratios: Sequence[float] | None = (0.25, 0.5, 0.75, 1.0)
     multiple_of: int = 8
     min_depth: int = 1
     fix: Sequence[str] = ()
     kernel_sizes: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    width_ratios_for: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    width_ratios_for: Mapping[str, Sequence[float] | None] = field(default_factory=dict)
     multiple_of_for: Mapping[str, int] = field(default_factory=dict)
     min_depth_for: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, ratios in [("width_ratios", self.width_ratios), *self.width_ratios_for.items()]:
+            if ratios is None:
+                continue
             if isinstance(ratios, str) or not ratios or not all(_is_fraction(ratio) for ratio in ratios):
                 raise InvalidInput(f"{name}={ratios!r}: give fractions of the full width, each over 0 and at most 1")
         for name, least in [("multiple_of", self.multiple_of), *self.multiple_of_for.items()]:
@@ -67,6 +70,9 @@ def width_values(group: Group, rules: SpaceRules) -> tuple[int, ...]:
     ratios = _last(group.name, rules.width_ratios_for, rules.width_ratios)
     step = _last(group.name, rules.multiple_of_for, rules.multiple_of)
     widths = {group.channels}
+    if ratios is None:
+        each = lcm(step, group.channels_per_unit)
+        return tuple(sorted({*range(each, group.channels, each), group.channels}))
     for ratio in ratios:
         channels = max(step, round(ratio * group.channels / step) * step)
         if channels < group.channels and channels % group.channels_per_unit == 0:

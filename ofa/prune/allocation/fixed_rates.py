@@ -1,0 +1,64 @@
+"""Allocation by layer: the same sparsity everywhere, or what each layer is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ofa.errors import InvalidInput, nearest
+from ofa.prune.allocation.limits import kept_of, limits_of, read_scores
+from ofa.prune.allocation_context import AllocationContext
+from ofa.prune.weights import matches
+
+
+def per_layer(
+    context: AllocationContext,
+    *,
+    sparsities: Mapping[str, float] | None = None,
+    rates: Mapping[str, float] | None = None,
+    allow_empty: bool = False,
+) -> list[int]:
+    """Returns how many pieces each pool keeps when each has a sparsity of its own: n - round(sparsity * n) of n.
+
+    A pool that no pattern names has the sparsity of the event, so without options all are pruned alike (uniform).
+    With a step above 1 a pool keeps the nearest whole steps. Where several patterns name a pool the last counts,
+    and one of `sparsities` before one of `rates`.
+
+    Args:
+        sparsities: final sparsity by glob of layers or weights, whatever that of the schedule; a gradual schedule
+            reaches it in proportion to its own progress.
+        rates: by glob, how fast a layer goes: its density is (1 - sparsity) ** rate. 0.5 removes about half as much
+            an event (the output layer of a lottery ticket), 0 nothing.
+        allow_empty: whether a pool may lose all its pieces.
+
+    Raises:
+        InvalidInput: a pattern names no pool, a sparsity is not between 0 and 1, or a rate is negative.
+
+    Source: Frankle and Carbin 2019, 1803.03635, section 2 (the output layer at half the rate).
+    """
+    sparsities, rates = dict(sparsities or {}), dict(rates or {})
+    names = [pool.name for pool in context.pools]
+    _check(sparsities, rates, names)
+    counts = []
+    for pool, scores in zip(context.pools, read_scores(context), strict=True):
+        rate = _last(pool.name, rates, 1.0)
+        sparsity = context.sparsity if rate == 1 else 1 - (1 - context.sparsity) ** rate
+        sparsity = _last(pool.name, {key: value * context.progress for key, value in sparsities.items()}, sparsity)
+        counts.append(limits_of(pool, scores, allow_empty).nearest(kept_of(pool.pieces, sparsity)))
+    return counts
+
+
+def _check(sparsities: Mapping[str, float], rates: Mapping[str, float], names: Sequence[str]) -> None:
+    for pattern in [*sparsities, *rates]:
+        if not any(matches(name, pattern) for name in names):
+            raise InvalidInput(f"the pattern {pattern!r} names nothing that is pruned; {nearest(pattern, names)}")
+    for pattern, sparsity in sparsities.items():
+        if not 0 <= sparsity <= 1:
+            raise InvalidInput(f"sparsities[{pattern!r}]={sparsity!r} must be between 0 and 1")
+    for pattern, rate in rates.items():
+        if not 0 <= rate < float("inf"):
+            raise InvalidInput(f"rates[{pattern!r}]={rate!r} must be 0 (never pruned) or more; 1 is the usual pace")
+
+
+def _last(name: str, by_pattern: Mapping[str, float], otherwise: float) -> float:
+    found = [value for pattern, value in by_pattern.items() if matches(name, pattern)]
+    return found[-1] if found else otherwise

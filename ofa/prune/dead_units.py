@@ -1,0 +1,62 @@
+"""Dead units: channels that are zero wherever they are made, or that nothing reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ofa.coupling import Group
+from ofa.supernet import Supernet
+
+
+def dead_units(supernet: Supernet, groups: Sequence[Group]) -> dict[str, Tensor]:
+    """Returns by group which units are dead, bool (units,); groups without any are left out.
+
+    A unit is dead when every row that makes it is zero, its biases and norms included, or when every column that
+    reads it is. Removing units zeroes rows and columns of others, so this repeats until nothing changes.
+    """
+    live = {
+        name: tensor.detach().cpu() != 0
+        for name, tensor in supernet.tensors().items()
+        if name in supernet.sources and _is_parameter(supernet, name)
+    }
+    dead = {group.name: torch.zeros(group.units, dtype=torch.bool) for group in groups}
+    while True:
+        changed = False
+        for group in groups:
+            found = _dead_now(group, live) & ~dead[group.name]
+            if bool(found.any()):
+                changed = True
+                dead[group.name] |= found
+                for member in group.members:
+                    if member.source in live:
+                        gone = torch.from_numpy(member.index)[found].reshape(-1)
+                        live[member.source].index_fill_(member.dim, gone, False)
+        if not changed:
+            return {name: units for name, units in dead.items() if bool(units.any())}
+
+
+def _is_parameter(supernet: Supernet, name: str) -> bool:
+    return isinstance(supernet.tensors()[name], torch.nn.Parameter)
+
+
+def _dead_now(group: Group, live: dict[str, Tensor]) -> Tensor:
+    """Units without any live entry where they are made (dimension 0), or where they are read (the others)."""
+    made, read = _untouched(group, live, made=True), _untouched(group, live, made=False)
+    return made | read
+
+
+def _untouched(group: Group, live: dict[str, Tensor], *, made: bool) -> Tensor:
+    zero = torch.ones(group.units, dtype=torch.bool)
+    matrices = 0
+    for member in group.members:
+        entries = live.get(member.source)
+        if entries is None or (member.dim == 0) is not made:
+            continue
+        matrices += entries.dim() >= 2
+        others = [dim for dim in range(entries.dim()) if dim != member.dim]
+        along = entries.any(dim=others) if others else entries
+        zero &= ~along[torch.from_numpy(member.index)].any(dim=1)
+    return zero if matrices else torch.zeros(group.units, dtype=torch.bool)

@@ -1,0 +1,49 @@
+"""Pools and pieces: what is removed as one, and among what it is ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The pieces of one layer (or of one coupled group of channels), in a fixed order.
+
+    Attributes:
+        name: of the weight, such as "conv1.weight", or of the group, such as "conv1".
+        pieces: how many there are: weights, blocks or units.
+        weights: how many weights the pieces are made of altogether.
+        shape: of the layer's weight, (rows, columns, kernel...); of the layer that names the group.
+        step: the count of kept pieces is a multiple of this, or all of them.
+    """
+
+    name: str
+    pieces: int
+    weights: int
+    shape: tuple[int, ...]
+    step: int = 1
+
+
+class Granularity(Protocol):
+    """How weights are cut into pieces: scores in, kept pieces out, masks made of them."""
+
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        """The pools, in the model's order."""
+
+    def gather(self, scores: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> list[Tensor]:
+        """Returns the score of each piece, floating, on the CPU, (pieces,) a pool, from scores of weights or rows.
+
+        A piece of which nothing is left has -inf.
+        """
+
+    def spread(self, keep: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Returns the masks, bool, of the kept pieces, bool (pieces,) a pool."""
+
+    def cost(self, counts: Sequence[int]) -> dict[str, float]:
+        """Returns what is left when each pool keeps `counts` pieces: "params", and "macs", "bytes" and
+        "latency_ms" where they are known; batch 1."""

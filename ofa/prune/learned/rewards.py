@@ -1,0 +1,60 @@
+"""Rewards: what an agent that prunes is paid, from accuracies in [0, 1]."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from ofa.errors import InvalidInput
+
+# (accuracy in [0, 1], cost of the network in the budget's unit) -> reward.
+Reward = Callable[[float, float], float]
+
+
+def negative_error(accuracy: float, cost: float) -> float:
+    """Returns accuracy - 1, whatever the cost: for searches whose budget is kept by the choice of actions.
+
+    Source: He et al. 2018 (AMC), 1802.03494, section 3.3, R_err.
+    """
+    return accuracy - 1.0
+
+
+def error_times_log_cost(accuracy: float, cost: float) -> float:
+    """Returns -(1 - accuracy) * log(cost): for searches without a budget, which then keep the accuracy.
+
+    `cost` is a count above 1 (MACs or parameters), so that less of it makes every error hurt less.
+    Source: He et al. 2018 (AMC), 1802.03494, section 3.3, R_FLOPs and R_Param.
+
+    Raises:
+        InvalidInput: a cost of 1 or below, whose logarithm would reward errors.
+    """
+    if not cost > 1:
+        raise InvalidInput(f"error_times_log_cost with cost={cost!r}: give a count above 1, such as MACs or params")
+    return -(1.0 - accuracy) * math.log(cost)
+
+
+def filter_reward(accuracy: float, baseline: float, bound: float, kept: int, filters: int) -> float:
+    """Returns psi * phi, psi = (bound - (baseline - accuracy)) / bound and phi = log(filters / kept).
+
+    It is 0 where nothing was removed, and below 0 where the accuracy fell by more than `bound`. A layer with no
+    filter left is no network: it counts as one of accuracy 0 with one filter.
+
+    Args:
+        accuracy: of the pruned network, in [0, 1].
+        baseline: accuracy of the network that nothing was removed from.
+        bound: the drop in accuracy that is allowed, such as 0.01 for a point.
+        kept: filters that stay in the layer.
+        filters: filters of the layer.
+
+    Source: Huang et al. 2018, 1801.07365 (psi is its accuracy term, phi its efficiency term).
+
+    Raises:
+        InvalidInput: a bound of 0 or below, or a count outside 0 to `filters`.
+    """
+    if not bound > 0:
+        raise InvalidInput(f"bound={bound!r}: give the drop in accuracy that is allowed, above 0, such as 0.01")
+    if not 0 <= kept <= filters or filters < 1:
+        raise InvalidInput(f"kept={kept!r} of {filters!r} filters: give a count from 0 to the layer's filters")
+    if kept == 0:
+        accuracy, kept = 0.0, 1
+    return (bound - (baseline - accuracy)) / bound * math.log(filters / kept)

@@ -1,0 +1,120 @@
+"""A row a layer of a masked model: what is kept, what it computes, what it will weigh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor, nn
+
+from ofa.prune.granularity.positions import find_use
+
+
+@dataclass(frozen=True)
+class PruneRow:
+    """One weight.
+
+    Attributes:
+        name: of the parameter.
+        weights, kept: entries, and those that are not removed.
+        macs, kept_macs: multiply-accumulates of one example, and those with kept weights; None without an example.
+        bytes: predicted size on disk (see `predicted_bytes`).
+    """
+
+    name: str
+    weights: int
+    kept: int
+    macs: int | None
+    kept_macs: int | None
+    bytes: int
+
+    @property
+    def density(self) -> float:
+        """Fraction kept."""
+        return self.kept / self.weights
+
+
+@dataclass(frozen=True)
+class PruneReport:
+    """The rows of a model, with totals; `str()` is a table.
+
+    `other_bytes` are those of parameters without a mask and of buffers.
+    """
+
+    rows: tuple[PruneRow, ...]
+    other_bytes: int
+
+    @cached_property
+    def weights(self) -> int:
+        """Entries that may be pruned."""
+        return sum(row.weights for row in self.rows)
+
+    @cached_property
+    def kept(self) -> int:
+        """Entries that are kept."""
+        return sum(row.kept for row in self.rows)
+
+    @property
+    def density(self) -> float:
+        """Fraction kept."""
+        return self.kept / self.weights
+
+    @property
+    def macs(self) -> int | None:
+        """Multiply-accumulates with kept weights, of one example; None without an example."""
+        found = [row.kept_macs for row in self.rows if row.kept_macs is not None]
+        return sum(found) if found else None
+
+    @property
+    def bytes(self) -> int:
+        """Predicted size of the whole model on disk."""
+        return self.other_bytes + sum(row.bytes for row in self.rows)
+
+    def __str__(self) -> str:
+        """A table of the rows and their total."""
+        wide = max([len("total"), *(len(row.name) for row in self.rows)])
+        lines = [f"{'weight':<{wide}} {'weights':>10} {'kept':>10} {'kept %':>7} {'MACs kept':>12} {'bytes':>11}"]
+        for row in self.rows:
+            macs = "-" if row.kept_macs is None else f"{row.kept_macs:,}"
+            lines.append(
+                f"{row.name:<{wide}} {row.weights:>10,} {row.kept:>10,} {100 * row.density:>7.2f} "
+                f"{macs:>12} {row.bytes:>11,}"
+            )
+        macs = "-" if self.macs is None else f"{self.macs:,}"
+        lines.append(
+            f"{'total':<{wide}} {self.weights:>10,} {self.kept:>10,} {100 * self.density:>7.2f} "
+            f"{macs:>12} {self.bytes:>11,}"
+        )
+        return "\n".join(lines)
+
+
+def make_report(
+    model: nn.Module, weights: Mapping[str, nn.Parameter], masks: Mapping[str, Tensor], example_input: Tensor | None
+) -> PruneReport:
+    """Returns the report of a masked model."""
+    positions = find_use(model, example_input).positions
+    rows = []
+    for name, weight in weights.items():
+        kept = int(masks[name].sum())
+        uses = positions.get(name)
+        macs = None if not positions else weight.numel() * (uses or 0)
+        kept_macs = None if not positions else kept * (uses or 0)
+        rows.append(
+            PruneRow(
+                name,
+                weight.numel(),
+                kept,
+                macs,
+                kept_macs,
+                predicted_bytes(weight.numel(), kept, weight.element_size()),
+            )
+        )
+    others = [parameter for name, parameter in model.named_parameters() if name not in weights]
+    rest = sum(tensor.numel() * tensor.element_size() for tensor in [*others, *model.buffers()])
+    return PruneReport(tuple(rows), rest)
+
+
+def predicted_bytes(weights: int, kept: int, bytes_each: int) -> int:
+    """Returns the size on disk of a sparse tensor: its kept values and one bit a position, or all values if less."""
+    return min(weights * bytes_each, kept * bytes_each + -(-weights // 8))
