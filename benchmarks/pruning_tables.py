@@ -48,7 +48,7 @@ def main() -> None:
     for name in arguments.experiments:
         cells = Cells(RESULTS / f"{name}.json")
         if name == "tables":
-            write_page(RESULTS)
+            write_page(RESULTS, arguments.nets)
         elif name == "structured":
             structured.run(seeds, cells, arguments.nets)
         elif data is not None:

@@ -58,6 +58,16 @@ class RunFolder:
         """The folder that holds one folder an extracted subnet."""
         return self.root / "subnets"
 
+    @property
+    def dense(self) -> Path:
+        """The folder that holds one folder a dense network (see `NetworkFolder`)."""
+        return self.root / "dense"
+
+    @property
+    def pruned(self) -> Path:
+        """The folder that holds one folder a pruned network (see `PrunedFolder`)."""
+        return self.root / "prune"
+
     def profile(self, device: str) -> Path:
         """The profile of one device, a JSON file."""
         return self.profiles / f"{device}.json"
@@ -127,3 +137,50 @@ class SearchFolder:
     def finalists(self) -> Path:
         """What was chosen for each limit, with its measured latency."""
         return self.root / "finalists.json"
+
+
+@dataclass(frozen=True)
+class NetworkFolder:
+    """The files of a plain network that was trained."""
+
+    root: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state of a training that is not finished."""
+        return self.root / "checkpoint.safetensors"
+
+    @property
+    def weights(self) -> Path:
+        """The trained weights, by the names of the plain model."""
+        return self.root / "model.safetensors"
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.root / "config.yaml"
+
+    @property
+    def history(self) -> Path:
+        """A row an epoch."""
+        return self.root / "history.json"
+
+    @property
+    def card(self) -> Path:
+        """What is known about the network: accuracy, sizes, where it came from."""
+        return self.root / "card.json"
+
+
+@dataclass(frozen=True)
+class PrunedFolder(NetworkFolder):
+    """The files of a pruned network; the weights are full-size, with zeros where the masks are."""
+
+    @property
+    def masks(self) -> Path:
+        """Masks of bool, True is kept, by name of the parameter."""
+        return self.root / "masks.safetensors"
+
+    @property
+    def slim(self) -> Path:
+        """The folder of the network without what is zero, where the recipe makes one: weights and ONNX."""
+        return self.root / "slim"

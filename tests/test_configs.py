@@ -27,7 +27,7 @@ from search.study import run_study
 from tests.search.synthetic import Oracle, block_space
 
 LOCAL = {"digits", "synthetic"}  # data sets that need no file
-IMAGES = {"lenet5": 8, "mobilenet": 16}  # pixels; 8 for all others
+IMAGES = {"lenet5": 8, "lenet5_caffe": 16, "mobilenet": 16}  # pixels; 8 for all others
 EIGHT_STEPS = ["train.epochs=1", "train.batch_size=32", "train.validate_every=0", "train.calibration_images=32"]
 
 
@@ -81,6 +81,7 @@ def on_synthetic(*overrides: str, size: int = 8) -> DictConfig:
 def test_all_groups_are_tried_here() -> None:
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir() and path.name != "__pycache__"}
     tried = {"model", "data", "space", "train", "device", "search", "sampler", "export", "experiment"}
+    tried |= {"prune", "dense", "initializer"}  # in tests/search/app/test_prune_recipes.py
     assert groups == tried
     assert {path.stem for path in conf_dir().glob("*.yaml")} == {*VERBS, "base"}
 

@@ -21,4 +21,4 @@ def test_example_runs(path: Path) -> None:
         [sys.executable, str(path), "1"], capture_output=True, text=True, env=environment, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "subnets" in done.stdout
+    assert "test " in done.stdout  # accuracy

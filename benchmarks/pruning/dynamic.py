@@ -13,10 +13,10 @@ from benchmarks.pruning.setting import error, fit, make_net
 from ofa.data import Dataset
 from ofa.prune import Constant, Geometric, Pruner, resolved
 from ofa.prune.allocation import erk, global_, per_layer
-from ofa.prune.criteria import grasp, magnitude, random_, snip, synflow
+from ofa.prune.criteria import grasp, random_, snip, synflow
 from ofa.prune.regrowth import SET, RigL
 
-EPOCHS = 12
+EPOCHS = 10
 SPARSE_TRAINING: dict[str, dict[str, Any]] = {
     "static": {},
     "SET": {"regrowth": SET(fraction_=0.3, every=469, until=0.75)},
@@ -25,7 +25,6 @@ SPARSE_TRAINING: dict[str, dict[str, Any]] = {
 AT_INIT: dict[str, dict[str, Any]] = {
     "random, uniform": {"criterion": random_, "allocation": per_layer},
     "random, ERK": {"criterion": random_, "allocation": erk},
-    "magnitude": {"criterion": magnitude, "allocation": global_},
     "SNIP": {"criterion": snip, "allocation": global_},
     "GraSP": {"criterion": grasp, "allocation": global_},
     "SynFlow": {"criterion": synflow, "allocation": global_, "rounds": 100},

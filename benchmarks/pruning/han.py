@@ -15,9 +15,9 @@ from ofa.data import Dataset
 from ofa.prune import Cubic, Pruner, resolved
 
 # Compression (all weights / kept weights) -> epochs of pruning and retraining from the level before.
-LEVELS = {"lenet300": {12: 25, 20: 25, 30: 25, 56: 25}, "lenet5": {12: 4, 20: 3, 30: 3, 108: 8}}
+LEVELS = {"lenet300": {12: 25, 20: 25, 30: 25, 56: 25}, "lenet5": {12: 3, 20: 2, 30: 2, 108: 6}}
 TEACHERS = 5  # seeds whose dense nets teach together
-CONTROL_EPOCHS = {"lenet300": 25, "lenet5": 4}
+CONTROL_EPOCHS = {"lenet300": 25, "lenet5": 3}
 
 
 def run(model: str, data: Dataset, seeds: range, cells: Cells, folder: Path) -> None:

@@ -19,8 +19,8 @@ from ofa.prune.initializers import xavier_
 from ofa.prune.lottery import lottery
 from ofa.train.schedules import constant
 
-EPOCHS = 8
-DENSITIES = (0.51, 0.26, 0.17, 0.107, 0.069, 0.044, 0.035)
+EPOCHS = 5
+DENSITIES = (0.51, 0.26, 0.17, 0.107, 0.069, 0.035)
 
 
 def run(data: Dataset, seeds: range, cells: Cells, folder: Path) -> None:

@@ -21,7 +21,7 @@ from ofa.prune.criteria import fpgm, magnitude, norm_scale, normalised, random_,
 from ofa.prune.granularity import channel
 from ofa.train import train_network
 
-EPOCHS, PRUNE_EPOCHS, BATCH_SIZE = 40, 40, 64
+EPOCHS, PRUNE_EPOCHS, BATCH_SIZE = 30, 30, 64
 REMOVED = 0.5  # of the multiply-accumulates
 CRITERIA: dict[str, Any] = {
     "magnitude": normalised(magnitude),

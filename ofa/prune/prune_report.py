@@ -96,7 +96,7 @@ def make_report(
     positions = find_use(model, example_input).positions
     rows = []
     for name, weight in weights.items():
-        kept = int(masks[name].sum())
+        kept = int(masks[name].count_nonzero())
         uses = positions.get(name)
         macs = None if not positions else weight.numel() * (uses or 0)
         kept_macs = None if not positions else kept * (uses or 0)

@@ -206,7 +206,7 @@ class Pruner:
     @property
     def density(self) -> float:
         """Fraction of the prunable weights that are kept."""
-        kept = sum(int(self.masks[name].sum()) for name in self.weights)
+        kept = sum(int(self.masks[name].count_nonzero()) for name in self.weights)
         return kept / sum(weight.numel() for weight in self.weights.values())
 
     @property

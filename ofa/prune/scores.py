@@ -28,6 +28,7 @@ def checked_scores(criterion: Criterion, context: PruneContext) -> Mapping[str, 
                 f"the criterion {name_of} gave {name} scores of shape {tuple(found.shape)}; "
                 f"it must give {tuple(weight.shape)}, or one a row ({weight.shape[0]},)"
             )
-        if not bool(torch.isfinite(found).all()):
+        # A finite sum has finite terms, and is many times quicker than to look at each.
+        if not bool(torch.isfinite(found.sum())) and not bool(torch.isfinite(found).all()):
             raise InvalidInput(f"the criterion {name_of} gave {name} a score that is NaN or infinite")
     return scores

@@ -73,11 +73,11 @@ def build_supernet(model: Mapping[str, Any], space: Mapping[str, Any], data: Dat
         torch.manual_seed(seed)
         net = make(model, input_shape=data.input_shape, num_classes=data.num_classes)
         example = torch.randn(EXAMPLES, *data.input_shape)
-        _check_logits(net, example, data)
+        check_logits(net, example, data)
         return ofa.Supernet(net, example, make(space))
 
 
-def _check_logits(net: torch.nn.Module, example: torch.Tensor, data: Dataset) -> None:
+def check_logits(net: torch.nn.Module, example: torch.Tensor, data: Dataset) -> None:
     """Looks at what the model returns; where it cannot run at all, the supernet says where and why.
 
     Raises:

@@ -12,6 +12,7 @@ VERBS = {
     "profile": "measure a sample of subnets on a device and fit its latency model",
     "search": "find the best subnets for a device and a latency limit",
     "extract": "write each chosen subnet as a folder of its own: weights, ONNX, card",
+    "prune": "make a plain network sparse or slim by a recipe",
     "report": "write one HTML page about everything found so far",
     "dashboard": "watch the searches live in a browser",
 }
@@ -30,6 +31,7 @@ examples:
   ofa run                                          everything, on the bundled digits (a few minutes)
   ofa train model=resnet20 data=cifar10 run=cifar  another model and data set, under a name of its own
   ofa search latency_ms=0.2                        one more limit over the trained supernet
+  ofa prune model=lenet300 data=mnist prune=han2015   a sparse network, 12 times fewer weights
 """
 
 

@@ -69,7 +69,7 @@ def run_training(
     settings = dict(config["train"])
     for key in ("strategy", "optimizer", "schedule"):
         settings[key] = make_partial(f"train.{key}", settings[key])
-    _try_optimizer(settings["optimizer"])
+    try_optimizer(settings["optimizer"])
     augment = config["data"].get("augment")
     return train(
         supernet,
@@ -82,7 +82,7 @@ def run_training(
     )
 
 
-def _try_optimizer(build: OptimizerBuilder) -> None:
+def try_optimizer(build: OptimizerBuilder, name: str = "train.optimizer") -> None:
     """Builds the optimizer on a stand-in, so that a wrong setting ends here and not in the midst of the training.
 
     Raises:
@@ -91,7 +91,7 @@ def _try_optimizer(build: OptimizerBuilder) -> None:
     try:
         build([{"params": [torch.nn.Parameter(torch.zeros(1))]}])
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidInput(f"train.optimizer: {error}") from None
+        raise InvalidInput(f"{name}: {error}") from None
 
 
 def _save(

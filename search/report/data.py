@@ -78,6 +78,53 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class PrunedLayer:
+    """One layer of a pruned network.
+
+    Attributes:
+        name: of the parameter.
+        weights, kept: entries, and those that are not removed.
+        low, high: the range of the weights that are left; both 0 where nothing is.
+        counts: a histogram of them, in bins of equal width from `low` to `high`.
+    """
+
+    name: str
+    weights: int
+    kept: int
+    low: float
+    high: float
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Level:
+    """One network on the way to a lottery ticket: a ticket, or a control of the same density."""
+
+    kind: str
+    density: float
+    test_accuracy: float
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """One pruned network, from its card; accuracies and densities are fractions."""
+
+    name: str
+    network: str  # model and data, such as "lenet300-mnist"
+    test_accuracy: float
+    validation_accuracy: float
+    dense_test_accuracy: float | None
+    density: float
+    weights: int
+    kept: int
+    kept_macs: int | None
+    slim_params: int | None
+    slim_macs: int | None
+    layers: tuple[PrunedLayer, ...]
+    levels: tuple[Level, ...] = ()
+
+
+@dataclass(frozen=True)
 class ReportData:
     """All that one page shows."""
 
@@ -90,3 +137,4 @@ class ReportData:
     digests: Mapping[str, str]
     config: str
     versions: Mapping[str, str] = field(default_factory=dict)
+    pruned: tuple[Pruned, ...] = ()

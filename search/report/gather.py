@@ -17,7 +17,8 @@ from search.device.fit import fit_linear
 from search.device.latency_model import linear
 from search.paths import RunFolder, SearchFolder, SupernetFolder
 from search.profile import tool_version
-from search.report.data import Anchor, Choice, Chosen, DeviceResult, ReportData, Trial
+from search.report.data import Anchor, Choice, Chosen, DeviceResult, Pruned, ReportData, Trial
+from search.report.gather_pruned import gather_pruned
 from search.report.numbers import count_text, percent_text
 from search.run_contents import complete_profiles, complete_searches
 from search.stages import is_complete
@@ -29,9 +30,12 @@ def gather(run: RunFolder) -> ReportData:
     """Returns what a run's files hold so far; parts that are not there yet are empty.
 
     Raises:
-        InvalidInput: no trained supernet, or a damaged file, by name.
+        InvalidInput: neither a trained supernet nor a pruned network, or a damaged file, by name.
     """
     files = SupernetFolder(run.supernet)
+    pruned = gather_pruned(run)
+    if not is_complete(files.root) and pruned:
+        return _only_pruned(run, pruned)
     if not is_complete(files.root):
         raise InvalidInput(f"{files.root} holds no trained supernet: run ofa train run={run.name} first")
     card = read_json(files.card)
@@ -57,12 +61,34 @@ def gather(run: RunFolder) -> ReportData:
             "configuration": card["config_hash"],
         },
         config=config,
-        versions={
-            "ofa-search": tool_version(),
-            "Python": platform.python_version(),
-            "on": platform.platform(),
-        },
+        versions=_versions(),
+        pruned=pruned,
     )
+
+
+def _only_pruned(run: RunFolder, pruned: tuple[Pruned, ...]) -> ReportData:
+    """A run without a supernet."""
+    networks = ", ".join(dict.fromkeys(one.network for one in pruned))
+    return ReportData(
+        run=run.name,
+        summary={"networks": networks},
+        choices=(),
+        history=(),
+        devices=(),
+        commands=_commands(run, [])[1:],
+        digests={},
+        config="",
+        versions=_versions(),
+        pruned=pruned,
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "ofa-search": tool_version(),
+        "Python": platform.python_version(),
+        "on": platform.platform(),
+    }
 
 
 def _summary(card: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The report as one HTML text: headline, a section a search, training, how to reproduce."""
+"""The report as one HTML text: headline, a section a search, pruned networks, training, how to reproduce."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from search.report.data import ReportData
 from search.report.figures import Figure, training_figure
 from search.report.html import facts_list, figure_box, text_with_units
 from search.report.numbers import ms_text, percent_text, signed_points
+from search.report.prune_section import prune_section
 from search.report.search_section import search_section
 from search.report.style import CSS, SCRIPT
 
@@ -21,6 +22,7 @@ def render(data: ReportData) -> str:
     sections = [_header(data)]
     for index, device in enumerate(data.devices):
         sections.append(search_section(data, device, f"s{index}", figures, titled=len(data.devices) > 1))
+    sections.append(prune_section(data.pruned, figures))
     sections.append(_training(data, figures))
     sections.append(_reproduce(data))
     script = get_plotlyjs().replace("</script", "<\\/script")
@@ -44,6 +46,8 @@ def _header(data: ReportData) -> str:
 
 def _headline(data: ReportData) -> str:
     count = sum(len(device.chosen) for device in data.devices)
+    if not count and not data.config:
+        return "One pruned network" if len(data.pruned) == 1 else f"{len(data.pruned)} pruned networks"
     if not count:
         return "One supernet, trained"
     names = dict.fromkeys(device.device for device in data.devices if device.chosen)
@@ -52,6 +56,8 @@ def _headline(data: ReportData) -> str:
 
 
 def _lead(data: ReportData) -> str:
+    if not data.config:
+        return "Accuracies are of the test images; density is the share of the prunable weights that is kept."
     for device in data.devices:
         largest = device.largest
         for subnet in device.chosen:
@@ -81,8 +87,8 @@ def _training(data: ReportData, figures: dict[str, Figure]) -> str:
 def _reproduce(data: ReportData) -> str:
     commands = escape("\n".join(data.commands))
     versions = ", ".join(f"{name} {text}" for name, text in data.versions.items())
+    config = f"<details><summary>Configuration of the supernet</summary><pre>{escape(data.config)}</pre></details>"
     return (
-        f"<h2>How to reproduce</h2><pre>{commands}</pre>{facts_list(data.digests)}"
-        f"<details><summary>Configuration of the supernet</summary><pre>{escape(data.config)}</pre></details>"
+        f"<h2>How to reproduce</h2><pre>{commands}</pre>{facts_list(data.digests)}{config if data.config else ''}"
         f"<footer>{escape(versions)}</footer>"
     )

@@ -32,6 +32,13 @@ def test_a_ratio_of_one_everywhere_leaves_depth_alone() -> None:
     assert {choice.kind for choice in space.choices} == {"depth"}
 
 
+def test_no_ratios_open_every_multiple() -> None:
+    space = resnet(ofa.SpaceRules(width_ratios=None, multiple_of=4, min_depth=99))
+    for choice in space.choices:
+        assert choice.kind == "width"
+        assert choice.values == tuple(range(4, choice.values[-1] + 1, 4))
+
+
 def test_kernels_open_by_pattern() -> None:
     rules = ofa.SpaceRules(kernel_sizes={"*depthwise": [3, 5]})
     space = ofa.Supernet(MobileNet(SHAPE, 10), torch.randn(2, *SHAPE), rules).space

@@ -49,8 +49,9 @@ def live_scores(scores: Tensor, mask: Tensor) -> Tensor:
     scores = scores.detach()
     if scores.shape != mask.shape:
         scores = scores.reshape(-1, *([1] * (mask.dim() - 1))).expand(mask.shape)
-    live = scores if bool(mask.all()) else scores.masked_fill(~mask, -torch.inf)
-    return live.cpu()
+    if int(mask.count_nonzero()) == mask.numel():  # much quicker than all()
+        return scores.cpu()
+    return torch.where(mask, scores, -torch.inf).cpu()
 
 
 def _count(shape: tuple[int, ...]) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ofa.errors import InvalidInput
-from ofa.models import LeNet5, LeNet300, MobileNet, ResNet, Stage
+from ofa.models import LeNet5, LeNet5Caffe, LeNet300, MobileNet, ResNet, Stage
 from ofa.models.mobilenet import InvertedResidual
 from ofa.models.mobilenet_stage import drop_strides
 from ofa.models.resnet import ResidualBlock
@@ -53,6 +53,7 @@ def test_signals_neither_vanish_nor_explode(build: Build) -> None:
 def test_sizes_of_the_literature() -> None:
     assert parameters(LeNet300((1, 28, 28), 10)) == 266_610
     assert parameters(LeNet5((1, 28, 28), 10)) == 61_706
+    assert parameters(LeNet5Caffe((1, 28, 28), 10)) == 431_080
     # He et al. 2016, table 6: 0.27 M, 0.46 M and 0.85 M.
     assert parameters(ResNet(depth=20, shortcut="pad")) == 269_722
     assert parameters(ResNet(depth=32, shortcut="pad")) == 464_154
@@ -139,6 +140,8 @@ REFUSED = [
     (lambda: LeNet300(hidden=(300, -1)), "hidden=(300, -1)"),
     (lambda: LeNet5((1, 3, 8), 10), "at least 4 pixels"),
     (lambda: LeNet5(channels=(6,)), "channels=(6,)"),
+    (lambda: LeNet5Caffe((1, 8, 8), 10), "at least 16 pixels"),
+    (lambda: LeNet5Caffe(channels=(20, 50, 9)), "channels=(20, 50, 9)"),
     (lambda: ResNet(depth=21), "the nearest is 20"),
     (lambda: ResNet(depth=2), "the nearest is 8"),
     (lambda: ResNet(shortcut="padd"), "did you mean pad?"),

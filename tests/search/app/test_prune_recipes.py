@@ -1,0 +1,142 @@
+"""Every recipe of `ofa prune` and every part of one: composed, made into objects, and run for two steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from ofa.checkpoint import load_checkpoint
+from ofa.errors import InvalidInput
+from search.app.build import run_folder
+from search.app.prune import prune_stage
+from search.paths import PrunedFolder, conf_dir
+
+TINY = [
+    "model=lenet5",
+    "data=synthetic",
+    "data.dataset.image_size=8",
+    "data.dataset.samples=160",
+    "dense.epochs=1",
+    "dense.batch_size=48",
+    "prune.scoring=1",
+]
+QUICKLY = {
+    "lottery": ["prune.method.rounds=1"],
+    "amc": ["prune.method.episodes=2", "prune.method.images=16"],
+    "filter_policy": ["prune.method.updates=1", "prune.method.samples=2", "prune.method.images=16"],
+    "every_epoch": ["prune.schedule.epochs=1"],
+}
+SPARSITY = {"han2015": 0.917, "two_to_four": 0.5, "lottery": 0.2}
+SPARSITY |= dict.fromkeys(("snip", "grasp", "synflow", "static", "set", "rigl"), 0.95)
+SPARSITY |= dict.fromkeys(("cubic", "one_shot", "every_epoch", "doubling", "movement", "blocks"), 0.9)
+STRUCTURED = {"channels", "network_slimming", "group_lasso", "sparse_group_lasso", "amc", "filter_policy"}
+# Parts that do not go with the recipe cubic as it is.
+WITH = {
+    "criterion/synflow": ["prune/schedule=one_shot"],
+    "criterion/norm_scale": ["prune/granularity=channel", "prune.sparsity=0.5"],
+    "criterion/apoz": ["prune/granularity=channel", "prune.sparsity=0.5"],
+    "criterion/activation": ["prune/granularity=channel", "prune.sparsity=0.5"],
+    "criterion/fpgm": ["prune/granularity=channel", "prune.sparsity=0.5"],
+    "granularity/channel": ["prune.sparsity=0.5"],
+    "granularity/two_to_four": ["prune.sparsity=0.5"],
+    "schedule/every_epoch": ["prune.schedule.epochs=1"],
+    "allocation/budget": ["prune/granularity=channel", "prune.sparsity=0.5"],
+    "method/widths": ["prune/schedule=none", *QUICKLY["amc"]],
+    "method/filters": ["prune/schedule=none", *QUICKLY["filter_policy"]],
+    "method/tickets": ["prune/schedule=none", *QUICKLY["lottery"]],
+}
+
+
+def options(group: str) -> list[str]:
+    """Returns the names in a group of configs."""
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+NEEDS_A_PROFILE = "granularity/channel_latency"  # tests/search/pruning/test_latency.py
+PARTS = [f"{path.parent.name}/{path.stem}" for path in sorted((conf_dir() / "prune").glob("*/*.yaml"))]
+PARTS.remove(NEEDS_A_PROFILE)
+
+
+@pytest.fixture(autouse=True)
+def _composer() -> Iterator[None]:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder of outputs, so that the dense network is trained once."""
+    return tmp_path_factory.mktemp("outputs")
+
+
+def pruned(outputs: Path, *overrides: str) -> tuple[dict[str, Any], PrunedFolder]:
+    """Returns the card and the folder that a command leaves."""
+    config = compose("prune", [*TINY, f"outputs={outputs}", *overrides])
+    run = run_folder(config)
+    card = prune_stage(config, run)
+    return card, PrunedFolder(run.pruned / card["name"])
+
+
+@pytest.mark.parametrize("recipe", options("prune"))
+def test_every_recipe_prunes(recipe: str, outputs: Path) -> None:
+    card, files = pruned(outputs, f"prune={recipe}", *QUICKLY.get(recipe, []))
+    assert set(SPARSITY) | STRUCTURED == set(options("prune"))
+    if recipe in SPARSITY:
+        # Whole tiles, layers without four inputs in a row, and a last layer at half the pace: not to the last weight.
+        near = {"blocks": 0.02, "two_to_four": 0.02, "lottery": 0.02}.get(recipe, 1e-4)
+        assert card["density"] == pytest.approx(1 - SPARSITY[recipe], abs=near)
+    masks, _ = load_checkpoint(files.masks)
+    weights, _ = load_checkpoint(files.weights)
+    for name, mask in masks.items():
+        assert not weights[name][~mask.bool()].any(), name
+    assert sum(int(masks[row["name"]].sum()) for row in card["layers"]) == card["kept"]
+    assert (card["slim"] is not None) == (recipe in STRUCTURED)
+    if recipe in ("channels", "network_slimming", "amc"):
+        assert card["slim"]["macs"] <= 0.5 * card["macs"]
+    if card["slim"] is not None:
+        assert card["slim"]["accuracy"] == card["accuracy"]
+        assert card["slim"]["onnx"]["max_relative_difference"] < 1e-4
+    assert not list(files.root.glob("*checkpoint*")) and not list(files.root.glob("found*"))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_of_a_recipe_works_in_another(part: str, outputs: Path) -> None:
+    group, option = part.split("/")
+    card, _ = pruned(outputs, "prune=cubic", f"prune/{group}={option}", *WITH.get(part, []))
+    assert 0 < card["density"] <= 1
+
+
+@pytest.mark.parametrize("initializer", options("initializer"))
+def test_every_initializer_gives_a_network_of_its_own(initializer: str, outputs: Path) -> None:
+    card, _ = pruned(outputs, f"initializer={initializer}", "prune=snip")
+    plain, _ = pruned(outputs, "prune=snip")
+    assert (card["digest"] == plain["digest"]) == (initializer == "built")
+    assert (card["dense"]["digest"] == plain["dense"]["digest"]) == (initializer == "built")
+
+
+@pytest.mark.parametrize("dense", options("dense"))
+def test_every_training_of_dense_networks_trains(dense: str, outputs: Path) -> None:
+    card, _ = pruned(outputs, f"dense={dense}", "prune=snip")
+    assert card["dense"]["accuracy"]["test"] > 0
+
+
+def test_regularizers_add_up(outputs: Path) -> None:
+    both = compose("prune", ["prune/regularizer=[group_lasso,orthogonal]"]).prune.regularizers
+    assert set(both) == {"group_lasso", "orthogonal"}
+    card, _ = pruned(
+        outputs, "prune/regularizer=[proximal_l1,orthogonal]", "prune.regularizers.proximal_l1.strength=500"
+    )
+    assert card["density"] < 0.05
+
+
+def test_a_sensitivity_scan_sets_the_qualities(outputs: Path) -> None:
+    plain, _ = pruned(outputs, "prune=han2015")
+    card, _ = pruned(outputs, "prune=han2015", "prune.method.sensitivity_drop=0.02")
+    assert card["kept"] == plain["kept"]
+    assert [row["kept"] for row in card["layers"]] != [row["kept"] for row in plain["layers"]]
+    with pytest.raises(InvalidInput, match="add prune/criterion=std_threshold"):
+        pruned(outputs, "prune=cubic", "prune.method.sensitivity_drop=0.02")
