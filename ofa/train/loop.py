@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,7 @@ from ofa.data import Augment, Dataset, batches, steps_per_epoch
 from ofa.errors import InvalidInput
 from ofa.modes import in_mode
 from ofa.train import saving
+from ofa.train.checks import check_settings, loss_not_finite
 from ofa.train.context import StepContext, Strategy
 from ofa.train.ledger import Ledger
 from ofa.train.optimizers import OptimizerBuilder, parameter_groups
@@ -73,7 +73,7 @@ def train(
         InvalidInput: a setting out of range, a checkpoint that is damaged or of another training (it is left
             as it is), or a loss that is not finite, by step.
     """
-    _check(epochs, batch_size, seed, label_smoothing, gradient_clip, validate_every)
+    check_settings(epochs, batch_size, seed, label_smoothing, gradient_clip, validate_every)
     place = torch.device(device)
     model, data = supernet.model.to(place), data.to(place)
     number_format = precision_of(precision, place)
@@ -102,7 +102,8 @@ def train(
 
     def read_losses(images: Tensor) -> None:
         if bad := ledger.collect():
-            raise InvalidInput(_not_finite(supernet, images, *bad, total, groups[0][0]["lr"]))
+            net = supernet.subnet(supernet.space.largest)
+            raise InvalidInput(loss_not_finite(net, images, *bad, total, groups[0][0]["lr"]))
 
     with ExitStack() as stack:
         reseed = stack.enter_context(global_seed_per_step(seed, place))
@@ -166,34 +167,3 @@ def _gradients(parameters: list[nn.Parameter]) -> Iterator[list[Tensor]]:
         for parameter in parameters:
             parameter.grad = None
 
-
-def _check(
-    epochs: int,
-    batch_size: int,
-    seed: int,
-    label_smoothing: float,
-    gradient_clip: float | None,
-    validate_every: int,
-) -> None:
-    if epochs < 1 or batch_size < 1:
-        raise InvalidInput(f"epochs={epochs!r} and batch_size={batch_size!r} must be at least 1")
-    if seed < 0 or validate_every < 0:
-        raise InvalidInput(f"seed={seed!r} and validate_every={validate_every!r} must be 0 or more")
-    if not 0 <= label_smoothing < 1:
-        raise InvalidInput(f"label_smoothing={label_smoothing!r} is a fraction: at least 0 and less than 1")
-    if gradient_clip is not None and not (gradient_clip > 0 and math.isfinite(gradient_clip)):
-        raise InvalidInput(f"gradient_clip={gradient_clip!r} must be more than 0, or null for no clipping")
-
-
-def _not_finite(supernet: Supernet, images: Tensor, step: int, loss: float, total: int, learning_rate: float) -> str:
-    """One line on a loss that is not a number: where, and the most likely reason."""
-    where = f"the loss is {loss} at step {step} of {total}"
-    if not torch.isfinite(images).all():
-        return f"{where}: the training images hold NaN or infinity; check the data and its preprocessing"
-    with torch.no_grad():
-        finite = bool(torch.isfinite(supernet.subnet(supernet.space.largest)(images)).all())
-    cause = "" if finite else "the model returns NaN or infinity"
-    if step == 0:
-        return f"{where}: {cause or 'the first loss'}, before any weight has moved; check the model"
-    remedy = f"lower the learning rate (now {learning_rate:.3g}) or set gradient_clip"
-    return f"{where}: {cause or 'training diverged'}; {remedy}"

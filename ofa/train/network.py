@@ -18,6 +18,7 @@ from ofa.errors import InvalidInput
 from ofa.evaluate import evaluate
 from ofa.modes import in_mode
 from ofa.train import saving
+from ofa.train.checks import check_settings, loss_not_finite
 from ofa.train.digest import digest_of
 from ofa.train.feed import Feed, on_device, scoring_batches
 from ofa.train.ledger import Ledger
@@ -103,7 +104,8 @@ def train_network(
         InvalidInput: a setting out of range, a checkpoint that is damaged or of another training (it is left as it
             is), or a loss that is not finite, by step.
     """
-    _check(epochs, batch_size, seed, label_smoothing, gradient_clip, validate_every, scoring, start_step, stop_step)
+    check_settings(epochs, batch_size, seed, label_smoothing, gradient_clip, validate_every)
+    _check_steps(scoring, start_step, stop_step)
     _check_teacher(teacher, distill, temperature)
     place = torch.device(device)
     model = model.to(place)
@@ -158,7 +160,7 @@ def train_network(
 
         def read_losses(images: Tensor) -> None:
             if bad := ledger.collect():
-                raise InvalidInput(_not_finite(model, images, *bad, total, groups[0][0]["lr"]))
+                raise InvalidInput(loss_not_finite(model, images, *bad, total, groups[0][0]["lr"]))
 
         while done.step < last:
             for images, labels, targets in feed.epoch(*divmod(done.step, ledger.steps_per_epoch)):
@@ -209,27 +211,11 @@ def train_network(
     return NetworkTraining(done.history, pruner)
 
 
-def _check(
-    epochs: int,
-    batch_size: int,
-    seed: int,
-    label_smoothing: float,
-    gradient_clip: float | None,
-    validate_every: int,
-    scoring: int,
-    start_step: int,
-    stop_step: int | None,
-) -> None:
-    if epochs < 1 or batch_size < 1 or scoring < 1:
-        raise InvalidInput(f"{epochs=!r}, {batch_size=!r} and {scoring=!r} must be at least 1")
-    if seed < 0 or validate_every < 0 or start_step < 0:
-        raise InvalidInput(f"{seed=!r}, {validate_every=!r} and {start_step=!r} must be 0 or more")
-    if not 0 <= label_smoothing < 1:
-        raise InvalidInput(f"{label_smoothing=!r} is a fraction: at least 0 and less than 1")
-    if gradient_clip is not None and not (gradient_clip > 0 and math.isfinite(gradient_clip)):
-        raise InvalidInput(f"{gradient_clip=!r} must be more than 0, or null for no clipping")
-    if stop_step is not None and stop_step < 0:
-        raise InvalidInput(f"{stop_step=!r} must be 0 or more, or null for the whole training")
+def _check_steps(scoring: int, start_step: int, stop_step: int | None) -> None:
+    if scoring < 1:
+        raise InvalidInput(f"{scoring=!r} batches for criteria: at least 1")
+    if start_step < 0 or (stop_step is not None and stop_step < 0):
+        raise InvalidInput(f"{start_step=!r} and {stop_step=!r} must be 0 or more; stop_step may be null")
 
 
 def _check_teacher(teacher: nn.Module | None, distill: float, temperature: float) -> None:
@@ -240,16 +226,3 @@ def _check_teacher(teacher: nn.Module | None, distill: float, temperature: float
     if distill and teacher is None:
         raise InvalidInput(f"{distill=!r} asks for a teacher: give teacher=, a trained network, or distill=0")
 
-
-def _not_finite(model: nn.Module, images: Tensor, step: int, loss: float, total: int, learning_rate: float) -> str:
-    """One line on a loss that is not a number: where, and the most likely reason."""
-    where = f"the loss is {loss} at step {step} of {total}"
-    if not torch.isfinite(images).all():
-        return f"{where}: the training images hold NaN or infinity; check the data and its preprocessing"
-    with torch.no_grad():
-        finite = bool(torch.isfinite(model(images)).all())
-    cause = "" if finite else "the model returns NaN or infinity"
-    if step == 0:
-        return f"{where}: {cause or 'the first loss'}, before any weight has moved; check the model"
-    remedy = f"lower the learning rate (now {learning_rate:.3g}) or set gradient_clip"
-    return f"{where}: {cause or 'training diverged'}; {remedy}"

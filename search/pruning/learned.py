@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ofa.calibrate import calibrate
 from ofa.checkpoint import load_checkpoint, save_checkpoint
 from ofa.data import Dataset
 from ofa.evaluate import evaluate
@@ -39,7 +40,7 @@ def learn_widths(
 
 
 def learn_filters(
-    job: Job, *, bound: float = 0.02, updates: int = 30, samples: int = 4, images: int = 1000, **options: Any
+    job: Job, *, bound: float = 0.02, updates: int = 100, samples: int = 8, images: int = 1000, **options: Any
 ) -> Outcome:
     """Returns the network after a training without the filters that an agent found useless.
 
@@ -57,9 +58,10 @@ def learn_filters(
 
 
 def _judge(data: Dataset, images: int) -> Callable[[nn.Module], float]:
-    """The accuracy of a network on the first images of the validation split."""
+    """The accuracy on the first images of the validation split, once norm statistics fit the network."""
     chosen, labels = data.validation.take(torch.arange(min(images, len(data.validation))))
-    return lambda net: evaluate(net, chosen, labels)
+    measured_on = data.calibration(images)
+    return lambda net: evaluate(calibrate(net, measured_on), chosen, labels)
 
 
 def _learned(

@@ -14,6 +14,7 @@ from ofa.errors import InvalidInput
 from search.app.build import run_folder
 from search.app.prune import prune_stage
 from search.paths import PrunedFolder, conf_dir
+from tests.search.profiles import write_profile
 
 TINY = [
     "model=lenet5",
@@ -33,7 +34,15 @@ QUICKLY = {
 SPARSITY = {"han2015": 0.917, "two_to_four": 0.5, "lottery": 0.2}
 SPARSITY |= dict.fromkeys(("snip", "grasp", "synflow", "static", "set", "rigl"), 0.95)
 SPARSITY |= dict.fromkeys(("cubic", "one_shot", "every_epoch", "doubling", "movement", "blocks"), 0.9)
-STRUCTURED = {"channels", "network_slimming", "group_lasso", "sparse_group_lasso", "amc", "filter_policy"}
+STRUCTURED = {
+    "channels",
+    "channels_latency",
+    "network_slimming",
+    "group_lasso",
+    "sparse_group_lasso",
+    "amc",
+    "filter_policy",
+}
 # Parts that do not go with the recipe cubic as it is.
 WITH = {
     "criterion/synflow": ["prune/schedule=one_shot"],
@@ -42,6 +51,7 @@ WITH = {
     "criterion/activation": ["prune/granularity=channel", "prune.sparsity=0.5"],
     "criterion/fpgm": ["prune/granularity=channel", "prune.sparsity=0.5"],
     "granularity/channel": ["prune.sparsity=0.5"],
+    "granularity/channel_latency": ["prune.sparsity=0.5"],
     "granularity/two_to_four": ["prune.sparsity=0.5"],
     "schedule/every_epoch": ["prune.schedule.epochs=1"],
     "allocation/budget": ["prune/granularity=channel", "prune.sparsity=0.5"],
@@ -56,9 +66,7 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
-NEEDS_A_PROFILE = "granularity/channel_latency"  # tests/search/pruning/test_latency.py
 PARTS = [f"{path.parent.name}/{path.stem}" for path in sorted((conf_dir() / "prune").glob("*/*.yaml"))]
-PARTS.remove(NEEDS_A_PROFILE)
 
 
 @pytest.fixture(autouse=True)
@@ -69,8 +77,10 @@ def _composer() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder of outputs, so that the dense network is trained once."""
-    return tmp_path_factory.mktemp("outputs")
+    """One folder of outputs, so that the dense network is trained once, with a profile for budgets in ms."""
+    folder = tmp_path_factory.mktemp("outputs")
+    write_profile(folder / "main" / "profiles" / "onnxruntime.json")
+    return folder
 
 
 def pruned(outputs: Path, *overrides: str) -> tuple[dict[str, Any], PrunedFolder]:
