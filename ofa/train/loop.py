@@ -166,4 +166,3 @@ def _gradients(parameters: list[nn.Parameter]) -> Iterator[list[Tensor]]:
     finally:
         for parameter in parameters:
             parameter.grad = None
-

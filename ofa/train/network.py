@@ -225,4 +225,3 @@ def _check_teacher(teacher: nn.Module | None, distill: float, temperature: float
         raise InvalidInput(f"{temperature=!r} must be more than 0")
     if distill and teacher is None:
         raise InvalidInput(f"{distill=!r} asks for a teacher: give teacher=, a trained network, or distill=0")
-
