@@ -23,7 +23,7 @@ METHODS: dict[str, Any] = {
     "data-dependent, PCA": partial(data_dependent_, method="pca"),
     "data-dependent, k-means": partial(data_dependent_, method="kmeans"),
 }
-RATES = (0.01, 0.03)  # of SGD with momentum 0.9
+RATES = (0.01,)  # of SGD with momentum 0.9
 
 
 def run(data: Dataset, seeds: range, cells: Cells) -> None:

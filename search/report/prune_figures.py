@@ -39,7 +39,7 @@ def layers_figure(pruned: Sequence[Pruned]) -> Figure:
         {
             "type": "bar",
             "name": escape(one.name),
-            "x": [escape(layer.name) for layer in one.layers],
+            "x": [escape(layer.name.removesuffix(".weight")) for layer in one.layers],
             "y": [100 * layer.kept / layer.weights for layer in one.layers],
             "text": [f"{count_text(layer.kept)} of {count_text(layer.weights)}" for layer in one.layers],
             "textposition": "none",
@@ -49,8 +49,12 @@ def layers_figure(pruned: Sequence[Pruned]) -> Figure:
         }
         for index, one in enumerate(pruned)
     ]
-    frame = layout("", "density, %", height=420)
+    frame = layout("", "density, %", height=420 + 18 * len(pruned))
     frame["barmode"] = "group"
+    frame["xaxis"] |= {"tickangle": -40, "automargin": True}
+    # Above the bars: below them are the names of layers, as long as they may be.
+    frame["legend"] |= {"orientation": "v", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"}
+    frame["margin"]["t"] = 40 + 18 * len(pruned)
     return {"data": traces, "layout": frame}
 
 
