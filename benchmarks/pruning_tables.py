@@ -1,7 +1,7 @@
 """Runs the pruning experiments on MNIST and digits, and writes their tables.
 
-    python benchmarks/pruning_tables.py EXPERIMENT ... --mnist PATH [--seeds 5] [--first-seed 0]
-    python benchmarks/pruning_tables.py tables
+    python -m benchmarks.pruning_tables EXPERIMENT ... --mnist PATH [--seeds 5] [--first-seed 0]
+    python -m benchmarks.pruning_tables tables
 
 EXPERIMENT: han300, han5, lottery, sparse_training, at_init, group_lasso, initialization, structured. Every run is a row
 of benchmarks/results/pruning/EXPERIMENT.json and is not repeated, so a run that was cut off goes on. `tables` writes

@@ -18,7 +18,7 @@ def write_page(results: Path, figures: Path) -> None:
     for title, name, text, make in _sections():
         cells = Cells(results / f"{name}.json")
         if cells.rows():
-            command = f"    python benchmarks/pruning_tables.py {name} --mnist PATH"
+            command = f"    python -m benchmarks.pruning_tables {name} --mnist PATH"
             parts.append(f"## {title}\n\n{command}\n\n{text}\n\n{make(cells)}\n")
     lottery_cells = Cells(results / "lottery.json")
     if lottery_cells.rows():
