@@ -1,5 +1,10 @@
 """Once-for-all supernets of plain PyTorch models: one training, a fitted subnet for every device."""
 
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
 from ofa.arch import Arch
 from ofa.calibrate import calibrate
 from ofa.cost import cost
@@ -23,3 +28,12 @@ __all__ = [
     "evaluate",
     "sort_channels_",
 ]
+
+_PACKAGES = ("compress", "data", "models", "prune", "train")
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Returns a package of this one when it is first used: `ofa.prune` needs no import of its own, and costs none."""
+    if name in _PACKAGES:
+        return importlib.import_module(f"ofa.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -61,3 +61,12 @@ def test_ofa_loads_without_the_libraries_of_search() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_packages_come_with_their_first_use() -> None:
+    code = "import sys, ofa; assert 'ofa.prune' not in sys.modules; print(ofa.prune.Pruner, ofa.train.train)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0 and "Pruner" in done.stdout, done.stderr
+    code = "import ofa; ofa.prun"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert "has no attribute 'prun'" in done.stderr

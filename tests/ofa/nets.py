@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import ofa
-from ofa.models import LeNet5, LeNet300, MobileNet, ResNet
+from ofa.models import LeNet5, LeNet5Caffe, LeNet300, MobileNet, ResNet
 from ofa.randomise import randomise_
 from tests.ofa import zoo
 
@@ -18,6 +18,7 @@ SHAPE = (3, 16, 16)
 SHIPPED: dict[str, Callable[[], nn.Module]] = {
     "lenet300": lambda: LeNet300(SHAPE, 10),
     "lenet5": lambda: LeNet5(SHAPE, 10),
+    "lenet5_caffe": lambda: LeNet5Caffe(SHAPE, 10),
     "resnet20_conv": lambda: ResNet(SHAPE, 10, depth=20, shortcut="conv"),
     "resnet20_pad": lambda: ResNet(SHAPE, 10, depth=20, shortcut="pad"),
     "resnet32": lambda: ResNet(SHAPE, 10, depth=32),
