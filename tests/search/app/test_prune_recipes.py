@@ -31,7 +31,7 @@ QUICKLY = {
     "filter_policy": ["prune.method.updates=1", "prune.method.samples=2", "prune.method.images=16"],
     "every_epoch": ["prune.schedule.epochs=1"],
 }
-SPARSITY = {"han2015": 0.917, "two_to_four": 0.5, "lottery": 0.2}
+SPARSITY = {"distilled": 0.95, "han2015": 0.917, "two_to_four": 0.5, "lottery": 0.2}
 SPARSITY |= dict.fromkeys(("snip", "grasp", "synflow", "static", "set", "rigl"), 0.95)
 SPARSITY |= dict.fromkeys(("cubic", "one_shot", "every_epoch", "doubling", "movement", "blocks"), 0.9)
 STRUCTURED = {
