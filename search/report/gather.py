@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def _search(run: RunFolder, name: str, shown: set[str]) -> DeviceResult:
         quality=str(profile.quality.get("verdict", "")),
         trials=tuple(_trial(row) for row in read_json(files.trials) if row["state"] in SHOWN),
         chosen=chosen,
-        largest=_largest(found, largest),
+        largest=_network(found["device"], found["largest"], largest or {}),
     )
 
 
@@ -192,39 +193,31 @@ def _trial(row: Mapping[str, Any]) -> Trial:
 
 
 def _chosen(run: RunFolder, found: Mapping[str, Any], finalist: Mapping[str, Any], rows: list[Any]) -> Chosen:
+    """The network of one limit; `rows` are of extracted subnets."""
     chosen, limit_ms = finalist["chosen"], finalist["target"]["latency_ms"]
     row: Any = next((row for row in rows if row["limit_ms"] == limit_ms), {})
-    accuracy = row.get("accuracy") or {}
-    return Chosen(
-        device=found["device"],
+    return replace(
+        _network(found["device"], chosen, row),
         limit_ms=limit_ms,
-        predicted_ms=chosen["predicted_ms"],
-        measured_ms=chosen["measured_ms"],
         validation_accuracy=chosen["accuracy"],
-        test_accuracy=accuracy.get("test"),
-        macs=row.get("macs"),
-        params=row.get("params"),
-        bytes=row.get("bytes"),
-        arch=Arch.from_dict(chosen["arch"]).values,
         folder=str(Path(row["folder"]).relative_to(run.root)) if row.get("folder") else "",
         export_difference=(row.get("onnx") or {}).get("max_abs_difference"),
     )
 
 
-def _largest(found: Mapping[str, Any], row: Mapping[str, Any] | None) -> Chosen:
-    largest = found["largest"]
-    known = row or {}
-    accuracy = known.get("accuracy") or {}
+def _network(device: str, measured: Mapping[str, Any], row: Mapping[str, Any]) -> Chosen:
+    """A network of no limit, from its measurement and, where it was extracted, its row."""
+    accuracy = row.get("accuracy") or {}
     return Chosen(
-        device=found["device"],
+        device=device,
         limit_ms=None,
-        predicted_ms=largest["predicted_ms"],
-        measured_ms=largest["measured_ms"],
+        predicted_ms=measured["predicted_ms"],
+        measured_ms=measured["measured_ms"],
         validation_accuracy=accuracy.get("validation"),
         test_accuracy=accuracy.get("test"),
-        macs=known.get("macs"),
-        params=known.get("params"),
-        bytes=known.get("bytes"),
-        arch=Arch.from_dict(largest["arch"]).values,
+        macs=row.get("macs"),
+        params=row.get("params"),
+        bytes=row.get("bytes"),
+        arch=Arch.from_dict(measured["arch"]).values,
         folder="",
     )
