@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ofa.coupling import Group
+from ofa.prune.layers import find_layers
 from ofa.supernet import Supernet
 
 
@@ -15,13 +16,15 @@ def dead_units(supernet: Supernet, groups: Sequence[Group]) -> dict[str, Tensor]
     """Returns by group which units are dead, bool (units,); groups without any are left out.
 
     A unit is dead when every row that makes it is zero, its biases and norms included, or when every column that
-    reads it is. Removing units zeroes rows and columns of others, so this repeats until nothing changes.
+    reads it is. A row also counts as zero where the norm that it feeds has scale and shift zero. Removing units zeroes
+    rows and columns of others, so this repeats until nothing changes.
     """
     live = {
         name: tensor.detach().cpu() != 0
         for name, tensor in supernet.tensors().items()
         if name in supernet.sources and _is_parameter(supernet, name)
     }
+    _silence_rows(supernet, live)
     dead = {group.name: torch.zeros(group.units, dtype=torch.bool) for group in groups}
     while True:
         changed = False
@@ -36,6 +39,18 @@ def dead_units(supernet: Supernet, groups: Sequence[Group]) -> dict[str, Tensor]
                         live[member.source].index_fill_(member.dim, gone, False)
         if not changed:
             return {name: units for name, units in dead.items() if bool(units.any())}
+
+
+def _silence_rows(supernet: Supernet, live: dict[str, Tensor]) -> None:
+    """Marks rows as dead whose norm lets nothing of them through."""
+    for layer in find_layers(supernet.model, supernet.example_input):
+        scale, shift = live.get(f"{layer.norm}.weight"), live.get(f"{layer.norm}.bias")
+        if scale is None or shift is None or layer.weight not in live or len(scale) != len(live[layer.weight]):
+            continue
+        silent = ~(scale | shift)
+        for name in (layer.weight, layer.bias):
+            if name in live:
+                live[name][silent] = False
 
 
 def _is_parameter(supernet: Supernet, name: str) -> bool:

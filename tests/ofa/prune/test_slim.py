@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from ofa.errors import InvalidInput
-from ofa.models import LeNet5Caffe
+from ofa.models import LeNet5, LeNet5Caffe
 from ofa.prune import OneShot, Pruner
 from ofa.prune.criteria import random_
 from ofa.prune.granularity import channel
@@ -132,6 +132,21 @@ def test_zero_neurons_go_without_masks_and_so_do_those_that_nothing_reads() -> N
     widths = [layer.out_features for layer in slimmed if isinstance(layer, nn.Linear)]
     assert widths == [7, 7, 3]
     torch.testing.assert_close(slimmed(images), model(images))
+
+
+def test_channels_whose_norm_is_zero_go() -> None:
+    torch.manual_seed(0)
+    model = randomise_(LeNet5((1, 8, 8), 4, channels=(6, 10), hidden=(12, 8), batch_norm=True).eval())
+    with torch.no_grad():
+        for norm, channels in ((model.norm1, [0, 3]), (model.norm2, [1, 2, 7])):
+            norm.weight[channels] = 0
+            norm.bias[channels] = 0
+        model.norm1.weight[5] = 0  # a constant is left of this one
+    images = torch.randn(4, 1, 8, 8)
+    slimmed, _ = Pruner(model, example_input=images).slim()
+    assert (slimmed.conv1.out_channels, slimmed.conv2.out_channels) == (4, 7)
+    with torch.no_grad():
+        torch.testing.assert_close(slimmed.eval()(images), model(images))
 
 
 def test_zero_channels_whose_removal_would_show_stay() -> None:
