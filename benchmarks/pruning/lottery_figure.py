@@ -51,4 +51,4 @@ def write_figure(cells: Cells, path: Path) -> None:
         font={"family": "system-ui, sans-serif", "size": 14},
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_html(path, include_plotlyjs=True)
+    figure.write_html(path, include_plotlyjs=True, config={"displayModeBar": False})
