@@ -26,8 +26,10 @@ def _hydra_starts_clean() -> Iterator[None]:
     yield
     if "hydra" in sys.modules:
         from hydra.core.global_hydra import GlobalHydra
+        from hydra.core.hydra_config import HydraConfig
 
         GlobalHydra.instance().clear()
+        HydraConfig.instance().cfg = None  # of a verb that ran in this process
 
 
 @pytest.fixture
