@@ -38,29 +38,42 @@ def slim(supernet: Supernet, removable: Mapping[str, Tensor] | None = None, tole
     """Returns the supernet's model without dead units: those that no input or no output reaches.
 
     The slim model is compared with the full one on the example input; groups that change the outputs are left as
-    they are. `removable` are units (bool (units,) by group) that must go: those that masks removed.
+    they are. `removable` are units (bool (units,) by group) that must go, those that masks removed; then no others
+    go, so that widths stay what the masks made them.
 
     Source: dead neurons of Han et al. 2015, 1506.02626, section 3.5.
 
     Raises:
-        InvalidInput: a unit of `removable` cannot go without changing the outputs; its layer and the reason are named.
+        InvalidInput: a unit of `removable` cannot go without changing the outputs (its layer and the reason are
+            named), or the model draws at random in eval mode.
     """
-    groups = [group for group in supernet.groups if not group.renormalised]
-    dead = dead_units(supernet, groups)
-    wanted = removable or {}
+    if removable is None:
+        dead = dead_units(supernet, [group for group in supernet.groups if not group.renormalised])
+        dead |= {name: _last_ones(units) for name, units in dead.items() if name in supernet.unsortable}
+    else:
+        dead = {name: units for name, units in removable.items() if bool(units.any())}
     left: dict[str, str] = {}
     while True:
         kept = {name: _kept(units) for name, units in dead.items()}
         made = cut_units(supernet, kept)
         if _agree(supernet, made, tolerance):
             return Slimmed(made, kept, unit_slices(supernet, kept), left)
-        culprits = _culprits(supernet, dead, tolerance)
-        for name in culprits:
+        if not dead:
+            name = type(supernet.model).__name__
+            raise InvalidInput(
+                f"a copy of {name} gives other outputs than {name} itself; in eval mode it must not draw"
+            )
+        for name in _culprits(supernet, dead, tolerance):
             why = supernet.refused.get(f"width.{name}", "its zero channels still reach the output")
-            if name in wanted and bool(wanted[name].any()):
+            if removable is not None:
                 raise InvalidInput(f"the channels of {name} cannot be removed without changing the outputs: {why}")
             left[name] = why
             del dead[name]
+
+
+def _last_ones(dead: Tensor) -> Tensor:
+    """The dead units that no living one follows: others cannot go where units keep their order."""
+    return dead.flip(0).long().cumprod(0).bool().flip(0)
 
 
 def _kept(dead: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class BlockGranularity:
         for name in self.shapes:
             mask = masks[name].cpu()
             live = self._tiled_sum(mask.double())
-            total = self._tiled_sum(live_scores(scores[name], mask).double().masked_fill(~mask, 0.0))
+            total = self._tiled_sum(live_scores(scores[name], masks[name]).double().masked_fill(~mask, 0.0))
             found.append(torch.where(live > 0, total / live.clamp(min=1), -torch.inf).reshape(-1))
         return found
 

@@ -188,3 +188,31 @@ def test_slim_needs_an_example_and_leaves_the_masked_model_alone() -> None:
     before = copy.deepcopy(model.state_dict())
     pruner.slim()
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_model_that_draws_in_eval_mode_is_refused() -> None:
+    class Noisy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(6, 4), nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(torch.relu(self.first(x))) + (0 if self.quiet else torch.randn(2))
+
+    model = Noisy()
+    model.quiet = True  # type: ignore[assignment]
+    supernet = every_width(model, torch.randn(3, 6))
+    model.quiet = False  # type: ignore[assignment]
+    with pytest.raises(InvalidInput, match="must not draw"):
+        slim(supernet)
+
+
+def test_units_that_keep_their_order_go_from_the_end() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2))
+    with torch.no_grad():
+        for unit in (0, 3, 4):
+            model[1].weight[unit] = 0
+            model[1].bias[unit] = 0
+    supernet = every_width(model, torch.randn(3, 6))
+    supernet.unsortable = frozenset({"1"})  # as where a layout inside the unit is hard-coded
+    assert slim(supernet).kept["1"].tolist() == [True, True, True, False, False]
