@@ -86,8 +86,8 @@ class RunFolder:
 
 
 @dataclass(frozen=True)
-class SupernetFolder:
-    """The files of a trained supernet."""
+class NetworkFolder:
+    """The files of a network that was trained."""
 
     root: Path
 
@@ -98,13 +98,8 @@ class SupernetFolder:
 
     @property
     def weights(self) -> Path:
-        """The trained weights."""
+        """The trained weights, by the names of the model."""
         return self.root / "model.safetensors"
-
-    @property
-    def card(self) -> Path:
-        """Digests, the space, and the accuracy of the largest and the smallest subnet."""
-        return self.root / "supernet.json"
 
     @property
     def config(self) -> Path:
@@ -115,6 +110,36 @@ class SupernetFolder:
     def history(self) -> Path:
         """A row an epoch."""
         return self.root / "history.json"
+
+    @property
+    def card(self) -> Path:
+        """What is known about the network: accuracy, sizes, where it came from."""
+        return self.root / "card.json"
+
+
+@dataclass(frozen=True)
+class SupernetFolder(NetworkFolder):
+    """The files of a trained supernet."""
+
+    @property
+    def card(self) -> Path:
+        """Digests, the space, and the accuracy of the largest and the smallest subnet."""
+        return self.root / "supernet.json"
+
+
+@dataclass(frozen=True)
+class PrunedFolder(NetworkFolder):
+    """The files of a pruned network; the weights are full-size, with zeros where the masks are."""
+
+    @property
+    def masks(self) -> Path:
+        """Masks of bool, True is kept, by name of the parameter."""
+        return self.root / "masks.safetensors"
+
+    @property
+    def slim(self) -> Path:
+        """The folder of the network without what is zero, where the recipe makes one: weights and ONNX."""
+        return self.root / "slim"
 
 
 @dataclass(frozen=True)
@@ -137,50 +162,3 @@ class SearchFolder:
     def finalists(self) -> Path:
         """What was chosen for each limit, with its measured latency."""
         return self.root / "finalists.json"
-
-
-@dataclass(frozen=True)
-class NetworkFolder:
-    """The files of a plain network that was trained."""
-
-    root: Path
-
-    @property
-    def checkpoint(self) -> Path:
-        """The state of a training that is not finished."""
-        return self.root / "checkpoint.safetensors"
-
-    @property
-    def weights(self) -> Path:
-        """The trained weights, by the names of the plain model."""
-        return self.root / "model.safetensors"
-
-    @property
-    def config(self) -> Path:
-        """The resolved configuration."""
-        return self.root / "config.yaml"
-
-    @property
-    def history(self) -> Path:
-        """A row an epoch."""
-        return self.root / "history.json"
-
-    @property
-    def card(self) -> Path:
-        """What is known about the network: accuracy, sizes, where it came from."""
-        return self.root / "card.json"
-
-
-@dataclass(frozen=True)
-class PrunedFolder(NetworkFolder):
-    """The files of a pruned network; the weights are full-size, with zeros where the masks are."""
-
-    @property
-    def masks(self) -> Path:
-        """Masks of bool, True is kept, by name of the parameter."""
-        return self.root / "masks.safetensors"
-
-    @property
-    def slim(self) -> Path:
-        """The folder of the network without what is zero, where the recipe makes one: weights and ONNX."""
-        return self.root / "slim"

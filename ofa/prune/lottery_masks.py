@@ -23,10 +23,10 @@ def largest_left(
 ) -> dict[str, Tensor]:
     """Returns masks of the largest |w| among what `masks` keep, by name, bool.
 
-    With scope "layer" a layer of n weights keeps round(n * density^r), r being its rate, 1 where no pattern of
-    `rates` matches: at 0.5 it is pruned at about half the pace, at 0 never. With "global" all layers are ranked as
-    one, apart from those of rate 0, and keep round(n * density) of their n. No more is ever kept than was; every
-    layer keeps at least one weight.
+    With scope "layer" a layer of n weights keeps round(n * density^r), r being its rate, that of the last pattern of
+    `rates` that matches, else 1: at 0.5 it is pruned at about half the pace, at 0 never. With "global" all layers are
+    ranked as one, apart from those of rate 0, and keep round(n * density) of their n. No more is ever kept than was;
+    every layer keeps at least one weight.
 
     Source: Frankle and Carbin 2019, 1803.03635, section 2 (there the last layer at half the rate).
 
@@ -78,5 +78,5 @@ def _rates(masks: Mapping[str, Tensor], rates: Mapping[str, float], scope: str) 
             rule = "0 or 1 with scope='global'" if scope == "global" else "between 0 and 1"
             raise InvalidInput(f"rates has {rate!r} for {pattern!r}; it must be {rule}")
     return {
-        name: next((float(rate) for pattern, rate in rates.items() if matches(name, pattern)), 1.0) for name in masks
+        name: [1.0, *(float(rate) for pattern, rate in rates.items() if matches(name, pattern))][-1] for name in masks
     }

@@ -66,14 +66,6 @@ def unit_masks(supernet: Supernet, kept: Mapping[str, Tensor]) -> dict[str, Tens
     return masks
 
 
-def mask_units_(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
-    """Sets the removed weights of `model` to zero, in place; `masks` by parameter name."""
-    parameters = dict(model.named_parameters())
-    with torch.no_grad():
-        for name, mask in masks.items():
-            parameters[name].mul_(mask)
-
-
 def cut_units(supernet: Supernet, kept: Mapping[str, Tensor], weights: nn.Module | None = None) -> nn.Module:
     """Returns a plain network of the kept units alone, in their order, with weights of its own.
 

@@ -9,11 +9,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ofa.checkpoint import load_checkpoint, load_weights, save_checkpoint, weights
+from ofa.checkpoint import load_checkpoint, save_checkpoint
 from ofa.errors import InvalidInput
-from ofa.train.optimizers import load_optimizer_state, optimizer_state
 from ofa.train.precision import Precision
-from ofa.train.resume import Progress
+from ofa.train.resume import Progress, put_back, training_state
 from ofa.train.settings import check_same
 
 _TENSOR = "__tensor__"
@@ -68,16 +67,8 @@ def save_network(
     settings: dict[str, Any],
 ) -> None:
     """Writes everything that the next step depends on, atomically."""
-    moving, values = optimizer_state(model, optimizer)
-    tensors = {f"model/{name}": tensor for name, tensor in weights(model).items()}
-    tensors |= {f"optimizer/{name}": tensor for name, tensor in moving.items()}
-    meta = {
-        "settings": settings,
-        "progress": vars(progress),
-        "optimizer": values,
-        "precision": precision.state(),
-        "pruner": None if pruner is None else pack(pruner.state_dict(), "pruner", tensors),
-    }
+    tensors, meta = training_state(model, optimizer, precision, progress, settings)
+    meta["pruner"] = None if pruner is None else pack(pruner.state_dict(), "pruner", tensors)
     save_checkpoint(path, tensors, meta)
 
 
@@ -108,13 +99,6 @@ def load_network(
         InvalidInput: the weights are of another model.
     """
     tensors, meta = held
-    load_weights(model, _under("model/", tensors), str(path))
-    load_optimizer_state(model, optimizer, _under("optimizer/", tensors), meta["optimizer"])
-    precision.load_state(meta["precision"])
     if pruner is not None:
         pruner.load_state_dict(unpack(meta["pruner"], tensors))
-    return Progress(**meta["progress"])
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return put_back(path, tensors, meta, model, optimizer, precision)

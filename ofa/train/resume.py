@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ofa.checkpoint import load_checkpoint, load_weights, save_checkpoint, weights
 from ofa.errors import InvalidInput
@@ -38,6 +39,17 @@ def save_training(
     settings: dict[str, Any],
 ) -> None:
     """Writes everything that the next step depends on, atomically."""
+    save_checkpoint(path, *training_state(model, optimizer, precision, progress, settings))
+
+
+def training_state(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    precision: Precision,
+    progress: Progress,
+    settings: dict[str, Any],
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Returns the tensors and the JSON-able meta that the next step depends on."""
     moving, values = optimizer_state(model, optimizer)
     tensors = {f"model/{name}": tensor for name, tensor in weights(model).items()}
     tensors |= {f"optimizer/{name}": tensor for name, tensor in moving.items()}
@@ -47,7 +59,7 @@ def save_training(
         "optimizer": values,
         "precision": precision.state(),
     }
-    save_checkpoint(path, tensors, meta)
+    return tensors, meta
 
 
 def load_training(
@@ -66,11 +78,27 @@ def load_training(
     if not {"settings", "progress", "optimizer", "precision"} <= meta.keys():
         raise InvalidInput(f"{path} is no training checkpoint; delete it, or train into another folder")
     check_same(settings, meta["settings"], str(path))
+    return put_back(path, tensors, meta, model, optimizer, precision)
+
+
+def put_back(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    meta: Mapping[str, Any],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    precision: Precision,
+) -> Progress:
+    """Returns how far a training is, after putting what `training_state` returned into its parts.
+
+    Raises:
+        InvalidInput: the weights are of another model.
+    """
     load_weights(model, _under("model/", tensors), str(path))
     load_optimizer_state(model, optimizer, _under("optimizer/", tensors), meta["optimizer"])
     precision.load_state(meta["precision"])
     return Progress(**meta["progress"])
 
 
-def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

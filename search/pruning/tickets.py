@@ -33,12 +33,14 @@ def tickets(
 ) -> Outcome:
     """Returns the ticket of the last level, and all levels with their controls as rows.
 
-    Options are those of `ofa.prune.lottery.lottery`; `rates` of None prunes the last layer at half the pace.
+    Options are those of `ofa.prune.lottery.lottery`; `rates` of None prunes the last layer at half the pace
+    where layers are ranked by themselves.
     """
     check_no_schedule(job.recipe, "prune=lottery")
     weights = list(prunable_weights(job.network.initial()))
-    paces = {weights[-1]: 0.5} if rates is None else dict(rates)
-    paces |= dict.fromkeys(job.recipe.keep, 0.0)
+    usual = {} if scope == "global" else {weights[-1]: 0.5}
+    paces = usual if rates is None else dict(rates)
+    paces |= dict.fromkeys(job.recipe.keep, 0.0)  # last, so that they win
     free = with_recipe(job, keep=())  # what is kept has full masks
 
     def train(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import torch
@@ -22,8 +23,13 @@ class BlockGranularity:
 
     model: nn.Module
     shapes: Mapping[str, tuple[int, ...]]
-    use: WeightUse
+    example_input: Tensor | None
     block: tuple[int, int]
+
+    @cached_property
+    def use(self) -> WeightUse:
+        """What each weight costs, found when it is first asked for."""
+        return find_use(self.model, self.example_input)
 
     @property
     def pools(self) -> tuple[Pool, ...]:
@@ -85,4 +91,4 @@ def block(
     if min(rows, columns) < 1:
         raise InvalidInput(f"rows={rows!r}, columns={columns!r} of a block: both must be at least 1")
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    return BlockGranularity(model, shapes, find_use(model, example_input), (rows, columns))
+    return BlockGranularity(model, shapes, example_input, (rows, columns))

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ofa.errors import InvalidInput
-from ofa.prune.granularity.positions import find_use
 from ofa.prune.granularity.weight import WeightGranularity, live_scores
 
 
@@ -64,7 +63,7 @@ def n_of_m(
     if not shapes:
         inputs = sorted({tensor.shape[1] for tensor in weights.values()})
         raise InvalidInput(f"m={m}: no weight has a multiple of {m} inputs (they have {inputs})")
-    return NOfMGranularity(model, shapes, find_use(model, example_input), n, m)
+    return NOfMGranularity(model, shapes, example_input, n, m)
 
 
 def keeps_pattern(mask: Tensor, n: int, m: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,12 @@ class WeightGranularity:
 
     model: nn.Module
     shapes: Mapping[str, tuple[int, ...]]
-    use: WeightUse
+    example_input: Tensor | None
+
+    @cached_property
+    def use(self) -> WeightUse:
+        """What each weight costs, found when it is first asked for."""
+        return find_use(self.model, self.example_input)
 
     @property
     def pools(self) -> tuple[Pool, ...]:
@@ -41,7 +47,7 @@ class WeightGranularity:
 def weight(model: nn.Module, weights: Mapping[str, Tensor], example_input: Tensor | None = None) -> WeightGranularity:
     """Returns unstructured granularity: every weight by itself."""
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    return WeightGranularity(model, shapes, find_use(model, example_input))
+    return WeightGranularity(model, shapes, example_input)
 
 
 def live_scores(scores: Tensor, mask: Tensor) -> Tensor:

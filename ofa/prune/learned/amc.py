@@ -16,7 +16,8 @@ from ofa.prune.learned.amc_features import FEATURES
 from ofa.prune.learned.ddpg import Agent, AgentSettings, Transition
 from ofa.prune.learned.found import Found
 from ofa.prune.learned.rewards import Reward, negative_error
-from ofa.prune.units import mask_units_, unit_masks
+from ofa.prune.rewinding import remove_
+from ofa.prune.units import unit_masks
 from ofa.sorting import Criterion, importance_order, l1, reorder_
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _found(
         kept[group.name] = keep
     masks = unit_masks(supernet, kept)
     masked = copy.deepcopy(supernet.model)
-    mask_units_(masked, masks)
+    remove_(masked, masks)
     cost = float(environment.measure([arch])[0])
     net = ranked.extract(arch)
     return Found(net, masked, kept, masks, accuracy, cost, environment.full, tuple(history), arch)

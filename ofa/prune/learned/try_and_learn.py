@@ -20,7 +20,8 @@ from ofa.prune.learned.filter_agent import BASELINES, Trial, train_agent
 from ofa.prune.learned.filter_policy import FilterPolicy, unit_features
 from ofa.prune.learned.found import Found
 from ofa.prune.learned.rewards import filter_reward
-from ofa.prune.units import cut_units, mask_units_, unit_masks
+from ofa.prune.rewinding import remove_
+from ofa.prune.units import cut_units, unit_masks
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -47,10 +48,10 @@ class Surgeon:
             return Trial(keep, filter_reward(0.0, self.baseline, self.bound, 0, group.units), 0.0, base)
         net = copy.deepcopy(base)
         masks = unit_masks(self.supernet, {**before, group.name: keep})
-        mask_units_(net, masks)
+        remove_(net, masks)
         if self.tune is not None and count < group.units:
             self.tune(net, masks)
-            mask_units_(net, masks)
+            remove_(net, masks)
         accuracy = accuracy_of(self.evaluate, net)
         return Trial(keep, filter_reward(accuracy, self.baseline, self.bound, count, group.units), accuracy, net)
 
@@ -126,7 +127,7 @@ def try_and_learn(
         masks = unit_masks(supernet, kept)
         if tune is not None and not tune_trials:
             tune(net, masks)
-            mask_units_(net, masks)
+            remove_(net, masks)
             accuracy = accuracy_of(evaluate, net)
         last = {"accuracy": accuracy, "kept": int(best.keep.sum()), "units": group.units, "reward": best.reward}
         for row in [*({"layer": group.name, **row} for row in rows), {"layer": group.name, **last}]:

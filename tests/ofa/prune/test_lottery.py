@@ -81,6 +81,13 @@ def test_largest_left_keeps_the_largest_of_those_that_are_left() -> None:
     assert torch.equal(alone["a.weight"], masks["a.weight"]) and alone["b.weight"].sum() == 2
 
 
+def test_of_several_rates_the_last_that_matches_counts() -> None:
+    trained = {"a.weight": torch.arange(8.0), "b.weight": torch.arange(8.0)}
+    masks = {name: torch.ones(8, dtype=torch.bool) for name in trained}
+    kept = largest_left(trained, masks, 0.25, {"b.weight": 0.5, "b": 0.0})
+    assert [int(mask.sum()) for mask in kept.values()] == [2, 8]
+
+
 def test_levels_rewind_to_the_start_and_prune_what_the_level_before_trained(tmp_path: Path) -> None:
     train = Trainer()
     rows = lottery(small, train, folder=tmp_path, rounds=2, rate=0.5, rates={"2": 0.5}, controls=(), seed=7)

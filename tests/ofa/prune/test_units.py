@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 import ofa
-from ofa.prune.units import cut_units, mask_units_, unit_masks
+from ofa.prune.rewinding import remove_
+from ofa.prune.units import cut_units, unit_masks
 from tests.ofa.nets import from_zoo, shipped
 
 NETS = ["lenet5", "resnet20_pad"]
@@ -33,7 +34,7 @@ def test_cut_and_masked_networks_compute_the_same(name: str) -> None:
         for seed in range(2):
             kept = random_units(supernet, seed)
             model = copy.deepcopy(supernet.model)
-            mask_units_(model, unit_masks(supernet, kept))
+            remove_(model, unit_masks(supernet, kept))
             masked = model(images)
             cut = cut_units(supernet, kept)
             torch.testing.assert_close(cut(images), masked, rtol=1e-9, atol=1e-9)

@@ -14,7 +14,7 @@ from ofa.errors import InvalidInput
 from search.app.build import run_folder
 from search.app.prune import prune_stage
 from search.paths import PrunedFolder, conf_dir
-from tests.search.profiles import write_profile
+from tests.search.profiles import profile
 
 TINY = [
     "model=lenet5",
@@ -79,7 +79,7 @@ def _composer() -> Iterator[None]:
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One folder of outputs, so that the dense network is trained once, with a profile for budgets in ms."""
     folder = tmp_path_factory.mktemp("outputs")
-    write_profile(folder / "main" / "profiles" / "onnxruntime.json")
+    profile(1e-6).write(folder / "main" / "profiles" / "onnxruntime.json")
     return folder
 
 

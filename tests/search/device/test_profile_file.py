@@ -11,30 +11,8 @@ import pytest
 
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
-from search.device.fit import fit_latency_model
-from search.device.profile_file import Anchor, Profile, read_profile
-from search.device.timing import Timing
-
-
-def timing(ms: float) -> Timing:
-    return Timing(ms=ms, low_ms=ms, median_ms=ms * 1.1, spread_ms=0.0, raw_ms=ms, visits=20)
-
-
-def profile() -> Profile:
-    macs = np.linspace(1e5, 1e7, 12)
-    ms = 0.02 + 4e-8 * macs
-    return Profile(
-        device={"name": "bench", "cores": 2},
-        runtime={"name": "onnxruntime", "threads": 1},
-        protocol={"clock": "wall", "input_shape": [1, 1, 8, 8]},
-        space="0123456789abcdef",
-        anchors=tuple(
-            Anchor(Arch(width={"stem": 8 * (1 + i)}), timing(float(ms[i])), {"macs": float(macs[i])}) for i in range(12)
-        ),
-        sentinel=timing(0.1),
-        model=fit_latency_model({"macs": macs}, ms),
-        quality={"verdict": "ok", "disagreement": 0.004},
-    )
+from search.device.profile_file import Profile, read_profile
+from tests.search.profiles import profile
 
 
 def test_round_trip(tmp_path: Path):

@@ -17,11 +17,11 @@ from ofa.prune.criteria import magnitude, normalised
 from ofa.prune.granularity import channel
 from ofa.prune.granularity.channel import every_width
 from search.pruning.latency import latency_of
-from tests.search.profiles import write_profile
+from tests.search.profiles import profile
 
 
 def test_half_of_the_milliseconds_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_profile(tmp_path / "bench.json")
+    profile(1e-6).write(tmp_path / "bench.json")
     torch.manual_seed(0)
     model, example = ResNet((3, 8, 8), 4, depth=8), torch.zeros(2, 3, 8, 8)
     latency = latency_of(str(tmp_path / "bench.json"))
