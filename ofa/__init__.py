@@ -10,6 +10,7 @@ from ofa.calibrate import calibrate
 from ofa.cost import cost
 from ofa.errors import InvalidArch, InvalidInput
 from ofa.evaluate import evaluate
+from ofa.memory import measure_peak_activation_bytes, peak_activation_bytes
 from ofa.rules import SpaceRules
 from ofa.sorting import sort_channels_
 from ofa.space import Choice, Space
@@ -26,6 +27,8 @@ __all__ = [
     "calibrate",
     "cost",
     "evaluate",
+    "measure_peak_activation_bytes",
+    "peak_activation_bytes",
     "sort_channels_",
 ]
 

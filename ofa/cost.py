@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ class TensorTerm:
 class ContractionTerm:
     """One multiply-accumulate op: `positions` times its weight's entries, or a constant count."""
 
+    module: str
     weight: str | None
     positions: int
     macs: int
@@ -77,7 +78,7 @@ def find_terms(supernet: Supernet) -> CostTerms:
             supernet.tensor_conditions(name),
         )
     contractions = tuple(
-        ContractionTerm(found.weight, found.positions, found.macs, supernet.conditions(found.module))
+        ContractionTerm(found.module, found.weight, found.positions, found.macs, supernet.conditions(found.module))
         for found in supernet.structure.trace.contractions
     )
     groups = tuple((f"width.{group.name}", group.units, group.channels_per_unit) for group in supernet.groups)
@@ -92,6 +93,18 @@ def cost(supernet: Supernet, archs: Sequence[Arch]) -> dict[str, Counts]:
     convolutions and linear layers; "layers": how many of those run; "depthwise_macs": those of "macs" in
     convolutions with one input channel a group, which take longer each.
     """
+    return {name: values[0] for name, values in cost_of_parts(supernet, archs, [("",)]).items()}
+
+
+def cost_of_parts(
+    supernet: Supernet, archs: Sequence[Arch], parts: Sequence[Sequence[str]], *, multiple_of: int = 1
+) -> dict[str, Counts]:
+    """Returns what `cost` does for parts of the network, as int64 arrays (parts, archs); 0 where a part is left out.
+
+    Args:
+        parts: each the paths of modules ("" is the whole network); a layer belongs to the first part that holds it.
+        multiple_of: channels are counted as if rounded up to this, as runtimes compute them that pad.
+    """
     terms = supernet.cost_terms
     table = terms.space.encode(archs)
     columns = {choice.key: table[:, i] for i, choice in enumerate(terms.space.choices)}
@@ -100,32 +113,59 @@ def cost(supernet: Supernet, archs: Sequence[Arch]) -> dict[str, Counts]:
         columns[key] // each if key in columns else np.full(count, all_units, dtype=np.int64)
         for key, all_units, each in terms.groups
     ]
-    sizes = {name: _entries(term, units, columns, count) for name, term in terms.tensors.items()}
+    owner = _owner_of(parts)
+    result = {name: np.zeros((len(parts), count), dtype=np.int64) for name in COSTS}
+    sizes: dict[str, Counts] = {}
     actives: dict[Conditions, Counts] = {}
+
+    def size(name: str) -> Counts:
+        if name not in sizes:
+            sizes[name] = _entries(terms.tensors[name], units, columns, count, multiple_of)
+        return sizes[name]
 
     def active(conditions: Conditions) -> Counts:
         if conditions not in actives:
             actives[conditions] = _active(conditions, columns, count)
         return actives[conditions]
 
-    result = {name: np.zeros(count, dtype=np.int64) for name in COSTS}
     for name, term in terms.tensors.items():
-        present = sizes[name] * active(term.active_when)
-        result["bytes"] += present * term.bytes_each
-        if term.is_parameter:
-            result["params"] += present
+        part = owner(name.rpartition(".")[0])
+        if part is not None:
+            present = size(name) * active(term.active_when)
+            result["bytes"][part] += present * term.bytes_each
+            if term.is_parameter:
+                result["params"][part] += present
     for found in terms.contractions:
+        part = owner(found.module)
+        if part is None:
+            continue
         runs = active(found.active_when)
-        result["layers"] += runs
+        result["layers"][part] += runs
         if found.weight is None:
-            result["macs"] += runs * found.macs
+            result["macs"][part] += runs * found.macs
         else:
-            macs = runs * found.positions * sizes[found.weight]
-            result["macs"] += macs
+            macs = runs * found.positions * size(found.weight)
+            result["macs"][part] += macs
             if _is_depthwise(supernet.sources[found.weight].shape):
-                result["depthwise_macs"] += macs
-            result["activations"] += runs * found.positions * _rows(terms.tensors[found.weight], supernet, found, units)
+                result["depthwise_macs"][part] += macs
+            rows = _rows(terms.tensors[found.weight], supernet, found, units, multiple_of)
+            result["activations"][part] += runs * found.positions * rows
     return result
+
+
+def _owner_of(parts: Sequence[Sequence[str]]) -> Callable[[str], int | None]:
+    """Returns the function from a module's path to the number of the part that holds it."""
+    numbers: dict[str, int] = {}
+    for number, paths in enumerate(parts):
+        for path in paths:
+            numbers.setdefault(path, number)
+
+    def owner(path: str) -> int | None:
+        while path and path not in numbers:
+            path = path.rpartition(".")[0]
+        return numbers.get(path)
+
+    return owner
 
 
 def _is_depthwise(shape: Sequence[int]) -> bool:
@@ -133,10 +173,12 @@ def _is_depthwise(shape: Sequence[int]) -> bool:
     return len(shape) > 2 and shape[1] == 1
 
 
-def _entries(term: TensorTerm, units: Sequence[Counts], columns: Mapping[str, Counts], count: int) -> Counts:
+def _entries(
+    term: TensorTerm, units: Sequence[Counts], columns: Mapping[str, Counts], count: int, multiple_of: int
+) -> Counts:
     entries = np.full(count, term.constant, dtype=np.int64)
     for axis in term.axes:
-        entries = entries * _size(axis, units)
+        entries = entries * _size(axis, units, multiple_of)
     if term.kernel is not None:
         key, full, dims = term.kernel
         kernel = np.where(columns[key] > 0, columns[key], full)
@@ -144,16 +186,18 @@ def _entries(term: TensorTerm, units: Sequence[Counts], columns: Mapping[str, Co
     return entries
 
 
-def _size(axis: Axis, units: Sequence[Counts]) -> Counts:
-    """The length along one axis: what no group owns, and each group's share."""
+def _size(axis: Axis, units: Sequence[Counts], multiple_of: int) -> Counts:
+    """The length along one axis: what no group owns, and each group's share; rounded up to a multiple."""
     owned = sum(index.shape[1] * units[number] for number, index in zip(axis.groups, axis.indices, strict=True))
-    return np.asarray(len(axis.free) + owned, dtype=np.int64)
+    return -(-np.asarray(len(axis.free) + owned, dtype=np.int64) // multiple_of) * multiple_of
 
 
-def _rows(term: TensorTerm, supernet: Supernet, found: ContractionTerm, units: Sequence[Counts]) -> Counts | int:
+def _rows(
+    term: TensorTerm, supernet: Supernet, found: ContractionTerm, units: Sequence[Counts], multiple_of: int
+) -> Counts | int:
     for axis in term.axes:
         if axis.dim == 0:
-            return _size(axis, units)
+            return _size(axis, units, multiple_of)
     return supernet.sources[found.weight].shape[0] if found.weight else 0
 
 

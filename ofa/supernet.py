@@ -15,6 +15,7 @@ from ofa.cost import CostTerms, find_terms
 from ofa.coupling import Group
 from ofa.errors import InvalidInput
 from ofa.layer_report import LayerReport, make_report
+from ofa.memory_terms import MemoryTerms, find_memory_terms
 from ofa.plan import Axis, find_axes
 from ofa.rules import SpaceRules, build_space
 from ofa.sortable import unsortable_groups
@@ -119,6 +120,11 @@ class Supernet:
     def cost_terms(self) -> CostTerms:
         """What `ofa.cost` computes with."""
         return find_terms(self)
+
+    @cached_property
+    def memory_terms(self) -> MemoryTerms:
+        """What `ofa.peak_activation_bytes` computes with."""
+        return find_memory_terms(self)
 
     def tensor_conditions(self, name: str) -> Conditions:
         """When a parameter or buffer is part of the subnet: where any module that holds it runs."""
