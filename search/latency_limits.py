@@ -1,53 +1,86 @@
-"""Latency limits as a user gives them: one, several, or none (then fractions of the largest subnet's)."""
+"""Latency limits as a user gives them: one, several, one a device, or none (then fractions of the largest subnet's)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ofa.errors import InvalidInput
+from search.figures import is_latency
+from search.objectives import ACCURACY
 from search.paths import limit_text
 
 HEADROOM = 1.2  # of a default limit over the quickest subnet
 SIGNIFICANT_DIGITS = 3  # of a limit that is a fraction of a measured latency
+LatencyLimits = tuple[float, ...] | Mapping[str, float] | None
 
 
-def check_latency(latency_ms: Any) -> tuple[float, ...] | None:
-    """Returns the limits in ms, ascending, or None where none is given.
+def check_latency(latency_ms: Any) -> LatencyLimits:
+    """Returns the limits in ms, ascending, of one device; a limit by device where several are named; None for none.
 
     Raises:
-        InvalidInput: something else than numbers above 0, or an empty list.
+        InvalidInput: something else than numbers above 0, or an empty list or mapping.
     """
     if latency_ms is None:
         return None
+    if isinstance(latency_ms, Mapping):
+        return _check_devices(latency_ms)
     values = list(latency_ms) if isinstance(latency_ms, Sequence) and not isinstance(latency_ms, str) else [latency_ms]
     if not values:
         raise InvalidInput("latency_ms=[] has no limit in it; give one or more, or leave latency_ms out")
     for value in values:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or value <= 0:
+        if not _is_limit(value):
             raise InvalidInput(f"latency_ms={value!r} must be a number of milliseconds above 0, such as latency_ms=4")
     return tuple(sorted({float(value) for value in values}))
 
 
+def _check_devices(latency_ms: Mapping[Any, Any]) -> dict[str, float]:
+    if not latency_ms:
+        raise InvalidInput("latency_ms={} names no device; give a limit for each, or leave latency_ms out")
+    for device, value in latency_ms.items():
+        if not _is_limit(value):
+            raise InvalidInput(
+                f"latency_ms={{{device}: {value!r}}} must give a device one number of milliseconds above 0, "
+                f"such as latency_ms={{{device}: 4}}"
+            )
+    return {str(device): float(value) for device, value in latency_ms.items()}
+
+
+def _is_limit(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value > 0
+
+
 def check_fractions(fractions: Any) -> tuple[float, ...]:
-    """Returns the fractions of the largest subnet's latency, ascending.
+    """Returns the fractions of the largest subnet's latency, ascending; none where there is to be no limit.
 
     Raises:
         InvalidInput: not a list of numbers above 0 and at most 1.
     """
-    values = list(fractions) if isinstance(fractions, Sequence) and not isinstance(fractions, str) else []
+    if fractions is None:
+        return ()
+    is_list = isinstance(fractions, Sequence) and not isinstance(fractions, str)
+    values = list(fractions) if is_list else []
     good = [
         value for value in values if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
     ]
-    if not values or good != values:
+    if not is_list or good != values:
         raise InvalidInput(
             f"latency_fractions={fractions!r} must be fractions of the largest subnet's latency, "
-            f"each above 0 and at most 1, such as [0.3, 0.5, 0.75]"
+            f"each above 0 and at most 1, such as [0.3, 0.5, 0.75], or null for no latency limit"
         )
     return tuple(sorted(set(map(float, values))))
+
+
+def needs_default_limits(objectives: Collection[str], limits: Mapping[str, float]) -> bool:
+    """Whether a search without a latency limit of its own gets the default ones.
+
+    It does where latency is optimised, and where nothing else would keep a subnet small: accuracy alone, without a
+    limit, is highest in the largest.
+    """
+    return any(map(is_latency, objectives)) or not (limits or set(objectives) - {ACCURACY})
 
 
 def fraction_limits(fractions: Sequence[float], largest_ms: float, reachable_ms: float) -> tuple[float, ...]:
@@ -66,8 +99,10 @@ def fraction_limits(fractions: Sequence[float], largest_ms: float, reachable_ms:
     return tuple(sorted({_round_up(value) for value in asked}))
 
 
-def search_name(device: str, limits: Sequence[float] | None, study: str | None = None) -> str:
+def search_name(device: str, limits: LatencyLimits, study: str | None = None) -> str:
     """Returns the name of a search's folder: `study`, or the device and the limits where they were given.
+
+    Such as "laptop", "laptop-1-2.5ms", or "laptop-1ms+phone-4ms" where each of several devices has its limit.
 
     Raises:
         InvalidInput: `study` is no plain name.
@@ -76,6 +111,8 @@ def search_name(device: str, limits: Sequence[float] | None, study: str | None =
         if not str(study) or Path(str(study)).name != str(study) or str(study).endswith((".new", ".old")):
             raise InvalidInput(f"study={str(study)!r} must be a plain name, such as study=long")
         return str(study)
+    if isinstance(limits, Mapping):
+        return "+".join(search_name(name, (limit,)) for name, limit in limits.items())
     return device if limits is None else f"{device}-{'-'.join(map(limit_text, limits))}ms"
 
 

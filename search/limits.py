@@ -1,54 +1,59 @@
 """Limits: what a candidate may cost. All of it is known before anything is evaluated, so limits are hard.
 
-A figure is a free number of an Arch: predicted "latency_ms", "macs", "params", "bytes". A target is one set
-of limits, such as {"latency_ms": 4.0, "bytes": 1e6}; one study may serve several targets.
+A target is one set of limits on figures (see `search.figures`), such as {"latency_ms": 4.0, "bytes": 1e6}; one
+study may serve several targets.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ofa.arch import Arch
-from ofa.errors import InvalidInput, nearest
+from ofa.errors import InvalidInput
 from ofa.space import Space
+from search.figures import COUNTS, Figures, Floats, check_figure, figure_text, is_latency, number_text, unit
 
-FIGURES = ("latency_ms", "macs", "params", "bytes")
-UNITS = {"latency_ms": "ms", "macs": "MACs", "params": "params", "bytes": "bytes"}
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Target = Mapping[str, float]
-# The free figures of Archs, by name, each an array (archs,); "latency_ms" is a prediction.
-Figures = Callable[[Sequence[Arch]], Mapping[str, Floats]]
 
 
 @dataclass(frozen=True)
 class Limits:
     """The targets a study serves, and by how much a prediction must stay below them.
 
-    `margin` is a fraction, taken off latency limits alone: the latency model's held-out error, since the
-    figure that must meet the limit in the end is a measured one. The other figures are exact.
+    `margin` is a fraction, taken off every latency limit: the latency model's held-out error, since the figure
+    that must meet the limit in the end is a measured one. The other figures are exact. A mapping has a margin for
+    each figure by name, and none for the others.
     """
 
     targets: tuple[Target, ...] = ({},)
-    margin: float = 0.0
+    margin: float | Mapping[str, float] = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.margin < 1:
-            raise InvalidInput(f"margin {self.margin!r} must be a fraction, at least 0 and below 1")
+        if isinstance(self.margin, Mapping):
+            margins = {check_figure(name): check_margin(value) for name, value in sorted(self.margin.items())}
+            object.__setattr__(self, "margin", margins)
+        else:
+            check_margin(self.margin)
         if not self.targets:
             raise InvalidInput("no targets: give at least one, {} where nothing is limited")
-        checked = tuple(dict(sorted(check_target(target).items())) for target in self.targets)
-        object.__setattr__(self, "targets", tuple(sorted(checked, key=lambda target: list(target.items()))))
+        checked = [check_target(target) for target in self.targets]
+        object.__setattr__(self, "targets", tuple(sorted(checked, key=lambda target: sorted(target.items()))))
 
     def allowed(self, target: Target) -> dict[str, float]:
         """Returns what predictions may reach at most for `target`: its limits less the margin."""
-        return {name: limit * (1 - self.margin) if name == "latency_ms" else limit for name, limit in target.items()}
+        return {name: limit * (1 - self.margin_of(name)) for name, limit in target.items()}
+
+    def margin_of(self, name: str) -> float:
+        """Returns what is kept below the limits of one figure, a fraction of them."""
+        if isinstance(self.margin, Mapping):
+            return self.margin.get(name, 0.0)
+        return self.margin if is_latency(name) else 0.0
 
     @property
     def hard(self) -> dict[str, float]:
@@ -58,7 +63,20 @@ class Limits:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
-        return {"targets": [dict(target) for target in self.targets], "margin": self.margin}
+        margin = dict(self.margin) if isinstance(self.margin, Mapping) else self.margin
+        return {"targets": [dict(target) for target in self.targets], "margin": margin}
+
+
+def check_margin(margin: Any) -> float:
+    """Returns a margin.
+
+    Raises:
+        InvalidInput: no fraction below 1.
+    """
+    number = isinstance(margin, int | float) and not isinstance(margin, bool)
+    if not number or not 0 <= margin < 1:
+        raise InvalidInput(f"margin {margin!r} must be a fraction, at least 0 and below 1")
+    return float(margin)
 
 
 def check_target(target: Mapping[str, Any]) -> dict[str, float]:
@@ -68,17 +86,37 @@ def check_target(target: Mapping[str, Any]) -> dict[str, float]:
         InvalidInput: an unknown name, or a limit that is not a positive, finite number.
     """
     for name, limit in target.items():
-        if name not in FIGURES:
-            raise InvalidInput(f"{name!r} is not a figure to limit; {nearest(str(name), FIGURES)}")
+        check_figure(name)
         number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
         if not number or not math.isfinite(limit) or limit <= 0:
-            raise InvalidInput(f"{name}={limit!r} must be a number of {UNITS[name]} above 0")
+            raise InvalidInput(f"{name}={limit!r} must be a number of {unit(name)} above 0")
     return {name: float(limit) for name, limit in target.items()}
 
 
+def check_other_limits(limits: Any) -> dict[str, float]:
+    """Returns the limits of figures other than latency as floats; None is no limit.
+
+    Raises:
+        InvalidInput: no mapping from such figures to numbers above 0.
+    """
+    if limits is None:
+        return {}
+    if not isinstance(limits, Mapping):
+        raise InvalidInput(f"search.limits={limits!r} must be limits by figure, such as {{params: 1e6}}")
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    for name in given:
+        if is_latency(str(name)):
+            raise InvalidInput(f"search.limits has {name}; give latency limits as latency_ms={limits[name]}")
+        check_figure(name, COUNTS)
+    return check_target(given)
+
+
 def violations(figures: Mapping[str, float], allowed: Target) -> dict[str, float]:
-    """Returns figure minus limit by name: above 0 where the limit is broken."""
-    return {name: float(figures[name]) - limit for name, limit in allowed.items()}
+    """Returns by how much each figure is over its limit, a fraction of the limit: above 0 where it is broken.
+
+    Fractions, since samplers add up what is broken: milliseconds and bytes would not weigh the same.
+    """
+    return {name: (float(figures[name]) - limit) / limit for name, limit in allowed.items()}
 
 
 def meets(figures: Mapping[str, Floats], allowed: Target) -> Bools:
@@ -123,11 +161,11 @@ def check_reachable(space: Space, figures: Figures, limits: Limits, *, seed: int
         least, _ = smallest_reachable(space, figures, name, seed=seed)
         for limit, allowed in sorted(asked.items()):
             if least > allowed:
-                raise InvalidInput(_unreachable(name, limit, least, limits.margin))
+                raise InvalidInput(_unreachable(name, limit, least, limits.margin_of(name)))
     for target in limits.targets:
         together = limits.allowed(target)
         if len(together) > 1 and find_unseen(space, figures, together, set(), np.random.default_rng([seed, 2])) is None:
-            raise InvalidInput(f"no subnet found that meets {_text(target)} together; loosen one of them")
+            raise InvalidInput(f"no subnet found that meets {target_text(target)} together; loosen one of them")
 
 
 def find_unseen(
@@ -156,14 +194,18 @@ def find_unseen(
     return None
 
 
+def target_text(target: Target) -> str:
+    """Returns the limits of a target with their units, such as "latency_ms=4 ms and params=1000000"."""
+    return " and ".join(figure_text(name, limit) for name, limit in target.items())
+
+
 def _unreachable(name: str, limit: float, least: float, margin: float) -> str:
-    unit = UNITS[name]
-    needed = least / (1 - margin) if name == "latency_ms" else least
-    kept = f" with the margin of {margin:.1%} kept for prediction error" if name == "latency_ms" and margin else ""
-    least_text, needed_text = f"{least:.4g} {unit}", f"{_round_up(needed):.4g}"
+    kept = f" with the margin of {margin:.1%} kept for prediction error" if margin else ""
+    reachable = f"{number_text(name, least)} {unit(name)}"
+    needed = number_text(name, _round_up(least / (1 - margin)))
     return (
-        f"{name}={limit:.4g} cannot be met{kept}: the smallest reachable is {least_text}; "
-        f"ask for {name}={needed_text} or more"
+        f"{figure_text(name, limit)} cannot be met{kept}: the smallest reachable is {reachable}; "
+        f"ask for {name}={needed} or more"
     )
 
 
@@ -171,7 +213,3 @@ def _round_up(value: float) -> float:
     """Returns `value` rounded up to 4 significant digits: what is suggested must be reachable as printed."""
     step = 10.0 ** (math.floor(math.log10(value)) - 3)
     return math.ceil(value / step - 1e-9) * step
-
-
-def _text(target: Target) -> str:
-    return " and ".join(f"{name}={limit:.4g}" for name, limit in target.items())

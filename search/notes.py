@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping
 from optuna.trial import Trial
 
 from ofa.arch import Arch
+from search.figures import is_figure, number_text, unit
+
+UNSHOWN = ("seconds", "cached")
 
 
 def write_note(
@@ -22,8 +25,12 @@ def write_note(
 
 def note_text(arch: Arch, figures: Mapping[str, float], command: str = "") -> str:
     """Returns the note as Markdown."""
-    shown = [f"- {name}: {value:.4g}" for name, value in figures.items() if name not in ("seconds", "cached")]
+    shown = [f"- {name}: {_with_unit(name, value)}" for name, value in figures.items() if name not in UNSHOWN]
     lines = ["\n".join(shown), f"```json\n{arch.to_json()}\n```"]
     if command:
         lines.append(f"Extract it:\n```sh\n{command}\n```")
     return "\n\n".join(lines)
+
+
+def _with_unit(name: str, value: float) -> str:
+    return f"{number_text(name, value)} {unit(name)}" if is_figure(name) else f"{value:.4g}"

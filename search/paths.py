@@ -44,6 +44,11 @@ class RunFolder:
         return self.root / "report.html"
 
     @property
+    def comparison(self) -> Path:
+        """What was chosen for each device, measured on every device, a JSON file."""
+        return self.root / "comparison.json"
+
+    @property
     def profiles(self) -> Path:
         """The folder of what was measured on each device."""
         return self.root / "profiles"
@@ -80,9 +85,9 @@ class RunFolder:
         """What was extracted from one search, a JSON file."""
         return self.subnets / f"{search}.json"
 
-    def subnet(self, device: str, limit_ms: float) -> Path:
-        """The folder of the subnet extracted for one limit on one device."""
-        return self.subnets / f"{device}-{limit_text(limit_ms)}ms"
+    def subnet(self, name: str) -> Path:
+        """The folder of one extracted subnet (see `search.subnet_names`)."""
+        return self.subnets / name
 
 
 @dataclass(frozen=True)
@@ -160,5 +165,5 @@ class SearchFolder:
 
     @property
     def finalists(self) -> Path:
-        """What was chosen for each limit, with its measured latency."""
+        """What was chosen for each target, with its measured latencies."""
         return self.root / "finalists.json"

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from ofa.arch import Arch
-from ofa.errors import InvalidInput, nearest
+from ofa.errors import InvalidInput
 from ofa.space import Space
 from search.evaluation import Evaluate
-from search.limits import Figures, Limits, meets
+from search.figures import LATENCY, Figures
+from search.limits import Limits, meets
+from search.objectives import Directions, Objective, directions
 from search.samplers import SamplerFactory, tpe
-
-OBJECTIVES: Mapping[str, Mapping[str, Literal["maximize", "minimize"]]] = {
-    "pareto": {"accuracy": "maximize", "latency_ms": "minimize"},
-    "accuracy": {"accuracy": "maximize"},
-}
 
 
 @dataclass(frozen=True)
 class SearchPlan:
     """A search over `space` for the Archs of best accuracy within `limits`.
 
-    `objective` is "pareto" (accuracy up, predicted latency_ms down) or "accuracy". `identity` says from what
+    `objective` is "pareto" (accuracy up, every predicted latency down), "accuracy" or a list of names; `latencies`
+    are the names of the latency figures, one a device (see `search.objectives.directions`). `identity` says from what
     the study is made (such as the supernet's digest and the configuration's): a study of another identity is
     refused. `refusals` is how many proposals in a row may be over a limit or known already before an Arch
     that is neither is put in the sampler's place. `command` returns the shell command that extracts a trial,
@@ -38,7 +36,8 @@ class SearchPlan:
     evaluate: Evaluate
     evaluations: int
     limits: Limits = field(default_factory=Limits)
-    objective: str = "pareto"
+    objective: Objective = "pareto"
+    latencies: tuple[str, ...] = (LATENCY,)
     sampler: SamplerFactory = tpe
     seed: int = 0
     identity: Mapping[str, str] = field(default_factory=dict)
@@ -46,8 +45,7 @@ class SearchPlan:
     command: Callable[[int], str] | None = None
 
     def __post_init__(self) -> None:
-        if self.objective not in OBJECTIVES:
-            raise InvalidInput(f"objective {self.objective!r} is unknown; {nearest(self.objective, OBJECTIVES)}")
+        directions(self.objective, self.latencies)
         for name in ("evaluations", "refusals"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -56,9 +54,9 @@ class SearchPlan:
             raise InvalidInput(f"seed={self.seed!r} must be a whole number of at least 0")
 
     @property
-    def objectives(self) -> Mapping[str, Literal["maximize", "minimize"]]:
+    def objectives(self) -> Directions:
         """The names of what is optimised and their directions."""
-        return OBJECTIVES[self.objective]
+        return directions(self.objective, self.latencies)
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -66,7 +64,7 @@ class SearchPlan:
         return {
             **self.identity,
             "space": self.space.digest,
-            "objective": self.objective,
+            "objective": self.objective if isinstance(self.objective, str) else list(self.objectives),
             "limits": self.limits.to_dict(),
             "seed": self.seed,
         }

@@ -14,14 +14,17 @@ from ofa.arch import Arch
 from ofa.cost import cost
 from ofa.errors import InvalidInput
 from search.device.anchors import choose_anchors
+from search.device.block_table import BlockTable
 from search.device.clock import clock_named
+from search.device.features import features_of
 from search.device.fit import LEAST_NETWORKS, fit_latency_model
 from search.device.machine import describe_machine
 from search.device.measure import WARM_RUNS, Progress, measure
+from search.device.pieces import choose_pieces, from_entries, to_entries
 from search.device.profile_file import Anchor, Profile
 from search.device.runtime import Runtime
 from search.device.sentinel import SENTINEL_NAME
-from search.device.timing import QUANTILE, Floats
+from search.device.timing import QUANTILE, REJECTED_ABOVE, Floats
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -33,6 +36,7 @@ def profile_device(
     *,
     path: Path | None = None,
     anchors: int = 30,
+    blocks: int = 120,
     visits: int = 40,
     repeats: int = 8,
     seconds: float = 25.0,
@@ -45,12 +49,14 @@ def profile_device(
 
     Args:
         anchors: how many subnets are measured, the smallest and the largest among them.
+        blocks: how many of their blocks, at most, are measured alone as well; 0 for none.
         visits, repeats, seconds, progress: as `search.device.measure.measure`.
         clock: "wall", or "cpu" for runtimes that compute on one thread of this process.
         name: the device's name; the processor's where none is given.
 
     Raises:
-        InvalidInput: an unknown clock, a runtime that refuses the network, or too few distinct subnets.
+        InvalidInput: an unknown clock, a runtime that refuses the network, too few distinct subnets, or a machine so
+            busy that odd and even rounds disagree by more than 15 %.
     """
     chosen_clock = clock_named(clock)
     if anchors < LEAST_NETWORKS:
@@ -62,6 +68,7 @@ def profile_device(
     archs = choose_anchors(supernet.space, macs, anchors, seed)
     example = supernet.example_input[:1]
     nets = [supernet.extract(arch).eval() for arch in archs]
+    pieces = choose_pieces(supernet, archs, blocks, seed)
     measured = measure(
         nets,
         example,
@@ -72,8 +79,13 @@ def profile_device(
         seed=seed,
         clock=chosen_clock,
         progress=progress,
+        pieces=[(piece.net, piece.example_input) for piece, _ in pieces],
     )
-    costs = cost(supernet, archs)
+    if measured.verdict == "reject":
+        raise InvalidInput(_rejected(measured.disagreement))
+    entries = to_entries(supernet, pieces, measured.pieces)
+    table = BlockTable(supernet, from_entries(supernet, entries)) if entries else None
+    costs = features_of(supernet, table, archs)
     model = fit_latency_model(costs, measured.ms, seed=seed)
     profile = Profile(
         device=describe_machine(name),
@@ -106,10 +118,18 @@ def profile_device(
             "drift": measured.drift,
             "better_than_macs": model.held_out.mape < model.macs_only.mape,
         },
+        blocks=entries,
     )
     if path is not None:
         profile.write(path)
     return profile
+
+
+def _rejected(disagreement: float) -> str:
+    return (
+        f"the measurement is rejected: odd and even rounds disagree by {disagreement:.0%}, and {REJECTED_ABOVE:.0%} is "
+        f"the most; stop what else runs on this machine, or read the processor's time: device.profile.clock=cpu"
+    )
 
 
 def tool_version() -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ofa.errors import InvalidInput, nearest
+from ofa.paths import read_json
 from search.paths import RunFolder, SearchFolder
 from search.stages import is_complete, stamp_path
 
@@ -22,6 +25,11 @@ def complete_searches(run: RunFolder) -> list[str]:
     )
 
 
+def found_by_searches(run: RunFolder) -> dict[str, dict[str, Any]]:
+    """Returns what the complete searches chose: the contents of finalists.json by name of the search."""
+    return {name: read_json(SearchFolder(run.search(name)).finalists) for name in complete_searches(run)}
+
+
 def complete_profiles(run: RunFolder) -> list[str]:
     """Returns the names of the devices that were profiled."""
     stamps = {stamp_path(path) for path in run.profiles.glob("*.json")}
@@ -39,8 +47,13 @@ def pick(names: list[str], run: RunFolder, *, device: str | None = None, study: 
     if study is not None:
         kept = [name for name in names if name == study]
     else:
-        kept = [name for name in names if device is None or name == device or name.startswith(f"{device}-")]
+        kept = [name for name in names if device is None or _is_of(name, device)]
     if not kept:
         wanted = f"study={study}" if study is not None else f"device={device}"
         raise InvalidInput(f"{wanted}: {run.searches} has no such search; {nearest(str(study or device), names)}")
     return kept
+
+
+def _is_of(name: str, device: str) -> bool:
+    """Whether a search of that name is of a device: alone, or as one of several ("laptop-1ms+phone-4ms")."""
+    return any(part == device or part.startswith(f"{device}-") for part in name.split("+"))

@@ -64,6 +64,12 @@ def is_needed(stage: Stage, *, force: bool = False) -> bool:
     return not (stamp["complete"] and stamp["amount"] >= stage.amount)
 
 
+def is_outdated(stage: Stage) -> bool:
+    """Returns whether the output that is there was made (or begun) with another configuration or from other inputs."""
+    stamp = _read_stamp(stage.output)
+    return stamp is not None and bool(_differences(stage, stamp))
+
+
 @contextmanager
 def written(stage: Stage, *, force: bool = False) -> Iterator[Path]:
     """Gives the path to write a stage's output to, and marks it complete when the block ends well.

@@ -16,8 +16,9 @@ from optuna.trial import Trial, TrialState
 
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
+from search.figures import number_text, unit
 from search.history import History, read_history
-from search.limits import UNITS, check_reachable, find_unseen, violations
+from search.limits import check_reachable, find_unseen, violations
 from search.notes import write_note
 from search.plan import SearchPlan, starting_archs
 from search.propose import parameters, propose
@@ -152,10 +153,11 @@ def _step(study: Study, plan: SearchPlan, history: History) -> dict[str, Any]:
     trial = study.ask()
     arch = propose(trial, plan.space)
     figures = {name: float(values[0]) for name, values in plan.figures([arch]).items()}
-    excess = violations(figures, plan.limits.hard)
+    hard = plan.limits.hard
+    excess = violations(figures, hard)
     write_candidate(trial, arch, figures, excess)
     row: dict[str, Any] = {"trial": trial.number, "arch": arch.to_dict(), **figures}
-    over = {name: value for name, value in excess.items() if value > 0}
+    over = {name: hard[name] for name, value in excess.items() if value > 0}
     known = history.seen.get(arch.to_json())
     if over:
         return {**row, **_refuse(study, trial, "infeasible", _over_text(over, figures))}
@@ -201,8 +203,10 @@ def _check_failures(history: History, finished: bool = False) -> None:
 
 
 def _over_text(over: Mapping[str, float], figures: Mapping[str, float]) -> str:
+    """The limits that are broken, by name, beside the figures."""
     return ", ".join(
-        f"{name} {figures[name]:.4g} over {figures[name] - value:.4g} {UNITS[name]}" for name, value in over.items()
+        f"{name} {number_text(name, figures[name])} over {number_text(name, limit)} {unit(name)}"
+        for name, limit in over.items()
     )
 
 

@@ -10,7 +10,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ofa.arch import Arch
-from search.limits import FIGURES
+from search.figures import is_figure
 
 ARCH = "arch"
 REASON = "reason"  # why a trial has no values: what kept it from being evaluated, or what failed
@@ -25,7 +25,7 @@ class TrialRow:
     number: int
     state: str
     arch: Arch | None
-    figures: Mapping[str, float]  # predicted latency_ms, macs, params, bytes
+    figures: Mapping[str, float]  # by name, see search.figures; latencies are predictions
     accuracy: float | None  # fraction, on validation
     seconds: float | None  # that the evaluation took
     cached: bool
@@ -47,19 +47,18 @@ def trial_rows(study: Study) -> list[TrialRow]:
 
 def figures_of(trial: FrozenTrial) -> dict[str, float]:
     """Returns the free figures that a trial carries, by name."""
-    return {name: float(trial.user_attrs[name]) for name in FIGURES if name in trial.user_attrs}
+    return {name: float(trial.user_attrs[name]) for name in trial.user_attrs if is_figure(name)}
 
 
 def write_candidate(trial: Trial, arch: Arch, figures: Mapping[str, float], excess: Mapping[str, float]) -> None:
-    """Writes the Arch, its free figures and by how much each limit is exceeded (0 or less: kept).
+    """Writes the Arch, its free figures and by what fraction each limit is exceeded (0 or less: kept).
 
     The constraints are written twice: Optuna reads the named ones, optuna-dashboard the old list. Samplers
     then see each violation twice, which changes no order.
     """
     trial.set_user_attr(ARCH, arch.to_json())
-    for name in FIGURES:
-        if name in figures:
-            trial.set_user_attr(name, _plain(figures[name]))
+    for name, value in figures.items():
+        trial.set_user_attr(name, _plain(value))
     for name, value in excess.items():
         trial.set_constraint(name, value)
     if excess:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 import ofa
 from ofa.data import Dataset, Split
+from ofa.errors import InvalidInput
 from search.app.build import build_data, build_supernet, make, make_partial, plain
 from search.app.main import VERBS
 from search.app.profile import make_device
@@ -153,7 +154,14 @@ def encoded(image: Any) -> bytes:
 def test_every_device_is_a_runtime(device: str) -> None:
     config = plain(composed("profile", f"device={device}"), "device")["device"]
     assert config["name"] == device
-    assert make_device(config).describe()["threads"] == 1
+    try:
+        runtime = make_device(config)
+    except Exception as error:
+        refused = error if isinstance(error, InvalidInput) else error.__cause__
+        if isinstance(refused, InvalidInput):  # its library or its GPU is not here
+            pytest.skip(str(refused))
+        raise
+    assert runtime.describe().get("threads", 1) == 1
 
 
 @pytest.mark.parametrize("sampler", options("sampler"))

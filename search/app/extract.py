@@ -15,11 +15,15 @@ from ofa.paths import read_json, write_json
 from search.accuracy import held_out_accuracy
 from search.app.build import asked_device, make, plain, positive, run_folder
 from search.extract import extract_subnet
+from search.figures import LATENCY, is_latency
+from search.free_figures import PEAK
 from search.paths import RunFolder, SearchFolder
 from search.progress import say, stage_progress
 from search.run_contents import complete_searches, pick
 from search.stages import Stage, hash_of, is_needed, written
 from search.subnet_folder import SubnetFolder
+from search.subnet_names import check_place, subnet_name
+from search.subnet_rows import row_of, times_of
 from search.trained import Trained, load_trained
 
 VERIFY_IMAGES = 8
@@ -49,35 +53,54 @@ def extract_stage(
         say(f"extract: {stage.output} is there, nothing to do")
         return list(read_json(stage.output))
     calibration = trained.data.calibration(positive("export.calibration_images", export["calibration_images"]))
+    chosen = [(finalist, run.subnet(subnet_name(name, found, finalist["target"]))) for finalist in found["finalists"]]
+    for finalist, folder in [] if config.force else chosen:
+        check_place(folder, name, finalist["target"])
     rows = []
     with written(stage, force=force) as target, stage_progress("extract") as update:
-        for index, finalist in enumerate(found["finalists"]):
-            chosen, limit_ms = finalist["chosen"], float(finalist["target"]["latency_ms"])
-            arch = Arch.from_dict(chosen["arch"])
-            folder = run.subnet(found["device"] if name.startswith(found["device"]) else name, limit_ms)
-            facts = {
-                "device": found["device"],
-                "limit_ms": limit_ms,
-                "limits": finalist["target"],
-                "predicted_ms": chosen["predicted_ms"],
-                "measured_ms": chosen["measured_ms"],
-                "margin": finalist["margin"],
-                "search": name,
-                "trial": chosen["trial"],
-            }
+        for index, (finalist, folder) in enumerate(chosen):
+            arch = Arch.from_dict(finalist["chosen"]["arch"])
+            facts = {**_facts(found, finalist), "search": name, "trial": finalist["chosen"]["trial"]}
             card = _extract(trained, arch, folder, calibration, facts)
             rows.append(row_of(card, folder))
-            update(index + 1, len(found["finalists"]), str(folder))
-        largest = Arch.from_dict(found["largest"]["arch"])
-        costs = {key: int(values[0]) for key, values in ofa.cost(trained.supernet, [largest]).items()}
-        figures = {key: found["largest"][key] for key in ("predicted_ms", "measured_ms")}
-        accuracy = held_out_accuracy(trained.supernet, largest, trained.data, calibration)
-        rows.append(
-            row_of({"device": found["device"], "limit_ms": None, **figures, **costs}, None)
-            | {"arch": largest.to_dict(), "accuracy": accuracy}
-        )
+            update(index + 1, len(chosen), str(folder))
+        rows.append(_largest_row(trained, found, calibration))
         write_json(Path(target), rows)
     return rows
+
+
+def _facts(found: Mapping[str, Any], finalist: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card says of the search for a subnet; `limit_ms` and such are of the first device that has a limit."""
+    target = finalist["target"]
+    measured = _measured(finalist["chosen"])
+    return {
+        "device": found["device"],
+        "devices": list(found.get("devices", {LATENCY: found["device"]}).values()),
+        "limit_ms": next((float(target[name]) for name in measured["measured"] if name in target), None),
+        "limits": target,
+        "margin": finalist["margin"],
+        **measured,
+    }
+
+
+def _measured(one: Mapping[str, Any]) -> dict[str, Any]:
+    """The latencies of a measured subnet by figure, the first device's by names of their own, and its peak memory."""
+    first = {key: one[key] for key in ("predicted_ms", "measured_ms")}
+    by_figure = {kind: times_of(one, kind) for kind in ("predicted", "measured")}
+    return {**first, **by_figure, **_peak(one.get("figures", {}))}
+
+
+def _peak(figures: Mapping[str, float]) -> dict[str, int]:
+    return {PEAK: int(figures[PEAK])} if PEAK in figures else {}
+
+
+def _largest_row(trained: Trained, found: Mapping[str, Any], calibration: Any) -> dict[str, Any]:
+    """The row of the largest subnet, which is there to compare with and gets no folder."""
+    largest = Arch.from_dict(found["largest"]["arch"])
+    costs = {key: int(values[0]) for key, values in ofa.cost(trained.supernet, [largest]).items()}
+    accuracy = held_out_accuracy(trained.supernet, largest, trained.data, calibration)
+    row = row_of({"device": found["device"], **_measured(found["largest"]), **costs}, None)
+    return row | {"largest": True, "arch": largest.to_dict(), "accuracy": accuracy}
 
 
 def extract_trial(config: DictConfig, run: RunFolder, trained: Trained, name: str, trial: Any) -> None:
@@ -94,26 +117,17 @@ def extract_trial(config: DictConfig, run: RunFolder, trained: Trained, name: st
     if SubnetFolder(folder).card.is_file() and not config.force:
         raise InvalidInput(f"{folder} is there already; force=true extracts it anew")
     calibration = trained.data.calibration(positive("export.calibration_images", config.export.calibration_images))
-    facts = {"device": name, "search": name, "trial": trial, "predicted_ms": row["figures"].get("latency_ms")}
+    predicted = {key: value for key, value in row["figures"].items() if is_latency(key)}
+    facts = {
+        "device": name,
+        "search": name,
+        "trial": trial,
+        "predicted_ms": next(iter(predicted.values()), None),
+        "predicted": predicted,
+        **_peak(row["figures"]),
+    }
     _extract(trained, Arch.from_dict(row["arch"]), folder, calibration, facts)
     say(f"extract: {folder}")
-
-
-def row_of(card: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
-    """Returns what a table says of a subnet, from its card."""
-    keys = (
-        "device",
-        "limit_ms",
-        "predicted_ms",
-        "measured_ms",
-        "accuracy",
-        "macs",
-        "params",
-        "bytes",
-        "margin",
-    )
-    row = {key: card.get(key) for key in keys}
-    return {**row, "onnx": card.get("onnx"), "folder": None if folder is None else str(folder)}
 
 
 def _extract(trained: Trained, arch: Arch, folder: Path, calibration: Any, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ VERBS = {
     "profile": "measure a sample of subnets on a device and fit its latency model",
     "search": "find the best subnets for a device and a latency limit",
     "extract": "write each chosen subnet as a folder of its own: weights, ONNX, card",
+    "compare": "measure each device's chosen subnets on every device, and say which is better where",
     "prune": "make a plain network sparse or slim by a recipe",
     "report": "write one HTML page about everything found so far",
     "dashboard": "watch the searches live in a browser",

@@ -58,7 +58,8 @@ def _composition(error: ConfigCompositionException) -> str:
     cause = error.__cause__
     if isinstance(cause, OmegaConfBaseException) and getattr(cause, "full_key", None):
         override = re.search(r"'([^']+)'", str(error))
-        key = override.group(1) if override else str(cause.full_key)
+        full = str(cause.full_key)
+        key = override.group(1) if override and not full.startswith(f"{override.group(1)}.") else full
         parent = getattr(cause, "parent_node", None)
         choices = [str(name) for name in parent if name != "hydra"] if parent is not None else []
         last = str(key).rpartition(".")[2]

@@ -7,16 +7,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from search.report.numbers import count_text, ms_text, percent_text
+from search.figures import device_of
+from search.report.numbers import bytes_text, count_text, limits_text, ms_text, percent_text
+from search.subnet_rows import is_largest, limits_of, times_of
 
-TITLES = ("limit", "measured", "test accuracy", "MACs", "params", "file")
+SIZES = {"bytes": "size", "peak_activation_bytes": "activations"}  # shown where they are limited
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], stream: TextIO | None = None) -> None:
-    """Prints a line a subnet, columns aligned."""
+    """Prints a line a subnet, columns aligned; a column of measured ms a device, and those sizes that are limited."""
     stream = stream or sys.stdout
-    lines = [TITLES, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(TITLES))]
+    figures = list(dict.fromkeys(name for row in rows for name in times_of(row)))
+    sizes = [name for name in SIZES if any(name in limits_of(row) for row in rows)]
+    measured = [f"measured on {device_of(name)}" if device_of(name) else "measured" for name in figures]
+    titles = ("limit", *measured, "test accuracy", "MACs", "params", *(SIZES[name] for name in sizes), "file")
+    lines = [titles, *(_cells(row, figures, sizes) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
     print(file=stream)
     for number, line in enumerate(lines):
         numbers = [cell.rjust(width) for cell, width in zip(line[:-1], widths[:-1], strict=True)]
@@ -26,12 +32,14 @@ def print_table(rows: Sequence[Mapping[str, Any]], stream: TextIO | None = None)
     print(file=stream)
 
 
-def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _cells(row: Mapping[str, Any], figures: Sequence[str], sizes: Sequence[str]) -> tuple[str, ...]:
+    times = times_of(row)
     return (
-        "largest" if row["limit_ms"] is None else ms_text(row["limit_ms"]),
-        ms_text(row["measured_ms"]),
+        "largest" if is_largest(row) else limits_text(limits_of(row), "") or "none",
+        *(ms_text(times.get(name)) for name in figures),
         percent_text(row["accuracy"]["test"]),
         count_text(row["macs"]),
         count_text(row["params"]),
+        *(bytes_text(row.get(name)) for name in sizes),
         str(Path(row["folder"]) / "model.onnx") if row["folder"] else "",
     )

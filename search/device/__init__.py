@@ -4,9 +4,9 @@ from search.device.clock import CPU, WALL, Clock, clock_named
 from search.device.fit import fit_latency_model
 from search.device.latency_model import HeldOut, LatencyModel
 from search.device.measure import measure, measure_runs
-from search.device.onnxruntime import OnnxRuntime
 from search.device.profile_file import Anchor, Profile, read_profile
 from search.device.runtime import Runtime, make_runtime
+from search.device.runtimes.onnxruntime import OnnxRuntime
 from search.device.timing import Measurement, Timing
 
 __all__ = [

@@ -12,9 +12,14 @@ from search.device.latency_model import INTERCEPT, Costs, HeldOut, LatencyModel,
 from search.device.timing import Floats
 
 BASELINE: tuple[str, ...] = ("macs",)
+TABLE = "table_ms"  # the sum of a network's blocks, each timed alone
 # Nested, simplest first. Few networks bear few coefficients: one-hot fits from 40 networks were 14 % off.
 FORMS = (
     BASELINE,
+    (TABLE,),
+    (TABLE, "blocks"),
+    # A block that is timed alone finds its weights in the nearest cache, which those of a whole network outgrow.
+    (TABLE, "blocks", "params"),
     ("macs", "layers"),
     ("macs", "activations", "layers"),
     ("macs", "activations", "layers", "params"),
@@ -23,6 +28,7 @@ FORMS = (
 LEAST_NETWORKS = 6
 FOLDS = 10
 HUBER = 1.5  # standard errors beyond which a network counts less: some are disturbed in every round
+NETWORKS_A_COEFFICIENT = 2  # a form with more coefficients than that allows is not tried
 NEGLIGIBLE = 1e-5  # errors closer than this are equal
 WORTH = 0.98  # a longer form must cut the error by 2 % of itself, or the simpler one stays
 
@@ -71,7 +77,7 @@ def choose_form(
     """
     folds = _folds(len(measured_ms), seed)
     chosen, least = BASELINE, np.inf
-    for form in (form for form in forms if all(name in costs for name in form)):
+    for form in _possible(forms, costs, len(measured_ms)):
         predicted = np.empty(len(measured_ms))
         for fold in folds:
             kept = np.setdiff1d(np.arange(len(measured_ms)), fold)
@@ -84,7 +90,11 @@ def choose_form(
 
 
 def fit_linear(costs: Costs, measured_ms: Floats, form: Sequence[str]) -> dict[str, float]:
-    """Returns the coefficients, none negative, that make relative errors small; outlying networks count less.
+    """Returns the coefficients that make relative errors small; outlying networks count less.
+
+    None is negative where the form has no block table: a negative cost of a layer would let a search win by adding
+    layers. With the table every block has its time already, and what a block costs less inside a network than alone
+    (a call, a change of layout) is subtracted.
 
     Rows are divided by their ms, so 5 % of a small network weighs what 5 % of a large one does.
     """
@@ -94,24 +104,34 @@ def fit_linear(costs: Costs, measured_ms: Floats, form: Sequence[str]) -> dict[s
     scale = np.maximum(np.abs(columns).max(axis=0), 1e-30)
     rows = columns / scale / measured_ms[:, None]
     weights = np.ones(len(measured_ms))
-    solution = _non_negative(rows, weights)
+    solve = _of_any_sign if TABLE in form else _non_negative
+    solution = solve(rows, weights)
     for _ in range(10):
         residual = np.abs(rows @ solution - 1)
         spread = 1.4826 * float(np.median(residual))
         if spread < 1e-12:
             break
         weights = np.minimum(1.0, HUBER * spread / np.maximum(residual, 1e-30))
-        solution = _non_negative(rows, weights)
+        solution = solve(rows, weights)
     return dict(zip([INTERCEPT, *form], (solution / scale).tolist(), strict=True))
 
 
 def _non_negative(rows: Floats, weights: Floats) -> Floats:
-    """Returns the least squares solution of weighted rows @ x = 1 with x >= 0.
-
-    A negative cost of a layer would let a search win by adding layers.
-    """
+    """Returns the least squares solution of weighted rows @ x = 1 with x >= 0."""
     solution: Floats = nnls(rows * np.sqrt(weights)[:, None], np.sqrt(weights))[0]
     return solution
+
+
+def _of_any_sign(rows: Floats, weights: Floats) -> Floats:
+    """Returns the least squares solution of weighted rows @ x = 1."""
+    solution = np.linalg.lstsq(rows * np.sqrt(weights)[:, None], np.sqrt(weights), rcond=None)[0]
+    return np.asarray(solution, dtype=np.float64)
+
+
+def _possible(forms: Sequence[tuple[str, ...]], costs: Costs, networks: int) -> list[tuple[str, ...]]:
+    """The forms whose costs are given, and that the networks can bear; the baseline in any case."""
+    given = [form for form in forms if all(name in costs for name in form)]
+    return [form for form in given if form == BASELINE or (len(form) + 1) * NETWORKS_A_COEFFICIENT <= networks]
 
 
 def _folds(count: int, seed: int) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:

@@ -15,6 +15,7 @@ import gc
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,10 +49,13 @@ def measure(
     seed: int = 0,
     clock: Clock = WALL,
     progress: Progress | None = None,
+    pieces: Sequence[tuple[nn.Module, torch.Tensor]] = (),
 ) -> Measurement:
     """Returns the Measurement of `nets` on `example_input` (1, C, H, W) under `runtime`.
 
     Args:
+        pieces: parts of networks with an input each, visited in the same rounds; they do not decide the verdict,
+            and one that the runtime refuses is left out.
         visits: rounds; up to twice as many where odd and even ones disagree.
         repeats: timed runs of a visit.
         seconds: the most it may take, loading included; `LEAST_VISITS` rounds are made in any case.
@@ -62,13 +66,21 @@ def measure(
     """
     started = WALL.seconds()
     report = progress or _silent
-    runs = []
-    for position, net in enumerate(nets):
-        runs.append(runtime.load(net, example_input))
+    runs: list[Run] = []
+    places: list[int | None] = []  # of the pieces among the runs
+    for position, (net, example) in enumerate([*((net, example_input) for net in nets), *pieces]):
+        if position < len(nets):
+            runs.append(runtime.load(net, example))
+        else:
+            try:
+                runs.append(runtime.load(net, example))
+                places.append(len(runs) - 1)
+            except InvalidInput:
+                places.append(None)
         left = seconds - (WALL.seconds() - started)
-        report({"stage": "load", "done": position + 1, "total": len(nets), "seconds_left": left})
+        report({"stage": "load", "done": position + 1, "total": len(nets) + len(pieces), "seconds_left": left})
     spent = WALL.seconds() - started
-    return measure_runs(
+    measured = measure_runs(
         runs,
         runtime.load(*sentinel()),
         visits=visits,
@@ -77,6 +89,12 @@ def measure(
         seed=seed,
         clock=clock,
         progress=progress,
+        judged=len(nets),
+    )
+    return replace(
+        measured,
+        timings=measured.timings[: len(nets)],
+        pieces=tuple(None if place is None else measured.timings[place] for place in places),
     )
 
 
@@ -91,8 +109,11 @@ def measure_runs(
     clock: Clock = WALL,
     elapsed: Callable[[], float] = WALL.seconds,
     progress: Progress | None = None,
+    judged: int | None = None,
 ) -> Measurement:
     """Returns the Measurement of loaded networks; `elapsed` is the clock of the time limit.
+
+    The first `judged` of them (all, where it is None) decide how well odd and even rounds agree.
 
     Raises:
         InvalidInput: no networks, fewer than 4 visits, or no repeats.
@@ -102,6 +123,7 @@ def measure_runs(
         if value < least:
             raise InvalidInput(f"{name}={value} must be at least {least}")
     everything = [*runs, sentinel_run]
+    judged = len(runs) if judged is None else judged
     generator = np.random.default_rng(seed)
     started = elapsed()
     report = progress or _silent
@@ -113,7 +135,7 @@ def measure_runs(
             spent = elapsed() - started
             if len(rounds) >= least and spent + spent / len(rounds) > seconds:
                 break
-            if len(rounds) >= visits and len(rounds) % 4 == 0 and _disagreement(rounds) <= OK_WITHIN:
+            if len(rounds) >= visits and len(rounds) % 4 == 0 and _disagreement(rounds, judged) <= OK_WITHIN:
                 break
             row = [0.0] * len(everything)
             for index in generator.permutation(len(everything)):
@@ -131,7 +153,7 @@ def measure_runs(
         timings=tuple(timings[:-1]),
         sentinel=timings[-1],
         drift=float(slowness.max() / slowness.min() - 1),
-        disagreement=disagreement(samples[:, :-1]),
+        disagreement=disagreement(samples[:, :judged]),
         clock=clock.name,
         seconds=elapsed() - started,
     )
@@ -150,9 +172,9 @@ def drift(sentinel_ms: Floats) -> Floats:
     return factors
 
 
-def _disagreement(rounds: list[list[float]]) -> float:
+def _disagreement(rounds: list[list[float]], judged: int) -> float:
     raw = np.array(rounds)
-    return disagreement(raw[:, :-1] / drift(raw[:, -1])[:, None])
+    return disagreement(raw[:, :judged] / drift(raw[:, -1])[:, None])
 
 
 def _visit(run: Run, repeats: int, batch: int, clock: Clock) -> float:

@@ -6,9 +6,10 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -16,13 +17,16 @@ from ofa.arch import Arch
 from ofa.cost import cost
 from ofa.errors import InvalidInput
 from ofa.paths import read_json, write_json
+from search.device.block_table import BlockTable
+from search.device.features import features_of
 from search.device.latency_model import Costs, LatencyModel, numbers
+from search.device.pieces import from_entries
 from search.device.timing import Floats, Timing
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had no timed blocks; it is still read
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,10 @@ class Profile:
     sentinel: Timing
     model: LatencyModel
     quality: Mapping[str, Any]  # verdict, disagreement, drift, better_than_macs
-    blocks: tuple[Mapping[str, Any], ...] = ()  # timings of single blocks, where they were taken
+    blocks: tuple[Mapping[str, Any], ...] = ()  # timings of single blocks: see `search.device.pieces`
+    _tables: WeakKeyDictionary[Supernet, BlockTable] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
+    )
 
     @property
     def name(self) -> str:
@@ -69,12 +76,20 @@ class Profile:
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
 
     def predict(self, costs: Costs) -> Floats:
-        """Returns ms (N,) at batch 1 for costs (N,) by name, as `ofa.cost(supernet, archs)` gives them."""
+        """Returns ms (N,) at batch 1 for features (N,) by name, as `search.device.features` gives them."""
         return self.model.predict(costs)
 
     def predict_archs(self, supernet: Supernet, archs: Sequence[Arch]) -> Floats:
         """Returns ms (N,) at batch 1 for Archs of the supernet that the profile was made of."""
-        return self.predict(cost(supernet, archs))
+        return self.predict(features_of(supernet, self.table(supernet), archs))
+
+    def table(self, supernet: Supernet) -> BlockTable | None:
+        """Returns the times of the supernet's blocks, None where no block was timed; made once."""
+        if not self.blocks:
+            return None
+        if supernet not in self._tables:
+            self._tables[supernet] = BlockTable(supernet, from_entries(supernet, self.blocks))
+        return self._tables[supernet]
 
     def check(self, supernet: Supernet, source: str = "the profile") -> None:
         """Checks that the profile is of this space, input shape and layers; weights may differ.
@@ -150,7 +165,7 @@ class Profile:
             sentinel=_timing(_object(content.get("sentinel"), "sentinel"), "sentinel"),
             model=LatencyModel.from_dict(content.get("fit")),
             quality=_object(content.get("quality"), "quality"),
-            blocks=tuple(_object(block, "blocks") for block in _list(content.get("blocks"), "blocks")),
+            blocks=tuple(_block(block, index) for index, block in enumerate(_list(content.get("blocks"), "blocks"))),
         )
 
 
@@ -181,6 +196,17 @@ def _anchor(value: Any, index: int) -> Anchor:
     if "macs" not in costs:
         raise InvalidInput(f"{name}.costs must have macs")
     return Anchor(arch, _timing(content, name), costs)
+
+
+def _block(value: Any, index: int) -> dict[str, Any]:
+    name = f"blocks[{index}]"
+    content = _object(value, name)
+    _timing(content, name)
+    for place in _list(content.get("places"), f"{name}.places"):
+        if not isinstance(_object(place, f"{name}.places").get("block"), str):
+            raise InvalidInput(f"{name}.places: block must be text")
+        numbers(place.get("choices"), f"{name}.places.choices")
+    return content
 
 
 def _timing(content: Mapping[str, Any], name: str) -> Timing:

@@ -11,7 +11,16 @@ from torch import nn
 
 from ofa.errors import InvalidInput, nearest
 
-RUNTIMES = {"onnxruntime": "search.device.onnxruntime.OnnxRuntime"}
+RUNTIMES = {
+    "onnxruntime": "search.device.runtimes.onnxruntime.OnnxRuntime",
+    "openvino": "search.device.runtimes.openvino.OpenVino",
+    "ncnn": "search.device.runtimes.ncnn.Ncnn",
+    "executorch": "search.device.runtimes.executorch.ExecuTorch",
+    "eager": "search.device.runtimes.torch_eager.TorchEager",
+    "compile": "search.device.runtimes.torch_compile.TorchCompile",
+    "cuda": "search.device.runtimes.cuda.TorchCuda",
+    "cuda_graph": "search.device.runtimes.cuda.CudaGraph",
+}
 
 
 @runtime_checkable
@@ -23,10 +32,29 @@ class Runtime(Protocol):
         """The name that profiles and cards carry."""
 
     def load(self, net: nn.Module, example_input: torch.Tensor) -> Callable[[], object]:
-        """Returns a function that runs `net` once on `example_input` (1, C, H, W) and waits for it."""
+        """Returns a function that runs `net` in eval mode once on `example_input` and waits for the result.
+
+        `net` takes one tensor, (1, C, H, W) for whole networks, and gives one; it is not changed.
+        """
 
     def describe(self) -> dict[str, Any]:
         """Returns what decides the speed: name, version, threads, precision (JSON-able)."""
+
+
+@runtime_checkable
+class Portable(Runtime, Protocol):
+    """A runtime whose networks are files, to be run on a machine that has neither PyTorch nor this toolkit."""
+
+    @property
+    def loader(self) -> str:
+        """The name in `search.device.standalone.loaders.LOADERS` of what runs the files."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options of the loader (JSON-able)."""
+
+    def write(self, net: nn.Module, example_input: torch.Tensor) -> dict[str, bytes]:
+        """Returns the files of `net` in eval mode by suffix, such as {"onnx": ...}."""
 
 
 def make_runtime(config: str | Mapping[str, Any] | Runtime) -> Runtime:

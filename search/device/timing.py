@@ -12,6 +12,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 QUANTILE = 0.25  # a low quantile: the mean was off by 56 % and the minimum by 2.8 % where this one was by 0.8 %
 OK_WITHIN = 0.02
 NOISY_ABOVE = 0.05
+REJECTED_ABOVE = 0.15
 FEWEST_VISITS = 4  # two odd and two even ones
 
 
@@ -41,6 +42,7 @@ class Measurement:
     disagreement: float  # mean relative difference between odd and even visits, a fraction
     clock: str
     seconds: float  # how long it took
+    pieces: tuple[Timing | None, ...] = ()  # of parts of networks; None where the runtime refused one
 
     @property
     def ms(self) -> Floats:
@@ -49,15 +51,17 @@ class Measurement:
 
     @property
     def verdict(self) -> str:
-        """ "ok", "more visits" or "noisy", from the disagreement."""
+        """ "ok", "more visits", "noisy" or "reject", from the disagreement."""
         return verdict(self.disagreement)
 
 
 def verdict(disagreement: float) -> str:
-    """Returns "ok" up to 2 % disagreement, "noisy" over 5 %, and "more visits" between."""
+    """Returns "ok" up to 2 % disagreement, "more visits" up to 5 %, "noisy" up to 15 %, and "reject" above."""
     if disagreement <= OK_WITHIN:
         return "ok"
-    return "more visits" if disagreement <= NOISY_ABOVE else "noisy"
+    if disagreement <= NOISY_ABOVE:
+        return "more visits"
+    return "noisy" if disagreement <= REJECTED_ABOVE else "reject"
 
 
 def summarise(samples: Floats, raw: Floats) -> Timing:

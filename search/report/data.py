@@ -13,7 +13,7 @@ class Trial:
 
     number: int
     accuracy: float | None  # validation, a fraction
-    latency_ms: float | None  # predicted
+    latency_ms: float | None  # predicted, on the first device
     macs: int | None
     params: int | None
     arch: Mapping[str, int]
@@ -22,7 +22,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Chosen:
-    """One extracted subnet, from its card: accuracies are fractions, `limit_ms` is None for the largest."""
+    """One extracted subnet, from its card: accuracies are fractions, `limit_ms` is None where latency has no limit.
+
+    `predicted_ms` and `measured_ms` are of the search's first device; `times` has what was measured on each, by
+    figure, where there are several. `limits` are all limits that it was chosen for, by figure.
+    """
 
     device: str
     limit_ms: float | None
@@ -36,6 +40,9 @@ class Chosen:
     arch: Mapping[str, int]
     folder: str
     export_difference: float | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    times: Mapping[str, float] = field(default_factory=dict)
+    peak_activation_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,10 +56,10 @@ class Anchor:
 
 @dataclass(frozen=True)
 class DeviceResult:
-    """One search on one device, with the device's profile where no search before it has shown that."""
+    """One search on one device or several, with the first one's profile where no search before it has shown that."""
 
     name: str  # of the search
-    device: str
+    device: str  # the first
     description: Mapping[str, str]
     anchors: tuple[Anchor, ...]
     held_out_error: float | None  # mean absolute relative error, a fraction
@@ -61,6 +68,7 @@ class DeviceResult:
     trials: tuple[Trial, ...]
     chosen: tuple[Chosen, ...]
     largest: Chosen | None
+    others: tuple[str, ...] = ()  # devices that the search is for beside the first
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,66 @@ class Pruned:
 
 
 @dataclass(frozen=True)
+class OnDevice:
+    """What one subnet took on one device: ms, fraction of the largest's time, and the limits there."""
+
+    ms: float
+    of_largest: float
+    limits: tuple[tuple[float, bool], ...]  # each in ms, ascending, with whether it is met
+
+
+@dataclass(frozen=True)
+class ComparedSubnet:
+    """One subnet that was measured on every device; accuracies are fractions."""
+
+    name: str  # a letter, or "largest"
+    devices: tuple[str, ...]  # that it was chosen for
+    purpose: str  # devices and limits in words, empty for the largest
+    arch: Mapping[str, int]
+    validation_accuracy: float
+    test_accuracy: float
+    macs: int
+    on: Mapping[str, OnDevice]
+
+
+@dataclass(frozen=True)
+class ComparedSide:
+    """One subnet of a pair, by name, as it is on the device in question."""
+
+    subnet: str
+    ms: float
+    accuracy: float  # test, a fraction
+
+
+@dataclass(frozen=True)
+class ComparedPair:
+    """A device's own choice for a limit beside the choice of another device for a comparable limit there."""
+
+    device: str
+    limit_ms: float
+    own: ComparedSide
+    other_device: str
+    other_limit_ms: float
+    other: ComparedSide
+    better: bool
+    said: str  # in what sense its own is better, or why not
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What `ofa compare` found: every chosen subnet on every device that could be run."""
+
+    runtimes: Mapping[str, str]  # in words, by device
+    verdicts: Mapping[str, str]  # of the measurement, by device
+    subnets: tuple[ComparedSubnet, ...]
+    pairs: tuple[ComparedPair, ...]
+    found: str
+    same_time: float  # times that differ by no more than this fraction are the same
+    test_images: int
+    is_old: bool  # whether there are searches that it does not know
+
+
+@dataclass(frozen=True)
 class ReportData:
     """All that one page shows."""
 
@@ -138,3 +206,4 @@ class ReportData:
     config: str
     versions: Mapping[str, str] = field(default_factory=dict)
     pruned: tuple[Pruned, ...] = ()
+    compared: Compared | None = None

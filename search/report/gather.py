@@ -19,10 +19,12 @@ from search.device.latency_model import linear
 from search.paths import RunFolder, SearchFolder, SupernetFolder
 from search.profile import tool_version
 from search.report.data import Anchor, Choice, Chosen, DeviceResult, Pruned, ReportData, Trial
+from search.report.gather_compared import gather_compared
 from search.report.gather_pruned import gather_pruned
 from search.report.numbers import count_text, percent_text
 from search.run_contents import complete_profiles, complete_searches
 from search.stages import is_complete
+from search.subnet_rows import is_for, is_largest, times_of
 
 SHOWN = ("evaluated", "infeasible")  # trials that failed, or came a second time, are no points of a figure
 
@@ -64,6 +66,7 @@ def gather(run: RunFolder) -> ReportData:
         config=config,
         versions=_versions(),
         pruned=pruned,
+        compared=gather_compared(run),
     )
 
 
@@ -120,10 +123,11 @@ def _search(run: RunFolder, name: str, shown: set[str]) -> DeviceResult:
     files = SearchFolder(run.search(name))
     found = read_json(files.finalists)
     profile = read_profile(run.profile(found["device"]))
+    latency, *_ = times_of(found["largest"])
     listed = run.subnet_list(name)
     rows = read_json(listed) if is_complete(listed) else []
     chosen = tuple(_chosen(run, found, finalist, rows) for finalist in found["finalists"])
-    largest = next((row for row in rows if row["limit_ms"] is None), None)
+    largest = next((row for row in rows if is_largest(row)), None)
     return DeviceResult(
         name=name,
         device=profile.name,
@@ -132,9 +136,10 @@ def _search(run: RunFolder, name: str, shown: set[str]) -> DeviceResult:
         held_out_error=profile.held_out_error,
         macs_only_error=profile.model.macs_only.mape,
         quality=str(profile.quality.get("verdict", "")),
-        trials=tuple(_trial(row) for row in read_json(files.trials) if row["state"] in SHOWN),
+        trials=tuple(_trial(row, latency) for row in read_json(files.trials) if row["state"] in SHOWN),
         chosen=chosen,
         largest=_network(found["device"], found["largest"], largest or {}),
+        others=tuple(found.get("devices", {}).values())[1:],
     )
 
 
@@ -179,12 +184,12 @@ def _description(profile: Profile) -> dict[str, str]:
     return {label: text for label, text in facts.items() if text}
 
 
-def _trial(row: Mapping[str, Any]) -> Trial:
+def _trial(row: Mapping[str, Any], latency: str) -> Trial:
     figures = row["figures"]
     return Trial(
         number=row["number"],
         accuracy=row["accuracy"],
-        latency_ms=figures.get("latency_ms"),
+        latency_ms=figures.get(latency),
         macs=figures.get("macs"),
         params=figures.get("params"),
         arch=Arch.from_dict(row["arch"]).values,
@@ -193,12 +198,13 @@ def _trial(row: Mapping[str, Any]) -> Trial:
 
 
 def _chosen(run: RunFolder, found: Mapping[str, Any], finalist: Mapping[str, Any], rows: list[Any]) -> Chosen:
-    """The network of one limit; `rows` are of extracted subnets."""
-    chosen, limit_ms = finalist["chosen"], finalist["target"]["latency_ms"]
-    row: Any = next((row for row in rows if row["limit_ms"] == limit_ms), {})
+    """The network of one target; `rows` are of extracted subnets."""
+    chosen, target = finalist["chosen"], finalist["target"]
+    row: Any = next((row for row in rows if not is_largest(row) and is_for(row, target)), {})
     return replace(
         _network(found["device"], chosen, row),
-        limit_ms=limit_ms,
+        limit_ms=target.get(next(iter(times_of(chosen)))),
+        limits=target,
         validation_accuracy=chosen["accuracy"],
         folder=str(Path(row["folder"]).relative_to(run.root)) if row.get("folder") else "",
         export_difference=(row.get("onnx") or {}).get("max_abs_difference"),
@@ -208,6 +214,7 @@ def _chosen(run: RunFolder, found: Mapping[str, Any], finalist: Mapping[str, Any
 def _network(device: str, measured: Mapping[str, Any], row: Mapping[str, Any]) -> Chosen:
     """A network of no limit, from its measurement and, where it was extracted, its row."""
     accuracy = row.get("accuracy") or {}
+    times = times_of(measured)
     return Chosen(
         device=device,
         limit_ms=None,
@@ -220,4 +227,6 @@ def _network(device: str, measured: Mapping[str, Any], row: Mapping[str, Any]) -
         bytes=row.get("bytes"),
         arch=Arch.from_dict(measured["arch"]).values,
         folder="",
+        times=times if len(times) > 1 else {},
+        peak_activation_bytes=row.get("peak_activation_bytes"),
     )

@@ -9,8 +9,9 @@ NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 
 def text_with_units(text: str) -> str:
-    """Returns the text escaped, numbers kept on one line with their units."""
-    return escape(text).replace(" %", f"{NO_BREAK_SPACE}%").replace(" ms", f"{NO_BREAK_SPACE}ms")
+    """Returns the text escaped, numbers kept on one line with their units and a sign before them."""
+    kept = escape(text).replace(" %", f"{NO_BREAK_SPACE}%").replace(" ms", f"{NO_BREAK_SPACE}ms")
+    return kept.replace("≤ ", f"≤{NO_BREAK_SPACE}")
 
 
 def facts_list(facts: Mapping[str, str]) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+
+from search.figures import device_of, is_latency
 
 NOTHING = "-"
 
@@ -37,6 +40,27 @@ def bytes_text(count: float | None) -> str:
         return NOTHING
     text = count_text(count)
     return f"{text}B" if text[-1].isalpha() else f"{text} B"
+
+
+def cost_text(name: str, value: float | None) -> str:
+    """Returns a figure as "0.250 ms", "3.00 ms on laptop", "1.20 M params" or "200 kB of activations"."""
+    if is_latency(name):
+        device = device_of(name)
+        return f"{ms_text(value)} on {device}" if device else ms_text(value)
+    if name in ("bytes", "peak_activation_bytes"):
+        return bytes_text(value) + (" of activations" if name != "bytes" else "")
+    return f"{count_text(value)} {'MACs' if name == 'macs' else name}"
+
+
+def times_text(times: Mapping[str, float]) -> str:
+    """Returns latencies by figure as "0.250 ms", or "0.250 ms on laptop, 3.00 ms on phone"."""
+    return ", ".join(cost_text(name, value) for name, value in times.items())
+
+
+def limits_text(limits: Mapping[str, float], sign: str = "limit ") -> str:
+    """Returns the limits of a target, latencies first, such as "limit 0.250 ms, 1.20 M params"; empty without any."""
+    ordered = sorted(limits, key=lambda name: not is_latency(name))
+    return sign + ", ".join(cost_text(name, limits[name]) for name in ordered) if limits else ""
 
 
 def signed_points(difference: float | None) -> str:

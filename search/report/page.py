@@ -1,14 +1,15 @@
-"""The report as one HTML text: headline, a section a search, pruned networks, training, how to reproduce."""
+"""The report as one HTML text: headline, a section a search, devices, pruned networks, training, how to reproduce."""
 
 from __future__ import annotations
 
 import json
 from html import escape
 
+from search.report.compare_section import compare_section
 from search.report.data import ReportData
 from search.report.figures import Figure, training_figure
 from search.report.html import facts_list, figure_box, text_with_units
-from search.report.numbers import ms_text, percent_text, signed_points
+from search.report.numbers import limits_text, percent_text, signed_points
 from search.report.prune_section import prune_section
 from search.report.search_section import search_section
 from search.report.style import CSS, SCRIPT
@@ -22,6 +23,7 @@ def render(data: ReportData) -> str:
     sections = [_header(data)]
     for index, device in enumerate(data.devices):
         sections.append(search_section(data, device, f"s{index}", figures, titled=len(data.devices) > 1))
+    sections.append(compare_section(data.compared, data.choices, figures))
     sections.append(prune_section(data.pruned, figures))
     sections.append(_training(data, figures))
     sections.append(_reproduce(data))
@@ -50,7 +52,7 @@ def _headline(data: ReportData) -> str:
         return "One pruned network" if len(data.pruned) == 1 else f"{len(data.pruned)} pruned networks"
     if not count:
         return "One supernet, trained"
-    names = dict.fromkeys(device.device for device in data.devices if device.chosen)
+    names = dict.fromkeys(name for device in data.devices if device.chosen for name in (device.device, *device.others))
     subnets = "one fitted subnet" if count == 1 else f"{count} fitted subnets"
     return f"One supernet, {subnets} for {' and '.join(names)}"
 
@@ -66,9 +68,11 @@ def _lead(data: ReportData) -> str:
             share = (subnet.measured_ms or 0.0) / (largest.measured_ms or 1.0)
             loss = (subnet.test_accuracy or 0.0) - (largest.test_accuracy or 0.0)
             if loss >= -0.005:
+                limits = limits_text(subnet.limits, "") or "no limit"
+                where = f" on {device.device}" if device.others else ""
                 return (
-                    f"The subnet for {ms_text(subnet.limit_ms)} needs {100 * share:.0f} % of the time of the "
-                    f"largest network and reaches {percent_text(subnet.test_accuracy)} on the test images "
+                    f"The subnet for {limits} needs {100 * share:.0f} % of the time of the "
+                    f"largest network{where} and reaches {percent_text(subnet.test_accuracy)} on the test images "
                     f"({signed_points(loss)}). Latencies of chosen subnets are measured, batch 1."
                 )
     return "Latencies of chosen subnets are measured, batch 1; those of all other candidates are predicted."

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from html import escape
 
 from search.report.data import Chosen, DeviceResult, Trial
 from search.report.figures import Figure, arch_text, layout
-from search.report.numbers import count_text, ms_text, percent_text
+from search.report.numbers import count_text, limits_text, ms_text, percent_text
 
 
 def pareto_figure(device: DeviceResult) -> Figure:
-    """Returns accuracy over latency: every trial, the front, the limits, the chosen subnets as measured."""
+    """Returns accuracy over latency: every trial, the front, the limits, the chosen subnets as measured.
+
+    Latencies and their limits are those of the search's first device.
+    """
     known = [trial for trial in device.trials if trial.accuracy is not None and trial.latency_ms is not None]
     refused = [trial for trial in device.trials if trial.accuracy is None and trial.latency_ms is not None]
     front = pareto_front([trial for trial in known if trial.feasible])
@@ -23,7 +27,8 @@ def pareto_figure(device: DeviceResult) -> Figure:
         _refused(refused),
         *_chosen_traces(device),
     ]
-    frame = layout("latency, ms (batch 1)", "validation accuracy, %", height=520)
+    where = f" on {device.device}" if device.others else ""
+    frame = layout(f"latency{escape(where)}, ms (batch 1)", "validation accuracy, %", height=520)
     frame["yaxis"] |= {"domain": [0.1, 1.0] if refused else [0.0, 1.0], **_accuracy_range(known, device)}
     if refused:
         frame["yaxis2"] = {"domain": [0.0, 0.055], "visible": False, "range": [-1, 1], "fixedrange": True}
@@ -100,18 +105,19 @@ def _chosen_traces(device: DeviceResult) -> list[Figure]:
     }
     traces = [ties, _stars("chosen, as measured", subnets, "star", "$star", 17)]
     if device.largest is not None and device.largest.measured_ms is not None and _height(device.largest) is not None:
-        traces.append(_stars("largest, as measured", [device.largest], "diamond", "$second", 11))
+        traces.append(_stars("largest, as measured", [device.largest], "diamond", "$second", 11, "largest"))
     return traces
 
 
-def _stars(name: str, subnets: Sequence[Chosen], symbol: str, colour: str, size: int) -> Figure:
+def _stars(name: str, subnets: Sequence[Chosen], symbol: str, colour: str, size: int, title: str = "") -> Figure:
+    """Chosen subnets; each is told by its limits where there is no `title`."""
     return {
         "type": "scatter",
         "mode": "markers",
         "name": name,
         "x": [subnet.measured_ms for subnet in subnets],
         "y": [_height(subnet) for subnet in subnets],
-        "text": [_chosen_text(subnet) for subnet in subnets],
+        "text": [_chosen_text(subnet, title or limits_text(subnet.limits) or "no limit") for subnet in subnets],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {"color": colour, "symbol": symbol, "size": size, "line": {"width": 1.5, "color": "$page"}},
     }
@@ -140,9 +146,8 @@ def _trial_text(trial: Trial) -> str:
     return f"{head}<br>{sizes}<br>{arch_text(trial.arch)}"
 
 
-def _chosen_text(subnet: Chosen) -> str:
-    limit = "largest" if subnet.limit_ms is None else f"limit {ms_text(subnet.limit_ms)}"
+def _chosen_text(subnet: Chosen, title: str) -> str:
     test = f", {percent_text(subnet.test_accuracy)} on test" if subnet.test_accuracy is not None else ""
     times = f"{ms_text(subnet.measured_ms)} measured, {ms_text(subnet.predicted_ms)} predicted"
     sizes = f"{count_text(subnet.macs)} MACs, {count_text(subnet.params)} parameters"
-    return f"<b>{limit}</b>  {times}{test}<br>{sizes}"
+    return f"<b>{escape(title)}</b>  {times}{test}<br>{sizes}"

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from search.figures import device_of
 from search.report.architecture import comparison_table, silhouette
 from search.report.data import Chosen, DeviceResult, ReportData
 from search.report.figures import Figure, latency_figure
 from search.report.html import facts_list, figure_box, text_with_units
-from search.report.numbers import bytes_text, count_text, ms_text, percent_text, signed_points
+from search.report.numbers import bytes_text, count_text, limits_text, ms_text, percent_text, signed_points
 from search.report.pareto_figure import pareto_figure
 
-TITLES = ("limit", "measured", "predicted", "test accuracy", "validation", "MACs", "parameters", "size")
+TITLES = ("test accuracy", "validation", "MACs", "parameters", "size", "activations")
+NO_LIMIT = "no limit"
 
 
 def search_section(
@@ -33,7 +35,7 @@ def search_section(
         )
     if device.chosen:
         parts.append(f"<h2>Finalists</h2>{_table(device)}")
-        columns = [(ms_text(subnet.limit_ms), subnet.arch) for subnet in device.chosen]
+        columns = [(limits_text(subnet.limits, "") or NO_LIMIT, subnet.arch) for subnet in device.chosen]
         parts.append(
             '<h2>Architectures</h2><p class="note">Every choice of the space. Filled: the subnet; '
             "pale: the supernet; dashed: in a block that is left out.</p>"
@@ -52,9 +54,10 @@ def search_section(
 def _trials_note(device: DeviceResult) -> str:
     evaluated = sum(trial.accuracy is not None for trial in device.trials)
     refused = len(device.trials) - evaluated
-    text = f"{evaluated} candidates evaluated, each at its predicted latency."
+    where = f" on {device.device}, the first of the devices" if device.others else ""
+    text = f"{evaluated} candidates evaluated, each at its predicted latency{where}."
     if refused:
-        text += f" {refused} more were predicted over the limit and not evaluated: the ticks below the plot."
+        text += f" {refused} more were over a limit and not evaluated: the ticks below the plot."
     return text + " Stars are the chosen subnets where they were measured, tied to their prediction."
 
 
@@ -72,41 +75,65 @@ def _latency_note(device: DeviceResult) -> str:
 def _card(data: ReportData, device: DeviceResult, subnet: Chosen) -> str:
     largest, against = device.largest, ""
     first = next(other for other in device.chosen if other.arch == subnet.arch)
-    again = "" if first is subnet else f" (same subnet as for {text_with_units(ms_text(first.limit_ms))})"
+    again = "" if first is subnet else f" (same subnet as for {text_with_units(limits_text(first.limits, ''))})"
     if largest is not None and largest.measured_ms and subnet.measured_ms:
-        against = f"<dt>of the largest's time</dt><dd>{100 * subnet.measured_ms / largest.measured_ms:.0f} %</dd>"
+        against = f"<dt>of the largest's time</dt><dd>{_shares(subnet, largest)}</dd>"
         if largest.test_accuracy is not None and subnet.test_accuracy is not None:
             change = signed_points(subnet.test_accuracy - largest.test_accuracy)
             against += f"<dt>against its accuracy</dt><dd>{change}</dd>"
+    peak = subnet.peak_activation_bytes
+    memory = "" if peak is None else f"<dt>activations</dt><dd>{bytes_text(peak)}</dd>"
     return (
-        f'<div class="card"><span class="pill">≤ {ms_text(subnet.limit_ms)}</span>'
+        f'<div class="card"><span class="pill">{escape(limits_text(subnet.limits, "≤ ") or NO_LIMIT)}</span>'
         f'<div class="big">{percent_text(subnet.test_accuracy)}</div><div class="label">test accuracy{again}</div>'
-        f"{silhouette(data.choices, subnet.arch)}"
-        f"<dl><dt>measured</dt><dd>{ms_text(subnet.measured_ms)}</dd>"
+        f"{silhouette(data.choices, subnet.arch)}<dl>{_measured(subnet)}"
         f"<dt>MACs</dt><dd>{count_text(subnet.macs)}</dd><dt>parameters</dt><dd>{count_text(subnet.params)}</dd>"
-        f"{against}</dl></div>"
+        f"{memory}{against}</dl></div>"
     )
 
 
+def _measured(subnet: Chosen) -> str:
+    """What was measured, a line a device where there are several."""
+    if not subnet.times:
+        return f"<dt>measured</dt><dd>{ms_text(subnet.measured_ms)}</dd>"
+    lines = (
+        f"<dt>measured on {escape(device_of(name))}</dt><dd>{ms_text(ms)}</dd>" for name, ms in subnet.times.items()
+    )
+    return "".join(lines)
+
+
+def _shares(subnet: Chosen, largest: Chosen) -> str:
+    """The subnet's time as a share of the largest's, on each device."""
+    pairs = [(ms, largest.times.get(name)) for name, ms in subnet.times.items()]
+    pairs = pairs or [(subnet.measured_ms or 0.0, largest.measured_ms)]
+    return ", ".join(f"{100 * ms / of:.0f} %" for ms, of in pairs if of)
+
+
 def _table(device: DeviceResult) -> str:
-    head = "".join(f"<th>{title}</th>" for title in TITLES) + '<th class="text">folder</th>'
-    rows = [_row(subnet, "") for subnet in device.chosen]
+    names = [device_of(name) for name in device.chosen[0].times]
+    measured = [f"measured on {name}" for name in names] or ["measured"]
+    predicted = f"predicted on {names[0]}" if names else "predicted"
+    titles = ("limits" if len(device.chosen[0].limits) > 1 else "limit", *measured, predicted, *TITLES)
+    head = "".join(f"<th>{escape(title)}</th>" for title in titles) + '<th class="text">folder</th>'
+    rows = [_row(subnet, limits_text(subnet.limits, "≤ ") or NO_LIMIT, "") for subnet in device.chosen]
     if device.largest is not None:
-        rows.append(_row(device.largest, ' class="reference"'))
+        rows.append(_row(device.largest, "largest", ' class="reference"'))
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return f'<div class="figure scroll">{table}</div>'
 
 
-def _row(subnet: Chosen, style: str) -> str:
+def _row(subnet: Chosen, limit: str, style: str) -> str:
+    times = subnet.times.values() or (subnet.measured_ms,)
     cells: Sequence[str] = (
-        "largest" if subnet.limit_ms is None else f"≤ {ms_text(subnet.limit_ms)}",
-        ms_text(subnet.measured_ms),
+        limit,
+        *(ms_text(ms) for ms in times),
         ms_text(subnet.predicted_ms),
         percent_text(subnet.test_accuracy),
         percent_text(subnet.validation_accuracy),
         count_text(subnet.macs),
         count_text(subnet.params),
         bytes_text(subnet.bytes),
+        bytes_text(subnet.peak_activation_bytes),
     )
     inner = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
     return f'<tr{style}>{inner}<td class="text"><code>{escape(subnet.folder)}</code></td></tr>'

@@ -52,6 +52,9 @@ svg.cell { vertical-align: -1px;}
 svg.silhouette { width: 100%; height: auto; display: block; margin: 14px 0 4px; }
 .kept { fill: var(--accent); } .whole { fill: var(--soft); }
 .left-out { fill: none; stroke: var(--faint); stroke-width: 1; stroke-dasharray: 2 2; }
+.met { color: var(--second); } .over { color: var(--star); } .limits { font-size: 12.5px; }
+.limits > * + * { margin-left: 9px; } td.own { background: var(--soft); }
+td.wrap { white-space: normal; min-width: 13em; } .cards + .note, .figure + .note { margin-top: 18px; }
 details { margin-top: 16px;}
 summary { cursor: pointer; color: var(--accent); font-weight: 560; padding: 4px 0; }
 pre { background: var(--card); border: 1px solid var(--grid); border-radius: 12px;

@@ -10,7 +10,8 @@ from optuna.samplers import BaseSampler
 
 from ofa.arch import Arch
 from ofa.space import Space
-from search.limits import Bools, Figures, Limits, meets
+from search.figures import Figures
+from search.limits import Bools, Limits, meets
 
 
 @dataclass(frozen=True)

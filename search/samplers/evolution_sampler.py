@@ -1,8 +1,8 @@
 """Evolution the once-for-all way as an Optuna sampler: it proposes nothing that a limit forbids.
 
 Source: the search of Once-for-All (Cai et al. 2020, 1908.09791; population 100, parents 25 %, mutation 0.1,
-half of the children mutated, half crossed), with the ranking of NSGA-II (Deb et al. 2002) where there are two
-objectives.
+half of the children mutated, half crossed), with the ranking of NSGA-II (Deb et al. 2002) where there are
+several objectives.
 """
 
 from __future__ import annotations

@@ -64,10 +64,23 @@ class Oracle:
         return float(np.clip(0.5 + 0.45 * worth + self.noise * jitter, 0, 1))
 
     def figures(self, archs: Sequence[Arch]) -> Mapping[str, np.ndarray[Any, np.dtype[np.float64]]]:
-        """Returns the free figures of Archs by name, each (archs,)."""
+        """Returns the free figures of Archs by name, each (archs,); the peak of the memory is of the largest choice."""
         level, cost = self._levels(archs), self._tables["cost"]
         macs = 1e6 * (0.2 + (cost * level**2).sum(axis=1))
         params = 1e4 * (1 + level.sum(axis=1))
         active = (level > 0).sum(axis=1)
         latency_ms = 0.05 + macs / 2.5e7 + 0.01 * active
-        return {"latency_ms": latency_ms, "macs": macs, "params": params, "bytes": 4 * params}
+        peak = 1e5 * (1 + level.max(axis=1) * level.mean(axis=1))
+        return {
+            "latency_ms": latency_ms,
+            "macs": macs,
+            "params": params,
+            "bytes": 4 * params,
+            "peak_activation_bytes": peak,
+        }
+
+    def figures_of_two(self, archs: Sequence[Arch]) -> Mapping[str, np.ndarray[Any, np.dtype[np.float64]]]:
+        """Returns the free figures for two devices: "quick" goes by the MACs, "slow" by the number of layers."""
+        found = dict(self.figures(archs))
+        active = (self._levels(archs) > 0).sum(axis=1)
+        return {"latency_ms@quick": found.pop("latency_ms"), "latency_ms@slow": 1.0 + 0.2 * active, **found}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -30,13 +31,11 @@ class Bench:
         self.factor, self.otherwise, self.calls = factor or {}, otherwise, list[list[int]]()
         self.predicted = {row.arch: row.figures["latency_ms"] for row in ROWS}
 
-    def __call__(self, archs: Sequence[Arch]) -> list[float]:
+    def __call__(self, archs: Sequence[Arch]) -> dict[str, list[float]]:
         widths = [arch.width["stem"] for arch in archs]
         self.calls.append(widths)
-        return [
-            self.predicted[arch] * self.factor.get(width, self.otherwise)
-            for arch, width in zip(archs, widths, strict=True)
-        ]
+        factors = [self.factor.get(width, self.otherwise) for width in widths]
+        return {"latency_ms": [self.predicted[arch] * factor for arch, factor in zip(archs, factors, strict=True)]}
 
 
 def test_the_most_accurate_that_measures_within_the_limit_is_taken() -> None:
@@ -75,7 +74,7 @@ def test_other_limits_of_a_target_are_kept() -> None:
 
 def test_equal_accuracy_prefers_the_quicker() -> None:
     rows = [row(8, 0.9, 2.0), row(16, 0.9, 1.0)]
-    (finalist,) = choose_finalists(rows, [{"latency_ms": 5.0}], lambda archs: [1.0] * len(archs))
+    (finalist,) = choose_finalists(rows, [{"latency_ms": 5.0}], lambda archs: {"latency_ms": [1.0] * len(archs)})
     assert finalist.chosen.trial == 16
 
 
@@ -89,6 +88,61 @@ def test_no_candidate_is_said() -> None:
         choose_finalists(ROWS, [{"latency_ms": 0.6}], Bench())
 
 
-def test_a_target_without_latency_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="no latency_ms"):
-        choose_finalists(ROWS, [{"macs": 5}], Bench())
+def test_without_a_latency_limit_the_most_accurate_within_the_others_is_measured() -> None:
+    bench = Bench()
+    found = choose_finalists(ROWS, [{"macs": 30}, {}], bench)
+    assert [finalist.chosen.trial for finalist in found] == [24, 40]
+    assert bench.calls == [[24, 40]]  # these alone
+    assert [finalist.margin for finalist in found] == [None, None]
+    assert found[0].to_dict()["chosen"]["measured_ms"] == 3.0
+    with pytest.raises(InvalidInput, match="macs=5 MACs: no evaluated subnet"):
+        choose_finalists(ROWS, [{"macs": 5}], bench)
+
+
+NAMES = ("latency_ms@quick", "latency_ms@slow")
+
+
+def joint_row(width: int, accuracy: float, quick: float, slow: float) -> TrialRow:
+    figures = {NAMES[0]: quick, NAMES[1]: slow, "macs": float(width)}
+    return TrialRow(width, "evaluated", Arch(width={"stem": width}), figures, accuracy, 0.1, False, "")
+
+
+JOINT = [joint_row(8, 0.9, 1.0, 10.0), joint_row(16, 0.93, 1.1, 18.0), joint_row(24, 0.95, 1.9, 12.0)]
+
+
+def slower(quick: float, slow: float) -> Callable[[Sequence[Arch]], dict[str, list[float]]]:
+    """Measures so much more than was predicted on each of two devices."""
+    rows = {row.arch: row.figures for row in JOINT}
+    return lambda archs: {
+        name: [factor * rows[arch][name] for arch in archs] for name, factor in zip(NAMES, (quick, slow), strict=True)
+    }
+
+
+def test_a_finalist_meets_the_limit_of_every_device() -> None:
+    target = dict(zip(NAMES, (2.0, 20.0), strict=True))
+    (first,) = choose_finalists(JOINT, [target], slower(1.0, 1.0), latencies=NAMES)
+    assert first.chosen.trial == 24
+    (second,) = choose_finalists(JOINT, [target], slower(1.1, 1.0), latencies=NAMES, top=1)  # 24 misses on quick
+    assert second.chosen.trial == 16
+    (third,) = choose_finalists(JOINT, [target], slower(1.1, 1.2), latencies=NAMES, top=1)  # and 16 on slow
+    assert third.chosen.trial == 8
+    assert [one.trial for one in third.missed] == [24, 16]
+    assert third.margin == pytest.approx(min(1 - 1.1 / 2, 1 - 12 / 20))
+    with pytest.raises(InvalidInput, match=r"the nearest is trial 8 at 2.1 ms on quick and 10 ms on slow \(pred"):
+        choose_finalists(JOINT, [target], slower(2.1, 1.0), latencies=NAMES)
+
+
+def test_what_is_written_of_several_devices() -> None:
+    (finalist,) = choose_finalists(JOINT, [{NAMES[1]: 11.0, "macs": 20.0}], slower(1.1, 1.05), latencies=NAMES)
+    written = json.loads(json.dumps(finalist.to_dict()))
+    chosen = written["chosen"]
+    assert written["target"] == {NAMES[1]: 11.0, "macs": 20.0}
+    assert (chosen["predicted_ms"], chosen["measured_ms"]) == (1.0, pytest.approx(1.1))  # the first device's
+    assert chosen["predicted"] == {NAMES[0]: 1.0, NAMES[1]: 10.0}
+    assert chosen["measured"] == {NAMES[0]: pytest.approx(1.1), NAMES[1]: pytest.approx(10.5)}
+    assert chosen["figures"] == {"macs": 8.0}
+
+
+def test_a_limit_on_a_device_that_is_not_measured_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="latency_ms@other: measured are latency_ms@quick, latency_ms@slow"):
+        choose_finalists(JOINT, [{"latency_ms@other": 1.0}], slower(1, 1), latencies=NAMES)

@@ -7,26 +7,65 @@ from typing import Any
 import pytest
 
 from ofa import InvalidInput
-from search.latency_limits import check_fractions, check_latency, fraction_limits, search_name
+from search.latency_limits import (
+    check_fractions,
+    check_latency,
+    fraction_limits,
+    needs_default_limits,
+    search_name,
+)
 
 
 @pytest.mark.parametrize(
     ("given", "limits"), [(None, None), (4, (4.0,)), ([4, 1, 2.5, 4], (1.0, 2.5, 4.0)), (0.001, (0.001,))]
 )
-def test_limits_are_read(given: Any, limits: Any) -> None:
+def test_limits_of_one_device_are_read(given: Any, limits: Any) -> None:
     assert check_latency(given) == limits
 
 
-@pytest.mark.parametrize("given", [0, -1, "abc", "4", True, [], [1, "x"], float("nan"), float("inf"), {"a": 1}])
+@pytest.mark.parametrize("given", [0, -1, "abc", "4", True, [], [1, "x"], float("nan"), float("inf")])
 def test_other_limits_are_refused(given: Any) -> None:
     with pytest.raises(InvalidInput, match="latency_ms="):
         check_latency(given)
 
 
-@pytest.mark.parametrize("given", [[], [0], [1.5], ["x"], 0.5, None, [True]])
+def test_a_limit_on_each_device_is_read_in_its_order() -> None:
+    limits = check_latency({"phone": 3, "laptop": 0.25})
+    assert isinstance(limits, dict)
+    assert list(limits.items()) == [("phone", 3.0), ("laptop", 0.25)]
+
+
+@pytest.mark.parametrize("value", [0, -1, "x", None, True, [1, 2], float("nan")])
+def test_a_device_has_one_limit(value: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"latency_ms=\{phone: .*such as latency_ms=\{phone: 4\}"):
+        check_latency({"laptop": 1, "phone": value})
+    with pytest.raises(InvalidInput, match="names no device"):
+        check_latency({})
+
+
+@pytest.mark.parametrize("given", [[0], [1.5], ["x"], 0.5, "x", [True]])
 def test_other_fractions_are_refused(given: Any) -> None:
     with pytest.raises(InvalidInput, match="latency_fractions="):
         check_fractions(given)
+
+
+@pytest.mark.parametrize("given", [None, []])
+def test_no_fractions_are_no_limit(given: Any) -> None:
+    assert check_fractions(given) == ()
+
+
+@pytest.mark.parametrize(
+    ("objectives", "limits", "needed"),
+    [
+        (["accuracy", "latency_ms"], {}, True),
+        (["accuracy", "latency_ms"], {"params": 1.0}, True),
+        (["accuracy"], {}, True),  # the largest would win
+        (["accuracy"], {"params": 1.0}, False),
+        (["accuracy", "params"], {}, False),
+    ],
+)
+def test_default_limits_are_made_where_they_are_needed(objectives: Any, limits: Any, needed: bool) -> None:
+    assert needs_default_limits(objectives, limits) == needed
 
 
 def test_fractions_of_the_largest_are_rounded_up_to_three_digits() -> None:
@@ -47,5 +86,7 @@ def test_name_of_a_search() -> None:
     assert search_name("laptop", None) == "laptop"
     assert search_name("laptop", (1.0, 2.5)) == "laptop-1-2.5ms"
     assert search_name("laptop", (1.0,), "long") == "long"
+    assert search_name("laptop", {"onnxruntime": 0.3, "eager": 3.0}) == "onnxruntime-0.3ms+eager-3ms"
+    assert search_name("laptop", {"eager": 3.0}, "long") == "long"
     with pytest.raises(InvalidInput, match="study="):
         search_name("laptop", None, "../x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -9,7 +10,16 @@ import numpy as np
 import pytest
 
 from ofa.errors import InvalidInput
-from search.limits import Limits, check_reachable, check_target, find_unseen, meets, smallest_reachable, violations
+from search.limits import (
+    Limits,
+    check_other_limits,
+    check_reachable,
+    check_target,
+    find_unseen,
+    meets,
+    smallest_reachable,
+    violations,
+)
 from tests.search.synthetic import Oracle, block_space
 
 ORACLE = Oracle(block_space(stages=3, blocks=3))
@@ -28,9 +38,9 @@ def test_an_unknown_figure_names_the_nearest() -> None:
         check_target({"latency": 4})
 
 
-@pytest.mark.parametrize("margin", [-0.1, 1.0])
-def test_margin_is_a_fraction(margin: float) -> None:
-    with pytest.raises(InvalidInput, match="margin"):
+@pytest.mark.parametrize("margin", [-0.1, 1.0, "x", True, {"latency_ms": 1.0}, {"latency": 0.1}])
+def test_margin_is_a_fraction(margin: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"margin|did you mean latency_ms"):
         Limits(({"latency_ms": 1.0},), margin)
 
 
@@ -38,6 +48,40 @@ def test_margin_is_taken_off_latency_alone_and_the_loosest_target_is_hard() -> N
     limits = Limits(({"latency_ms": 4.0, "macs": 1e6}, {"latency_ms": 1.0, "macs": 2e6}), 0.1)
     assert limits.hard == {"latency_ms": pytest.approx(3.6), "macs": 2e6}
     assert Limits(({"latency_ms": 4.0}, {"macs": 1.0})).hard == {}
+
+
+def test_each_figure_may_have_a_margin_of_its_own() -> None:
+    target = {"latency_ms@a": 1.0, "latency_ms@b": 2.0, "params": 100.0}
+    limits = Limits((target,), {"latency_ms@b": 0.2, "latency_ms@a": 0.1})
+    assert limits.allowed(target) == {"latency_ms@a": 0.9, "latency_ms@b": 1.6, "params": 100.0}
+    assert Limits((target,), 0.5).allowed(target) == {"latency_ms@a": 0.5, "latency_ms@b": 1.0, "params": 100.0}
+    assert json.loads(json.dumps(limits.to_dict()))["margin"] == {"latency_ms@a": 0.1, "latency_ms@b": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"parms": 1e6}, "'parms' is not a figure to limit; did you mean params"),
+        ({"peak_activation": 1}, "did you mean peak_activation_bytes"),
+        ({"latency_ms": 4}, "give latency limits as latency_ms=4"),
+        ({"latency_ms@a": 4}, "give latency limits as latency_ms=4"),
+        ({"params": "many"}, "params='many' must be a number of params above 0"),
+        ({"bytes": 0}, "bytes=0 must be a number of bytes above 0"),
+        ([1], "search.limits=[1] must be limits by figure"),
+    ],
+)
+def test_limits_beside_latency_are_checked(limits: Any, message: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        check_other_limits(limits)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_limits_beside_latency_are_read() -> None:
+    given = {"params": 1e6, "peak_activation_bytes": 200, "macs": 5, "bytes": 6}
+    assert check_other_limits(given) == given
+    assert check_other_limits({"params": None, "macs": 5}) == {"macs": 5}
+    assert check_other_limits(None) == {}
 
 
 def test_violations_and_meets_agree() -> None:
@@ -48,6 +92,7 @@ def test_violations_and_meets_agree() -> None:
     assert 0 < good.sum() < 40
     for index, kept in enumerate(good):
         one = {name: float(values[index]) for name, values in figures.items()}
+        assert violations(one, allowed)["macs"] == pytest.approx(one["macs"] / allowed["macs"] - 1)
         assert kept == all(value <= 0 for value in violations(one, allowed).values())
 
 
@@ -59,6 +104,27 @@ def test_an_impossible_limit_ends_with_the_smallest_reachable_figure() -> None:
     assert f"smallest reachable is {LEAST:.4g} ms" in message
     suggested = float(re.findall(r"ask for latency_ms=([\d.e+-]+)", message)[0])
     check_reachable(SPACE, ORACLE.figures, Limits(({"latency_ms": suggested},), 0.05))  # as printed, it works
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("latency_ms@slow", "ms"),
+        ("macs", "MACs"),
+        ("params", "params"),
+        ("bytes", "bytes"),
+        ("peak_activation_bytes", "bytes"),
+    ],
+)
+def test_every_figure_says_what_is_the_smallest_reachable(name: str, unit: str) -> None:
+    least = float(ORACLE.figures_of_two([SPACE.smallest])[name][0])
+    limits = Limits(({name: 0.9 * least, "latency_ms@quick": 99.0},), {"latency_ms@slow": 0.05})
+    with pytest.raises(InvalidInput, match="cannot be met") as error:
+        check_reachable(SPACE, ORACLE.figures_of_two, limits)
+    (suggested,) = re.findall(rf"ask for {name}=([\d.]+) or more", str(error.value))
+    assert f" {unit}; ask for" in str(error.value)
+    assert ("margin of 5.0%" in str(error.value)) == (name == "latency_ms@slow")
+    check_reachable(SPACE, ORACLE.figures_of_two, Limits(({name: float(suggested)},), {"latency_ms@slow": 0.05}))
 
 
 def test_the_smallest_arch_need_not_be_the_quickest() -> None:

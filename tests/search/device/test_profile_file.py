@@ -42,7 +42,7 @@ def _without(content: dict, *keys: str) -> None:
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [
-        (lambda c: c.update(schema=2), "schema 2 is newer than 1"),
+        (lambda c: c.update(schema=3), "schema 3 is newer than 2"),
         (lambda c: c.update(schema="1"), "schema = '1'"),
         (lambda c: c.update(schema=0), "schema = 0"),
         (lambda c: _without(c, "sentinel"), "sentinel"),

@@ -6,12 +6,13 @@ import sys
 
 import pytest
 import torch
+from hydra.utils import get_class
 from torch import nn
 
 from ofa.errors import InvalidInput
 from search.device.measure import measure
-from search.device.onnxruntime import OnnxRuntime
-from search.device.runtime import Runtime, make_runtime
+from search.device.runtime import RUNTIMES, Runtime, make_runtime
+from search.device.runtimes import OnnxRuntime
 from search.device.sentinel import sentinel
 
 
@@ -55,11 +56,16 @@ def test_it_says_what_decides_the_speed():
 
 def test_runtimes_are_made_from_a_name_a_target_or_themselves():
     assert make_runtime("onnxruntime").describe()["threads"] == 1
-    made = make_runtime({"_target_": "search.device.onnxruntime.OnnxRuntime", "threads": 2})
+    made = make_runtime({"_target_": "search.device.runtimes.onnxruntime.OnnxRuntime", "threads": 2})
     assert made.describe()["threads"] == 2
     own = OwnRuntime()
     assert make_runtime(own) is own
     assert isinstance(own, Runtime)
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_short_names_are_the_names_of_the_runtimes(name):
+    assert get_class(RUNTIMES[name]).name == name
 
 
 @pytest.mark.parametrize(
@@ -69,8 +75,8 @@ def test_runtimes_are_made_from_a_name_a_target_or_themselves():
         ({"_target_": "no_such_package.Runtime"}, "no_such_package"),
         ({"_target_": "collections.OrderedDict"}, "is not a runtime"),
         ({"threads": 1}, "cannot be imported"),
-        ({"_target_": "search.device.onnxruntime.OnnxRuntime", "threads": 0}, "threads=0"),
-        ({"_target_": "search.device.onnxruntime.OnnxRuntime", "thread": 1}, "cannot be made"),
+        ({"_target_": "search.device.runtimes.onnxruntime.OnnxRuntime", "threads": 0}, "threads=0"),
+        ({"_target_": "search.device.runtimes.onnxruntime.OnnxRuntime", "thread": 1}, "cannot be made"),
         (NoRuntime(), "is not a runtime"),
     ],
 )

@@ -87,5 +87,5 @@ def _chosen(limit: float, trials: list[Trial]) -> Chosen:
     folder = f"outputs/demo/subnets/onnxruntime-{limit}ms"
     return Chosen(
         "onnxruntime", limit, best.latency_ms, measured, best.accuracy, (best.accuracy or 0) - 0.004,
-        best.macs, best.params, 4 * (best.params or 0), best.arch, folder,
+        best.macs, best.params, 4 * (best.params or 0), best.arch, folder, limits={"latency_ms": limit},
     )  # fmt: skip

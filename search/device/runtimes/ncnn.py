@@ -1,0 +1,99 @@
+"""ncnn: Tencent's runtime for the processors of phones and single-board computers."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ofa.errors import InvalidInput
+from search.device.runtimes.portable import checked_options, describe_portable, load_portable
+
+SECONDS = 300  # that converting a network may take; small ones take a quarter of one
+
+
+class Ncnn:
+    """Runs the files that pnnx makes of the traced network, one image at a time.
+
+    Args:
+        threads: how many it computes on.
+        precision: "float32", or "float16": weights stored in 16 bits, and 16-bit arithmetic on processors that have it.
+
+    Raises:
+        InvalidInput: fewer than one thread, an unknown precision, or ncnn or pnnx is not installed.
+    """
+
+    name = "ncnn"
+    loader = "ncnn"
+
+    def __init__(self, threads: int = 1, precision: str = "float32") -> None:
+        given = {"threads": threads, "precision": precision}
+        self.options: Mapping[str, Any] = checked_options(self.loader, given, extra="ncnn")
+        try:
+            import pnnx
+        except ImportError:
+            raise InvalidInput("runtime ncnn needs pnnx, too: pip install pnnx, or ofa-search[ncnn]") from None
+        self._converter = str(pnnx.EXEC_PATH)
+
+    def write(self, net: nn.Module, example_input: torch.Tensor) -> dict[str, bytes]:
+        """Returns the files "param" (the graph) and "bin" (the weights) of `net`.
+
+        Raises:
+            InvalidInput: the network cannot be traced or converted.
+        """
+        half = int(self.options["precision"] == "float16")  # pnnx's own default is 1
+        shape = ",".join(str(size) for size in example_input.shape)
+        with tempfile.TemporaryDirectory() as folder:
+            _trace(net, example_input, Path(folder, "net.pt"))
+            # The program itself, as pnnx.export goes on to import the Python it wrote, which is not always valid.
+            command = [self._converter, "net.pt", f"inputshape=[{shape}]", f"fp16={half}"]
+            said = _said_by(command, folder)
+            files = {suffix: Path(folder, f"net.ncnn.{suffix}") for suffix in ("param", "bin")}
+            if not all(file.is_file() for file in files.values()):
+                raise InvalidInput(f"{type(net).__name__} cannot be converted for ncnn; pnnx said: {said:.200}")
+            return {suffix: file.read_bytes() for suffix, file in files.items()}
+
+    def load(self, net: nn.Module, example_input: torch.Tensor) -> Callable[[], object]:
+        """Returns a function that runs `net` once on `example_input` and gives a list of arrays.
+
+        Raises:
+            InvalidInput: the network cannot be converted or loaded, or there is more than one image.
+        """
+        return load_portable(self, net, example_input)
+
+    def describe(self) -> dict[str, Any]:
+        """Returns name, version, threads and precision."""
+        return describe_portable(self)
+
+
+def _trace(net: nn.Module, example_input: torch.Tensor, path: Path) -> None:
+    plain = copy.deepcopy(net).to("cpu").eval()
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # of its deprecation, and of shapes that become constants
+            traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+                plain, (example_input.detach().cpu(),), check_trace=False
+            )
+            traced.save(str(path))
+    except Exception as error:  # whatever the network's own code raises
+        reason = (str(error) or repr(error)).splitlines()[0]
+        raise InvalidInput(f"{type(net).__name__} cannot be traced for ncnn: {reason}") from error
+
+
+def _said_by(command: list[str], folder: str) -> str:
+    """Returns the last line of errors of a program that ran in `folder`, or how it ended."""
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return lines[-1] if lines else f"exit status {done.returncode}"

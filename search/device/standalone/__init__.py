@@ -1,0 +1,1 @@
+"""What also runs on a device without this toolkit: the standard library and NumPy alone."""

@@ -1,0 +1,93 @@
+"""From what a configuration asks to the limits of a search."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from ofa.errors import InvalidInput
+from search.app.devices import SearchDevice
+from search.app.search_settings import limits_of, search_settings
+from search.paths import conf_dir
+from tests.search.synthetic import Oracle, block_space
+
+ORACLE = Oracle(block_space(stages=2, blocks=3))
+ONE = {"latency_ms": 0.02}
+TWO = {"latency_ms@quick": 0.02, "latency_ms@slow": 0.1}
+
+
+def settings(*overrides: str) -> Any:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return search_settings(compose("search", list(overrides)))
+
+
+def limits(*overrides: str, errors: dict[str, float] = ONE) -> Any:
+    devices: list[Any] = [
+        SearchDevice(figure, SimpleNamespace(held_out_error=error), {})  # type: ignore[arg-type]
+        for figure, error in errors.items()
+    ]
+    figures = ORACLE.figures if errors is ONE else ORACLE.figures_of_two
+    return limits_of(settings(*overrides), devices, ORACLE.space, figures, seed=0)
+
+
+def test_one_device_has_a_target_a_limit_and_other_limits_go_with_each() -> None:
+    found = limits("latency_ms=[2,1]", "search.limits={params: 1e6}", "search.limits.macs=5e7")
+    other = {"params": 1e6, "macs": 5e7}
+    assert found.targets == ({**other, "latency_ms": 1.0}, {**other, "latency_ms": 2.0})
+    assert found.margin == 0.02
+    assert limits("latency_ms=1", "search.margin=0.1").margin == 0.1
+
+
+def test_several_devices_are_one_target_with_margins_of_their_own() -> None:
+    asked = ("latency_ms={slow: 4.0, quick: 1.0}", "search.limits={peak_activation_bytes: 2e5}")
+    found = limits(*asked, errors=TWO)
+    (target,) = found.targets
+    assert target == {"peak_activation_bytes": 2e5, "latency_ms@slow": 4.0, "latency_ms@quick": 1.0}
+    assert found.margin == TWO
+    assert limits(*asked, "search.margin=0.2", errors=TWO).allowed(target)["latency_ms@slow"] == pytest.approx(3.2)
+    made = settings(*asked)
+    assert made.name == "slow-4ms+quick-1ms"
+    assert list(made.objectives) == ["accuracy", "latency_ms@slow", "latency_ms@quick"]
+
+
+def test_default_limits_are_fractions_of_the_largest() -> None:
+    largest = float(ORACLE.figures([ORACLE.space.largest])["latency_ms"][0])
+    found = limits("search.latency_fractions=[0.6,1.0]", "search.limits.bytes=1e6")
+    assert [target["latency_ms"] for target in found.targets] == pytest.approx([0.6 * largest, largest], rel=0.01)
+    assert all(target["bytes"] == 1e6 for target in found.targets)
+
+
+@pytest.mark.parametrize("none", ["null", "[]"])
+def test_no_fractions_leave_the_other_limits_alone(none: str) -> None:
+    found = limits(f"search.latency_fractions={none}", "search.limits.params=1e6")
+    assert found.targets == ({"params": 1e6},)
+    assert limits(f"search.latency_fractions={none}").targets == ({},)
+
+
+def test_no_limit_is_invented_where_latency_is_no_objective(capsys: pytest.CaptureFixture[str]) -> None:
+    assert limits("search=accuracy", "search.limits.params=1e6").targets == ({"params": 1e6},)
+    assert limits("search.objective=[accuracy,params]").targets == ({},)
+    assert capsys.readouterr().err.count("no latency limit") == 2
+    assert len(limits("search=accuracy").targets) == 3  # the largest would win without
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("search.objective=[accuracy,latency]", "'latency' is unknown; did you mean latency_ms"),
+        ("search.objective=[params]", "has no accuracy"),
+        ("search.margin=1.5", "margin 1.5 must be a fraction"),
+        ("search.margin=abc", "margin 'abc' must be a fraction"),
+        ("search.limits.params=0", "params=0 must be a number of params above 0"),
+        ("+search.limits.latency_ms=4", "give latency limits as latency_ms=4"),
+        ("search.limits=4", "search.limits=4 must be limits by figure"),
+        ("latency_ms={quick: [1,2]}", "must give a device one number"),
+    ],
+)
+def test_what_cannot_be_used_is_said(override: str, message: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        settings(override)
+    assert message in str(error.value)
