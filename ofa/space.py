@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -182,6 +182,22 @@ class Space:
         for choice in self.choices:
             clusters.setdefault(root(choice.key), []).append(choice)
         return math.prod(_count(cluster) for cluster in clusters.values())
+
+    def aligned(self, multiple: int) -> Space:
+        """Returns the Space with the widths alone that are multiples of `multiple`, and each choice's largest.
+
+        Choices stay where one value is left, so that its Archs are Archs of this Space.
+
+        Raises:
+            InvalidInput: `multiple` is below 1.
+        """
+        if multiple < 1:
+            raise InvalidInput(f"widths cannot be aligned to multiples of {multiple}: give 1 or more")
+
+        def kept(choice: Choice) -> tuple[int, ...]:
+            return tuple(value for value in choice.values if value % multiple == 0 or value == choice.values[-1])
+
+        return Space(tuple(replace(one, values=kept(one)) if one.kind == "width" else one for one in self.choices))
 
     def encode(self, archs: Sequence[Arch]) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Returns the values as an int64 array (archs, choices), 0 where a choice is inactive."""

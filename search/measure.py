@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ofa.arch import Arch
 from search.device.clock import clock_named
 from search.device.measure import Progress, measure
-from search.device.profile_file import Profile
+from search.device.profile_file import SAMPLE, Anchor, Profile
 from search.device.runtime import Runtime
 from search.device.sentinel import SENTINEL_NAME
 from search.device.timing import Timing
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
+
+SCALE_ANCHORS = 6
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,8 @@ def measure_archs(
 ) -> tuple[MeasuredArch, ...]:
     """Returns what `archs` take, in their order, each visited in turn with the largest and the sentinel.
 
-    With a `profile`, figures are put on its scale: the sentinel was timed for it and is timed again now, and
-    what it lost or gained is divided out. Without one, `ms` is this run's own and drift is 1.
+    With a `profile`, figures are put on its scale: the sentinel and `SCALE_ANCHORS` of its anchors are timed again
+    now, and what they lost or gained is divided out. Without one, `ms` is this run's own and drift is 1.
 
     Args:
         visits, repeats, seconds, clock, progress: as `search.device.measure.measure`.
@@ -57,7 +61,8 @@ def measure_archs(
     """
     for arch in archs:
         supernet.space.validate(arch)
-    distinct = list(dict.fromkeys([supernet.space.largest, *archs]))
+    again = scale_anchors(profile)
+    distinct = list(dict.fromkeys([supernet.space.largest, *archs, *(anchor.arch for anchor in again)]))
     measured = measure(
         [supernet.extract(arch).eval() for arch in distinct],
         supernet.example_input[:1],
@@ -69,8 +74,8 @@ def measure_archs(
         clock=clock_named(clock),
         progress=progress,
     )
-    drift = drift_since(profile, measured.sentinel, measured.clock)
     found = dict(zip(distinct, measured.timings, strict=True))
+    drift = drift_since(profile, measured.sentinel, [(one.ms, found[one.arch].ms) for one in again], measured.clock)
     largest = found[supernet.space.largest].ms
     return tuple(
         MeasuredArch(
@@ -86,9 +91,24 @@ def measure_archs(
     )
 
 
-def drift_since(profile: Profile | None, sentinel: Timing, clock: str) -> float:
-    """Returns how much slower the sentinel is than in `profile`; 1 where clock or sentinel are others."""
+def scale_anchors(profile: Profile | None) -> tuple[Anchor, ...]:
+    """Returns the anchors that are measured again with whatever else is, spread evenly from quick to slow."""
+    if profile is None:
+        return ()
+    own = sorted((anchor for anchor in profile.anchors if anchor.origin == SAMPLE), key=lambda anchor: anchor.ms)
+    at = np.unique(np.linspace(0, len(own) - 1, min(SCALE_ANCHORS, len(own))).round().astype(int))
+    return tuple(own[index] for index in at)
+
+
+def drift_since(profile: Profile | None, sentinel: Timing, again: Sequence[tuple[float, float]], clock: str) -> float:
+    """Returns how much slower the machine is than in `profile`; 1 where clock or sentinel are others.
+
+    The median over the sentinel and the anchors measured `again` (ms then, ms now): one small network is no scale
+    for all.
+    """
     if profile is None:
         return 1.0
-    comparable = profile.protocol.get("clock") == clock and profile.protocol.get("sentinel") == SENTINEL_NAME
-    return sentinel.ms / profile.sentinel.ms if comparable else 1.0
+    if profile.protocol.get("clock") != clock or profile.protocol.get("sentinel") != SENTINEL_NAME:
+        return 1.0
+    ratios = [sentinel.ms / profile.sentinel.ms, *(now / then for then, now in again)]
+    return float(np.median(ratios))

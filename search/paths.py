@@ -163,6 +163,10 @@ class SearchFolder:
         """Every finished trial as a row."""
         return self.root / "trials.json"
 
+    def profile(self, device: str) -> Path:
+        """The profile of a device as it was when the search began: what it goes on with, whatever was learned since."""
+        return self.root / "profiles" / f"{device}.json"
+
     @property
     def finalists(self) -> Path:
         """What was chosen for each target, with its measured latencies."""

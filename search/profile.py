@@ -13,18 +13,20 @@ import torch
 from ofa.arch import Arch
 from ofa.cost import cost
 from ofa.errors import InvalidInput
+from search.device.alignment import Alignment, advise, probe_networks
 from search.device.anchors import choose_anchors
 from search.device.block_table import BlockTable
 from search.device.clock import clock_named
 from search.device.features import features_of
 from search.device.fit import LEAST_NETWORKS, fit_latency_model
 from search.device.machine import describe_machine
-from search.device.measure import WARM_RUNS, Progress, measure
+from search.device.measure import Progress, measure
 from search.device.pieces import choose_pieces, from_entries, to_entries
 from search.device.profile_file import Anchor, Profile
 from search.device.runtime import Runtime
 from search.device.sentinel import SENTINEL_NAME
-from search.device.timing import QUANTILE, REJECTED_ABOVE, Floats
+from search.device.standalone.rounds import WARM_RUNS
+from search.device.timing import QUANTILE, REJECTED_ABOVE, Floats, Timing
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -37,6 +39,7 @@ def profile_device(
     path: Path | None = None,
     anchors: int = 30,
     blocks: int = 120,
+    alignment: bool = True,
     visits: int = 40,
     repeats: int = 8,
     seconds: float = 25.0,
@@ -50,6 +53,7 @@ def profile_device(
     Args:
         anchors: how many subnets are measured, the smallest and the largest among them.
         blocks: how many of their blocks, at most, are measured alone as well; 0 for none.
+        alignment: whether it is probed which multiples of channels the runtime likes.
         visits, repeats, seconds, progress: as `search.device.measure.measure`.
         clock: "wall", or "cpu" for runtimes that compute on one thread of this process.
         name: the device's name; the processor's where none is given.
@@ -69,6 +73,7 @@ def profile_device(
     example = supernet.example_input[:1]
     nets = [supernet.extract(arch).eval() for arch in archs]
     pieces = choose_pieces(supernet, archs, blocks, seed)
+    probes = probe_networks() if alignment else []
     measured = measure(
         nets,
         example,
@@ -79,11 +84,14 @@ def profile_device(
         seed=seed,
         clock=chosen_clock,
         progress=progress,
-        pieces=[(piece.net, piece.example_input) for piece, _ in pieces],
+        pieces=[
+            *((piece.net, piece.example_input) for piece, _ in pieces),
+            *((net, probe_input) for _, net, probe_input in probes),
+        ],
     )
     if measured.verdict == "reject":
         raise InvalidInput(_rejected(measured.disagreement))
-    entries = to_entries(supernet, pieces, measured.pieces)
+    entries = to_entries(supernet, pieces, measured.pieces[: len(pieces)])
     table = BlockTable(supernet, from_entries(supernet, entries)) if entries else None
     costs = features_of(supernet, table, archs)
     model = fit_latency_model(costs, measured.ms, seed=seed)
@@ -119,10 +127,17 @@ def profile_device(
             "better_than_macs": model.held_out.mape < model.macs_only.mape,
         },
         blocks=entries,
+        alignment=_alignment([width for width, _, _ in probes], measured.pieces[len(pieces) :]),
     )
     if path is not None:
         profile.write(path)
     return profile
+
+
+def _alignment(widths: Sequence[int], timings: Sequence[Timing | None]) -> Alignment | None:
+    """What the probes say; None where there are none, or the runtime refused one."""
+    ms = [timing.ms for timing in timings if timing is not None]
+    return advise(widths, ms) if ms and len(ms) == len(widths) else None
 
 
 def _rejected(disagreement: float) -> str:

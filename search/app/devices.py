@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from omegaconf import DictConfig
@@ -14,7 +14,7 @@ from search.app.profile import check_device, make_device, profile_stage
 from search.device import Profile, Runtime, read_profile
 from search.figures import LATENCY, latency_of
 from search.latency_limits import LatencyLimits, check_latency
-from search.paths import RunFolder
+from search.paths import RunFolder, SearchFolder
 from search.run_contents import complete_profiles
 from search.stages import stamped_config
 from search.trained import Trained
@@ -85,3 +85,11 @@ def search_devices(
             runtime = stamped_config(run.profile(name))["runtime"]
         found.append(SearchDevice(figure, profile, runtime))
     return tuple(found)
+
+
+def as_begun(files: SearchFolder, devices: Sequence[SearchDevice]) -> tuple[SearchDevice, ...]:
+    """Returns the devices with the profiles that a search began with, where it has begun: its limits hang on them."""
+    return tuple(
+        replace(device, profile=read_profile(path)) if path.is_file() else device
+        for device, path in ((device, files.profile(device.profile.name)) for device in devices)
+    )

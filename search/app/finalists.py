@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,13 @@ def find_finalists(
     settings: Mapping[str, Any],
     rows: Sequence[TrialRow],
     plan: SearchPlan,
+    learn: Callable[[SearchDevice, Sequence[MeasuredArch]], None],
 ) -> dict[str, Any]:
     """Returns what was chosen for every target, by measurement on every device, as JSON-able values.
 
     Args:
         settings: how to measure (`search.finalists` of the configuration).
+        learn: is given what was measured on each device at the end.
     """
     measured: dict[str, list[MeasuredArch]] = {device.figure: [] for device in devices}
     protocol = dict(settings)
@@ -50,6 +52,8 @@ def find_finalists(
             return {name: [one.ms for one in found[-len(archs) :]] for name, found in measured.items()}
 
         chosen = choose_finalists(rows, plan.limits.targets, measure, latencies=plan.latencies, top=top)
+    for device in devices:
+        learn(device, measured[device.figure])
     for finalist in chosen:
         say(f"search: {_finalist_text(finalist)}")
     quality = {name: {"verdict": found[-1].verdict, "drift": found[-1].drift} for name, found in measured.items()}

@@ -55,6 +55,8 @@ def profile_stage(
         )
     error, verdict = percent_text(profile.held_out_error, 1), profile.quality["verdict"]
     say(f"profile: latency model of {name}, off by {error} on subnets held out; measurement {verdict}")
+    if profile.alignment is not None:
+        say(f"profile: widths: {profile.alignment}")
     return profile
 
 

@@ -9,12 +9,14 @@ from omegaconf import DictConfig
 
 from ofa.paths import write_json
 from search.app.build import make_partial, plain, positive, run_folder
-from search.app.devices import SearchDevice, check_devices, search_devices
+from search.app.devices import SearchDevice, as_begun, check_devices, search_devices
 from search.app.finalists import find_finalists
-from search.app.search_settings import SearchSettings, limits_of, search_settings
+from search.app.learn import learn_from
+from search.app.search_settings import SearchSettings, limits_of, search_settings, space_of
 from search.evaluate import Evaluator
 from search.figures import LATENCY
 from search.free_figures import free_figures
+from search.measure import MeasuredArch
 from search.paths import RunFolder, SearchFolder
 from search.plan import SearchPlan
 from search.progress import say, stage_progress
@@ -52,12 +54,14 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
     decides = {**asked, "search": options, "latency_ms": _plain_limits(settings)}
     decides["search"] |= {"latency_fractions": options["latency_fractions"] or None}  # none is none, however written
     inputs = {"supernet": trained.digest, **_profile_digests(devices)}
-    name, space = settings.name, trained.supernet.space
+    name = settings.name
     stage = Stage("search", run.search(name), decides, inputs, evaluations, beside="study=NAME for another search")
     force = bool(config.force)
     if not is_needed(stage, force=force):
         say(f"search: {stage.output} is there, nothing to do")
         return False
+    devices = devices if force else as_begun(SearchFolder(stage.output), devices)
+    space = space_of(settings, devices, trained.supernet.space)
     profiles = {device.figure: device.profile for device in devices}
     figures = free_figures(trained.supernet, profiles, {*settings.limits, *settings.objectives})
     seed = int(asked["seed"])
@@ -78,6 +82,8 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
     )
     with written(stage, force=force) as target:
         files = SearchFolder(target)
+        for device in devices:
+            device.profile.write(files.profile(device.profile.name))
         with stage_progress("search") as update:
 
             def show(row: Mapping[str, Any]) -> None:
@@ -90,7 +96,11 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
         write_json(files.trials, [row.to_dict() for row in rows])
         if result.stopped:
             say(f"search: {result.stopped}")
-        write_json(files.finalists, find_finalists(trained, devices, options["finalists"], rows, plan))
+
+        def learn(device: SearchDevice, measured: Sequence[MeasuredArch]) -> None:
+            learn_from(run, trained, device, measured)
+
+        write_json(files.finalists, find_finalists(trained, devices, options["finalists"], rows, plan, learn))
     return True
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import lcm
 
 from omegaconf import DictConfig
 
 from ofa.space import Space
-from search.app.build import plain
+from search.app.build import plain, positive
 from search.app.devices import SearchDevice, latency_figures
 from search.app.profile import check_device
 from search.figures import LATENCY, Figures
@@ -35,6 +36,7 @@ class SearchSettings:
         limits: of other figures than latency, by name.
         fractions: of the largest subnet's latency, the default limits.
         margin: kept below latency limits, a fraction; None for each profile's held-out error.
+        align: searched are the widths that are multiples of it; None for what the profiles need.
     """
 
     name: str
@@ -43,6 +45,7 @@ class SearchSettings:
     limits: Mapping[str, float]
     fractions: tuple[float, ...]
     margin: float | None
+    align: int | None
     objectives: Directions
 
 
@@ -50,7 +53,7 @@ def search_settings(config: DictConfig) -> SearchSettings:
     """Returns what a configuration asks.
 
     Raises:
-        InvalidInput: a limit, a fraction, a margin, an objective or a name that cannot be used.
+        InvalidInput: a limit, a fraction, a margin, a multiple, an objective or a name that cannot be used.
     """
     values = plain(config, "latency_ms", "search")
     device, latency, asked = check_device(config), check_latency(values["latency_ms"]), values["search"]
@@ -62,8 +65,21 @@ def search_settings(config: DictConfig) -> SearchSettings:
         limits=check_other_limits(asked["limits"]),
         fractions=check_fractions(asked["latency_fractions"]),
         margin=None if asked["margin"] is None else check_margin(asked["margin"]),
+        align=None if asked["align"] is None else positive("search.align", asked["align"]),
         objectives=directions(asked["objective"], latencies),
     )
+
+
+def space_of(settings: SearchSettings, devices: Sequence[SearchDevice], space: Space) -> Space:
+    """Returns the part of a supernet's space that is searched: aligned as asked, else as every profile needs it."""
+    advice = {device.profile.name: device.profile.alignment for device in devices}
+    needed = {name: alignment.needed for name, alignment in advice.items() if alignment and alignment.needed > 1}
+    multiple = lcm(*needed.values()) if settings.align is None else settings.align
+    aligned = space.aligned(multiple)
+    if aligned.size < space.size:
+        why = f" ({', '.join(needed)}; search.align=1 takes any)" if settings.align is None else ""
+        say(f"search: widths in multiples of {multiple} alone{why}: {aligned.size:,} of {space.size:,} subnets")
+    return aligned
 
 
 def limits_of(

@@ -2,7 +2,8 @@
 
 The protocol: each round visits every network and the sentinel once, in freshly shuffled order. A visit is two
 runs to warm up and the fastest of some timed ones. Rounds go on until odd and even ones agree, or the time is
-up. What a network takes is a low quantile over its visits, with the drift of the sentinel divided out.
+up (see `search.device.standalone.rounds`). What a network takes is a low quantile over its visits, with the drift of
+the sentinel divided out.
 
 The fastest of a visit, not its median: beside busy processes the system takes the processor away every few
 milliseconds, so that most runs of 3 ms are interrupted and some are not. There (load 10 on two processors) the
@@ -11,10 +12,7 @@ median gave 10.5 to 24 ms by the wall clock where the network takes 2.8, and the
 
 from __future__ import annotations
 
-import gc
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,19 +21,16 @@ import torch
 from torch import nn
 
 from ofa.errors import InvalidInput
-from search.device.clock import WALL, Clock
+from search.device.clock import CPU, WALL, Clock
 from search.device.runtime import Runtime
 from search.device.sentinel import sentinel
-from search.device.timing import FEWEST_VISITS, OK_WITHIN, QUANTILE, Floats, Measurement, disagreement, summarise
+from search.device.standalone.agreement import drift
+from search.device.standalone.journal import RoundJournal
+from search.device.standalone.rounds import CLOCK_COLUMNS, ClockStands, Round, RoundRules, measure_rounds
+from search.device.timing import FEWEST_VISITS, QUANTILE, Floats, Measurement, disagreement, summarise
 
 Run = Callable[[], object]
 Progress = Callable[[Mapping[str, Any]], None]
-
-SAMPLE_SECONDS = 100e-6  # the least that one clock reading should cover: shorter runs are timed several at once
-MOST_RUNS = 2**16  # in one clock reading
-LEAST_VISITS = 6
-WARM_RUNS = 2
-DRIFT_WINDOW = 5  # rounds: the sentinel's own noise is smoothed before it is divided out
 
 
 def measure(
@@ -50,6 +45,7 @@ def measure(
     clock: Clock = WALL,
     progress: Progress | None = None,
     pieces: Sequence[tuple[nn.Module, torch.Tensor]] = (),
+    journal: RoundJournal | None = None,
 ) -> Measurement:
     """Returns the Measurement of `nets` on `example_input` (1, C, H, W) under `runtime`.
 
@@ -60,6 +56,7 @@ def measure(
         repeats: timed runs of a visit.
         seconds: the most it may take, loading included; `LEAST_VISITS` rounds are made in any case.
         progress: called with {"stage": "load" | "measure", "done", "total", "seconds_left"}.
+        journal: keeps each round; a measurement that was cut off goes on with those that are there.
 
     Raises:
         InvalidInput: no networks, fewer than 4 visits, or no repeats.
@@ -90,6 +87,7 @@ def measure(
         clock=clock,
         progress=progress,
         judged=len(nets),
+        journal=journal,
     )
     return replace(
         measured,
@@ -110,110 +108,75 @@ def measure_runs(
     elapsed: Callable[[], float] = WALL.seconds,
     progress: Progress | None = None,
     judged: int | None = None,
+    journal: RoundJournal | None = None,
 ) -> Measurement:
     """Returns the Measurement of loaded networks; `elapsed` is the clock of the time limit.
 
-    The first `judged` of them (all, where it is None) decide how well odd and even rounds agree.
+    The first `judged` of them (all, where it is None) decide how well odd and even rounds agree. With a `journal`
+    a measurement that was cut off goes on with the rounds there.
 
     Raises:
         InvalidInput: no networks, fewer than 4 visits, or no repeats.
     """
-    least_of = {"visits": (visits, FEWEST_VISITS), "repeats": (repeats, 1), "networks": (len(runs), 1)}
-    for name, (value, least) in least_of.items():
-        if value < least:
-            raise InvalidInput(f"{name}={value} must be at least {least}")
-    everything = [*runs, sentinel_run]
-    judged = len(runs) if judged is None else judged
-    generator = np.random.default_rng(seed)
-    started = elapsed()
+    _check_counts(visits, repeats, len(runs))
     report = progress or _silent
-    rounds: list[list[float]] = []
-    least, most = min(visits, LEAST_VISITS), 2 * visits
-    with _no_garbage_collection():
-        batches = [_batch(run, clock) for run in everything]
-        while len(rounds) < most:
-            spent = elapsed() - started
-            if len(rounds) >= least and spent + spent / len(rounds) > seconds:
-                break
-            if len(rounds) >= visits and len(rounds) % 4 == 0 and _disagreement(rounds, judged) <= OK_WITHIN:
-                break
-            row = [0.0] * len(everything)
-            for index in generator.permutation(len(everything)):
-                row[index] = _visit(everything[index], repeats, batches[index], clock)
-            rounds.append(row)
-            spent = elapsed() - started
-            remaining = spent / len(rounds) * (max(visits, len(rounds)) - len(rounds))
-            left = max(0.0, min(remaining, seconds - spent))
-            report({"stage": "measure", "done": len(rounds), "total": visits, "seconds_left": left})
-    raw = 1e3 * np.array(rounds)
+    column = CLOCK_COLUMNS.get(clock.name, 0)  # a synthetic clock stands for the wall clock
+    rules = RoundRules(
+        visits=visits,
+        repeats=repeats,
+        seconds=seconds,
+        seed=seed,
+        judged=len(runs) if judged is None else judged,
+        clock="cpu" if column else "wall",
+    )
+    try:
+        rounds = measure_rounds(
+            [*runs, sentinel_run],
+            rules,
+            clocks=(WALL.seconds, clock.seconds) if column else (clock.seconds, CPU.seconds),
+            elapsed=elapsed,
+            done=journal.begin(len(runs) + 1) if journal else (),
+            keep=journal.append if journal else None,
+            report=lambda done, left: report({"stage": "measure", "done": done, "total": visits, "seconds_left": left}),
+        )
+    except ClockStands as error:
+        raise InvalidInput(f"clock {clock.name} {error}") from None
+    return measurement_of(rounds, rules, clock.name)
+
+
+def measurement_of(rounds: Sequence[Round], rules: RoundRules, clock: str) -> Measurement:
+    """Returns what rounds come to, the sentinel last in each; `clock` is the name of the one that decides."""
+    both = 1e3 * np.array([one.times for one in rounds])  # (rounds, networks, clocks)
+    raw = both[:, :, rules.column]
     slowness = drift(raw[:, -1])
     samples = raw / slowness[:, None]
-    timings = [summarise(samples[:, index], raw[:, index]) for index in range(len(everything))]
+    timings = [
+        replace(summarise(samples[:, index], raw[:, index]), cpu_ms=cpu_ms)
+        for index, cpu_ms in enumerate(_process_ms(both[:, :, CLOCK_COLUMNS["cpu"]]))
+    ]
     return Measurement(
         timings=tuple(timings[:-1]),
         sentinel=timings[-1],
         drift=float(slowness.max() / slowness.min() - 1),
-        disagreement=disagreement(samples[:, :judged]),
-        clock=clock.name,
-        seconds=elapsed() - started,
+        disagreement=disagreement(samples[:, : rules.judged]),
+        clock=clock,
+        seconds=rounds[-1].seconds,
     )
 
 
-def drift(sentinel_ms: Floats) -> Floats:
-    """Returns how slow the machine was in each round: the sentinel's visits (V,) in ms to factors around 1.
-
-    A low quantile over a few neighbouring rounds: a disturbed visit of the sentinel must not bend the others.
-    """
-    reach = DRIFT_WINDOW // 2
-    smooth = np.array(
-        [np.quantile(sentinel_ms[max(0, i - reach) : i + reach + 1], QUANTILE) for i in range(len(sentinel_ms))]
-    )
-    factors: Floats = smooth / np.quantile(smooth, QUANTILE)
-    return factors
+def _process_ms(raw: Floats) -> list[float | None]:
+    """By the process's clock what each network took, without the drift; None where the clock is too coarse for it."""
+    if not np.all(raw > 0):
+        return [None] * raw.shape[1]
+    times: list[float | None] = np.quantile(raw / drift(raw[:, -1])[:, None], QUANTILE, axis=0).tolist()
+    return times
 
 
-def _disagreement(rounds: list[list[float]], judged: int) -> float:
-    raw = np.array(rounds)
-    return disagreement(raw[:, :judged] / drift(raw[:, -1])[:, None])
-
-
-def _visit(run: Run, repeats: int, batch: int, clock: Clock) -> float:
-    """Returns the seconds of the run that was disturbed least."""
-    for _ in range(WARM_RUNS):
-        run()
-    return min(_sample(run, batch, clock) for _ in range(repeats))
-
-
-def _sample(run: Run, batch: int, clock: Clock) -> float:
-    begun = clock.seconds()
-    for _ in range(batch):
-        run()
-    return (clock.seconds() - begun) / batch
-
-
-def _batch(run: Run, clock: Clock) -> int:
-    """Returns how many runs one clock reading must cover."""
-    for _ in range(WARM_RUNS):
-        run()
-    batch = 1
-    while batch <= MOST_RUNS:
-        took = min(_sample(run, batch, clock) for _ in range(3)) * batch
-        if took >= SAMPLE_SECONDS:
-            return batch
-        batch = max(2 * batch, math.ceil(batch * SAMPLE_SECONDS / took) if took > 0 else 0)
-    raise InvalidInput(f"clock {clock.name} stands still: {MOST_RUNS} runs took no time; take another clock")
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+def _check_counts(visits: int, repeats: int, networks: int) -> None:
+    least_of = {"visits": (visits, FEWEST_VISITS), "repeats": (repeats, 1), "networks": (networks, 1)}
+    for name, (value, least) in least_of.items():
+        if value < least:
+            raise InvalidInput(f"{name}={value} must be at least {least}")
 
 
 def _silent(_: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from ofa.arch import Arch
 from ofa.cost import cost
 from ofa.errors import InvalidInput
 from ofa.paths import read_json, write_json
+from search.device.alignment import Alignment
 from search.device.block_table import BlockTable
 from search.device.features import features_of
 from search.device.latency_model import Costs, LatencyModel, numbers
@@ -27,15 +28,21 @@ if TYPE_CHECKING:
     from ofa.supernet import Supernet
 
 SCHEMA = 2  # 1 had no timed blocks; it is still read
+SAMPLE, FINALIST = "sample", "finalist"
+ORIGINS = (SAMPLE, FINALIST)
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """A measured subnet: its Arch, its Timing, and its costs at the time."""
+    """A measured subnet: its Arch, its Timing, and the features that the latency model saw.
+
+    `origin` is "sample", or "finalist" for what a search found and measured later.
+    """
 
     arch: Arch
     timing: Timing
     costs: Mapping[str, float]
+    origin: str = "sample"
 
     @property
     def ms(self) -> float:
@@ -56,6 +63,7 @@ class Profile:
     model: LatencyModel
     quality: Mapping[str, Any]  # verdict, disagreement, drift, better_than_macs
     blocks: tuple[Mapping[str, Any], ...] = ()  # timings of single blocks: see `search.device.pieces`
+    alignment: Alignment | None = None  # which widths the runtime likes, None where that was not probed
     _tables: WeakKeyDictionary[Supernet, BlockTable] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
     )
@@ -72,8 +80,11 @@ class Profile:
 
     @property
     def digest(self) -> str:
-        """16 hex digits of the profile's content."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+        """16 hex digits of what was profiled: finalists that searches add, and fits with them, do not change it."""
+        content = self.to_dict()
+        content["anchors"] = [anchor for anchor in content["anchors"] if anchor["origin"] == SAMPLE]
+        lasting = {key: value for key, value in content.items() if key not in ("fit", "quality", "schema")}
+        return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:16]
 
     def predict(self, costs: Costs) -> Floats:
         """Returns ms (N,) at batch 1 for features (N,) by name, as `search.device.features` gives them."""
@@ -117,8 +128,14 @@ class Profile:
             "protocol": dict(self.protocol),
             "space": {"digest": self.space},
             "blocks": [dict(block) for block in self.blocks],
+            **({"alignment": self.alignment.to_dict()} if self.alignment else {}),
             "anchors": [
-                {"arch": anchor.arch.to_dict(), **anchor.timing.to_dict(), "costs": dict(anchor.costs)}
+                {
+                    "arch": anchor.arch.to_dict(),
+                    **anchor.timing.to_dict(),
+                    "costs": dict(anchor.costs),
+                    "origin": anchor.origin,
+                }
                 for anchor in self.anchors
             ],
             "sentinel": self.sentinel.to_dict(),
@@ -166,6 +183,7 @@ class Profile:
             model=LatencyModel.from_dict(content.get("fit")),
             quality=_object(content.get("quality"), "quality"),
             blocks=tuple(_block(block, index) for index, block in enumerate(_list(content.get("blocks"), "blocks"))),
+            alignment=Alignment.from_dict(content["alignment"]) if "alignment" in content else None,
         )
 
 
@@ -195,7 +213,10 @@ def _anchor(value: Any, index: int) -> Anchor:
     costs = numbers(content.get("costs"), f"{name}.costs")
     if "macs" not in costs:
         raise InvalidInput(f"{name}.costs must have macs")
-    return Anchor(arch, _timing(content, name), costs)
+    origin = content.get("origin", SAMPLE)
+    if origin not in ORIGINS:
+        raise InvalidInput(f"{name}.origin = {origin!r} must be one of {', '.join(ORIGINS)}")
+    return Anchor(arch, _timing(content, name), costs, origin)
 
 
 def _block(value: Any, index: int) -> dict[str, Any]:
@@ -210,7 +231,8 @@ def _block(value: Any, index: int) -> dict[str, Any]:
 
 
 def _timing(content: Mapping[str, Any], name: str) -> Timing:
-    fields = {key: content.get(key) for key in Timing.__dataclass_fields__}
+    # Profiles of before the process's clock was read have no cpu_ms.
+    fields = {key: content.get(key) for key in Timing.__dataclass_fields__ if key != "cpu_ms" or key in content}
     for key, value in fields.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise InvalidInput(f"{name}.{key} = {value!r} must be a number")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
+from search.device.standalone.agreement import OK_WITHIN as OK_WITHIN
+from search.device.standalone.agreement import QUANTILE as QUANTILE
+from search.device.standalone.agreement import Floats as Floats
+from search.device.standalone.agreement import disagreement as disagreement
 
-QUANTILE = 0.25  # a low quantile: the mean was off by 56 % and the minimum by 2.8 % where this one was by 0.8 %
-OK_WITHIN = 0.02
 NOISY_ABOVE = 0.05
 REJECTED_ABOVE = 0.15
 FEWEST_VISITS = 4  # two odd and two even ones
@@ -26,10 +27,17 @@ class Timing:
     spread_ms: float  # between the quartiles
     raw_ms: float  # as `ms`, with the drift left in: what the clock said
     visits: int
+    cpu_ms: float | None = None  # as `ms`, by the clock of the process; None where that was not read
+
+    def scaled(self, factor: float) -> Timing:
+        """Returns the Timing with its times, but not what the clock said, multiplied."""
+        names = ("ms", "low_ms", "median_ms", "spread_ms", *(() if self.cpu_ms is None else ("cpu_ms",)))
+        times = {name: factor * getattr(self, name) for name in names}
+        return replace(self, **times)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
-        return dict(vars(self))
+        return {key: value for key, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -75,12 +83,3 @@ def summarise(samples: Floats, raw: Floats) -> Timing:
         raw_ms=float(np.quantile(raw, QUANTILE)),
         visits=len(samples),
     )
-
-
-def disagreement(samples: Floats) -> float:
-    """Returns how far odd and even visits are apart: samples (V, N) in ms to a mean relative difference.
-
-    Two halves of the same minutes should say the same; nothing else reveals a busy machine.
-    """
-    odd, even = (np.quantile(samples[start::2], QUANTILE, axis=0) for start in (1, 0))
-    return float(np.mean(np.abs(odd - even) / (0.5 * (odd + even))))

@@ -4,6 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ofa import Arch, Choice, InvalidArch, InvalidInput, Space
+from ofa.space import ALWAYS, Conditions
+from tests.ofa.nets import shipped
 
 
 def two_stages() -> Space:
@@ -114,3 +116,63 @@ def test_a_choice_comes_after_the_depths_it_needs() -> None:
     width = Choice("width", "a", (1, 2), ((("depth.a", 1),),))
     with pytest.raises(InvalidInput, match=r"width\.a"):
         Space((width, Choice("depth", "a", (1, 2))))
+
+
+@st.composite
+def made_up(draw: st.DrawFn) -> Space:
+    """A few stages with widths, some shared and some of a single value, and kernel sizes."""
+    values = st.lists(st.integers(1, 12).map(lambda n: 2 * n), min_size=1, max_size=3, unique=True).map(sorted)
+    depths = [
+        Choice("depth", f"s{i}", tuple(range(draw(st.integers(0, 1)), 3))) for i in range(draw(st.integers(1, 2)))
+    ]
+    gates: list[Conditions] = [ALWAYS, *(((("depth." + one.name, 1),),) for one in depths)]
+    gates.append(tuple((("depth." + one.name, 2),) for one in depths))
+    widths = [
+        Choice("width", f"w{i}", tuple(draw(values)), draw(st.sampled_from(gates)))
+        for i in range(draw(st.integers(1, 4)))
+    ]
+    return Space((*depths, *widths, Choice("kernel_size", "k", (3, 5), draw(st.sampled_from(gates)))))
+
+
+def is_aligned(arch: Arch, space: Space, multiple: int) -> bool:
+    return all(
+        width % multiple == 0 or width == space.by_key[f"width.{name}"].values[-1] for name, width in arch.width.items()
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(made_up(), st.sampled_from([1, 2, 4, 6, 8, 16]))
+def test_an_aligned_space_has_exactly_the_archs_with_aligned_or_largest_widths(space: Space, multiple: int) -> None:
+    aligned = space.aligned(multiple)
+    wanted = {arch for arch in every(space) if is_aligned(arch, space, multiple)}
+    assert every(aligned) == wanted
+    assert aligned.size == len(wanted)
+    assert all(space.contains(arch) for arch in wanted)
+    assert {arch for arch in every(space) if aligned.contains(arch)} == wanted
+    assert aligned.largest == space.largest
+    assert [(one.key, one.active_when) for one in aligned.choices] == [(c.key, c.active_when) for c in space.choices]
+    assert aligned.aligned(multiple) == aligned
+    assert (aligned.digest == space.digest) == (len(wanted) == space.size)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet20_conv", "mobilenet"])
+def test_real_spaces_are_aligned(name: str) -> None:
+    space = shipped(name)[0].space  # in multiples of 4
+    assert space.aligned(1) == space.aligned(4) == space
+    rng = np.random.default_rng(0)
+    sizes = [space.size]
+    for multiple in (8, 16, 512):
+        aligned = space.aligned(multiple)
+        sizes.append(aligned.size)
+        archs = [aligned.sample(rng) for _ in range(50)]
+        archs += [aligned.mutate(archs[0], rng, 0.5), aligned.crossover(archs[0], archs[1], rng), aligned.smallest]
+        assert all(space.contains(arch) and is_aligned(arch, space, multiple) for arch in archs)
+        assert aligned.contains(space.largest)
+        assert aligned.encode(archs).tolist() == space.encode(archs).tolist()
+    assert sizes == sorted(sizes, reverse=True) and sizes[-1] < sizes[0]
+
+
+@pytest.mark.parametrize("multiple", [0, -4])
+def test_an_alignment_is_at_least_one(multiple: int) -> None:
+    with pytest.raises(InvalidInput, match=f"multiples of {multiple}"):
+        two_stages().aligned(multiple)

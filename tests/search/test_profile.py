@@ -95,7 +95,7 @@ def test_a_machine_that_became_slower_is_put_on_the_profiles_scale(supernet, dev
     assert after.drift == pytest.approx(1.5, rel=1e-3)
     assert after.ms == pytest.approx(before.ms, rel=1e-3)
     assert after.raw_ms == pytest.approx(1.5 * before.ms, rel=1e-3)
-    assert drift_since(profile, profile.sentinel, "cpu") == 1.0
+    assert drift_since(profile, profile.sentinel, [], "cpu") == 1.0
 
 
 def test_a_profile_of_another_space_shape_or_model_is_refused_by_name(tmp_path: Path, supernet, device):

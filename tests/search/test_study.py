@@ -79,6 +79,17 @@ def test_what_is_over_a_limit_is_never_evaluated(tmp_path: Path, sampler: Sample
     assert result.study.metric_names == (["accuracy", "latency_ms"] if objective == "pareto" else ["accuracy"])
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_choices_of_one_value_are_searched_around(tmp_path: Path, sampler: SamplerFactory) -> None:
+    """Of the widths 24, 32 and 48 an alignment to 48 leaves one, to 16 two."""
+    for multiple, widths in ((48, {48}), (16, {32, 48})):
+        evaluate, space = Counting(), ORACLE.space.aligned(multiple)
+        run_study(plan(evaluate, sampler=sampler, space=space, limits=Limits()), tmp_path / f"{multiple}.log")
+        assert len(set(evaluate.asked)) == 16
+        assert {width for arch in evaluate.asked for width in arch.width.values()} == widths
+        assert all(ORACLE.space.contains(arch) for arch in evaluate.asked)
+
+
 def test_evolution_proposes_nothing_infeasible_or_known(tmp_path: Path) -> None:
     result = run_study(plan(evaluations=20), tmp_path / "j.log")
     assert {row.state for row in trial_rows(result.study)} == {"evaluated"}

@@ -10,7 +10,8 @@ from hydra import compose, initialize_config_dir
 
 from ofa.errors import InvalidInput
 from search.app.devices import SearchDevice
-from search.app.search_settings import limits_of, search_settings
+from search.app.search_settings import limits_of, search_settings, space_of
+from search.device.alignment import Alignment
 from search.paths import conf_dir
 from tests.search.synthetic import Oracle, block_space
 
@@ -80,6 +81,8 @@ def test_no_limit_is_invented_where_latency_is_no_objective(capsys: pytest.Captu
         ("search.objective=[accuracy,latency]", "'latency' is unknown; did you mean latency_ms"),
         ("search.objective=[params]", "has no accuracy"),
         ("search.margin=1.5", "margin 1.5 must be a fraction"),
+        ("search.align=0", "search.align=0 must be a whole number, at least 1"),
+        ("search.align=wide", "search.align='wide' must be a whole number"),
         ("search.margin=abc", "margin 'abc' must be a fraction"),
         ("search.limits.params=0", "params=0 must be a number of params above 0"),
         ("+search.limits.latency_ms=4", "give latency limits as latency_ms=4"),
@@ -91,3 +94,41 @@ def test_what_cannot_be_used_is_said(override: str, message: str) -> None:
     with pytest.raises(InvalidInput) as error:
         settings(override)
     assert message in str(error.value)
+
+
+def aligned(*overrides: str, needed: tuple[int | None, ...]) -> set[int]:
+    """The widths, of 24, 32 and 48, that are searched for devices of which the profiles need these multiples."""
+    devices: list[Any] = [
+        SearchDevice(
+            f"latency_ms@{index}",
+            SimpleNamespace(name=f"device{index}", alignment=each and Alignment(each, 1, {}, ())),  # type: ignore[arg-type]
+            {},
+        )
+        for index, each in enumerate(needed)
+    ]
+    found = space_of(settings(*overrides), devices, ORACLE.space)
+    return {value for choice in found.choices if choice.kind == "width" for value in choice.values}
+
+
+def test_the_space_is_aligned_as_the_profiles_need_it(capsys: pytest.CaptureFixture[str]) -> None:
+    for needed in ((None,), (1,), (8,), (1, None)):
+        assert aligned(needed=needed) == {24, 32, 48}
+    assert aligned("search.align=1", needed=(16,)) == {24, 32, 48}
+    assert capsys.readouterr().err == ""
+    assert aligned(needed=(16,)) == {32, 48}
+    size = ORACLE.space.aligned(16).size
+    assert capsys.readouterr().err == (
+        f"search: widths in multiples of 16 alone (device0; search.align=1 takes any): "
+        f"{size:,} of {ORACLE.space.size:,} subnets\n"
+    )
+
+
+def test_several_devices_are_served_by_the_least_common_multiple() -> None:
+    assert aligned(needed=(4, 16, None)) == {32, 48}
+    assert aligned(needed=(3, 16)) == {48}
+
+
+def test_an_alignment_that_is_asked_for_has_the_last_word(capsys: pytest.CaptureFixture[str]) -> None:
+    assert aligned("search.align=48", needed=(16, 8)) == {48}
+    assert "widths in multiples of 48 alone: " in capsys.readouterr().err
+    assert aligned("search.align=16", needed=(None,)) == {32, 48}

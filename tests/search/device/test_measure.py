@@ -10,7 +10,9 @@ import pytest
 
 from ofa.errors import InvalidInput
 from search.device.clock import Clock, clock_named
-from search.device.measure import SAMPLE_SECONDS, drift, measure_runs
+from search.device.measure import measure_runs
+from search.device.standalone.agreement import drift
+from search.device.standalone.rounds import SAMPLE_SECONDS
 from search.device.timing import disagreement, summarise, verdict
 
 MS = 1e-3
