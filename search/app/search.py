@@ -16,6 +16,7 @@ from search.app.search_settings import SearchSettings, limits_of, search_setting
 from search.evaluate import Evaluator
 from search.figures import LATENCY
 from search.free_figures import free_figures
+from search.limits import check_reachable
 from search.measure import MeasuredArch
 from search.paths import RunFolder, SearchFolder
 from search.plan import SearchPlan
@@ -80,6 +81,7 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
         refusals=int(options["refusals"]),
         command=lambda trial: f"ofa extract run={run.name} study={name} trial={trial}",
     )
+    check_reachable(space, figures, plan.limits, seed=seed)  # an impossible search leaves nothing behind
     with written(stage, force=force) as target:
         files = SearchFolder(target)
         for device in devices:
