@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--space", default="kernels", choices=("kernels", "all_widths"))
     parser.add_argument("--runtime", default="onnxruntime")
     parser.add_argument("--anchors", type=int, default=40)
+    parser.add_argument("--blocks", type=int, default=120, help="timed alone, at most")
     parser.add_argument("--held-out", type=int, default=40)
     parser.add_argument("--visits", type=int, default=24)
     parser.add_argument("--seconds", type=float, default=60.0, help="for each measurement")
@@ -112,7 +113,9 @@ def main() -> None:
     supernet, runtime = build(chosen.space), make_runtime(chosen.runtime)
     protocol: dict[str, Any] = {"visits": chosen.visits, "seconds": chosen.seconds, "clock": chosen.clock}
     begun = time.monotonic()
-    profile = profile_device(supernet, runtime, anchors=chosen.anchors, seed=chosen.seed, **protocol)
+    profile = profile_device(
+        supernet, runtime, anchors=chosen.anchors, blocks=chosen.blocks, seed=chosen.seed, **protocol
+    )
     took = time.monotonic() - begun
     generator = np.random.default_rng(chosen.seed + 1)
     drawn = [supernet.space.sample(generator) for _ in range(chosen.held_out)]

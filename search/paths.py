@@ -77,6 +77,10 @@ class RunFolder:
         """The profile of one device, a JSON file."""
         return self.profiles / f"{device}.json"
 
+    def bundle(self, digest: str) -> Path:
+        """What was sent to another machine to be measured, the manifest of a bundle, a JSON file."""
+        return self.profiles / "bundles" / f"{digest}.json"
+
     def search(self, name: str) -> Path:
         """The folder of one search (see `SearchFolder`)."""
         return self.searches / name
@@ -166,6 +170,10 @@ class SearchFolder:
     def profile(self, device: str) -> Path:
         """The profile of a device as it was when the search began: what it goes on with, whatever was learned since."""
         return self.root / "profiles" / f"{device}.json"
+
+    def to_measure(self, figure: str) -> Path:
+        """The bundle of candidates to be measured on another machine, by the name of its latency figure."""
+        return self.root / f"{figure.replace('latency_ms', 'to_measure', 1)}.zip"
 
     @property
     def finalists(self) -> Path:

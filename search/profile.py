@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ofa.arch import Arch
-from ofa.cost import cost
 from ofa.errors import InvalidInput
-from search.device.alignment import Alignment, advise, probe_networks
-from search.device.anchors import choose_anchors
+from search.device.alignment import Alignment, advise
 from search.device.block_table import BlockTable
 from search.device.clock import clock_named
 from search.device.features import features_of
-from search.device.fit import LEAST_NETWORKS, fit_latency_model
-from search.device.machine import describe_machine
+from search.device.fit import fit_latency_model
 from search.device.measure import Progress, measure
-from search.device.pieces import choose_pieces, from_entries, to_entries
+from search.device.pieces import from_entries, timed
 from search.device.profile_file import Anchor, Profile
 from search.device.runtime import Runtime
+from search.device.sample import SampleItems, choose_sample
 from search.device.sentinel import SENTINEL_NAME
+from search.device.standalone.journal import RoundJournal
+from search.device.standalone.machine import describe_machine
 from search.device.standalone.rounds import WARM_RUNS
-from search.device.timing import QUANTILE, REJECTED_ABOVE, Floats, Timing
+from search.device.timing import QUANTILE, REJECTED_ABOVE, Measurement, Timing
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -38,7 +40,7 @@ def profile_device(
     *,
     path: Path | None = None,
     anchors: int = 30,
-    blocks: int = 120,
+    blocks: int = 240,
     alignment: bool = True,
     visits: int = 40,
     repeats: int = 8,
@@ -49,6 +51,8 @@ def profile_device(
     progress: Progress | None = None,
 ) -> Profile:
     """Returns the profile of this machine under `runtime`, and writes it to `path` where one is given.
+
+    Every round is kept in a file beside `path` until then: cut off, the same call goes on where it was.
 
     Args:
         anchors: how many subnets are measured, the smallest and the largest among them.
@@ -63,20 +67,13 @@ def profile_device(
             busy that odd and even rounds disagree by more than 15 %.
     """
     chosen_clock = clock_named(clock)
-    if anchors < LEAST_NETWORKS:
-        raise InvalidInput(f"anchors={anchors} must be at least {LEAST_NETWORKS} to fit a latency model")
-
-    def macs(archs: Sequence[Arch]) -> Floats:
-        return cost(supernet, archs)["macs"].astype(float)
-
-    archs = choose_anchors(supernet.space, macs, anchors, seed)
-    example = supernet.example_input[:1]
-    nets = [supernet.extract(arch).eval() for arch in archs]
-    pieces = choose_pieces(supernet, archs, blocks, seed)
-    probes = probe_networks() if alignment else []
+    sample = choose_sample(supernet, anchors=anchors, blocks=blocks, alignment=alignment, seed=seed)
+    device, described = describe_machine(name), runtime.describe()
+    asked = {"clock": chosen_clock.name, "repeats": repeats, "seed": seed}
+    journal = None if path is None else _journal(path, [supernet.space.digest, sample.items, device, described, asked])
     measured = measure(
-        nets,
-        example,
+        sample.nets,
+        supernet.example_input[:1],
         runtime,
         visits=visits,
         repeats=repeats,
@@ -84,39 +81,69 @@ def profile_device(
         seed=seed,
         clock=chosen_clock,
         progress=progress,
-        pieces=[
-            *((piece.net, piece.example_input) for piece, _ in pieces),
-            *((net, probe_input) for _, net, probe_input in probes),
-        ],
+        pieces=sample.parts,
+        journal=journal,
     )
+    try:
+        profile = profile_of(supernet, sample.items, measured, device=device, runtime=described, asked=asked)
+    except InvalidInput:
+        if journal is not None:
+            journal.remove()  # going on with what was rejected would reject it again
+        raise
+    if path is not None and journal is not None:
+        profile.write(path)
+        journal.remove()
+    return profile
+
+
+def profile_of(
+    supernet: Supernet,
+    items: SampleItems,
+    measured: Measurement,
+    *,
+    device: Mapping[str, Any],
+    runtime: Mapping[str, Any],
+    asked: Mapping[str, Any],
+) -> Profile:
+    """Returns the profile that a measurement comes to, wherever it was made.
+
+    Args:
+        measured: of the subnets, with the other items as its pieces.
+        device, runtime: what they say of themselves; the device has a name.
+        asked: of the protocol: clock, repeats, seed, and what else is to be kept.
+
+    Raises:
+        InvalidInput: the measurement is rejected, or names blocks that this supernet does not have.
+    """
     if measured.verdict == "reject":
         raise InvalidInput(_rejected(measured.disagreement))
-    entries = to_entries(supernet, pieces, measured.pieces[: len(pieces)])
+    seed = int(asked["seed"])
+    entries = timed(items.pieces, measured.pieces[: len(items.pieces)])
     table = BlockTable(supernet, from_entries(supernet, entries)) if entries else None
-    costs = features_of(supernet, table, archs)
+    costs = features_of(supernet, table, items.archs)
     model = fit_latency_model(costs, measured.ms, seed=seed)
-    profile = Profile(
-        device=describe_machine(name),
-        runtime=runtime.describe(),
+    return Profile(
+        device=device,
+        runtime=runtime,
         protocol={
             "clock": measured.clock,
             "warm_runs": WARM_RUNS,
-            "repeats": repeats,
+            "repeats": asked["repeats"],
             "visits": measured.sentinel.visits,
             "visit": "fastest run",
             "quantile": QUANTILE,
             "interleaved": True,
-            "seed": seed,
-            "input_shape": list(example.shape),
+            "input_shape": list(supernet.example_input[:1].shape),
             "sentinel": SENTINEL_NAME,
             "seconds": round(measured.seconds, 3),
             "versions": {"torch": torch.__version__, "ofa-search": tool_version()},
             "date_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+            **asked,
         },
         space=supernet.space.digest,
         anchors=tuple(
             Anchor(arch, timing, {name: float(values[index]) for name, values in costs.items()})
-            for index, (arch, timing) in enumerate(zip(archs, measured.timings, strict=True))
+            for index, (arch, timing) in enumerate(zip(items.archs, measured.timings, strict=True))
         ),
         sentinel=measured.sentinel,
         model=model,
@@ -127,11 +154,18 @@ def profile_device(
             "better_than_macs": model.held_out.mape < model.macs_only.mape,
         },
         blocks=entries,
-        alignment=_alignment([width for width, _, _ in probes], measured.pieces[len(pieces) :]),
+        alignment=_alignment(items.widths, measured.pieces[len(items.pieces) :]),
     )
-    if path is not None:
-        profile.write(path)
-    return profile
+
+
+def _journal(path: Path, decides: Sequence[Any]) -> RoundJournal:
+    """The rounds beside a profile; those of another measurement have another digest."""
+    text = json.dumps(decides, sort_keys=True, default=_plain)
+    return RoundJournal(path.with_name(f"{path.name}.rounds.jsonl"), hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def _plain(value: Any) -> Any:
+    return value.to_dict() if isinstance(value, Arch) else vars(value)
 
 
 def _alignment(widths: Sequence[int], timings: Sequence[Timing | None]) -> Alignment | None:

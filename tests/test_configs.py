@@ -17,8 +17,8 @@ import ofa
 from ofa.data import Dataset, Split
 from ofa.errors import InvalidInput
 from search.app.build import build_data, build_supernet, make, make_partial, plain
+from search.app.device import make_device
 from search.app.main import VERBS
-from search.app.profile import make_device
 from search.app.train import run_training
 from search.evaluation import Evaluation
 from search.limits import Limits

@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 
 from ofa.errors import InvalidInput, nearest
 from search.app.build import plain
-from search.app.profile import check_device, make_device, profile_stage
+from search.app.device import check_device, is_remote, make_device
+from search.app.profile import profile_stage
 from search.device import Profile, Runtime, read_profile
 from search.figures import LATENCY, latency_of
 from search.latency_limits import LatencyLimits, check_latency
@@ -22,11 +23,15 @@ from search.trained import Trained
 
 @dataclass(frozen=True)
 class SearchDevice:
-    """A device that a search is for: the name of its latency figure, its profile and its runtime's configuration."""
+    """A device that a search is for: the name of its latency figure, its profile and its runtime's configuration.
+
+    `remote` says that it is another machine.
+    """
 
     figure: str
     profile: Profile
     runtime: Mapping[str, Any]
+    remote: bool = False
 
     def make_runtime(self) -> Runtime:
         """Returns the runtime that the profile was measured with."""
@@ -79,11 +84,11 @@ def search_devices(
     for name, figure in zip(names, latency_figures(own, limits), strict=True):
         if name == own:
             profile = profile_stage(config, run, trained, force=force, as_it_is=as_it_is)
-            runtime = plain(config, "device")["device"]["runtime"]
+            device = plain(config, "device")["device"]
         else:
             profile = read_profile(run.profile(name), trained.supernet)
-            runtime = stamped_config(run.profile(name))["runtime"]
-        found.append(SearchDevice(figure, profile, runtime))
+            device = stamped_config(run.profile(name))
+        found.append(SearchDevice(figure, profile, device["runtime"], is_remote(device)))
     return tuple(found)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ofa.arch import Arch
+from search.app.device import show_measuring
 from search.app.devices import SearchDevice
-from search.app.profile import show_measuring
 from search.figures import is_latency
 from search.finalists import Finalist, choose_finalists
 from search.measure import MeasuredArch, measure_archs
@@ -19,6 +19,9 @@ from search.report.numbers import limits_text, percent_text, times_text
 from search.trained import Trained
 from search.trials import TrialRow
 
+# What Archs take on devices that are other machines, by the name of the latency figure.
+Elsewhere = Callable[[Sequence[SearchDevice], Sequence[Arch], Mapping[str, Any]], Mapping[str, Sequence[MeasuredArch]]]
+
 
 def find_finalists(
     trained: Trained,
@@ -27,12 +30,15 @@ def find_finalists(
     rows: Sequence[TrialRow],
     plan: SearchPlan,
     learn: Callable[[SearchDevice, Sequence[MeasuredArch]], None],
+    elsewhere: Elsewhere,
 ) -> dict[str, Any]:
     """Returns what was chosen for every target, by measurement on every device, as JSON-able values.
 
     Args:
         settings: how to measure (`search.finalists` of the configuration).
         learn: is given what was measured on each device at the end.
+        elsewhere: gives what Archs take on devices that are other machines, by the name of the latency figure, for
+            the settings of a measurement.
     """
     measured: dict[str, list[MeasuredArch]] = {device.figure: [] for device in devices}
     protocol = dict(settings)
@@ -40,7 +46,10 @@ def find_finalists(
     with stage_progress("measure") as update:
 
         def measure(archs: Sequence[Arch]) -> dict[str, list[float]]:
-            for device in devices:
+            # First, as what has to be measured there first ends the search for now.
+            for figure, ones in elsewhere([device for device in devices if device.remote], archs, protocol).items():
+                measured[figure] += ones
+            for device in (device for device in devices if not device.remote):
                 measured[device.figure] += measure_archs(
                     trained.supernet,
                     archs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig
@@ -13,6 +14,7 @@ from search.app.devices import SearchDevice, as_begun, check_devices, search_dev
 from search.app.finalists import find_finalists
 from search.app.learn import learn_from
 from search.app.search_settings import SearchSettings, limits_of, search_settings, space_of
+from search.app.to_measure import measured_elsewhere
 from search.evaluate import Evaluator
 from search.figures import LATENCY
 from search.free_figures import free_figures
@@ -102,7 +104,11 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
         def learn(device: SearchDevice, measured: Sequence[MeasuredArch]) -> None:
             learn_from(run, trained, device, measured)
 
-        write_json(files.finalists, find_finalists(trained, devices, options["finalists"], rows, plan, learn))
+        elsewhere = partial(measured_elsewhere, run, trained, files)
+        found = find_finalists(trained, devices, options["finalists"], rows, plan, learn, elsewhere)
+        write_json(files.finalists, found)
+        for device in devices:
+            files.to_measure(device.figure).unlink(missing_ok=True)
     return True
 
 

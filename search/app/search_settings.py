@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 
 from ofa.space import Space
 from search.app.build import plain, positive
+from search.app.device import check_device
 from search.app.devices import SearchDevice, latency_figures
-from search.app.profile import check_device
 from search.figures import LATENCY, Figures
 from search.latency_limits import (
     LatencyLimits,

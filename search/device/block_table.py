@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +13,12 @@ from ofa.cost import cost_of_parts
 from ofa.errors import InvalidInput
 from search.device.between import Between, fit_between, padding_of
 from search.device.blocks import Block, find_blocks
+from search.device.borders import border_sums, borders_of
+from search.device.local_choices import Local, TimedPiece, block_holds, local_columns
 from search.device.timing import Floats
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
-
-Local = tuple[int, ...]  # the values of the choices that reach into a block; 0 where one is not active
-
-
-@dataclass(frozen=True)
-class TimedPiece:
-    """What one piece took alone, in ms, and each place in the space where it stands: (block's name, local values)."""
-
-    key: str
-    ms: float
-    places: tuple[tuple[str, Local], ...]
 
 
 class BlockTable:
@@ -40,6 +30,8 @@ class BlockTable:
 
     def __init__(self, supernet: Supernet, pieces: Sequence[TimedPiece]) -> None:
         self.supernet = supernet
+        pairs = [piece for piece in pieces if any("+" in name for name, _ in piece.places)]
+        pieces = [piece for piece in pieces if piece not in pairs]
         timed = {name for piece in pieces for name, _ in piece.places}
         self.blocks = tuple(block for block in find_blocks(supernet) if block.name in timed)
         self._columns = [local_columns(supernet, block) for block in self.blocks]
@@ -50,11 +42,17 @@ class BlockTable:
                 if name not in number or len(local) != len(self._columns[number[name]]):
                     raise InvalidInput(f"blocks: {name!r} with {len(local)} choices is no block of this supernet")
                 self._known[number[name]][local] = piece.ms
+        self._measured = [dict(known) for known in self._known]
+        self._borders = borders_of(supernet, pairs, self._alone)
 
     def sums(self, archs: Sequence[Arch]) -> dict[str, Floats]:
-        """Returns float64 (archs,) by name: "table_ms", the sum over blocks, and "blocks", how many there are."""
+        """Returns float64 (archs,) by name: "table_ms", the sum over blocks and their borders, and "blocks",
+        how many there are.
+        """
         times = self.times(archs)
-        return {"table_ms": times.sum(axis=0), "blocks": (times > 0).sum(axis=0).astype(np.float64)}
+        names = [block.name for block in self.blocks]
+        borders = border_sums(self.supernet, self._borders, names, times > 0, self.supernet.space.encode(archs))
+        return {"table_ms": times.sum(axis=0) + borders, "blocks": (times > 0).sum(axis=0).astype(np.float64)}
 
     def times(self, archs: Sequence[Arch]) -> Floats:
         """Returns ms (blocks, archs) of each block alone; 0 where an Arch leaves it out."""
@@ -100,6 +98,14 @@ class BlockTable:
             )
         return np.array(rows, dtype=np.bool_).reshape(len(self.blocks), len(archs))
 
+    def _alone(self, name: str, local: Local) -> float | None:
+        """What a block takes alone, from the table or between its entries; None where it is no block of the table."""
+        number = next((index for index, block in enumerate(self.blocks) if block.name == name), None)
+        if number is None:
+            return None
+        known = self._known[number].get(local)
+        return float(self._between(number, [self._arch_with(number, local)])[0]) if known is None else known
+
     def _between(self, number: int, archs: Sequence[Arch]) -> Floats:
         fitted, padding = self._fitted
         return fitted[number].predict(self._costs(number, archs, padding))
@@ -107,7 +113,7 @@ class BlockTable:
     @cached_property
     def _fitted(self) -> tuple[list[Between], int]:
         """What lies between measured pieces, by block (blocks of one structure share it), and the padding found."""
-        measured = [dict(known) for known in self._known]
+        measured = self._measured
         families: dict[Any, list[int]] = {}
         for number, block in enumerate(self.blocks):
             families.setdefault(self._family(block), []).append(number)
@@ -150,21 +156,3 @@ class BlockTable:
         kinds = tuple(type(inner).__name__ for path in block.paths for inner in modules(path).modules())
         inside = [found for found in self.supernet.structure.trace.contractions if block_holds(block, found.module)]
         return kinds, tuple(found.positions for found in inside)
-
-
-def local_columns(supernet: Supernet, block: Block) -> list[int]:
-    """Returns the positions, in the space's choices, of the widths and kernels that reach into a block."""
-    reached = {
-        f"width.{supernet.groups[group].name}"
-        for tensor, axes in supernet.axes.items()
-        if any(block_holds(block, owner) for owner in supernet.owners(tensor))
-        for axis in axes
-        for group in axis.groups
-    }
-    reached |= {f"kernel_size.{path}" for path in supernet.structure.kernels if block_holds(block, path)}
-    return [number for number, choice in enumerate(supernet.space.choices) if choice.key in reached]
-
-
-def block_holds(block: Block, path: str) -> bool:
-    """Whether a module lies in a block."""
-    return any(path == own or path.startswith(own + ".") for own in block.paths)

@@ -24,14 +24,13 @@ PLAIN = (bool, int, float, str)
 
 @dataclass(frozen=True)
 class Block:
-    """One module of a supernet, or a run of neighbours in an `nn.Sequential`, by their paths there."""
+    """One module of a supernet, or a run of neighbours in an `nn.Sequential`, by their paths there.
+
+    Its name is the path of its first module; two blocks in a row are called "first+second".
+    """
 
     paths: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """The path of its first module."""
-        return self.paths[0]
+    name: str
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ class Piece:
     net: nn.Module
     example_input: Tensor
     key: str  # equal for equal pieces, wherever they stand in the network
+    follows: str = ""  # the block whose output is this one's input, just as it is
 
 
 def find_blocks(supernet: Supernet) -> tuple[Block, ...]:
@@ -70,12 +70,12 @@ def find_blocks(supernet: Supernet) -> tuple[Block, ...]:
         splits = sum(contractions[child] for child in children) == contractions[path]
         is_large = splits and contractions[path] > MOST_CONTRACTIONS
         if path and calls[path] == 1 and path not in holds_gated and not (many and is_container) and not is_large:
-            blocks.append(Block((path,)))
+            blocks.append(Block((path,), path))
             return
         plain_run = isinstance(module, nn.Sequential) and path not in holds_gated and calls[path] == 1
         for run in _runs(children, contractions) if plain_run else [[child] for child in children]:
             if len(run) > 1 and contractions[run[0]] == 1:
-                blocks.append(Block(tuple(run)))
+                blocks.append(Block(tuple(run), run[0]))
             elif contractions[run[0]]:
                 visit(run[0])
 
@@ -91,6 +91,7 @@ def pieces_of(supernet: Supernet, arch: Arch, blocks: Sequence[Block]) -> list[P
     net = supernet.extract(arch).eval()
     own = _by_origin(supernet, supernet.plan(arch), net)
     given: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {}
+    made: list[tuple[str, Any]] = []
     handles = []
     present = [block for block in blocks if all(path in own for path in block.paths)]
     for block in present:
@@ -98,7 +99,11 @@ def pieces_of(supernet: Supernet, arch: Arch, blocks: Sequence[Block]) -> list[P
         def keep(_: nn.Module, args: Any, kwargs: Any, name: str = block.name) -> None:
             given[name] = (args, kwargs)
 
-        handles.append(own[block.name].register_forward_pre_hook(keep, with_kwargs=True))
+        def made_by(_: nn.Module, args: Any, output: Any, name: str = block.name) -> None:
+            made.append((name, output))
+
+        handles.append(own[block.paths[0]].register_forward_pre_hook(keep, with_kwargs=True))
+        handles.append(own[block.paths[-1]].register_forward_hook(made_by))
     with torch.no_grad():
         net(supernet.example_input[:1])
     for handle in handles:
@@ -111,8 +116,23 @@ def pieces_of(supernet: Supernet, arch: Arch, blocks: Sequence[Block]) -> list[P
         parts = [own[path] for path in block.paths]
         inner = parts[0] if len(parts) == 1 else nn.Sequential(*parts)
         alone = Alone(inner, args[1:], kwargs) if args[1:] or kwargs else inner
-        found.append(Piece(block, alone, args[0].detach(), signature(inner, args, kwargs)))
+        before = next((name for name, output in made if output is args[0]), "")
+        found.append(Piece(block, alone, args[0].detach(), signature(inner, args, kwargs), before))
     return found
+
+
+def pairs_of(pieces: Sequence[Piece]) -> list[Piece]:
+    """Returns two pieces in a row as one, wherever one of a subnet's pieces takes the other's output as it is."""
+    by_name = {piece.block.name: piece for piece in pieces}
+    pairs = []
+    for second in pieces:
+        first = by_name.get(second.follows)
+        if first is None or isinstance(first.net, Alone) or isinstance(second.net, Alone):
+            continue
+        both = Block((*first.block.paths, *second.block.paths), f"{first.block.name}+{second.block.name}")
+        key = hashlib.sha256(f"{first.key}+{second.key}".encode()).hexdigest()[:16]
+        pairs.append(Piece(both, nn.Sequential(first.net, second.net), first.example_input, key))
+    return pairs
 
 
 class Alone(nn.Module):

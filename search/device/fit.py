@@ -19,6 +19,8 @@ FORMS = (
     (TABLE,),
     (TABLE, "blocks"),
     # A block that is timed alone finds its weights in the nearest cache, which those of a whole network outgrow.
+    (TABLE, "near_params"),
+    (TABLE, "blocks", "near_params"),
     (TABLE, "blocks", "params"),
     ("macs", "layers"),
     ("macs", "activations", "layers"),

@@ -89,11 +89,7 @@ def measure(
         judged=len(nets),
         journal=journal,
     )
-    return replace(
-        measured,
-        timings=measured.timings[: len(nets)],
-        pieces=tuple(None if place is None else measured.timings[place] for place in places),
-    )
+    return parted(measured, len(nets), places)
 
 
 def measure_runs(
@@ -118,7 +114,7 @@ def measure_runs(
     Raises:
         InvalidInput: no networks, fewer than 4 visits, or no repeats.
     """
-    _check_counts(visits, repeats, len(runs))
+    check_counts(visits, repeats, len(runs))
     report = progress or _silent
     column = CLOCK_COLUMNS.get(clock.name, 0)  # a synthetic clock stands for the wall clock
     rules = RoundRules(
@@ -140,7 +136,7 @@ def measure_runs(
             report=lambda done, left: report({"stage": "measure", "done": done, "total": visits, "seconds_left": left}),
         )
     except ClockStands as error:
-        raise InvalidInput(f"clock {clock.name} {error}") from None
+        raise InvalidInput(f"clock {clock.name}: {error}") from None
     return measurement_of(rounds, rules, clock.name)
 
 
@@ -164,6 +160,15 @@ def measurement_of(rounds: Sequence[Round], rules: RoundRules, clock: str) -> Me
     )
 
 
+def parted(measured: Measurement, networks: int, places: Sequence[int | None]) -> Measurement:
+    """Returns a measurement with its first timings as those of networks, and as pieces the ones at `places`."""
+    return replace(
+        measured,
+        timings=measured.timings[:networks],
+        pieces=tuple(None if place is None else measured.timings[place] for place in places),
+    )
+
+
 def _process_ms(raw: Floats) -> list[float | None]:
     """By the process's clock what each network took, without the drift; None where the clock is too coarse for it."""
     if not np.all(raw > 0):
@@ -172,7 +177,12 @@ def _process_ms(raw: Floats) -> list[float | None]:
     return times
 
 
-def _check_counts(visits: int, repeats: int, networks: int) -> None:
+def check_counts(visits: int, repeats: int, networks: int) -> None:
+    """Refuses counts of which nothing can be made.
+
+    Raises:
+        InvalidInput: no networks, fewer than 4 visits, or no repeats.
+    """
     least_of = {"visits": (visits, FEWEST_VISITS), "repeats": (repeats, 1), "networks": (networks, 1)}
     for name, (value, least) in least_of.items():
         if value < least:

@@ -191,7 +191,7 @@ def batch_of(run: TimedRun, clocks: ClockPair, column: int) -> int:
         if took >= SAMPLE_SECONDS:
             return batch
         batch = max(2 * batch, math.ceil(batch * SAMPLE_SECONDS / took) if took > 0 else 0)
-    raise ClockStands(f"stands still: {MOST_RUNS} runs took no time; take another clock")
+    raise ClockStands(f"the clock stands still: {MOST_RUNS} runs took no time; take another one")
 
 
 @contextmanager

@@ -1,0 +1,70 @@
+"""The journal of rounds: whole, torn, damaged, or of something else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from search.device.standalone.journal import RoundJournal
+from search.device.standalone.rounds import Round
+
+ROUNDS = [Round([[0.1 * number, 0.2], [0.3, 0.4]], 1.0 + number, 40.5 if number else None) for number in range(1, 4)]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> RoundJournal:
+    made = RoundJournal(tmp_path / "deep/x.rounds.jsonl", "digest")
+    assert made.begin(2) == []
+    for one in ROUNDS:
+        made.append(one)
+    return made
+
+
+def test_rounds_come_back_as_they_were(journal):
+    assert journal.begin(2) == ROUNDS
+    assert journal.begin(2) == ROUNDS
+    journal.remove()
+    assert not journal.path.exists()
+    journal.remove()
+    assert journal.begin(2) == []
+
+
+@pytest.mark.parametrize("cut", [1, 2, 20])
+def test_a_torn_last_line_is_dropped_and_the_next_one_is_whole(journal, cut):
+    journal.path.write_bytes(journal.path.read_bytes()[:-cut])
+    assert journal.begin(2) == ROUNDS[:2]
+    journal.append(ROUNDS[2])
+    assert journal.begin(2) == ROUNDS
+    assert [path.name for path in journal.path.parent.iterdir()] == ["x.rounds.jsonl"]
+
+
+def test_rounds_of_something_else_are_not_gone_on_with(journal):
+    other = RoundJournal(journal.path, "other")
+    assert other.begin(2) == []
+    assert journal.begin(2) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "null",
+        "not JSON",
+        '{"times": [[0.1, 0.2]], "seconds": 1}',
+        '{"times": [[0.1, 0.2], [0.3, NaN]], "seconds": 1}',
+        '{"times": [[0.1, 0.2], [0.3]], "seconds": 1}',
+        '{"times": [[0.1, 0.2], [0.3, 0.4]]}',
+    ],
+)
+def test_what_follows_a_damaged_line_is_not_believed(journal, line):
+    lines = journal.path.read_text().splitlines()
+    lines[2] = line
+    journal.path.write_text("\n".join(lines) + "\n")
+    assert journal.begin(2) == ROUNDS[:1]
+
+
+def test_a_file_that_is_no_journal_is_begun_anew(journal):
+    for content in (b"", b"\xff\xfe\x00", json.dumps({"digest": "digest"}).encode()):
+        journal.path.write_bytes(content)
+        assert journal.begin(2) == []

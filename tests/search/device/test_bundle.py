@@ -1,0 +1,117 @@
+"""Bundles: what a zip holds, that it is the same every time, and what cannot be one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+
+import ofa
+from ofa.errors import InvalidInput
+from ofa.models.lenet import LeNet5
+from search.device import OnnxRuntime
+from search.device.bundle import PROFILE, is_sound, portable, write_bundle
+from search.device.runtimes import TorchEager
+from search.device.sample import Sample, choose_sample
+from search.device.script_of_bundle import measuring_script
+
+PROTOCOL = {"clock": "wall", "visits": 6, "repeats": 2, "seconds": 1.0, "seed": 0}
+
+
+@pytest.fixture(scope="module")
+def supernet() -> ofa.Supernet:
+    torch.manual_seed(0)
+    return ofa.Supernet(LeNet5((1, 8, 8), 10, (16, 32), (64, 32), True), torch.randn(2, 1, 8, 8))
+
+
+@pytest.fixture(scope="module")
+def sample(supernet) -> Sample:
+    return choose_sample(supernet, anchors=6, blocks=4, alignment=True, seed=0)
+
+
+def written(path: Path, supernet, sample, runtime=None, **options) -> dict:
+    named = {"device": "pi", "purpose": PROFILE, "protocol": PROTOCOL, "settings": {"a": 1}, "versions": {}, **options}
+    return write_bundle(path, supernet, runtime or OnnxRuntime(), sample, **named)
+
+
+def test_a_bundle_holds_networks_a_manifest_and_one_script(tmp_path, supernet, sample):
+    rows: list[dict] = []
+    manifest = written(tmp_path / "pi.zip", supernet, sample, progress=rows.append)
+    count = 6 + len(sample.parts) + 1
+    with zipfile.ZipFile(tmp_path / "pi.zip") as bundle:
+        assert bundle.testzip() is None
+        names = bundle.namelist()
+        assert json.loads(bundle.read("manifest.json")) == manifest
+        assert bundle.read("measure.py").decode() == measuring_script()
+        for network in manifest["networks"]:
+            (file,) = network["files"].values()
+            content = bundle.read(file["name"])
+            assert hashlib.sha256(content).hexdigest() == file["sha256"]
+            given = onnxruntime.InferenceSession(content).get_inputs()[0]
+            assert given.shape[1:] == network["shape"][1:]
+    assert sorted(names) == sorted(["manifest.json", "measure.py", *(f"networks/{n:04d}.onnx" for n in range(count))])
+    assert [row["done"] for row in rows] == list(range(1, count + 1))
+    assert is_sound(manifest)
+    assert not is_sound({**manifest, "device": "other"})
+    assert (manifest["space"], len(manifest["archs"]), manifest["widths"]) == (
+        supernet.space.digest,
+        6,
+        list(sample.items.widths),
+    )
+
+
+def test_the_same_networks_give_the_same_bits_and_trained_weights_stay_here(tmp_path, supernet, sample):
+    for name in ("a", "b"):
+        written(tmp_path / f"{name}.zip", supernet, sample)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    weights = [net.state_dict()["conv1.weight"].numpy().tobytes()[:64] for net in sample.nets]
+    with zipfile.ZipFile(tmp_path / "a.zip") as bundle:
+        for name in bundle.namelist():
+            assert not any(weight in bundle.read(name) for weight in weights)
+
+
+class Picky(OnnxRuntime):
+    """Writes no network of one input channel but whole ones."""
+
+    def write(self, net, example_input):
+        if example_input.shape[1] == 32:  # the probes
+            raise InvalidInput("no")
+        return super().write(net, example_input)
+
+
+def test_parts_that_cannot_be_written_are_left_out(tmp_path, supernet, sample):
+    manifest = written(tmp_path / "pi.zip", supernet, sample, Picky())
+    absent = [row["files"] is None for row in manifest["networks"]]
+    assert absent[:6] == [False] * 6
+    assert sum(absent) >= len(sample.items.widths)
+
+
+class Refusing(OnnxRuntime):
+    def write(self, net, example_input):
+        raise InvalidInput("this runtime refuses everything")
+
+
+def test_a_subnet_that_cannot_be_written_ends_it_and_nothing_is_left(tmp_path, supernet, sample):
+    with pytest.raises(InvalidInput, match="refuses everything"):
+        written(tmp_path / "pi.zip", supernet, sample, Refusing())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_zip_is_not_replaced(tmp_path, supernet, sample):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InvalidInput, match=r"notes\.txt is there and is no zip"):
+        written(tmp_path / "notes.txt", supernet, sample)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    with pytest.raises(InvalidInput, match="is no zip"):
+        written(tmp_path, supernet, sample)
+
+
+def test_a_runtime_without_files_is_refused_with_those_that_have_them():
+    assert portable(OnnxRuntime()).loader == "onnxruntime"
+    with pytest.raises(InvalidInput, match=r"eager cannot be .* can: onnxruntime, openvino, ncnn, executorch"):
+        portable(TorchEager())
