@@ -44,7 +44,7 @@ def profile_device(
     alignment: bool = True,
     visits: int = 40,
     repeats: int = 8,
-    seconds: float = 25.0,
+    seconds: float = 50.0,
     seed: int = 0,
     clock: str = "wall",
     name: str | None = None,

@@ -28,7 +28,7 @@ from search.report.numbers import percent_text
 from search.stages import Stage, flatten, is_complete, is_needed, written
 from search.trained import Trained
 
-USUAL = {"anchors": 30, "blocks": 240, "alignment": True, "visits": 40, "repeats": 8, "seconds": 25.0, "clock": "wall"}
+USUAL = {"anchors": 30, "blocks": 240, "alignment": True, "visits": 40, "repeats": 8, "seconds": 50.0, "clock": "wall"}
 
 
 def how_to_measure(name: str, run: RunFolder) -> str:

@@ -27,7 +27,15 @@ from search.device.sentinel import sentinel
 from search.device.standalone.agreement import drift
 from search.device.standalone.journal import RoundJournal
 from search.device.standalone.rounds import CLOCK_COLUMNS, ClockStands, Round, RoundRules, measure_rounds
-from search.device.timing import FEWEST_VISITS, QUANTILE, Floats, Measurement, disagreement, summarise
+from search.device.timing import (
+    FEWEST_VISITS,
+    QUANTILE,
+    TRUSTED_VISITS,
+    Floats,
+    Measurement,
+    disagreement,
+    summarise,
+)
 
 Run = Callable[[], object]
 Progress = Callable[[Mapping[str, Any]], None]
@@ -157,6 +165,7 @@ def measurement_of(rounds: Sequence[Round], rules: RoundRules, clock: str) -> Me
         disagreement=disagreement(samples[:, : rules.judged]),
         clock=clock,
         seconds=rounds[-1].seconds,
+        cut_short=len(rounds) < min(rules.visits, TRUSTED_VISITS),
     )
 
 

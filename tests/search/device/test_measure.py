@@ -103,6 +103,15 @@ def test_the_time_limit_holds_and_some_visits_are_made_in_any_case():
     assert measured(Machine(), [1.0], visits=50, seconds=0.0).timings[0].visits == 6
 
 
+def test_a_measurement_that_is_cut_short_is_noisy_however_well_its_halves_agree():
+    quiet = measured(Machine(), [1.0] * 10, visits=40, seconds=60.0)
+    crowded = measured(Machine(lambda _: 8.0), [1.0] * 10, visits=40, seconds=1.0)  # others have the processor
+    assert (quiet.verdict, quiet.cut_short) == ("ok", False)
+    assert crowded.disagreement < 0.02
+    assert (crowded.verdict, crowded.cut_short, crowded.sentinel.visits) == ("noisy", True, 6)
+    assert measured(Machine(), [1.0], visits=5, seconds=1.0).verdict == "ok"  # as many as were asked for
+
+
 def test_order_is_shuffled_by_the_seed():
     orders = []
     for seed in (0, 0, 1):
