@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--space", default="kernels", choices=("kernels", "all_widths"))
     parser.add_argument("--runtime", default="onnxruntime")
     parser.add_argument("--anchors", type=int, default=40)
-    parser.add_argument("--blocks", type=int, default=120, help="timed alone, at most")
+    parser.add_argument("--blocks", type=int, default=240, help="timed alone, at most")
     parser.add_argument("--held-out", type=int, default=40)
     parser.add_argument("--visits", type=int, default=24)
     parser.add_argument("--seconds", type=float, default=60.0, help="for each measurement")
