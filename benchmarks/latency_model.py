@@ -26,6 +26,7 @@ import ofa
 from ofa.arch import Arch
 from ofa.models.mobilenet import MobileNet
 from search.device import HeldOut, Profile, make_runtime
+from search.device.features import features_of
 from search.device.fit import BASELINE, FORMS, TABLE, fit_latency_model
 from search.device.machine import describe_machine
 from search.measure import measure_archs
@@ -84,8 +85,6 @@ def with_fewer(supernet: ofa.Supernet, profile: Profile, archs: list[Arch], ms: 
     generator = np.random.default_rng(0)
     columns = {name: np.array([anchor.costs[name] for anchor in profile.anchors]) for name in profile.anchors[0].costs}
     measured = np.array([anchor.ms for anchor in profile.anchors])
-    from search.device.features import features_of
-
     unseen = features_of(supernet, profile.table(supernet), archs)
     predicted = []
     for _ in range(20):

@@ -13,6 +13,7 @@ import numpy as np
 
 from ofa.arch import Arch
 from ofa.errors import InvalidInput, nearest
+from search.candidate import Candidate
 
 LATENCY = "latency_ms"
 COUNTS = ("macs", "params", "bytes", "peak_activation_bytes")  # exact, of the network alone
@@ -22,6 +23,8 @@ UNITS = {LATENCY: "ms", "macs": "MACs", "params": "params", "bytes": "bytes", "p
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 # The figures of Archs, by name, each an array (archs,); latencies are predictions.
 Figures = Callable[[Sequence[Arch]], Mapping[str, Floats]]
+# The same of candidates, whose settings may change them.
+CandidateFigures = Callable[[Sequence[Candidate]], Mapping[str, Floats]]
 
 
 def latency_of(device: str) -> str:

@@ -11,8 +11,9 @@ from ofa.arch import Arch
 from ofa.cost import cost
 from ofa.errors import InvalidInput
 from ofa.memory import peak_activation_bytes
+from search.candidate import Candidate
 from search.device.profile_file import Profile
-from search.figures import Figures
+from search.figures import CandidateFigures, Figures, Floats
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -49,3 +50,12 @@ def free_figures(supernet: Supernet, profiles: Mapping[str, Profile], asked: Col
         return found
 
     return figures
+
+
+def of_candidates(figures: Figures) -> CandidateFigures:
+    """Returns the figures of candidates whose settings change none of them."""
+
+    def of(candidates: Sequence[Candidate]) -> Mapping[str, Floats]:
+        return figures([candidate.arch for candidate in candidates])
+
+    return of

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from search.trials import ARCH, REASON, state_of
+from search.candidate import Candidate
+from search.trials import REASON, candidate_of, state_of
 
 
 @dataclass(frozen=True)
@@ -21,14 +22,14 @@ class History:
     last_failure: str
     refused_in_a_row: int  # at the end: over a limit, or known
     waiting: bool  # a trial is set and not begun
-    seen: Mapping[str, int]  # evaluated Archs (JSON) and their trial
+    seen: Mapping[Candidate, int]  # those evaluated, and their trial
 
 
 def read_history(study: Study) -> History:
     """Returns the History of a study as it is in its storage now."""
     steps = evaluated = failures = refused = 0
     waiting, last_failure = False, ""
-    seen: dict[str, int] = {}
+    seen: dict[Candidate, int] = {}
     for trial in study.get_trials(deepcopy=False):
         waiting = waiting or trial.state == TrialState.WAITING
         if not trial.state.is_finished() or (state := state_of(trial)) == "interrupted":
@@ -39,7 +40,8 @@ def read_history(study: Study) -> History:
             continue
         refused = 0
         evaluated += 1
-        seen[trial.user_attrs[ARCH]] = trial.number
+        if (candidate := candidate_of(trial)) is not None:
+            seen[candidate] = trial.number
         if state == "failed":
             failures += 1
             last_failure = str(trial.user_attrs.get(REASON, ""))

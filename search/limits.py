@@ -7,16 +7,14 @@ study may serve several targets.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ofa.arch import Arch
 from ofa.errors import InvalidInput
-from ofa.space import Space
-from search.figures import COUNTS, Figures, Floats, check_figure, figure_text, is_latency, number_text, unit
+from search.figures import COUNTS, Floats, check_figure, figure_text, is_latency, unit
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Target = Mapping[str, float]
@@ -126,90 +124,6 @@ def meets(figures: Mapping[str, Floats], allowed: Target) -> Bools:
     return np.logical_and.reduce(rows) if rows else np.ones(count, dtype=np.bool_)
 
 
-def smallest_reachable(
-    space: Space, figures: Figures, name: str, *, seed: int = 0, samples: int = 512, rounds: int = 20
-) -> tuple[float, Arch]:
-    """Returns the smallest figure found in `space`, and its Arch: the smallest Arch, samples, then an
-    evolution.
-
-    The smallest Arch need not be the quickest: a width that the runtime dislikes can cost more than a larger
-    one.
-    """
-    rng = np.random.default_rng([seed, 1])
-    pool = [space.smallest, *(space.sample(rng) for _ in range(samples))]
-    scores = np.asarray(figures(pool)[name], dtype=np.float64)
-    for _ in range(rounds):
-        best = [pool[index] for index in np.argsort(scores, kind="stable")[:16]]
-        children = [space.mutate(arch, rng) for arch in best]
-        children += [space.crossover(best[0], arch, rng) for arch in best[1:]]
-        pool = best + children
-        scores = np.asarray(figures(pool)[name], dtype=np.float64)
-    least = int(np.argmin(scores))
-    return float(scores[least]), pool[least]
-
-
-def check_reachable(space: Space, figures: Figures, limits: Limits, *, seed: int = 0) -> None:
-    """Ends an impossible search before it starts.
-
-    Raises:
-        InvalidInput: a target that no Arch meets, with the smallest reachable figure.
-    """
-    for name in sorted({name for target in limits.targets for name in target}):
-        asked = {target[name]: limits.allowed(target)[name] for target in limits.targets if name in target}
-        if (np.asarray(figures([space.smallest])[name]) <= min(asked.values())).all():
-            continue
-        least, _ = smallest_reachable(space, figures, name, seed=seed)
-        for limit, allowed in sorted(asked.items()):
-            if least > allowed:
-                raise InvalidInput(_unreachable(name, limit, least, limits.margin_of(name)))
-    for target in limits.targets:
-        together = limits.allowed(target)
-        if len(together) > 1 and find_unseen(space, figures, together, set(), np.random.default_rng([seed, 2])) is None:
-            raise InvalidInput(f"no subnet found that meets {target_text(target)} together; loosen one of them")
-
-
-def find_unseen(
-    space: Space,
-    figures: Figures,
-    allowed: Target,
-    seen: set[Arch],
-    rng: np.random.Generator,
-    *,
-    near: Sequence[Arch] = (),
-    tries: int = 2048,
-) -> Arch | None:
-    """Returns an Arch within the limits that is not in `seen`, or None; costs no evaluation.
-
-    Drawn from the whole space and around `near` and the smallest Arch, so that a tight limit is met too.
-    """
-    around = [*near, space.smallest]
-    for _ in range(0, tries, 128):
-        pool = [space.sample(rng) for _ in range(64)]
-        pool += [space.mutate(around[int(rng.integers(len(around)))], rng, 0.2) for _ in range(64)]
-        fresh = [arch for arch in dict.fromkeys([*pool, space.smallest]) if arch not in seen]
-        if fresh:
-            good = np.flatnonzero(meets(figures(fresh), allowed))
-            if len(good):
-                return fresh[int(good[0])]
-    return None
-
-
 def target_text(target: Target) -> str:
     """Returns the limits of a target with their units, such as "latency_ms=4 ms and params=1000000"."""
     return " and ".join(figure_text(name, limit) for name, limit in target.items())
-
-
-def _unreachable(name: str, limit: float, least: float, margin: float) -> str:
-    kept = f" with the margin of {margin:.1%} kept for prediction error" if margin else ""
-    reachable = f"{number_text(name, least)} {unit(name)}"
-    needed = number_text(name, _round_up(least / (1 - margin)))
-    return (
-        f"{figure_text(name, limit)} cannot be met{kept}: the smallest reachable is {reachable}; "
-        f"ask for {name}={needed} or more"
-    )
-
-
-def _round_up(value: float) -> float:
-    """Returns `value` rounded up to 4 significant digits: what is suggested must be reachable as printed."""
-    step = 10.0 ** (math.floor(math.log10(value)) - 3)
-    return math.ceil(value / step - 1e-9) * step

@@ -1,4 +1,4 @@
-"""SearchPlan: all that decides a search, and the Archs it begins with."""
+"""SearchPlan: all that decides a search, and the candidates it begins with."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ofa.arch import Arch
 from ofa.errors import InvalidInput
-from ofa.space import Space
+from search.candidate import Candidate
+from search.candidate_space import CandidateSpace
 from search.evaluation import Evaluate
-from search.figures import LATENCY, Figures
+from search.figures import LATENCY, CandidateFigures
 from search.limits import Limits, meets
 from search.objectives import Directions, Objective, directions
 from search.samplers import SamplerFactory, tpe
@@ -20,19 +20,19 @@ from search.samplers import SamplerFactory, tpe
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """A search over `space` for the Archs of best accuracy within `limits`.
+    """A search over `space` for the candidates of best accuracy within `limits`.
 
     `objective` is "pareto" (accuracy up, every predicted latency down), "accuracy" or a list of names; `latencies`
     are the names of the latency figures, one a device (see `search.objectives.directions`). `identity` says from what
     the study is made (such as the supernet's digest and the configuration's): a study of another identity is
-    refused. `refusals` is how many proposals in a row may be over a limit or known already before an Arch
+    refused. `refusals` is how many proposals in a row may be over a limit or known already before a candidate
     that is neither is put in the sampler's place. `command` returns the shell command that extracts a trial,
     for its note.
     """
 
     name: str
-    space: Space
-    figures: Figures
+    space: CandidateSpace
+    figures: CandidateFigures
     evaluate: Evaluate
     evaluations: int
     limits: Limits = field(default_factory=Limits)
@@ -70,21 +70,16 @@ class SearchPlan:
         }
 
 
-def starting_archs(plan: SearchPlan) -> list[Arch]:
-    """Returns the Archs that a search begins with, all within the limits.
+def starting_candidates(plan: SearchPlan) -> list[Candidate]:
+    """Returns the candidates that a search begins with, all within the limits.
 
     The smallest and the largest, and for every target the largest uniform one that it allows.
     """
-    uniform = [uniform_arch(plan.space, level) for level in np.linspace(0, 1, 13)]
+    uniform = [plan.space.at_level(level) for level in np.linspace(0, 1, 13)]
     known = plan.figures(uniform)
     chosen = [uniform[0]]
     for allowed in [plan.limits.hard, *(plan.limits.allowed(target) for target in plan.limits.targets)]:
         kept = np.flatnonzero(meets(known, allowed))
         chosen += [uniform[int(kept[-1])]] if len(kept) else []
     within = meets(plan.figures(chosen), plan.limits.hard)
-    return [arch for arch, good in dict(zip(chosen, within, strict=True)).items() if good]
-
-
-def uniform_arch(space: Space, level: float) -> Arch:
-    """Returns the Arch with every choice at the same level, 0 for its least value and 1 for its largest."""
-    return space.arch({choice.key: choice.values[round(level * (len(choice.values) - 1))] for choice in space.choices})
+    return [one for one, good in dict(zip(chosen, within, strict=True)).items() if good]

@@ -14,26 +14,27 @@ import optuna
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
-from ofa.arch import Arch
 from ofa.errors import InvalidInput
+from search.candidate import Candidate
 from search.figures import number_text, unit
 from search.history import History, read_history
-from search.limits import check_reachable, find_unseen, violations
+from search.limits import violations
 from search.notes import write_note
-from search.plan import SearchPlan, starting_archs
-from search.propose import parameters, propose
+from search.plan import SearchPlan, starting_candidates
+from search.propose import propose, trial_parameters
+from search.reach import check_reachable, find_unseen
 from search.samplers import SamplerContext
 from search.storage import only_runner, open_journal
 from search.trials import INTERRUPTED, REASON, write_candidate
 
-FAILED_AT_FIRST = 5  # so many evaluations, all failed: the supernet is at fault, not an Arch
+FAILED_AT_FIRST = 5  # so many evaluations, all failed: the supernet is at fault, not a candidate
 
 Progress = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """A study and how many Archs it has evaluated, in all and in this call.
+    """A study and how many candidates it has evaluated, in all and in this call.
 
     `stopped` says why it ended before the asked number; it is empty where it did not.
     """
@@ -48,7 +49,7 @@ def run_study(plan: SearchPlan, journal: Path, progress: Progress | None = None)
     """Returns the study of `plan`, kept in the file `journal`, once it holds `plan.evaluations` evaluations.
 
     What is over a limit by prediction is never evaluated: it is told as pruned, with its constraints, and
-    does not count; nor does an Arch that the study has evaluated before. A study that was cut off goes on
+    does not count; nor does a candidate that the study has evaluated before. A study that was cut off goes on
     with the very proposals it would have made. `progress` gets a dictionary a trial.
 
     Raises:
@@ -58,7 +59,7 @@ def run_study(plan: SearchPlan, journal: Path, progress: Progress | None = None)
     check_reachable(plan.space, plan.figures, plan.limits, seed=plan.seed)
     with only_runner(journal, plan.name), _quiet_optuna():
         study = _open_study(plan, journal)
-        start = starting_archs(plan)
+        start = starting_candidates(plan)
         before = read_history(study).evaluated
         stopped = ""
         while (history := read_history(study)).evaluated < plan.evaluations:
@@ -66,7 +67,7 @@ def run_study(plan: SearchPlan, journal: Path, progress: Progress | None = None)
             if not _enqueue(study, plan, start, history):
                 stopped = (
                     f"{history.evaluated} of {plan.evaluations} evaluations made: no other subnet within "
-                    f"the limits was found (the space has {plan.space.size} in all)"
+                    f"the limits was found (the space has {plan.space.size:,.0f} in all)"
                 )
                 break
             row = _step(study, plan, history)
@@ -125,25 +126,25 @@ def _check_same(plan: SearchPlan, study: Study, journal: Path) -> None:
             )
 
 
-def _enqueue(study: Study, plan: SearchPlan, start: list[Arch], history: History) -> bool:
-    """Sets the next Arch where it is not the sampler's to choose; False where there is none left."""
+def _enqueue(study: Study, plan: SearchPlan, start: list[Candidate], history: History) -> bool:
+    """Sets the next candidate where it is not the sampler's to choose; False where there is none left."""
     if len(history.seen) >= plan.space.size:
         return False
     if history.waiting:  # set, then cut off
         return True
     if history.steps < len(start):
-        study.enqueue_trial(parameters(start[history.steps], plan.space))
+        study.enqueue_trial(trial_parameters(start[history.steps], plan.space))
     elif history.refused_in_a_row >= plan.refusals:
         targets = plan.limits.targets
         allowed = [plan.limits.allowed(targets[history.steps % len(targets)]), plan.limits.hard]
         rng = np.random.default_rng([plan.seed, history.steps, 1])
-        near = [arch for arch in start if arch.to_json() in history.seen]
-        seen = {Arch.from_json(text) for text in history.seen}
+        near = [one for one in start if one in history.seen]
+        seen = set(history.seen)
         found = (find_unseen(plan.space, plan.figures, limit, seen, rng, near=near) for limit in allowed)
-        arch = next((arch for arch in found if arch is not None), None)
-        if arch is None:
+        candidate = next((one for one in found if one is not None), None)
+        if candidate is None:
             return False
-        study.enqueue_trial(parameters(arch, plan.space))
+        study.enqueue_trial(trial_parameters(candidate, plan.space))
     return True
 
 
@@ -151,19 +152,19 @@ def _step(study: Study, plan: SearchPlan, history: History) -> dict[str, Any]:
     """One trial from proposal to tell; returns what it came to."""
     study.sampler = plan.sampler(SamplerContext(plan.space, plan.figures, plan.limits, plan.seed, history.steps))
     trial = study.ask()
-    arch = propose(trial, plan.space)
-    figures = {name: float(values[0]) for name, values in plan.figures([arch]).items()}
+    candidate = propose(trial, plan.space)
+    figures = {name: float(values[0]) for name, values in plan.figures([candidate]).items()}
     hard = plan.limits.hard
     excess = violations(figures, hard)
-    write_candidate(trial, arch, figures, excess)
-    row: dict[str, Any] = {"trial": trial.number, "arch": arch.to_dict(), **figures}
+    write_candidate(trial, candidate, figures, excess)
+    row: dict[str, Any] = {"trial": trial.number, **candidate.to_dict(), **figures}
     over = {name: hard[name] for name, value in excess.items() if value > 0}
-    known = history.seen.get(arch.to_json())
+    known = history.seen.get(candidate)
     if over:
         return {**row, **_refuse(study, trial, "infeasible", _over_text(over, figures))}
     if known is not None:
         return {**row, **_refuse(study, trial, "duplicate", f"the same as trial {known}")}
-    return {**row, **_evaluate(study, plan, trial, arch, figures)}
+    return {**row, **_evaluate(study, plan, trial, candidate, figures)}
 
 
 def _refuse(study: Study, trial: Trial, state: str, reason: str) -> dict[str, Any]:
@@ -172,9 +173,11 @@ def _refuse(study: Study, trial: Trial, state: str, reason: str) -> dict[str, An
     return {"state": state, "reason": reason}
 
 
-def _evaluate(study: Study, plan: SearchPlan, trial: Trial, arch: Arch, figures: Mapping[str, float]) -> dict[str, Any]:
+def _evaluate(
+    study: Study, plan: SearchPlan, trial: Trial, candidate: Candidate, figures: Mapping[str, float]
+) -> dict[str, Any]:
     try:
-        evaluation = plan.evaluate(arch)
+        evaluation = plan.evaluate(candidate)
         if not np.isfinite(evaluation.accuracy):
             raise InvalidInput(f"accuracy is {evaluation.accuracy}")
     except (
@@ -190,7 +193,7 @@ def _evaluate(study: Study, plan: SearchPlan, trial: Trial, arch: Arch, figures:
     told = {"accuracy": evaluation.accuracy, "seconds": evaluation.seconds, "cached": evaluation.cached}
     for key, value in told.items():
         trial.set_user_attr(key, value)
-    write_note(trial, arch, {**figures, **told}, plan.command)
+    write_note(trial, candidate, {**figures, **told}, plan.command)
     values = {**figures, "accuracy": evaluation.accuracy}
     study.tell(trial, [values[name] for name in plan.objectives])
     return {"state": "evaluated", **told}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ofa.arch import Arch
+from search.candidate import Candidate, Setting
 from search.figures import is_figure
 
 ARCH = "arch"
+SETTINGS = "settings"  # beside the Arch; absent where nothing else is searched
 REASON = "reason"  # why a trial has no values: what kept it from being evaluated, or what failed
 INTERRUPTED = "interrupted"  # the reason of a trial whose process died
 DASHBOARD_CONSTRAINTS = "constraints"  # the old attribute, the only one that optuna-dashboard reads
@@ -30,12 +32,14 @@ class TrialRow:
     seconds: float | None  # that the evaluation took
     cached: bool
     reason: str
+    settings: Mapping[str, Setting] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
         return {
             **vars(self),
             "arch": self.arch.to_dict() if self.arch else None,
+            "settings": dict(self.settings),
             "figures": dict(self.figures),
         }
 
@@ -50,19 +54,30 @@ def figures_of(trial: FrozenTrial) -> dict[str, float]:
     return {name: float(trial.user_attrs[name]) for name in trial.user_attrs if is_figure(name)}
 
 
-def write_candidate(trial: Trial, arch: Arch, figures: Mapping[str, float], excess: Mapping[str, float]) -> None:
-    """Writes the Arch, its free figures and by what fraction each limit is exceeded (0 or less: kept).
+def write_candidate(
+    trial: Trial, candidate: Candidate, figures: Mapping[str, float], excess: Mapping[str, float]
+) -> None:
+    """Writes the candidate, its free figures and by what fraction each limit is exceeded (0 or less: kept).
 
     The constraints are written twice: Optuna reads the named ones, optuna-dashboard the old list. Samplers
     then see each violation twice, which changes no order.
     """
-    trial.set_user_attr(ARCH, arch.to_json())
+    trial.set_user_attr(ARCH, candidate.arch.to_json())
+    if candidate.settings:
+        trial.set_user_attr(SETTINGS, dict(candidate.settings))
     for name, value in figures.items():
         trial.set_user_attr(name, _plain(value))
     for name, value in excess.items():
         trial.set_constraint(name, value)
     if excess:
         trial.storage.set_trial_system_attr(trial._trial_id, DASHBOARD_CONSTRAINTS, list(excess.values()))
+
+
+def candidate_of(trial: FrozenTrial) -> Candidate | None:
+    """Returns the candidate that a trial carries; None where it was not written."""
+    if ARCH not in trial.user_attrs:
+        return None
+    return Candidate(Arch.from_json(trial.user_attrs[ARCH]), tuple(trial.user_attrs.get(SETTINGS, {}).items()))
 
 
 def state_of(trial: FrozenTrial) -> str:
@@ -85,6 +100,7 @@ def _row(trial: FrozenTrial) -> TrialRow:
         seconds=attributes.get("seconds"),
         cached=bool(attributes.get("cached", False)),
         reason=str(attributes.get(REASON, "")),
+        settings=attributes.get(SETTINGS, {}),
     )
 
 

@@ -172,9 +172,9 @@ def test_every_sampler_searches(search: str, sampler: str, tmp_path: Path) -> No
     oracle = Oracle(space)
     plan = SearchPlan(
         name="test",
-        space=space,
-        figures=oracle.figures,
-        evaluate=lambda arch: Evaluation(oracle.accuracy(arch), 0.0),
+        space=oracle.candidates,
+        figures=oracle.candidate_figures,
+        evaluate=lambda candidate: Evaluation(oracle.accuracy(candidate.arch), 0.0),
         evaluations=2,
         limits=Limits(({"latency_ms": float(oracle.figures([space.largest])["latency_ms"][0])},)),
         objective=config["search"]["objective"],

@@ -84,7 +84,7 @@ def _largest(plan: SearchPlan, measured: Mapping[str, Sequence[MeasuredArch]]) -
     predicted = {name: figures[name] for name in measured}
     times = {name: float(np.median([one.ms / one.relative for one in found])) for name, found in measured.items()}
     return {
-        "arch": largest.to_dict(),
+        "arch": largest.arch.to_dict(),
         "predicted_ms": next(iter(predicted.values())),
         "measured_ms": next(iter(times.values())),
         "predicted": predicted,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,18 @@ from search.device.remote import machine_in, measurement_in, read_result, runtim
 from search.device.sample import Sample, SampleItems, choose_sample
 from search.measure_elsewhere import with_measured
 from search.paths import RunFolder
-from search.profile import profile_of, tool_version
+from search.profile import profile_device, profile_of, tool_version
 from search.progress import say, stage_progress
 from search.report.numbers import percent_text
 from search.stages import Stage, flatten, is_complete, is_needed, written
 from search.trained import Trained
 
-USUAL = {"anchors": 30, "blocks": 240, "alignment": True, "visits": 40, "repeats": 8, "seconds": 50.0, "clock": "wall"}
+# What a device's configuration leaves out is what it would be on this machine.
+USUAL = {
+    name: parameter.default
+    for name, parameter in inspect.signature(profile_device).parameters.items()
+    if name in ("anchors", "blocks", "alignment", "visits", "repeats", "seconds", "clock")
+}
 
 
 def how_to_measure(name: str, run: RunFolder) -> str:

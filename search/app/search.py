@@ -15,14 +15,15 @@ from search.app.finalists import find_finalists
 from search.app.learn import learn_from
 from search.app.search_settings import SearchSettings, limits_of, search_settings, space_of
 from search.app.to_measure import measured_elsewhere
+from search.candidate_space import CandidateSpace
 from search.evaluate import Evaluator
 from search.figures import LATENCY
-from search.free_figures import free_figures
-from search.limits import check_reachable
+from search.free_figures import free_figures, of_candidates
 from search.measure import MeasuredArch
 from search.paths import RunFolder, SearchFolder
 from search.plan import SearchPlan
 from search.progress import say, stage_progress
+from search.reach import check_reachable
 from search.report.numbers import percent_text, times_text
 from search.stages import Stage, is_needed, written
 from search.study import run_study
@@ -68,11 +69,12 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
     profiles = {device.figure: device.profile for device in devices}
     figures = free_figures(trained.supernet, profiles, {*settings.limits, *settings.objectives})
     seed = int(asked["seed"])
+    evaluator = _evaluator(trained, run, int(options["calibration_images"]))
     plan = SearchPlan(
         name=name,
-        space=space,
-        figures=figures,
-        evaluate=_evaluator(trained, run, int(options["calibration_images"])),
+        space=CandidateSpace(space),
+        figures=of_candidates(figures),
+        evaluate=lambda candidate: evaluator(candidate.arch),
         evaluations=evaluations,
         limits=limits_of(settings, devices, space, figures, seed),
         objective=options["objective"],

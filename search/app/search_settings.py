@@ -21,9 +21,10 @@ from search.latency_limits import (
     needs_default_limits,
     search_name,
 )
-from search.limits import Limits, check_margin, check_other_limits, smallest_reachable
+from search.limits import Limits, check_margin, check_other_limits
 from search.objectives import Directions, directions
 from search.progress import say
+from search.reach import smallest_reachable
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from optuna.samplers import BaseSampler
 
-from ofa.arch import Arch
-from ofa.space import Space
-from search.figures import Figures
+from search.candidate import Candidate
+from search.candidate_space import CandidateSpace
+from search.figures import CandidateFigures
 from search.limits import Bools, Limits, meets
 
 
@@ -22,8 +22,8 @@ class SamplerContext:
     kill.
     """
 
-    space: Space
-    figures: Figures
+    space: CandidateSpace
+    figures: CandidateFigures
     limits: Limits
     seed: int
     step: int = 0
@@ -33,9 +33,9 @@ class SamplerContext:
         """A 32-bit seed for this step alone."""
         return int(np.random.SeedSequence([self.seed, self.step]).generate_state(1)[0])
 
-    def feasible(self, archs: Sequence[Arch], allowed: Mapping[str, float]) -> Bools:
-        """Returns a bool (archs,): True where every predicted figure is allowed."""
-        return meets(self.figures(archs), allowed)
+    def feasible(self, candidates: Sequence[Candidate], allowed: Mapping[str, float]) -> Bools:
+        """Returns a bool (candidates,): True where every predicted figure is allowed."""
+        return meets(self.figures(candidates), allowed)
 
 
 SamplerFactory = Callable[[SamplerContext], BaseSampler]

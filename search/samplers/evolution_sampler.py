@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from ofa.arch import Arch
 from ofa.errors import InvalidInput
+from search.candidate import Candidate
 from search.limits import violations
 from search.pareto import Floats, crowding_distances, non_domination_ranks
-from search.propose import distributions, parameters
+from search.propose import distributions, trial_parameters
 from search.samplers.context import SamplerContext
-from search.trials import ARCH, figures_of
+from search.trials import candidate_of, figures_of
 
 BATCH = 8  # children looked at together: free figures are cheap by the array, not one by one
 
@@ -59,52 +59,53 @@ class EvolutionSampler(BaseSampler):
         self._parents, self._mutation, self._mutated = parents, mutation, mutated
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Returns every choice with more than one value."""
-        return dict(distributions(self._context.space))
+        """Returns everything with more than one value."""
+        return distributions(self._context.space)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Returns the parameters of one new Arch."""
+        """Returns the parameters of one new candidate."""
         rng = np.random.default_rng([self._context.seed, self._context.step])
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        seen = {Arch.from_json(trial.user_attrs[ARCH]) for trial in finished if ARCH in trial.user_attrs}
+        seen = {candidate for trial in finished if (candidate := candidate_of(trial)) is not None}
         targets = self._context.limits.targets
         allowed = self._context.limits.allowed(targets[self._context.step % len(targets)])
         parents = self._select(study, finished, allowed) if len(finished) >= self._startup_trials else []
-        return parameters(self._breed(parents, seen, allowed, rng), self._context.space)
+        return trial_parameters(self._breed(parents, seen, allowed, rng), self._context.space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Returns a uniform draw, for a parameter that is no choice of the space."""
-        rng = np.random.default_rng([self._context.seed, self._context.step, len(trial.params)])
-        choices = getattr(param_distribution, "choices", None)
-        if choices is None:
-            raise InvalidInput(f"{param_name} is not categorical; the evolution takes a Space's choices alone")
-        return choices[int(rng.integers(len(choices)))]
+        chance = RandomSampler(seed=self._context.step_seed)
+        return chance.sample_independent(study, trial, param_name, param_distribution)
 
-    def _select(self, study: Study, finished: list[FrozenTrial], allowed: Mapping[str, float]) -> list[Arch]:
+    def _select(self, study: Study, finished: list[FrozenTrial], allowed: Mapping[str, float]) -> list[Candidate]:
         """The parents, best first: by rank, then by crowding; by the value where there is one objective."""
         eligible = [
-            trial
+            (trial, candidate)
             for trial in finished
-            if ARCH in trial.user_attrs
+            if (candidate := candidate_of(trial)) is not None
             and all(excess <= 0 for excess in violations(figures_of(trial), allowed).values())
         ]
         if not eligible:
             return []
-        points = np.array([trial.values for trial in eligible], dtype=np.float64)
+        points = np.array([trial.values for trial, _ in eligible], dtype=np.float64)
         points *= [-1.0 if way == StudyDirection.MAXIMIZE else 1.0 for way in study.directions]
         count = max(2, round(self._parents * min(self._population, len(eligible))))
-        return [Arch.from_json(eligible[index].user_attrs[ARCH]) for index in best_first(points)[:count]]
+        return [eligible[index][1] for index in best_first(points)[:count]]
 
     def _breed(
-        self, parents: list[Arch], seen: set[Arch], allowed: Mapping[str, float], rng: np.random.Generator
-    ) -> Arch:
+        self,
+        parents: list[Candidate],
+        seen: set[Candidate],
+        allowed: Mapping[str, float],
+        rng: np.random.Generator,
+    ) -> Candidate:
         """The first child that is allowed and new; else an allowed one; else any, for the study to refuse."""
-        known: Arch | None = None
-        children: list[Arch] = []
+        known: Candidate | None = None
+        children: list[Candidate] = []
         for _ in range(0, self._tries, BATCH):
             children = [self._child(parents, rng) for _ in range(BATCH)]
             good = [children[index] for index in np.flatnonzero(self._context.feasible(children, allowed))]
@@ -114,7 +115,7 @@ class EvolutionSampler(BaseSampler):
             known = known or next(iter(good), None)
         return known or children[0]
 
-    def _child(self, parents: list[Arch], rng: np.random.Generator) -> Arch:
+    def _child(self, parents: list[Candidate], rng: np.random.Generator) -> Candidate:
         space = self._context.space
         if not parents:
             return space.sample(rng)

@@ -15,6 +15,9 @@ import numpy as np
 
 from ofa.arch import Arch
 from ofa.space import Choice, Space
+from search.candidate_space import CandidateSpace
+from search.figures import CandidateFigures
+from search.free_figures import of_candidates
 
 KERNELS = (3, 5, 7)
 WIDTHS = (24, 32, 48)
@@ -38,6 +41,16 @@ class Oracle:
     space: Space
     seed: int = 0
     noise: float = 0.0  # standard deviation of the accuracy, the same for equal Archs
+
+    @property
+    def candidates(self) -> CandidateSpace:
+        """The space as a search has it."""
+        return CandidateSpace(self.space)
+
+    @property
+    def candidate_figures(self) -> CandidateFigures:
+        """The figures as a search has them."""
+        return of_candidates(self.figures)
 
     @cached_property
     def _tables(self) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:

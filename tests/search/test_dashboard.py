@@ -34,9 +34,9 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("study") / "journal.log"
     plan = SearchPlan(
         "digits",
-        ORACLE.space,
-        ORACLE.figures,
-        lambda arch: Evaluation(ORACLE.accuracy(arch), 0.0),
+        ORACLE.candidates,
+        ORACLE.candidate_figures,
+        lambda candidate: Evaluation(ORACLE.accuracy(candidate.arch), 0.0),
         8,
         Limits(({"latency_ms": LIMIT},)),
         sampler=random,

@@ -1,4 +1,4 @@
-"""propose: the Arch of a trial."""
+"""propose: the Candidate of a trial."""
 
 from __future__ import annotations
 
@@ -8,37 +8,38 @@ import pytest
 
 from ofa.errors import InvalidInput
 from ofa.space import Choice, Space
-from search.propose import distributions, parameters, propose
+from search.candidate_space import CandidateSpace
+from search.propose import distributions, propose, trial_parameters
 from tests.search.synthetic import block_space
 
-SPACE = block_space(stages=2, blocks=3)
+SPACE = CandidateSpace(block_space(stages=2, blocks=3))
 
 
-def test_parameters_and_propose_are_inverse() -> None:
+def test_trial_parameters_and_propose_are_inverse() -> None:
     rng = np.random.default_rng(0)
     for _ in range(30):
-        arch = SPACE.sample(rng)
-        assert propose(optuna.trial.FixedTrial(parameters(arch, SPACE)), SPACE) == arch
+        candidate = SPACE.sample(rng)
+        assert propose(optuna.trial.FixedTrial(trial_parameters(candidate, SPACE)), SPACE) == candidate
 
 
 def test_only_active_choices_are_suggested() -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(20):
         trial = study.ask()
-        arch = propose(trial, SPACE)
-        assert SPACE.contains(arch)
+        arch = propose(trial, SPACE).arch
+        assert SPACE.archs.contains(arch)
         assert trial.params == dict(arch.values)
         assert [key for key in trial.params if not key.startswith("depth")] != []
 
 
 def test_a_single_value_is_taken_not_suggested() -> None:
-    space = Space((Choice("width", "stem", (16,)), Choice("width", "head", (8, 16))))
+    space = CandidateSpace(Space((Choice("width", "stem", (16,)), Choice("width", "head", (8, 16)))))
     trial = optuna.trial.FixedTrial({"width.head": 8})
-    assert dict(propose(trial, space).width) == {"head": 8, "stem": 16}
+    assert dict(propose(trial, space).arch.width) == {"head": 8, "stem": 16}
     assert list(distributions(space)) == ["width.head"]
-    assert parameters(space.largest, space) == {"width.head": 16}
+    assert trial_parameters(space.largest, space) == {"width.head": 16}
 
 
 def test_parameters_of_another_space_are_refused() -> None:
     with pytest.raises(InvalidInput, match="is not a choice of this space"):
-        parameters(block_space(stages=3).largest, SPACE)
+        trial_parameters(CandidateSpace(block_space(stages=3)).largest, SPACE)

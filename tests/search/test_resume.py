@@ -30,12 +30,12 @@ from tests.search.synthetic import Oracle, block_space
 oracle = Oracle(block_space(stages=2, blocks=2))
 largest = float(oracle.figures([oracle.space.largest])["latency_ms"][0])
 
-def evaluate(arch):
+def evaluate(candidate):
     time.sleep(0.01)
-    return Evaluation(oracle.accuracy(arch), 0.01)
+    return Evaluation(oracle.accuracy(candidate.arch), 0.01)
 
 sampler = {"evolution": evolution, "tpe": tpe, "nsga2": nsga2, "random": random}[sys.argv[2]]
-plan = SearchPlan("s", oracle.space, oracle.figures, evaluate, int(sys.argv[3]),
+plan = SearchPlan("s", oracle.candidates, oracle.candidate_figures, evaluate, int(sys.argv[3]),
                   Limits(({"latency_ms": 0.6 * largest},)), sampler=sampler)
 def told(row):
     print(row["trial"], row["state"], flush=True)

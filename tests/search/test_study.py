@@ -15,9 +15,11 @@ import pytest
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.space import Choice, Space
+from search.candidate import Candidate
+from search.candidate_space import CandidateSpace
 from search.evaluation import Evaluation
 from search.limits import Limits
-from search.plan import SearchPlan, starting_archs, uniform_arch
+from search.plan import SearchPlan, starting_candidates
 from search.samplers import SamplerFactory, evolution, nsga2, random, tpe
 from search.study import load_study, run_study
 from search.trials import trial_rows
@@ -36,16 +38,16 @@ class Counting:
     def __init__(self, accuracy: Callable[[Arch], float] = ORACLE.accuracy) -> None:
         self.accuracy, self.asked = accuracy, list[Arch]()
 
-    def __call__(self, arch: Arch) -> Evaluation:
-        self.asked.append(arch)
-        return Evaluation(self.accuracy(arch), 0.001)
+    def __call__(self, candidate: Candidate) -> Evaluation:
+        self.asked.append(candidate.arch)
+        return Evaluation(self.accuracy(candidate.arch), 0.001)
 
 
 def plan(evaluate: Any = None, **changes: Any) -> SearchPlan:
     made = SearchPlan(
         name="s",
-        space=ORACLE.space,
-        figures=ORACLE.figures,
+        space=ORACLE.candidates,
+        figures=ORACLE.candidate_figures,
         evaluate=evaluate or Counting(),
         evaluations=16,
         sampler=evolution,
@@ -84,7 +86,9 @@ def test_choices_of_one_value_are_searched_around(tmp_path: Path, sampler: Sampl
     """Of the widths 24, 32 and 48 an alignment to 48 leaves one, to 16 two."""
     for multiple, widths in ((48, {48}), (16, {32, 48})):
         evaluate, space = Counting(), ORACLE.space.aligned(multiple)
-        run_study(plan(evaluate, sampler=sampler, space=space, limits=Limits()), tmp_path / f"{multiple}.log")
+        run_study(
+            plan(evaluate, sampler=sampler, space=CandidateSpace(space), limits=Limits()), tmp_path / f"{multiple}.log"
+        )
         assert len(set(evaluate.asked)) == 16
         assert {width for arch in evaluate.asked for width in arch.width.values()} == widths
         assert all(ORACLE.space.contains(arch) for arch in evaluate.asked)
@@ -108,7 +112,7 @@ def test_a_tiny_space_is_exhausted_and_the_search_stops(tmp_path: Path, sampler:
     space = Space((Choice("width", "a", (8, 16)), Choice("width", "b", (8, 16, 24)), Choice("width", "c", (8,))))
     oracle = Oracle(space)
     evaluate = Counting(oracle.accuracy)
-    tiny = plan(evaluate, space=space, figures=oracle.figures, limits=Limits(), sampler=sampler)
+    tiny = plan(evaluate, space=oracle.candidates, figures=oracle.candidate_figures, limits=Limits(), sampler=sampler)
     result = run_study(tiny, tmp_path / "j.log")
     assert result.evaluated == len(set(evaluate.asked)) == space.size == 6
     assert "6 of 16" in result.stopped
@@ -130,10 +134,10 @@ def test_the_same_command_again_continues_then_does_nothing(tmp_path: Path, samp
 
 def test_a_trial_that_a_dead_process_left_is_failed_and_made_again(tmp_path: Path) -> None:
     class Dies(Counting):
-        def __call__(self, arch: Arch) -> Evaluation:
+        def __call__(self, candidate: Candidate) -> Evaluation:
             if len(self.asked) == 7:
                 raise KeyboardInterrupt
-            return super().__call__(arch)
+            return super().__call__(candidate)
 
     whole = run_study(plan(), tmp_path / "whole.log")
     with pytest.raises(KeyboardInterrupt):
@@ -201,7 +205,7 @@ def test_a_supernet_that_only_fails_ends_with_one_line(tmp_path: Path) -> None:
 
 
 def test_a_bug_in_the_evaluation_is_not_hidden(tmp_path: Path) -> None:
-    def broken(arch: Arch) -> Evaluation:
+    def broken(candidate: Candidate) -> Evaluation:
         raise AttributeError("a bug")
 
     with pytest.raises(AttributeError):
@@ -227,14 +231,14 @@ def test_other_limits_and_progress(tmp_path: Path) -> None:
 
 
 def test_a_search_begins_with_the_smallest_and_the_largest_allowed() -> None:
-    free = starting_archs(plan(limits=Limits()))
-    assert free == [ORACLE.space.smallest, ORACLE.space.largest]
+    space = ORACLE.candidates
+    assert starting_candidates(plan(limits=Limits())) == [space.smallest, space.largest]
     limited = plan()
-    start = starting_archs(limited)
-    assert start[0] == ORACLE.space.smallest
+    start = starting_candidates(limited)
+    assert start[0] == space.smallest
     assert len(start) >= 2
-    assert (ORACLE.figures(start)["latency_ms"] <= limited.limits.hard["latency_ms"]).all()
-    assert uniform_arch(ORACLE.space, 1.0) == ORACLE.space.largest
+    assert (ORACLE.candidate_figures(start)["latency_ms"] <= limited.limits.hard["latency_ms"]).all()
+    assert space.at_level(1.0) == space.largest
 
 
 @pytest.mark.parametrize(

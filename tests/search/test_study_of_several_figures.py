@@ -10,6 +10,7 @@ import optuna
 import pytest
 
 from ofa.errors import InvalidInput
+from search.free_figures import of_candidates
 from search.limits import Limits
 from search.samplers import SamplerFactory
 from search.study import run_study
@@ -28,7 +29,7 @@ def test_several_devices_and_figures_at_once(tmp_path: Path, sampler: SamplerFac
         evaluate,
         sampler=sampler,
         evaluations=24,
-        figures=ORACLE.figures_of_two,
+        figures=of_candidates(ORACLE.figures_of_two),
         limits=Limits((target,), margins),
         objective=["accuracy", "latency_ms", "peak_activation_bytes"],
         latencies=names[:2],

@@ -11,6 +11,7 @@ import pytest
 
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
+from search.candidate import Candidate
 from search.limits import Limits
 from search.propose import propose
 from search.samplers import EvolutionSampler, SamplerContext, evolution
@@ -32,9 +33,10 @@ def search(context: SamplerContext, steps: int, directions: Sequence[Direction],
             SamplerContext(context.space, context.figures, context.limits, context.seed, step), **options
         )
         trial = study.ask()
-        arch = propose(trial, SPACE)
+        candidate = propose(trial, ORACLE.candidates)
+        arch = candidate.arch
         figures = {name: float(values[0]) for name, values in ORACLE.figures([arch]).items()}
-        write_candidate(trial, arch, figures, {})
+        write_candidate(trial, candidate, figures, {})
         values = [ORACLE.accuracy(arch), figures["latency_ms"], figures["peak_activation_bytes"]]
         study.tell(trial, values[: len(directions)])
         archs.append(arch)
@@ -43,7 +45,7 @@ def search(context: SamplerContext, steps: int, directions: Sequence[Direction],
 
 def context(*quantiles: float, seed: int = 0) -> SamplerContext:
     targets = tuple({"latency_ms": float(np.quantile(LATENCIES, quantile))} for quantile in quantiles)
-    return SamplerContext(SPACE, ORACLE.figures, Limits(targets or ({},)), seed)
+    return SamplerContext(ORACLE.candidates, ORACLE.candidate_figures, Limits(targets or ({},)), seed)
 
 
 @pytest.mark.parametrize("directions", [["maximize"], ["maximize", "minimize"], ["maximize", "minimize", "minimize"]])
@@ -71,10 +73,10 @@ def test_a_step_depends_on_finished_trials_and_the_seed_alone() -> None:
 
 
 def test_where_nothing_is_allowed_it_still_proposes() -> None:
-    def never(archs: Sequence[Arch]) -> Mapping[str, np.ndarray[Any, Any]]:
+    def never(archs: Sequence[Candidate]) -> Mapping[str, np.ndarray[Any, Any]]:
         return {"latency_ms": np.full(len(archs), 9.0)}
 
-    impossible = SamplerContext(SPACE, never, Limits(({"latency_ms": 1.0},)), 0)
+    impossible = SamplerContext(ORACLE.candidates, never, Limits(({"latency_ms": 1.0},)), 0)
     assert len(search(impossible, 3, ["maximize"], tries=16)) == 3
 
 

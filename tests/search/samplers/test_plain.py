@@ -21,13 +21,14 @@ def infeasible_share(sampler: SamplerFactory, trials: int = 100) -> float:
     study = optuna.create_study(directions=["maximize", "minimize"])
     over = []
     for step in range(trials):
-        context = SamplerContext(ORACLE.space, ORACLE.figures, Limits((LIMIT,)), seed=0, step=step)
+        context = SamplerContext(ORACLE.candidates, ORACLE.candidate_figures, Limits((LIMIT,)), seed=0, step=step)
         study.sampler = sampler(context)
         trial = study.ask()
-        arch = propose(trial, ORACLE.space)
+        candidate = propose(trial, ORACLE.candidates)
+        arch = candidate.arch
         figures = {name: float(values[0]) for name, values in ORACLE.figures([arch]).items()}
         excess = violations(figures, LIMIT)
-        write_candidate(trial, arch, figures, excess)
+        write_candidate(trial, candidate, figures, excess)
         over.append(excess["latency_ms"] > 0)
         if over[-1]:
             study.tell(trial, state=TrialState.PRUNED)
@@ -44,8 +45,10 @@ def test_tpe_learns_from_what_was_never_evaluated() -> None:
 
 def test_a_sampler_is_a_function_of_seed_and_step() -> None:
     def drawn(seed: int, step: int) -> dict[str, int]:
-        study = optuna.create_study(sampler=random(SamplerContext(ORACLE.space, ORACLE.figures, Limits(), seed, step)))
-        return dict(propose(study.ask(), ORACLE.space).values)
+        study = optuna.create_study(
+            sampler=random(SamplerContext(ORACLE.candidates, ORACLE.candidate_figures, Limits(), seed, step))
+        )
+        return dict(propose(study.ask(), ORACLE.candidates).arch.values)
 
     assert drawn(0, 1) == drawn(0, 1)
     assert drawn(0, 1) != drawn(0, 2)

@@ -1,0 +1,186 @@
+"""Parameters: what a joint search decides beside the Arch, each a name with its values and when it counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from ofa.errors import InvalidInput, nearest
+from search.candidate import Setting
+
+DIGITS = 4  # significant ones of a number: what is read in a table is what was used
+When = tuple[tuple[str, tuple[Setting, ...]], ...]
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """A parameter that takes one of several values; the first is its default.
+
+    `when` names earlier parameters and the values of each for which this one counts.
+    """
+
+    name: str
+    values: tuple[Setting, ...]
+    when: When = ()
+
+    def __post_init__(self) -> None:
+        if not self.values or len(set(map(repr, self.values))) < len(self.values):
+            raise InvalidInput(f"parameter {self.name}: values {list(self.values)} must be distinct, at least one")
+
+    @property
+    def default(self) -> Setting:
+        """The value that a search begins with."""
+        return self.values[0]
+
+    @property
+    def count(self) -> float:
+        """How many values there are."""
+        return len(self.values)
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        """What Optuna draws from."""
+        return CategoricalDistribution(self.values)
+
+    def sample(self, rng: np.random.Generator) -> Setting:
+        """Returns a value, drawn uniformly."""
+        return self.values[int(rng.integers(len(self.values)))]
+
+    def mutate(self, value: Setting, rng: np.random.Generator) -> Setting:
+        """Returns another value, where there is one."""
+        others = [other for other in self.values if other != value]
+        return others[int(rng.integers(len(others)))] if others else value
+
+    def check(self, value: Any) -> Setting:
+        """Returns a value of this parameter.
+
+        Raises:
+            InvalidInput: it is none.
+        """
+        if value not in self.values:
+            raise InvalidInput(f"parameter {self.name}={value!r}: {nearest(str(value), map(str, self.values))}")
+        return self.values[self.values.index(value)]
+
+    def encode(self, value: Setting | None) -> list[float]:
+        """Returns a number a value, 1 for the one that is taken; all 0 where the parameter does not count."""
+        return [float(value is not None and other == value) for other in self.values]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A parameter that is a number from `low` to `high`, drawn on a logarithmic scale where `log` says so.
+
+    `whole` takes whole numbers alone. Without a `start` the default lies in the middle.
+    """
+
+    name: str
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+    start: float | None = None
+    when: When = ()
+
+    def __post_init__(self) -> None:
+        ends = (self.low, self.high) if self.start is None else (self.low, self.high, self.start)
+        if not all(math.isfinite(end) for end in ends) or not self.low < self.high or (self.log and self.low <= 0):
+            raise InvalidInput(
+                f"parameter {self.name}: {self.low} to {self.high} must rise, and lie above 0 on a logarithmic scale"
+            )
+        if self.whole and any(end != int(end) for end in ends):
+            raise InvalidInput(f"parameter {self.name}: {self.low} to {self.high} must be whole numbers")
+        if self.start is not None and not self.low <= self.start <= self.high:
+            raise InvalidInput(f"parameter {self.name}: its start {self.start} is not in {self.low} to {self.high}")
+
+    @property
+    def default(self) -> Setting:
+        """The value that a search begins with."""
+        return self._at(0.5) if self.start is None else self._rounded(self.start)
+
+    @property
+    def count(self) -> float:
+        """How many values there are."""
+        return self.high - self.low + 1 if self.whole else math.inf
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        """What Optuna draws from."""
+        if self.whole:
+            return IntDistribution(int(self.low), int(self.high), log=self.log)
+        return FloatDistribution(self.low, self.high, log=self.log)
+
+    def sample(self, rng: np.random.Generator) -> Setting:
+        """Returns a value, drawn uniformly on its scale."""
+        return self._at(float(rng.random()))
+
+    def mutate(self, value: Setting, rng: np.random.Generator) -> Setting:
+        """Returns a value near by: a tenth of the range away as a rule."""
+        return self._at(float(np.clip(self._place(value) + rng.normal(0, 0.1), 0, 1)))
+
+    def check(self, value: Any) -> Setting:
+        """Returns a value of this parameter.
+
+        Raises:
+            InvalidInput: it is no number, or out of range.
+        """
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not self.low <= value <= self.high or (self.whole and value != int(value)):
+            kind = "a whole number" if self.whole else "a number"
+            raise InvalidInput(f"parameter {self.name}={value!r} must be {kind} from {self.low:g} to {self.high:g}")
+        return self._rounded(float(value))
+
+    def encode(self, value: Setting | None) -> list[float]:
+        """Returns where on its scale the value lies, 0 to 1; the middle where the parameter does not count."""
+        return [0.5 if value is None else self._place(value)]
+
+    def _ends(self) -> tuple[float, float]:
+        return (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
+
+    def _at(self, place: float) -> Setting:
+        low, high = self._ends()
+        value = low + place * (high - low)
+        return self._rounded(math.exp(value) if self.log else value)
+
+    def _place(self, value: Setting) -> float:
+        low, high = self._ends()
+        return ((math.log(float(value)) if self.log else float(value)) - low) / (high - low)
+
+    def _rounded(self, value: float) -> Setting:
+        if self.whole:
+            return round(min(max(value, self.low), self.high))
+        return min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
+
+
+Parameter = OneOf | Number
+
+
+def is_active(parameter: Parameter, settings: Mapping[str, Setting]) -> bool:
+    """Returns whether a parameter counts beside the settings before it."""
+    return all(settings.get(name) in values for name, values in parameter.when)
+
+
+def check_parameters(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    """Returns the parameters.
+
+    Raises:
+        InvalidInput: a name that is given twice, or a condition on no earlier parameter or none of its values.
+    """
+    earlier: dict[str, Parameter] = {}
+    for parameter in parameters:
+        if parameter.name in earlier or "." in parameter.name:
+            raise InvalidInput(f"parameter {parameter.name!r}: names must be distinct, and without dots")
+        for name, values in parameter.when:
+            other = earlier.get(name)
+            if not isinstance(other, OneOf):
+                known = [one.name for one in earlier.values() if isinstance(one, OneOf)]
+                hint = nearest(name, known) if known else "there is none before it"
+                raise InvalidInput(f"parameter {parameter.name} counts when {name} is ...: no earlier choice; {hint}")
+            for value in values:
+                other.check(value)
+        earlier[parameter.name] = parameter
+    return tuple(parameters)
