@@ -3,12 +3,11 @@
     python benchmarks/busy_machine.py [--busy 0,2,4,0] [--output benchmarks/results/busy_machine.json]
 
 The anchors and blocks that `ofa profile` would choose are measured as it does, alone and beside busy processes, under
-the wall and the CPU clock. Held against the first measurement of the clock, which is quiet: how far the anchors are off
-as a mean of relative errors, how far all are off to one side, and the largest error; times are tied by the sentinel,
-so that what slows every network alike does not count.
+the wall and the CPU clock. Held against the quietest measurement of the clock: how far the anchors are off as a mean of
+relative errors, how far all are off to one side, and the largest error; times are tied by the sentinel, so that what
+slows every network alike does not count.
 
-Two signals that the profile does not have are reported beside the verdict: the share of the wall time of samples in
-which this process did not run, and by how much the median of a visit lies over its fastest run.
+"Interrupted" is the share of the time in which others had the processor, as the profile has it.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import argparse
 import subprocess
 import sys
 import time
-from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,22 +24,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 import ofa
 from ofa.models import MobileNet
 from ofa.paths import write_json
-from search.device import Clock, Measurement, clock_named, make_runtime, measure
-from search.device.anchors import choose_anchors
+from search.device import Measurement, clock_named, make_runtime, measure
 from search.device.machine import describe_machine
-from search.device.pieces import choose_pieces
+from search.device.sample import choose_sample
 
 REPEATS = 8
-# Computes, and walks through 32 MiB, more than the caches of a core hold.
+QUIET = 0.2  # cores that other processes may use
+# Computes, and walks through 32 MiB, more than the caches of a core hold; ends with the process that started it.
 BUSY = """
+import os
+parent = os.getppid()
 numbers = bytearray(32 * 2**20)
 step = 0
-while True:
+while os.getppid() == parent:
     for place in range(step % 64, len(numbers), 64):
         numbers[place] = (numbers[place] + step) & 255
     step += 1
@@ -65,31 +64,6 @@ def busy(count: int) -> Iterator[None]:
             process.wait()
 
 
-class Recorder:
-    """A clock that keeps what the wall and the CPU clock said whenever it was read."""
-
-    def __init__(self, name: str) -> None:
-        self._wall, self._cpu = array("d"), array("d")
-        self._read = clock_named(name).seconds
-        self.clock = Clock(name, self._seconds)
-
-    def _seconds(self) -> float:
-        self._wall.append(time.perf_counter())
-        self._cpu.append(time.process_time())
-        return self._read()
-
-    def signals(self, visits: int) -> dict[str, float]:
-        """Returns what the samples of the last `visits` say about other processes."""
-        kept = 2 * REPEATS * visits  # readings come in pairs, one pair a sample
-        wall, cpu = (
-            np.diff(np.array(one[-kept:]).reshape(-1, 2), axis=1).reshape(-1, REPEATS)
-            for one in (self._wall, self._cpu)
-        )
-        times = wall if self.clock.name == "wall" else cpu
-        over = np.median(times, axis=1) / times.min(axis=1) - 1
-        return {"not_running": float(1 - cpu.sum() / wall.sum()), "median_over_fastest": float(np.median(over))}
-
-
 def others(before: list[float], after: list[float]) -> float | None:
     """Returns how many cores other processes used between two readings of `machine_seconds`, None where unknown."""
     if not before or not after:
@@ -109,6 +83,16 @@ def machine_seconds() -> list[float]:
     return [time.perf_counter(), time.process_time(), (user + nice + system + interrupt + soft) / 100]
 
 
+def wait_for_quiet(seconds: float) -> None:
+    """Waits until other processes use less than `QUIET` cores for some seconds, or the time is up."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        before = machine_seconds()
+        time.sleep(6.0)
+        if (others(before, machine_seconds()) or 0.0) < QUIET:
+            return
+
+
 def against(quiet: Measurement, found: Measurement) -> dict[str, float]:
     """Returns how far anchors are from those of the quiet measurement."""
     tied = found.ms * quiet.sentinel.ms / found.sentinel.ms
@@ -122,52 +106,52 @@ def against(quiet: Measurement, found: Measurement) -> dict[str, float]:
     }
 
 
-def rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Yields a row of figures a measurement."""
+def measurements(options: argparse.Namespace) -> Iterator[tuple[Measurement, dict[str, Any]]]:
+    """Yields a measurement, with what was beside it."""
     torch.manual_seed(options.seed)
     shape = (3, options.image_size, options.image_size)
     supernet = ofa.Supernet(MobileNet(shape, 10), torch.randn(2, *shape))
-    archs = choose_anchors(
-        supernet.space, lambda some: ofa.cost(supernet, some)["macs"].astype(float), options.anchors, options.seed
-    )
-    nets: list[nn.Module] = [supernet.extract(arch).eval() for arch in archs]
-    pieces = [(piece.net, piece.example_input) for piece, _ in choose_pieces(supernet, archs, options.blocks, 0)]
+    sample = choose_sample(supernet, anchors=options.anchors, blocks=options.blocks, alignment=True, seed=options.seed)
     runtime = make_runtime(options.runtime)
-    quiet: dict[str, Measurement] = {}
     for repeat in range(options.repeats):
         for name in options.clocks.split(","):
             for count in (int(one) for one in options.busy.split(",")):
-                recorder = Recorder(name)
+                wait_for_quiet(options.wait)
                 with busy(count):
                     before = machine_seconds()
                     found = measure(
-                        nets,
+                        sample.nets,
                         supernet.example_input[:1],
                         runtime,
                         visits=options.visits,
                         repeats=REPEATS,
                         seconds=options.seconds,
                         seed=repeat,
-                        clock=recorder.clock,
-                        pieces=pieces,
+                        clock=clock_named(name),
+                        pieces=sample.parts,
                     )
                     used = others(before, machine_seconds())
-                quiet.setdefault(name, found)
-                runs = len(nets) + 1 + sum(piece is not None for piece in found.pieces)
-                yield {
-                    "clock": name,
-                    "busy": count,
-                    "cores_used_by_others": used,
-                    "visits": found.sentinel.visits,
-                    "seconds": found.seconds,
-                    "verdict": found.verdict,
-                    "disagreement": found.disagreement,
-                    "drift": found.drift,
-                    **recorder.signals(found.sentinel.visits * runs),
-                    **against(quiet[name], found),
-                    "ms": found.ms.tolist(),
-                    "sentinel_ms": found.sentinel.ms,
-                }
+                yield found, {"clock": name, "busy": count, "cores_used_by_others": used}
+
+
+def rows(found: list[tuple[Measurement, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """Yields a row of figures a measurement, held against the quietest one of its clock."""
+    for one, beside in found:
+        same = [(other, place) for other, place in found if place["clock"] == beside["clock"]]
+        quiet = min(same, key=lambda pair: (pair[1]["busy"], pair[1]["cores_used_by_others"] or 0.0))[0]
+        yield {
+            **beside,
+            "is_reference": one is quiet,
+            "visits": one.sentinel.visits,
+            "seconds": one.seconds,
+            "verdict": one.verdict,
+            "disagreement": one.disagreement,
+            "drift": one.drift,
+            "interrupted": one.interrupted,
+            **against(quiet, one),
+            "ms": one.ms.tolist(),
+            "sentinel_ms": one.sentinel.ms,
+        }
 
 
 def main() -> None:
@@ -179,26 +163,31 @@ def main() -> None:
     parser.add_argument("--runtime", default="onnxruntime")
     parser.add_argument("--image-size", type=int, default=32)
     parser.add_argument("--anchors", type=int, default=30)
-    parser.add_argument("--blocks", type=int, default=120)
+    parser.add_argument("--blocks", type=int, default=240)
     parser.add_argument("--visits", type=int, default=40)
-    parser.add_argument("--seconds", type=float, default=25.0, help="at most, for a measurement")
+    parser.add_argument("--seconds", type=float, default=50.0, help="at most, for a measurement")
+    parser.add_argument("--wait", type=float, default=0.0, help="seconds, at most, for others to end before each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(
-        "| clock | busy | others' cores | visits | verdict | odd/even | drift | error | bias | largest | not running |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
     found = []
-    for row in rows(options):
-        found.append(row)
+    for one, beside in measurements(options):
+        found.append((one, beside))
+        print(f"{beside['clock']}, {beside['busy']} busy: {one.verdict}, {one.seconds:.0f} s", flush=True)
+    print(
+        "\n| clock | busy | others' cores | visits | verdict | odd/even | drift | error | bias | largest "
+        "| interrupted |\n|---|---|---|---|---|---|---|---|---|---|---|"
+    )
+    table = list(rows(found))
+    for row in table:
         used = "" if row["cores_used_by_others"] is None else f"{row['cores_used_by_others']:.2f}"
+        against_quiet = f"{row['error']:.1%} | {row['bias']:+.1%} | {row['largest']:.1%}"
+        if row["is_reference"]:
+            against_quiet = "reference | | "
         print(
             f"| {row['clock']} | {row['busy']} | {used} | {row['visits']} | {row['verdict']} "
-            f"| {row['disagreement']:.1%} | {row['drift']:.1%} | {row['error']:.1%} | {row['bias']:+.1%} "
-            f"| {row['largest']:.1%} | {row['not_running']:.1%} |",
-            flush=True,
+            f"| {row['disagreement']:.1%} | {row['drift']:.1%} | {against_quiet} | {row['interrupted']:.1%} |"
         )
     if options.output:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout
@@ -209,7 +198,7 @@ def main() -> None:
             "torch": torch.__version__,
             "runtime": make_runtime(options.runtime).describe(),
             "options": {name: str(value) for name, value in vars(options).items() if name != "output"},
-            "rows": found,
+            "rows": table,
         }
         options.output.parent.mkdir(parents=True, exist_ok=True)
         write_json(options.output, content)

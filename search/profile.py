@@ -151,6 +151,7 @@ def profile_of(
             "verdict": measured.verdict,
             "disagreement": measured.disagreement,
             "drift": measured.drift,
+            **({} if measured.interrupted is None else {"interrupted": measured.interrupted}),
             "better_than_macs": model.held_out.mape < model.macs_only.mape,
         },
         blocks=entries,

@@ -166,6 +166,7 @@ def measurement_of(rounds: Sequence[Round], rules: RoundRules, clock: str) -> Me
         clock=clock,
         seconds=rounds[-1].seconds,
         cut_short=len(rounds) < min(rules.visits, TRUSTED_VISITS),
+        interrupted=_interrupted(rounds) if clock in CLOCK_COLUMNS else None,  # a synthetic clock tells of no process
     )
 
 
@@ -184,6 +185,11 @@ def _process_ms(raw: Floats) -> list[float | None]:
         return [None] * raw.shape[1]
     times: list[float | None] = np.quantile(raw / drift(raw[:, -1])[:, None], QUANTILE, axis=0).tolist()
     return times
+
+
+def _interrupted(rounds: Sequence[Round]) -> float | None:
+    known = [one.interrupted for one in rounds if one.interrupted is not None]
+    return float(np.mean(known)) if known else None
 
 
 def check_counts(visits: int, repeats: int, networks: int) -> None:

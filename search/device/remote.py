@@ -77,7 +77,10 @@ def measurement_in(content: Mapping[str, Any], manifest: Mapping[str, Any], sour
         raise InvalidInput(f"{source}: seconds = {seconds!r:.60} must be a number above 0")
     for number, row in enumerate(rows):
         _check_row(row, len(loaded), rules.column, f"{source}: rounds[{number}]")
-    rounds = [Round(row, float(seconds)) for row in rows]
+    interrupted = content.get("interrupted", [None] * len(rows))
+    if not isinstance(interrupted, list) or len(interrupted) != len(rows) or not all(map(_is_share, interrupted)):
+        raise InvalidInput(f"{source}: interrupted must be a fraction for each round: copy it from the device again")
+    rounds = [Round(row, float(seconds), interrupted=share) for row, share in zip(rows, interrupted, strict=True)]
     place = {number: index for index, number in enumerate(loaded)}
     return parted(
         measurement_of(rounds, rules, rules.clock),
@@ -142,6 +145,10 @@ def _check_plain(values: Mapping[str, Any], name: str) -> None:
         short = all(_is_number(one) or isinstance(one, bool) or _is_short(one) for one in items)
         if len(items) > LONGEST_LIST or not short:
             raise InvalidInput(f"{name}.{key} = {value!r:.60} must be short text or a number")
+
+
+def _is_share(value: Any) -> bool:
+    return value is None or (_is_number(value) and 0 <= value <= 1)
 
 
 def _is_short(value: Any) -> bool:

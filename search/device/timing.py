@@ -17,6 +17,8 @@ REJECTED_ABOVE = 0.15
 # Beside two busy processes rounds take so long that six are made of forty, and single networks came out 28 % off while
 # halves of the rounds agreed within 4 %.
 TRUSTED_VISITS = 8
+# Of the time. Alone on a machine of two cores it is below .5 %, beside one busy process below 5, beside two 7 to 37.
+INTERRUPTED_ABOVE = 0.05
 FEWEST_VISITS = 4  # two odd and two even ones
 
 
@@ -55,6 +57,7 @@ class Measurement:
     seconds: float  # how long it took
     pieces: tuple[Timing | None, ...] = ()  # of parts of networks; None where the runtime refused one
     cut_short: bool = False  # the time was up before enough visits were made to trust a low quantile of them
+    interrupted: float | None = None  # share of the time in which others had the processor; None where unknown
 
     @property
     def ms(self) -> Floats:
@@ -63,9 +66,14 @@ class Measurement:
 
     @property
     def verdict(self) -> str:
-        """ "ok", "more visits", "noisy" or "reject", from the disagreement; at best "noisy" where it was cut short."""
+        """ "ok", "more visits", "noisy" or "reject", from the disagreement.
+
+        At best "noisy" where it was cut short, or others had the processor for more than 5 % of the time: what
+        slows all rounds alike no halves of them tell.
+        """
         found = verdict(self.disagreement)
-        return "noisy" if self.cut_short and found in ("ok", "more visits") else found
+        doubtful = self.cut_short or (self.interrupted or 0.0) > INTERRUPTED_ABOVE
+        return "noisy" if doubtful and found in ("ok", "more visits") else found
 
 
 def verdict(disagreement: float) -> str:

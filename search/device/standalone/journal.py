@@ -66,7 +66,12 @@ class RoundJournal:
 
 def row_of(one: Round) -> dict[str, Any]:
     """Returns a round as JSON-able values."""
-    return {"times": [list(pair) for pair in one.times], "seconds": one.seconds, "celsius": one.celsius}
+    return {
+        "times": [list(pair) for pair in one.times],
+        "seconds": one.seconds,
+        "celsius": one.celsius,
+        "interrupted": one.interrupted,
+    }
 
 
 def round_of(row: Any, networks: int) -> Round | None:
@@ -76,9 +81,10 @@ def round_of(row: Any, networks: int) -> Round | None:
     times: Any = row.get("times")
     seconds: Any = row.get("seconds")
     celsius: Any = row.get("celsius")
+    interrupted: Any = row.get("interrupted")
     if not isinstance(times, list) or len(times) != networks or not all(map(is_pair, times)) or not is_number(seconds):
         return None
-    return Round(times, float(seconds), float(celsius) if is_number(celsius) else None)
+    return Round(times, float(seconds), *(float(one) if is_number(one) else None for one in (celsius, interrupted)))
 
 
 def is_pair(value: Any) -> bool:

@@ -29,6 +29,7 @@ SAMPLE_SECONDS = 100e-6  # the least that one clock reading should cover: shorte
 MOST_RUNS = 2**16  # in one clock reading
 LEAST_VISITS = 6
 WARM_RUNS = 2
+COMPUTES = 0.5  # of the time, at least, a process that interruptions can be told of
 
 
 class ClockStands(ValueError):
@@ -43,11 +44,28 @@ class Round:
         times: (networks, 2), seconds a run by the wall clock and by the process's clock, the fastest of the visit.
         seconds: spent measuring up to the end of this round, earlier rounds included and pauses left out.
         celsius: the temperature after it, None where it is not known.
+        interrupted: the share of its time in which others had the processor; None where the clocks do not tell.
     """
 
     times: Sequence[Sequence[float]]
     seconds: float
     celsius: float | None = None
+    interrupted: float | None = None
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What one visit to a network read, in seconds a run by the wall clock and by the process's clock.
+
+    Attributes:
+        fastest: of each clock its own fastest.
+        least: both of the sample that took the least time by the wall.
+        mean: over all samples.
+    """
+
+    fastest: Sequence[float]
+    least: Sequence[float]
+    mean: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -118,11 +136,14 @@ def measure_rounds(
             if pause and rounds:
                 time.sleep(pause)
             begun = elapsed()
-            times = [[0.0, 0.0] for _ in runs]
-            for index in round_order(rules.seed, len(rounds), len(runs)):
-                times[index] = visit(runs[index], rules.repeats, batches[index], clocks)
+            visits = {
+                int(index): visit(runs[index], rules.repeats, batches[index], clocks)
+                for index in round_order(rules.seed, len(rounds), len(runs))
+            }
             spent += elapsed() - begun
-            rounds.append(Round(times, spent, thermometer() if thermometer else None))
+            times = [visits[index].fastest for index in range(len(runs))]
+            celsius = thermometer() if thermometer else None
+            rounds.append(Round(times, spent, celsius, interrupted_share(list(visits.values()))))
             if keep:
                 keep(rounds[-1])
             if report:
@@ -158,12 +179,30 @@ def round_order(seed: int, number: int, count: int) -> Any:
     return np.random.default_rng([seed, number]).permutation(count)
 
 
-def visit(run: TimedRun, repeats: int, batch: int, clocks: ClockPair) -> list[float]:
-    """Returns the seconds of the run that was disturbed least, by each clock."""
+def visit(run: TimedRun, repeats: int, batch: int, clocks: ClockPair) -> Visit:
+    """Returns what `repeats` samples of a network say, after two runs to warm up."""
     for _ in range(WARM_RUNS):
         run()
     samples = [sample(run, batch, clocks) for _ in range(repeats)]
-    return [min(column) for column in ([pair[0] for pair in samples], [pair[1] for pair in samples])]
+    columns = [pair[0] for pair in samples], [pair[1] for pair in samples]
+    return Visit(
+        fastest=[min(column) for column in columns],
+        least=min(samples),
+        mean=[sum(column) / repeats for column in columns],
+    )
+
+
+def interrupted_share(visits: Sequence[Visit]) -> float | None:
+    """Returns the share of the time in which this process wanted to run and did not, 0 to 1.
+
+    What the process computes in a second is held against what it computes in the samples that took the least time.
+    None where it does not compute most of the time, as one that waits for a GPU, or its clock is too coarse.
+    """
+    wall, cpu = (sum(one.mean[column] for one in visits) for column in (0, 1))
+    least_wall, least_cpu = (sum(one.least[column] for one in visits) for column in (0, 1))
+    if min(wall, cpu, least_wall) <= 0 or least_cpu < COMPUTES * least_wall:
+        return None
+    return max(0.0, 1 - (cpu / wall) / (least_cpu / least_wall))
 
 
 def sample(run: TimedRun, batch: int, clocks: ClockPair) -> tuple[float, float]:

@@ -203,6 +203,7 @@ def write_result(path: Path, result: Mapping[str, Any], rounds: Sequence[Round])
         "date_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),  # noqa: UP017 (Python 3.9 has no UTC)
         "seconds": rounds[-1].seconds,
         "celsius": [one.celsius for one in rounds],
+        "interrupted": [one.interrupted for one in rounds],
         "rounds": [[list(pair) for pair in one.times] for one in rounds],
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -50,6 +50,17 @@ def test_a_measurement_is_as_if_it_had_been_made_here():
     assert (measured.clock, measured.seconds, measured.verdict) == ("wall", 3.5, "ok")
 
 
+def test_where_others_had_the_processor_it_is_noisy():
+    quiet, busy = (
+        measurement_in(result(interrupted=shares), MANIFEST, "profile.json") for shares in ([0.01] * 8, [0.1] * 8)
+    )
+    assert (quiet.verdict, quiet.interrupted) == ("ok", pytest.approx(0.01))
+    assert (busy.verdict, busy.interrupted) == ("noisy", pytest.approx(0.1))
+    for damaged in ([0.1], 0.1, [2.0] * 8, ["x"] * 8):
+        with pytest.raises(InvalidInput, match="interrupted must be a fraction for each round"):
+            measurement_in(result(interrupted=damaged), MANIFEST, "profile.json")
+
+
 def test_parts_that_were_refused_there_are_none():
     measured = measurement_in(result(networks=NETWORKS - 1, refused=[3]), MANIFEST, "profile.json")
     assert measured.pieces[1] is None

@@ -10,7 +10,10 @@ import pytest
 from search.device.standalone.journal import RoundJournal
 from search.device.standalone.rounds import Round
 
-ROUNDS = [Round([[0.1 * number, 0.2], [0.3, 0.4]], 1.0 + number, 40.5 if number else None) for number in range(1, 4)]
+ROUNDS = [
+    Round([[0.1, 0.2], [0.3, 0.4]], 1.0 + number, *known)
+    for number, known in enumerate([(40.5, 0.01), (None, None), (41.0, 0.0)])
+]
 
 
 @pytest.fixture

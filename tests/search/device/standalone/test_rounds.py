@@ -13,6 +13,8 @@ from search.device.standalone.rounds import (
     ClockStands,
     Round,
     RoundRules,
+    Visit,
+    interrupted_share,
     is_enough,
     measure_rounds,
     round_order,
@@ -63,7 +65,38 @@ def test_each_clock_has_its_own_fastest_run():
         machine.wall += wall
         machine.cpu += cpu
 
-    assert visit(uneven, 3, 1, machine.clocks) == [1, 1]
+    assert visit(uneven, 3, 1, machine.clocks) == Visit(fastest=[1, 1], least=(1, 3), mean=[2, 2])
+
+
+class Shared(Machine):
+    """A machine on which another process takes every third run's processor for as long as the run itself."""
+
+    def run(self, name: int, ms: float, share: float = 1.0) -> Callable[[], object]:
+        runs = super().run(name, ms, share)
+
+        def once() -> None:
+            runs()
+            if len(self.calls) % 3 == 0:
+                self.wall += 1e-3 * ms
+
+        return once
+
+
+def test_what_others_take_of_the_processor_is_told():
+    alone, shared = Machine(), Shared()
+    assert [one.interrupted for one in alone.measured()] == [0.0] * 8
+    told = [one.interrupted for one in shared.measured()]
+    assert all(share is not None and 0.15 < share < 0.35 for share in told)  # a quarter of the wall's time
+    np.testing.assert_allclose(next(one.times for one in shared.measured())[0][0], 1e-3)  # the times hold out
+
+
+def test_a_process_that_waits_tells_nothing():
+    waits = Visit([1.0, 0.1], [1.0, 0.1], [1.5, 0.1])  # for a GPU
+    coarse = Visit([1.0, 0.0], [1.0, 0.0], [1.0, 0.0])
+    assert interrupted_share([waits]) is None
+    assert interrupted_share([coarse]) is None
+    assert interrupted_share([Visit([1.0, 1.0], [1.0, 1.0], [2.0, 1.0])]) == 0.5
+    assert interrupted_share([Visit([1.0, 2.0], [1.0, 1.9], [1.0, 2.0])]) == 0.0
 
 
 def test_the_order_is_a_function_of_seed_and_round():
