@@ -96,6 +96,20 @@ def cost(supernet: Supernet, archs: Sequence[Arch]) -> dict[str, Counts]:
     return {name: values[0] for name, values in cost_of_parts(supernet, archs, [("",)]).items()}
 
 
+def entries_of(supernet: Supernet, archs: Sequence[Arch], names: Sequence[str]) -> Counts:
+    """Returns how many entries each of the named parameters and buffers has, int64 (names, archs); 0 where left out."""
+    terms = supernet.cost_terms
+    table = terms.space.encode(archs)
+    columns = {choice.key: table[:, i] for i, choice in enumerate(terms.space.choices)}
+    units = _units(terms, columns, len(archs))
+    rows = [
+        _entries(terms.tensors[name], units, columns, len(archs), 1)
+        * _active(terms.tensors[name].active_when, columns, len(archs))
+        for name in names
+    ]
+    return np.array(rows, dtype=np.int64).reshape(len(names), len(archs))
+
+
 def cost_of_parts(
     supernet: Supernet, archs: Sequence[Arch], parts: Sequence[Sequence[str]], *, multiple_of: int = 1
 ) -> dict[str, Counts]:
@@ -109,10 +123,7 @@ def cost_of_parts(
     table = terms.space.encode(archs)
     columns = {choice.key: table[:, i] for i, choice in enumerate(terms.space.choices)}
     count = len(archs)
-    units = [
-        columns[key] // each if key in columns else np.full(count, all_units, dtype=np.int64)
-        for key, all_units, each in terms.groups
-    ]
+    units = _units(terms, columns, count)
     owner = _owner_of(parts)
     result = {name: np.zeros((len(parts), count), dtype=np.int64) for name in COSTS}
     sizes: dict[str, Counts] = {}
@@ -151,6 +162,14 @@ def cost_of_parts(
             rows = _rows(terms.tensors[found.weight], supernet, found, units, multiple_of)
             result["activations"][part] += runs * found.positions * rows
     return result
+
+
+def _units(terms: CostTerms, columns: Mapping[str, Counts], count: int) -> list[Counts]:
+    """How many units of each group there are, (archs,) each."""
+    return [
+        columns[key] // each if key in columns else np.full(count, all_units, dtype=np.int64)
+        for key, all_units, each in terms.groups
+    ]
 
 
 def _owner_of(parts: Sequence[Sequence[str]]) -> Callable[[str], int | None]:

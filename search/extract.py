@@ -43,6 +43,8 @@ def extract_subnet(
     facts: Mapping[str, Any],
     model_config: Mapping[str, Any] | None = None,
     space_rules: SpaceRules | None = None,
+    network: nn.Module | None = None,
+    masks: Mapping[str, torch.Tensor] | None = None,
 ) -> dict[str, Any]:
     """Returns the card of `arch`'s subnet after writing its folder (see `SubnetFolder` for the files).
 
@@ -55,6 +57,8 @@ def extract_subnet(
             measured_ms, accuracy, num_classes, preprocessing, config_hash.
         model_config: the resolved config that built the model, with `_target_`, for `search.rebuild.load`.
         space_rules: the rules that the supernet was made with.
+        network: the subnet with weights of its own, as after a fine-tuning; None for the supernet's weights.
+        masks: bool, True is kept, of its weights by name: a file of their own where there are any.
 
     Raises:
         InvalidInput: an Arch of another space, logits that are not finite, facts that are not JSON or name a
@@ -63,7 +67,7 @@ def extract_subnet(
     supernet.space.validate(arch)
     if len(verify_images) < 1:
         raise InvalidInput(f"verify_images has {len(verify_images)} images; {VERIFY_IMAGES} are wanted")
-    net = calibrate(supernet.extract(arch), calibration_images).to("cpu").float().eval()
+    net = (network or calibrate(supernet.extract(arch), calibration_images)).to("cpu").float().eval()
     images = verify_images[:VERIFY_IMAGES].detach().to("cpu").float()
     logits = logits_of(net, images)
     model = onnx_bytes(net, images[:1])
@@ -103,6 +107,8 @@ def extract_subnet(
     card = {**_told(facts, found), **found}
     with replaced(folder) as building:
         save_checkpoint(building.weights, _state(net), {"arch": arch.to_dict()})
+        if masks is not None:
+            save_checkpoint(building.masks, dict(masks), {"arch": arch.to_dict()})
         write_atomic(building.onnx, model)
         write_json(building.arch, arch.to_dict())
         write_atomic(building.verify, _npz({INPUT: images, OUTPUT: logits}))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
+from search.candidate import Candidate, Setting
 from search.figures import LATENCY, device_of, is_latency
 from search.limits import Target, check_target, target_text
 from search.trials import TrialRow
@@ -23,6 +24,7 @@ class Measured:
     Attributes:
         predicted, measured: ms by the name of the latency figure, the first device's first.
         figures: the other figures of the Arch by name, exact.
+        settings: of its fine-tuning; none where there was none.
     """
 
     arch: Arch
@@ -31,6 +33,7 @@ class Measured:
     predicted: Mapping[str, float]
     measured: Mapping[str, float]
     figures: Mapping[str, float]
+    settings: Mapping[str, Setting] = field(default_factory=dict)
 
     @property
     def predicted_ms(self) -> float:
@@ -53,6 +56,7 @@ class Measured:
             "predicted": dict(self.predicted),
             "measured": dict(self.measured),
             "figures": dict(self.figures),
+            **({"settings": dict(self.settings)} if self.settings else {}),
         }
 
 
@@ -105,7 +109,7 @@ def choose_finalists(
             raise InvalidInput(f"target {dict(target)} has {missing[0]}: measured are {', '.join(latencies)}")
     if not 0 <= spare < 1 or top < 1:
         raise InvalidInput(f"spare={spare!r} must be a fraction below 1, and top={top!r} at least 1")
-    queues = [_candidates(rows, target, latencies) for target in targets]
+    queues = [candidates_for(rows, target, latencies) for target in targets]
     tops = [top if any(map(is_latency, target)) else 1 for target in targets]
     measured: dict[Arch, dict[str, float]] = {}
     found: list[Finalist | None] = [None] * len(targets)
@@ -130,13 +134,13 @@ def choose_finalists(
     return served
 
 
-def _candidates(rows: Sequence[TrialRow], target: Target, latencies: Sequence[str]) -> list[TrialRow]:
-    """Evaluated Archs that keep the target by prediction, most accurate first, quicker first where equal."""
-    best: dict[Arch, TrialRow] = {}
+def candidates_for(rows: Sequence[TrialRow], target: Target, latencies: Sequence[str]) -> list[TrialRow]:
+    """Returns the evaluated candidates that keep a target by prediction, most accurate first, then quickest."""
+    best: dict[Candidate, TrialRow] = {}
     for row in rows:
-        kept = row.accuracy is not None and all(row.figures[name] <= limit for name, limit in target.items())
-        if row.arch is not None and kept:
-            best.setdefault(row.arch, row)
+        kept = row.state == "evaluated" and all(row.figures[name] <= limit for name, limit in target.items())
+        if row.candidate is not None and kept:
+            best.setdefault(row.candidate, row)
     return sorted(best.values(), key=lambda row: (-(row.accuracy or 0.0), *(row.figures[name] for name in latencies)))
 
 
@@ -153,12 +157,12 @@ def _first_that_meets(
 
 
 def _measured(row: TrialRow, measured: Mapping[Arch, Mapping[str, float]]) -> Measured:
-    assert row.arch is not None  # _candidates has seen to both
+    assert row.arch is not None  # candidates_for has seen to both
     assert row.accuracy is not None
     times = measured[row.arch]
     predicted = {name: row.figures[name] for name in times}
     others = {name: value for name, value in row.figures.items() if name not in times}
-    return Measured(row.arch, row.number, row.accuracy, predicted, times, others)
+    return Measured(row.arch, row.number, row.accuracy, predicted, times, others, row.settings)
 
 
 def _shares(one: Measured, target: Target) -> list[float]:

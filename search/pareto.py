@@ -62,6 +62,16 @@ def crowding_distances(points: Floats) -> Floats:
     return distances
 
 
+def best_first(points: Floats) -> list[int]:
+    """Returns the indices of points (N, objectives), lower is better: by rank, then the least crowded."""
+    ranks = non_domination_ranks(points)
+    crowding = np.empty(len(points))
+    for rank in np.unique(ranks):
+        members = np.flatnonzero(ranks == rank)
+        crowding[members] = crowding_distances(points[members])
+    return [int(index) for index in np.lexsort((-crowding, ranks))]
+
+
 def hypervolume(points: Floats, reference: tuple[float, float]) -> float:
     """Returns the area between the points (N, 2) and `reference`, the corner that is worst in both.
 

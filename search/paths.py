@@ -175,6 +175,10 @@ class SearchFolder:
         """The bundle of candidates to be measured on another machine, by the name of its latency figure."""
         return self.root / f"{figure.replace('latency_ms', 'to_measure', 1)}.zip"
 
+    def tuned(self, digest: str) -> PrunedFolder:
+        """The folder of a candidate that was fine-tuned to the end, by the digest of what decides it."""
+        return PrunedFolder(self.root / "tuned" / digest)
+
     @property
     def finalists(self) -> Path:
         """What was chosen for each target, with its measured latencies."""

@@ -12,6 +12,7 @@ from ofa.errors import InvalidInput
 from search.candidate import Candidate
 from search.candidate_space import CandidateSpace
 from search.evaluation import Evaluate
+from search.fidelities import Fidelities
 from search.figures import LATENCY, CandidateFigures
 from search.limits import Limits, meets
 from search.objectives import Directions, Objective, directions
@@ -26,8 +27,8 @@ class SearchPlan:
     are the names of the latency figures, one a device (see `search.objectives.directions`). `identity` says from what
     the study is made (such as the supernet's digest and the configuration's): a study of another identity is
     refused. `refusals` is how many proposals in a row may be over a limit or known already before a candidate
-    that is neither is put in the sampler's place. `command` returns the shell command that extracts a trial,
-    for its note.
+    that is neither is put in the sampler's place. `command` returns the shell command that extracts a trial, for its
+    note. With `fidelities` a candidate is fine-tuned as well; `evaluate` is then the first step.
     """
 
     name: str
@@ -43,9 +44,14 @@ class SearchPlan:
     identity: Mapping[str, str] = field(default_factory=dict)
     refusals: int = 10
     command: Callable[[int], str] | None = None
+    fidelities: Fidelities | None = None
 
     def __post_init__(self) -> None:
         directions(self.objective, self.latencies)
+        if self.fidelities is not None and self.fidelities.pruner is not None and len(self.objectives) > 1:
+            raise InvalidInput(
+                "Optuna's pruners need one objective: search.objective=accuracy, or leave search.tuning.pruner null"
+            )
         for name in ("evaluations", "refusals"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:

@@ -16,6 +16,8 @@ from optuna.trial import Trial, TrialState
 
 from ofa.errors import InvalidInput
 from search.candidate import Candidate
+from search.evaluation import Evaluation
+from search.fidelities import evaluate_in_steps
 from search.figures import number_text, unit
 from search.history import History, read_history
 from search.limits import violations
@@ -25,7 +27,7 @@ from search.propose import propose, trial_parameters
 from search.reach import check_reachable, find_unseen
 from search.samplers import SamplerContext
 from search.storage import only_runner, open_journal
-from search.trials import INTERRUPTED, REASON, write_candidate
+from search.trials import HISTORY, INTERRUPTED, REASON, STOPPED_AT, write_candidate
 
 FAILED_AT_FIRST = 5  # so many evaluations, all failed: the supernet is at fault, not a candidate
 
@@ -72,7 +74,7 @@ def run_study(plan: SearchPlan, journal: Path, progress: Progress | None = None)
                 break
             row = _step(study, plan, history)
             if progress is not None:
-                done = history.evaluated + (row["state"] in ("evaluated", "failed"))
+                done = history.evaluated + (row["state"] in ("evaluated", "given up", "failed"))
                 progress({**row, "done": done, "evaluations": plan.evaluations})
         _check_failures(history, finished=True)
         return SearchResult(study, history.evaluated, history.evaluated - before, stopped)
@@ -177,7 +179,10 @@ def _evaluate(
     study: Study, plan: SearchPlan, trial: Trial, candidate: Candidate, figures: Mapping[str, float]
 ) -> dict[str, Any]:
     try:
-        evaluation = plan.evaluate(candidate)
+        if plan.fidelities is None:
+            evaluation = plan.evaluate(candidate)
+        else:
+            evaluation = evaluate_in_steps(study, trial, candidate, plan.evaluate, plan.fidelities)
         if not np.isfinite(evaluation.accuracy):
             raise InvalidInput(f"accuracy is {evaluation.accuracy}")
     except (
@@ -191,12 +196,24 @@ def _evaluate(
         study.tell(trial, state=TrialState.FAIL)
         return {"state": "failed", "reason": reason}
     told = {"accuracy": evaluation.accuracy, "seconds": evaluation.seconds, "cached": evaluation.cached}
-    for key, value in told.items():
+    figures = {**figures, **evaluation.figures}
+    for key, value in {**told, **evaluation.figures}.items():
         trial.set_user_attr(key, value)
+    if evaluation.history:
+        trial.set_user_attr(HISTORY, [dict(row) for row in evaluation.history])
+    if evaluation.stopped_at is not None:
+        return {**told, **_give_up(study, trial, evaluation)}
     write_note(trial, candidate, {**figures, **told}, plan.command)
     values = {**figures, "accuracy": evaluation.accuracy}
     study.tell(trial, [values[name] for name in plan.objectives])
     return {"state": "evaluated", **told}
+
+
+def _give_up(study: Study, trial: Trial, evaluation: Evaluation) -> dict[str, Any]:
+    trial.set_user_attr(STOPPED_AT, evaluation.stopped_at)
+    trial.set_user_attr(REASON, f"given up after {evaluation.stopped_at} epochs at accuracy {evaluation.accuracy:.4f}")
+    study.tell(trial, state=TrialState.PRUNED)
+    return {"state": "given up", "stopped_at": evaluation.stopped_at}
 
 
 def _check_failures(history: History, finished: bool = False) -> None:

@@ -24,6 +24,11 @@ class SubnetFolder:
         return self.root / "model.safetensors"
 
     @property
+    def masks(self) -> Path:
+        """Where its weights are pruned, which of them are kept; there is none of a subnet that is not."""
+        return self.root / "masks.safetensors"
+
+    @property
     def onnx(self) -> Path:
         """The same network for any ONNX runtime."""
         return self.root / "model.onnx"

@@ -15,6 +15,8 @@ from search.figures import is_figure
 
 ARCH = "arch"
 SETTINGS = "settings"  # beside the Arch; absent where nothing else is searched
+HISTORY = "history"  # of its fine-tuning, a row an epoch
+STOPPED_AT = "stopped_at"  # the epoch after which a candidate was given up
 REASON = "reason"  # why a trial has no values: what kept it from being evaluated, or what failed
 INTERRUPTED = "interrupted"  # the reason of a trial whose process died
 DASHBOARD_CONSTRAINTS = "constraints"  # the old attribute, the only one that optuna-dashboard reads
@@ -22,7 +24,7 @@ DASHBOARD_CONSTRAINTS = "constraints"  # the old attribute, the only one that op
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One finished trial. `state` is "evaluated", "infeasible", "duplicate", "failed" or "interrupted"."""
+    """One finished trial. `state` is "evaluated", "given up", "infeasible", "duplicate", "failed" or "interrupted"."""
 
     number: int
     state: str
@@ -33,6 +35,12 @@ class TrialRow:
     cached: bool
     reason: str
     settings: Mapping[str, Setting] = field(default_factory=dict)
+    history: tuple[Mapping[str, Any], ...] = ()  # of its fine-tuning, a row an epoch
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """The Arch with its settings."""
+        return None if self.arch is None else Candidate(self.arch, tuple(self.settings.items()))
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
@@ -40,6 +48,7 @@ class TrialRow:
             **vars(self),
             "arch": self.arch.to_dict() if self.arch else None,
             "settings": dict(self.settings),
+            "history": [dict(row) for row in self.history],
             "figures": dict(self.figures),
         }
 
@@ -84,6 +93,8 @@ def state_of(trial: FrozenTrial) -> str:
     """Returns the state of a finished trial in the words of TrialRow."""
     if trial.state == TrialState.COMPLETE:
         return "evaluated"
+    if trial.state == TrialState.PRUNED and STOPPED_AT in trial.user_attrs:
+        return "given up"
     if trial.state == TrialState.PRUNED:
         return "infeasible" if any(value > 0 for value in trial.constraints.values()) else "duplicate"
     return "interrupted" if trial.user_attrs.get(REASON) == INTERRUPTED else "failed"
@@ -101,6 +112,7 @@ def _row(trial: FrozenTrial) -> TrialRow:
         cached=bool(attributes.get("cached", False)),
         reason=str(attributes.get(REASON, "")),
         settings=attributes.get(SETTINGS, {}),
+        history=tuple(attributes.get(HISTORY, ())),
     )
 
 

@@ -52,6 +52,7 @@ def train(
     checkpoint: Path | str | None = None,
     checkpoint_seconds: float | None = 30.0,
     checkpoint_steps: int | None = None,
+    stop_step: int | None = None,
     validate_every: int = 5,
     validate: Mapping[str, Arch] | None = None,
     calibration_images: int = 1024,
@@ -62,7 +63,8 @@ def train(
     With `checkpoint`, the state is written there every `checkpoint_seconds`, every `checkpoint_steps` and at
     the end. If the file exists, training goes on from it, and ends with the same bits as if it had never
     stopped: batches, augmentation, Archs and dropout are functions of (seed, step). The global random state
-    is left as it was.
+    is left as it was. `stop_step` ends it after so many steps of the whole training, as a supernet to rewind to
+    wants.
 
     `validate` names Archs whose accuracy on the validation split is measured every `validate_every` epochs
     and after the last (largest and smallest if not given; `validate_every=0`: never). `progress` gets the row
@@ -74,6 +76,8 @@ def train(
             as it is), or a loss that is not finite, by step.
     """
     check_settings(epochs, batch_size, seed, label_smoothing, gradient_clip, validate_every)
+    if stop_step is not None and stop_step < 0:
+        raise InvalidInput(f"{stop_step=!r} must be 0 or more, or null")
     place = torch.device(device)
     model, data = supernet.model.to(place), data.to(place)
     number_format = precision_of(precision, place)
@@ -97,6 +101,7 @@ def train(
     groups = list(zip(optimiser.param_groups, rates, strict=True))  # those that loading has put there
     ledger = Ledger(done, steps_per_epoch(data.train, batch_size), epochs)
     total = ledger.total_steps
+    last = total if stop_step is None else min(stop_step, total)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     shown = time.monotonic()
 
@@ -111,7 +116,7 @@ def train(
         gradients = stack.enter_context(_gradients(parameters))
         if place.type == "cuda":
             stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True))
-        while done.step < total:
+        while done.step < last:
             epoch, start = divmod(done.step, ledger.steps_per_epoch)
             for images, labels in batches(
                 data.train, batch_size, seed=seed, epoch=epoch, start=start, device=place, augment=augment
@@ -149,9 +154,12 @@ def train(
                         shown = now
                         row = done.history[-1] if ledger.at_epoch_end() else ledger.row(groups[0][0]["lr"])
                         progress(row | {"epochs": epochs, "total_steps": total})
-                if file is not None and (save_due(done.step) or done.step == total):
+                if file is not None and (save_due(done.step) or done.step == last):
                     read_losses(images)
                     save_training(file, model, optimiser, number_format, done, settings)
+                if done.step >= last:
+                    read_losses(images)
+                    break
     return done.history
 
 

@@ -14,10 +14,11 @@ from ofa.errors import InvalidInput
 from ofa.paths import read_json, write_json
 from search.accuracy import held_out_accuracy
 from search.app.build import asked_device, make, plain, positive, run_folder
+from search.candidate import Candidate
 from search.extract import extract_subnet
 from search.figures import LATENCY, is_latency
 from search.free_figures import PEAK
-from search.paths import RunFolder, SearchFolder
+from search.paths import PrunedFolder, RunFolder, SearchFolder
 from search.progress import say, stage_progress
 from search.run_contents import complete_searches, pick
 from search.stages import Stage, hash_of, is_needed, written
@@ -25,6 +26,7 @@ from search.subnet_folder import SubnetFolder
 from search.subnet_names import check_place, subnet_name
 from search.subnet_rows import row_of, times_of
 from search.trained import Trained, load_trained
+from search.tuning.refine import find_refined, load_refined
 
 VERIFY_IMAGES = 8
 
@@ -61,7 +63,9 @@ def extract_stage(
         for index, (finalist, folder) in enumerate(chosen):
             arch = Arch.from_dict(finalist["chosen"]["arch"])
             facts = {**_facts(found, finalist), "search": name, "trial": finalist["chosen"]["trial"]}
-            card = _extract(trained, arch, folder, calibration, facts)
+            tuned = finalist["chosen"].get("tuned")
+            kept = None if tuned is None else SearchFolder(run.search(name)).tuned(tuned)
+            card = _extract(trained, arch, folder, calibration, facts, kept)
             rows.append(row_of(card, folder))
             update(index + 1, len(chosen), str(folder))
         rows.append(_largest_row(trained, found, calibration))
@@ -126,13 +130,37 @@ def extract_trial(config: DictConfig, run: RunFolder, trained: Trained, name: st
         "predicted": predicted,
         **_peak(row["figures"]),
     }
-    _extract(trained, Arch.from_dict(row["arch"]), folder, calibration, facts)
+    kept = None
+    if row.get("settings"):
+        kept = find_refined(Candidate.from_dict(row), SearchFolder(run.search(name)))
+        if kept is None:
+            raise InvalidInput(
+                f"trial={trial} of {name} was fine-tuned for comparison alone, and its weights were not kept; those of "
+                f"the best search.finalists.candidates for each limit are"
+            )
+    _extract(trained, Arch.from_dict(row["arch"]), folder, calibration, facts, kept)
     say(f"extract: {folder}")
 
 
-def _extract(trained: Trained, arch: Arch, folder: Path, calibration: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _extract(
+    trained: Trained,
+    arch: Arch,
+    folder: Path,
+    calibration: Any,
+    facts: Mapping[str, Any],
+    kept: PrunedFolder | None,
+) -> dict[str, Any]:
+    """Writes a subnet, with the supernet's weights, or with those that a fine-tuning kept."""
     data = trained.data
     images, _ = next(data.test.in_order(VERIFY_IMAGES))
+    network, masks, tuning = None, None, {}
+    if kept is None:
+        accuracy = held_out_accuracy(trained.supernet, arch, data, calibration)
+    else:
+        network, masks = load_refined(arch, trained, kept)
+        card = read_json(kept.card)
+        accuracy = {split: float(card[split]) for split in ("validation", "test")}
+        tuning = {"settings": card["settings"], "density": card["density"], "sparse_bytes": card["bytes"]}
     return extract_subnet(
         trained.supernet,
         arch,
@@ -141,7 +169,8 @@ def _extract(trained: Trained, arch: Arch, folder: Path, calibration: Any, facts
         verify_images=images,
         facts={
             **facts,
-            "accuracy": held_out_accuracy(trained.supernet, arch, data, calibration),
+            **tuning,
+            "accuracy": accuracy,
             "data": data.name,
             "num_classes": data.num_classes,
             "class_names": list(data.class_names),
@@ -150,4 +179,6 @@ def _extract(trained: Trained, arch: Arch, folder: Path, calibration: Any, facts
         },
         model_config=trained.config["model"],
         space_rules=make(trained.config["space"]),
+        network=network,
+        masks=masks,
     )

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig
+from torch import Tensor
 
 from ofa.paths import write_json
 from search.app.build import make_partial, plain, positive, run_folder
@@ -15,10 +16,10 @@ from search.app.finalists import find_finalists
 from search.app.learn import learn_from
 from search.app.search_settings import SearchSettings, limits_of, search_settings, space_of
 from search.app.to_measure import measured_elsewhere
-from search.candidate_space import CandidateSpace
+from search.app.tuning import Tuning, check_tuning, figures_with, space_with, tuning_decides, tuning_of
 from search.evaluate import Evaluator
 from search.figures import LATENCY
-from search.free_figures import free_figures, of_candidates
+from search.free_figures import free_figures
 from search.measure import MeasuredArch
 from search.paths import RunFolder, SearchFolder
 from search.plan import SearchPlan
@@ -28,7 +29,8 @@ from search.report.numbers import percent_text, times_text
 from search.stages import Stage, is_needed, written
 from search.study import run_study
 from search.trained import Trained, load_trained
-from search.trials import trial_rows
+from search.trials import TrialRow, trial_rows
+from search.tuning.refine import refined_rows
 
 
 def task(config: DictConfig) -> None:
@@ -46,6 +48,7 @@ def check_search(config: DictConfig, run: RunFolder) -> None:
         InvalidInput: a limit, an objective, a count or a device that cannot be used.
     """
     search_settings(config)
+    check_tuning(config)
     positive("search.evaluations", config.search.evaluations)
     check_devices(config, run)
 
@@ -55,7 +58,7 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
     settings, asked = search_settings(config), plain(config, "search", "sampler", "seed")
     options = dict(asked["search"])
     evaluations = positive("search.evaluations", options.pop("evaluations"))
-    decides = {**asked, "search": options, "latency_ms": _plain_limits(settings)}
+    decides = {**asked, **tuning_decides(config), "search": options, "latency_ms": _plain_limits(settings)}
     decides["search"] |= {"latency_fractions": options["latency_fractions"] or None}  # none is none, however written
     inputs = {"supernet": trained.digest, **_profile_digests(devices)}
     name = settings.name
@@ -69,11 +72,14 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
     profiles = {device.figure: device.profile for device in devices}
     figures = free_figures(trained.supernet, profiles, {*settings.limits, *settings.objectives})
     seed = int(asked["seed"])
-    evaluator = _evaluator(trained, run, int(options["calibration_images"]))
+    calibration = trained.data.calibration(positive("search.calibration_images", options["calibration_images"]))
+    evaluator = _evaluator(trained, run, calibration)
+    tuning = tuning_of(config, run, trained, calibration)
+    candidates, candidate_figures = space_with(tuning, space), figures_with(tuning, config, trained, figures)
     plan = SearchPlan(
         name=name,
-        space=CandidateSpace(space),
-        figures=of_candidates(figures),
+        space=candidates,
+        figures=candidate_figures,
         evaluate=lambda candidate: evaluator(candidate.arch),
         evaluations=evaluations,
         limits=limits_of(settings, devices, space, figures, seed),
@@ -84,8 +90,9 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
         identity=inputs,
         refusals=int(options["refusals"]),
         command=lambda trial: f"ofa extract run={run.name} study={name} trial={trial}",
+        fidelities=tuning.fidelities if tuning else None,
     )
-    check_reachable(space, figures, plan.limits, seed=seed)  # an impossible search leaves nothing behind
+    check_reachable(candidates, candidate_figures, plan.limits, seed=seed)  # an impossible search leaves nothing behind
     with written(stage, force=force) as target:
         files = SearchFolder(target)
         for device in devices:
@@ -106,9 +113,11 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
         def learn(device: SearchDevice, measured: Sequence[MeasuredArch]) -> None:
             learn_from(run, trained, device, measured)
 
+        if tuning is not None:
+            rows = _refined(rows, plan, tuning, trained, files, int(options["finalists"]["candidates"]))
         elsewhere = partial(measured_elsewhere, run, trained, files)
         found = find_finalists(trained, devices, options["finalists"], rows, plan, learn, elsewhere)
-        write_json(files.finalists, found)
+        write_json(files.finalists, found if tuning is None else tuning.with_digests(found))
         for device in devices:
             files.to_measure(device.figure).unlink(missing_ok=True)
     return True
@@ -125,7 +134,24 @@ def _profile_digests(devices: Sequence[SearchDevice]) -> dict[str, str]:
     return {device.figure.replace(LATENCY, "profile", 1): device.profile.digest for device in devices}
 
 
-def _evaluator(trained: Trained, run: RunFolder, calibration_images: int) -> Evaluator:
+def _refined(
+    rows: Sequence[TrialRow], plan: SearchPlan, tuning: Tuning, trained: Trained, files: SearchFolder, top: int
+) -> list[TrialRow]:
+    """The best candidates of each target, fine-tuned to the end."""
+    with stage_progress("fine-tune") as update:
+        return refined_rows(
+            rows,
+            plan.limits.targets,
+            tuning.tuner,
+            trained,
+            files,
+            latencies=plan.latencies,
+            top=top,
+            epochs=tuning.finalist_epochs,
+            show=update,
+        )
+
+
+def _evaluator(trained: Trained, run: RunFolder, calibration: Tensor) -> Evaluator:
     validation = trained.data.validation
-    calibration = trained.data.calibration(positive("search.calibration_images", calibration_images))
     return Evaluator(trained.supernet, validation.images, validation.labels, calibration, cache=run.cache)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import ofa
 from ofa.checkpoint import save_supernet
-from ofa.data import Dataset
+from ofa.data import Dataset, steps_per_epoch
 from ofa.errors import InvalidInput
 from ofa.paths import write_atomic, write_json
 from ofa.train import History, OptimizerBuilder, train
@@ -64,8 +64,13 @@ def run_training(
     config: Mapping[str, Any],
     checkpoint: Path | None,
     progress: Callable[[dict[str, Any]], None] | None = None,
+    *,
+    stop_after: float | None = None,
 ) -> History:
-    """Returns the history of a training as the `train` and `data` groups describe it."""
+    """Returns the history of a training as the `train` and `data` groups describe it.
+
+    `stop_after` ends it after that fraction of its steps.
+    """
     settings = dict(config["train"])
     for key in ("strategy", "optimizer", "schedule"):
         settings[key] = make_partial(f"train.{key}", settings[key])
@@ -78,8 +83,14 @@ def run_training(
         augment=make_partial("data.augment", augment) if augment else None,
         seed=int(config["seed"]),
         checkpoint=checkpoint,
+        stop_step=None if stop_after is None else _steps(data, settings, stop_after),
         progress=progress,
     )
+
+
+def _steps(data: Dataset, settings: Mapping[str, Any], fraction: float) -> int:
+    total = steps_per_epoch(data.train, int(settings["batch_size"])) * int(settings["epochs"])
+    return max(1, round(fraction * total))
 
 
 def try_optimizer(build: OptimizerBuilder, name: str = "train.optimizer") -> None:

@@ -95,13 +95,21 @@ class Network:
         Raises:
             InvalidInput: an optimizer, a schedule or an augmentation that does not take its arguments.
         """
-        settings = dict(self.config["dense"])
-        for key in ("optimizer", "schedule"):
-            settings[key] = make_partial(f"dense.{key}", settings[key])
-        try_optimizer(settings["optimizer"], "dense.optimizer")
-        augment = self.config["data"].get("augment")
-        settings["augment"] = make_partial("data.augment", augment) if augment else None
-        return settings
+        return training_settings(self.config["dense"], self.config["data"].get("augment"))
+
+
+def training_settings(dense: Mapping[str, Any], augment: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns the keyword arguments of `train_network` that a `dense` group and an augmentation say.
+
+    Raises:
+        InvalidInput: an optimizer, a schedule or an augmentation that does not take its arguments.
+    """
+    settings = dict(dense)
+    for key in ("optimizer", "schedule"):
+        settings[key] = make_partial(f"dense.{key}", settings[key])
+    try_optimizer(settings["optimizer"], "dense.optimizer")
+    settings["augment"] = make_partial("data.augment", augment) if augment else None
+    return settings
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ofa.errors import InvalidInput
 from search.candidate import Candidate
 from search.limits import violations
-from search.pareto import Floats, crowding_distances, non_domination_ranks
+from search.pareto import best_first
 from search.propose import distributions, trial_parameters
 from search.samplers.context import SamplerContext
 from search.trials import candidate_of, figures_of
@@ -123,16 +123,6 @@ class EvolutionSampler(BaseSampler):
         if len(parents) == 1 or rng.random() < self._mutated:
             return space.mutate(first, rng, self._mutation)
         return space.crossover(first, parents[int(rng.integers(len(parents)))], rng)
-
-
-def best_first(points: Floats) -> list[int]:
-    """Returns the indices of points (N, objectives), lower is better: by rank, then the least crowded."""
-    ranks = non_domination_ranks(points)
-    crowding = np.empty(len(points))
-    for rank in np.unique(ranks):
-        members = np.flatnonzero(ranks == rank)
-        crowding[members] = crowding_distances(points[members])
-    return [int(index) for index in np.lexsort((-crowding, ranks))]
 
 
 def evolution(context: SamplerContext, **options: Any) -> BaseSampler:

@@ -6,6 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import ofa
+from ofa.cost import entries_of
 from tests.ofa.nets import SHIPPED, from_zoo, shipped
 from tests.ofa.zoo import PLAIN
 
@@ -26,6 +27,11 @@ def check(supernet: ofa.Supernet, images: torch.Tensor, count: int) -> None:
         assert costs["params"][i] == sum(parameter.numel() for parameter in net.parameters())
         stored = {t.data_ptr(): t.nbytes for t in [*net.parameters(), *net.buffers()]}
         assert costs["bytes"][i] == sum(stored.values())
+    names = [name for name, _ in supernet.model.named_parameters()]
+    entries = entries_of(supernet, archs, names)
+    np.testing.assert_array_equal(entries.sum(axis=0), costs["params"])
+    largest = [parameter.numel() for _, parameter in supernet.model.named_parameters()]
+    np.testing.assert_array_equal(entries[:, 0], largest)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

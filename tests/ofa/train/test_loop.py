@@ -57,6 +57,21 @@ def without_time(history):
     return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
 
 
+def test_ended_at_a_step_it_is_the_training_up_to_there(make_supernet, data, tmp_path):
+    whole, part = make_supernet(), make_supernet()
+    train(whole, data, **QUICK)
+    history = train(part, data, **QUICK, checkpoint=tmp_path / "c.safetensors", stop_step=5)
+    assert [row["epoch"] for row in history] == [1]  # three steps are an epoch, and five are not two
+    assert not same(whole.model, part.model)
+    train(part, data, **QUICK, checkpoint=tmp_path / "c.safetensors")
+    assert same(whole.model, part.model)
+    untouched = make_supernet()
+    assert train(untouched, data, **QUICK, stop_step=0) == []
+    assert same(untouched.model, make_supernet().model)
+    with pytest.raises(InvalidInput, match="stop_step=-1"):
+        train(untouched, data, **QUICK, stop_step=-1)
+
+
 def test_learns_and_tells(make_supernet, data):
     supernet = make_supernet()
     history = train(supernet, data, **QUICK | {"epochs": 12, "batch_size": 16, "validate_every": 6})

@@ -13,9 +13,9 @@ from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from search.candidate import Candidate
 from search.limits import Limits
+from search.pareto import best_first
 from search.propose import propose
 from search.samplers import EvolutionSampler, SamplerContext, evolution
-from search.samplers.evolution_sampler import best_first
 from search.trials import write_candidate
 from tests.search.synthetic import Oracle, block_space
 

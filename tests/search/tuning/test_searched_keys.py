@@ -1,0 +1,85 @@
+"""Searched keys: any key of a configuration, and what cannot be searched refused by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from ofa.errors import InvalidInput
+from search.app.build import plain
+from search.app.tuning import check_tuning
+from search.parameters import Number, OneOf
+from search.tuning.searched_keys import searched_keys, with_settings
+from tests.search.tuning.conftest import joint_config
+
+
+def test_the_shipped_parameters_come_in_order_of_their_conditions() -> None:
+    parameters = {one.name: one for one in searched_keys(joint_config()).parameters}
+    assert {"sparsity", "start", "criterion", "schedule", "regularizer", "learning_rate"} <= parameters.keys()
+    names = list(parameters)
+    for name, one in parameters.items():
+        assert all(names.index(other) < names.index(name) for other, _ in one.when)
+    assert isinstance(parameters["sparsity"], Number)
+    assert isinstance(parameters["schedule"], OneOf)
+    assert parameters["schedule_end"].when == (("schedule", ("cubic", "linear")),)
+
+
+def test_settings_stand_at_their_keys_and_what_refers_to_them_follows() -> None:
+    config = joint_config()
+    keys = searched_keys(config)
+    settings = {
+        "criterion": "taylor",
+        "schedule": "linear",
+        "sparsity": 0.9,
+        "schedule_end": 0.4,
+        "regularizer": "l2",
+        "l2_strength": 0.002,
+        "start": "fresh",
+        "initializer": "lsuv",
+    }
+    found = plain(with_settings(config, keys, settings), "prune", "search", "initializer")
+    prune = found["prune"]
+    assert prune["criterion"]["_target_"] == "ofa.prune.criteria.taylor"
+    assert prune["schedule"]["_target_"] == "ofa.prune.schedules.Linear"
+    assert (prune["schedule"]["final"], prune["schedule"]["end"], prune["sparsity"]) == (0.9, 0.4, 0.9)
+    assert prune["regularizers"]["l2"]["strength"] == 0.002
+    assert found["search"]["tuning"]["start"] == "fresh"
+    assert found["initializer"]["_target_"] == "ofa.prune.initializers.lsuv_"
+    again = plain(with_settings(config, keys, {"regularizer": "l2"}), "prune")["prune"]
+    assert again["regularizers"]["l2"]["strength"] == 1e-4  # one candidate leaves nothing behind for the next
+    assert plain(config, "prune")["prune"]["regularizers"] == {}
+
+
+def test_any_key_can_be_searched_and_any_entry_left_out() -> None:
+    config = joint_config(
+        "search.parameters.distill=null",
+        "+search.parameters.epochs={sets: search.tuning.epochs, whole: [1, 4]}",
+        "+search.parameters.batch={sets: dense.batch_size, one_of: [16, 32]}",
+    )
+    keys = searched_keys(config)
+    names = [one.name for one in keys.parameters]
+    assert "distill" not in names
+    found = plain(with_settings(config, keys, {"epochs": 3, "batch": 16}), "search", "dense")
+    assert (found["search"]["tuning"]["epochs"], found["dense"]["batch_size"]) == (3, 16)
+
+
+@pytest.mark.parametrize(
+    ("entry", "named"),
+    [
+        ("x=3", "search.parameters.x=3 must be a mapping"),
+        ("x={sets: dense.epochs, whole: [1, 4], lg: true}", "search.parameters.x.lg is unknown; did you mean log"),
+        ("x={sets: dense.epochs}", "needs one of one_of, number, whole; it has none"),
+        ("x={sets: dense.epochs, whole: [1, 4], number: [1, 4]}", "it has number, whole"),
+        ("x={sets: dense.epochs, whole: [1]}", "search.parameters.x.whole=[1] must be two numbers"),
+        ("x={sets: dense.epochs, number: [4, 1]}", "parameter x: 4.0 to 1.0 must rise"),
+        ("x={whole: [1, 4]}", "search.parameters.x needs sets"),
+        ("x={sets: densse.epochs, whole: [1, 4]}", "x sets densse.epochs, and the configuration has no densse"),
+        ("x={sets: dense.epochs, whole: [1, 4], when: {schedul: cubic}}", "did you mean schedule"),
+        ("x={sets: dense.epochs, whole: [1, 4], when: {schedule: cube}}", "did you mean cubic"),
+        ("x={sets: dense.epochs, whole: [1, 4], when: cubic}", "when=cubic must name parameters"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_by_name(entry: str, named: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        check_tuning(joint_config(f"+search.parameters.{entry}"))
+    assert named in str(error.value)
+    assert "\n" not in str(error.value)
