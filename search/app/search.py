@@ -15,10 +15,13 @@ from search.app.finalists import find_finalists
 from search.app.learn import learn_from
 from search.app.search_settings import SearchSettings, limits_of, search_settings, space_of
 from search.app.to_measure import measured_elsewhere
+from search.candidate import Candidate
 from search.candidate_space import CandidateSpace
 from search.evaluate import Evaluator
+from search.evaluation import Evaluation
 from search.figures import LATENCY
 from search.free_figures import free_figures, of_candidates
+from search.locks import evaluating
 from search.measure import MeasuredArch
 from search.paths import RunFolder, SearchFolder
 from search.plan import SearchPlan
@@ -74,7 +77,7 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
         name=name,
         space=CandidateSpace(space),
         figures=of_candidates(figures),
-        evaluate=lambda candidate: evaluator(candidate.arch),
+        evaluate=lambda candidate: _evaluate_beside_others(run, evaluator, candidate),
         evaluations=evaluations,
         limits=limits_of(settings, devices, space, figures, seed),
         objective=options["objective"],
@@ -107,11 +110,17 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
             learn_from(run, trained, device, measured)
 
         elsewhere = partial(measured_elsewhere, run, trained, files)
-        found = find_finalists(trained, devices, options["finalists"], rows, plan, learn, elsewhere)
+        found = find_finalists(run, trained, devices, options["finalists"], rows, plan, learn, elsewhere)
         write_json(files.finalists, found)
         for device in devices:
             files.to_measure(device.figure).unlink(missing_ok=True)
     return True
+
+
+def _evaluate_beside_others(run: RunFolder, evaluator: Evaluator, candidate: Candidate) -> Evaluation:
+    """Returns the accuracy of a candidate, found while no other job of the run measures on this machine."""
+    with evaluating(run, "search: another job measures on this machine; waiting to evaluate"):
+        return evaluator(candidate.arch)
 
 
 def _plain_limits(settings: SearchSettings) -> Any:
