@@ -26,12 +26,17 @@ TRACEBACK_VARIABLES = ("HYDRA_FULL_ERROR", "OFA_TRACEBACK")
 
 
 class JobFailed(Exception):
-    """A job of a multirun that failed in a process of its own; carries the exit code home."""
+    """A job of a multirun that failed in a process of its own: its exit code and what it said, carried home."""
 
     @property
     def code(self) -> int:
         """The exit code of the job."""
         return int(self.args[0])
+
+    @property
+    def said(self) -> str:
+        """The line that the job ended with, wherever its own lines went."""
+        return str(self.args[1])
 
 
 def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -> int:
@@ -50,9 +55,9 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
             _use_threads(config)
             task(config)
         except Exception as error:
-            code = _print_error(f"{verb}{job}", error, asked)
+            code, said = _print_error(f"{verb}{job}", error, asked)
             if job:  # the list of codes is not shared
-                raise JobFailed(code) from None
+                raise JobFailed(code, said) from None
             codes.append(code)
 
     _import_from_here()
@@ -71,10 +76,9 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
         codes.append(stop.code if isinstance(stop.code, int) else 2)
     except JobFailed as failed:  # the first of those in other processes
         codes.append(failed.code)
-        hint = "; ofa sweep shows those that are done" if verb == "search" else ""
-        print(f"ofa {verb}: not every job ended well{hint}", file=sys.stderr)
+        print(f"not every job ended well, this one first:\n{failed.said}", file=sys.stderr)
     except Exception as error:
-        codes.append(_print_error(verb, error, asked))
+        codes.append(_print_error(verb, error, asked)[0])
     finally:
         sys.argv = arguments
         if previous is None:
@@ -123,14 +127,15 @@ def _use_threads(config: DictConfig) -> None:
         torch.set_num_threads(threads)
 
 
-def _print_error(verb: str, error: Exception, with_traceback: bool) -> int:
+def _print_error(verb: str, error: Exception, with_traceback: bool) -> tuple[int, str]:
+    """Returns the exit code of an error, and the line that was printed about it."""
     message = explain(error)
     if with_traceback:
         traceback.print_exception(error)
     if message is not None:
-        print(f"ofa {verb}: {message}", file=sys.stderr)
-        return 2
-    line = " ".join(str(error).split())
-    hint = "" if with_traceback else " (OFA_TRACEBACK=1 shows where)"
-    print(f"ofa {verb}: unexpected {type(error).__name__}: {line}{hint}", file=sys.stderr)
-    return 1
+        code, line = 2, message
+    else:
+        hint = "" if with_traceback else " (OFA_TRACEBACK=1 shows where)"
+        code, line = 1, f"unexpected {type(error).__name__}: {' '.join(str(error).split())}{hint}"
+    print(f"ofa {verb}: {line}", file=sys.stderr)
+    return code, f"ofa {verb}: {line}"
