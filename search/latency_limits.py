@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,10 +100,11 @@ def fraction_limits(fractions: Sequence[float], largest_ms: float, reachable_ms:
     return tuple(sorted({_round_up(value) for value in asked}))
 
 
-def search_name(device: str, limits: LatencyLimits, study: str | None = None) -> str:
+def search_name(device: str, limits: LatencyLimits, study: str | None = None, seed: int = 0) -> str:
     """Returns the name of a search's folder: `study`, or the device and the limits where they were given.
 
-    Such as "laptop", "laptop-1-2.5ms", or "laptop-1ms+phone-4ms" where each of several devices has its limit.
+    Such as "laptop", "laptop-1-2.5ms", or "laptop-1ms+phone-4ms" where each of several devices has its limit. Every
+    seed but 0 is part of the name, a given one too: "laptop-1ms-seed3".
 
     Raises:
         InvalidInput: `study` is no plain name.
@@ -110,10 +112,21 @@ def search_name(device: str, limits: LatencyLimits, study: str | None = None) ->
     if study is not None:
         if not str(study) or Path(str(study)).name != str(study) or str(study).endswith((".new", ".old")):
             raise InvalidInput(f"study={str(study)!r} must be a plain name, such as study=long")
-        return str(study)
+        return str(study) + seed_text(seed)
     if isinstance(limits, Mapping):
-        return "+".join(search_name(name, (limit,)) for name, limit in limits.items())
-    return device if limits is None else f"{device}-{'-'.join(map(limit_text, limits))}ms"
+        return "+".join(search_name(name, (limit,)) for name, limit in limits.items()) + seed_text(seed)
+    return (device if limits is None else f"{device}-{'-'.join(map(limit_text, limits))}ms") + seed_text(seed)
+
+
+def seed_text(seed: int) -> str:
+    """Returns what a seed adds to names, nothing for seed 0."""
+    return f"-seed{seed}" if seed else ""
+
+
+def split_seed(name: str) -> tuple[str, int]:
+    """Returns the name of a search without its seed, and the seed: what `search_name` was given."""
+    found = re.fullmatch(r"(.+)-seed([1-9][0-9]*)", name)
+    return (found[1], int(found[2])) if found else (name, 0)
 
 
 def _round_up(value: float) -> float:

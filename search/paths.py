@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,11 @@ class RunFolder:
         return self.root / "report.html"
 
     @property
+    def sweep(self) -> Path:
+        """The searches of the run side by side, one HTML file."""
+        return self.root / "sweep.html"
+
+    @property
     def comparison(self) -> Path:
         """What was chosen for each device, measured on every device, a JSON file."""
         return self.root / "comparison.json"
@@ -76,6 +82,20 @@ class RunFolder:
     def profile(self, device: str) -> Path:
         """The profile of one device, a JSON file."""
         return self.profiles / f"{device}.json"
+
+    def profile_lock(self, device: str) -> Path:
+        """Held by who makes or changes the profile of one device."""
+        return self.profiles / f"{device}.lock"
+
+    @property
+    def measuring(self) -> Path:
+        """Held while something is measured on this machine, of which a run may have several (see `search.locks`)."""
+        return self.profiles / f"{platform.node()}.measuring.lock"
+
+    @property
+    def measuring_next(self) -> Path:
+        """Held by who wants to measure on this machine, and while it does."""
+        return self.profiles / f"{platform.node()}.next.lock"
 
     def bundle(self, digest: str) -> Path:
         """What was sent to another machine to be measured, the manifest of a bundle, a JSON file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from rich.progress import (
 from rich.table import Column
 
 SECONDS_BETWEEN_LINES = 5.0
+PLAIN_VARIABLE = "OFA_PLAIN_PROGRESS"  # lines on a terminal, too
 
 
 class Update(Protocol):
@@ -33,7 +35,7 @@ class Update(Protocol):
 def stage_progress(name: str, stream: TextIO | None = None) -> Iterator[Update]:
     """Yields the function to call as work goes on; the bar is taken off when the block ends."""
     stream = stream or sys.stderr
-    if stream.isatty():
+    if stream.isatty() and os.environ.get(PLAIN_VARIABLE, "0") in ("", "0"):
         with _bar(name, stream) as update:
             yield update
     else:

@@ -9,7 +9,7 @@ from typing import Any
 from ofa.errors import InvalidInput
 from ofa.paths import read_json
 from search.figures import LATENCY, figure_text
-from search.latency_limits import search_name
+from search.latency_limits import search_name, seed_text, split_seed
 from search.paths import limit_text
 from search.subnet_folder import SubnetFolder
 
@@ -18,17 +18,18 @@ def subnet_name(search: str, found: Mapping[str, Any], target: Mapping[str, floa
     """Returns the name of the folder of the subnet that a search chose for `target`.
 
     `<device>-<limit>ms` where the search has the usual name, `<search>-<limit>ms` where it was given one, and the
-    search's own name where it has one target alone: no latency limit, or one on each of several devices.
+    search's own name where it has one target alone: no latency limit, or one on each of several devices. The seed of
+    the search stands at the end, as in its own name.
 
     Args:
         found: the content of the search's finalists.json.
     """
     if LATENCY not in target:
         return search
-    device = str(found["device"])
+    device, (base, seed) = str(found["device"]), split_seed(search)
     limits = tuple(sorted(float(finalist["target"][LATENCY]) for finalist in found["finalists"]))
-    usual = search in (device, search_name(device, limits))
-    return f"{device if usual else search}-{limit_text(target[LATENCY])}ms"
+    usual = base in (device, search_name(device, limits))
+    return f"{device if usual else base}-{limit_text(target[LATENCY])}ms{seed_text(seed)}"
 
 
 def check_place(folder: Path, search: str, target: Mapping[str, float]) -> None:

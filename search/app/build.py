@@ -120,6 +120,17 @@ def make_partial(name: str, config: Mapping[str, Any]) -> Any:
     return function
 
 
+def check_seed(seed: Any) -> int:
+    """Returns the seed.
+
+    Raises:
+        InvalidInput: it is no whole number, or below 0.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InvalidInput(f"seed={seed!r} must be a whole number, at least 0")
+    return seed
+
+
 def positive(name: str, value: Any) -> int:
     """Returns `value` when it is a whole number of at least 1.
 

@@ -22,6 +22,7 @@ from search.app.messages import explain
 from search.chosen_subnets import ChosenSubnet, chosen_subnets
 from search.compare import MeasuredDevice, comparison
 from search.device import Profile, Runtime, read_profile
+from search.locks import measuring
 from search.measure import measure_archs
 from search.paths import RunFolder
 from search.progress import say, stage_progress
@@ -64,7 +65,8 @@ def compare_stage(config: DictConfig, run: RunFolder) -> dict[str, Any]:
         return dict(read_json(stage.output))
     subnets = with_largest(chosen_subnets(found), trained.supernet.space.largest)
     with written(stage, force=force) as target:
-        devices = [measure_device(trained, subnets, runtimes[name], profiles[name], protocol) for name in runtimes]
+        with measuring(run, "compare: other jobs of this run are at work on this machine; waiting to measure"):
+            devices = [measure_device(trained, subnets, runtimes[name], profiles[name], protocol) for name in runtimes]
         accuracy = _accuracy(trained, subnets, trained.data.calibration(calibration_images))
         costs = ofa.cost(trained.supernet, [subnet.arch for subnet in subnets])
         content = comparison(

@@ -12,7 +12,9 @@ from search.app.device import show_measuring
 from search.app.devices import SearchDevice
 from search.figures import is_latency
 from search.finalists import Finalist, choose_finalists
+from search.locks import measuring
 from search.measure import MeasuredArch, measure_archs
+from search.paths import RunFolder
 from search.plan import SearchPlan
 from search.progress import say, stage_progress
 from search.report.numbers import limits_text, percent_text, times_text
@@ -24,6 +26,7 @@ Elsewhere = Callable[[Sequence[SearchDevice], Sequence[Arch], Mapping[str, Any]]
 
 
 def find_finalists(
+    run: RunFolder,
     trained: Trained,
     devices: Sequence[SearchDevice],
     settings: Mapping[str, Any],
@@ -50,14 +53,15 @@ def find_finalists(
             for figure, ones in elsewhere([device for device in devices if device.remote], archs, protocol).items():
                 measured[figure] += ones
             for device in (device for device in devices if not device.remote):
-                measured[device.figure] += measure_archs(
-                    trained.supernet,
-                    archs,
-                    device.make_runtime(),
-                    profile=device.profile,
-                    progress=lambda row: show_measuring(row, update),
-                    **protocol,
-                )
+                with measuring(run, "search: other jobs measure or evaluate on this machine; waiting to measure"):
+                    measured[device.figure] += measure_archs(
+                        trained.supernet,
+                        archs,
+                        device.make_runtime(),
+                        profile=device.profile,
+                        progress=lambda row: show_measuring(row, update),
+                        **protocol,
+                    )
             return {name: [one.ms for one in found[-len(archs) :]] for name, found in measured.items()}
 
         chosen = choose_finalists(rows, plan.limits.targets, measure, latencies=plan.latencies, top=top)

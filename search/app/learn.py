@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from search.app.devices import SearchDevice
 from search.device import read_profile
 from search.device.refit import with_finalists
+from search.locks import only_one
 from search.measure import MeasuredArch
 from search.paths import RunFolder
 from search.progress import say
@@ -24,11 +25,13 @@ def learn_from(run: RunFolder, trained: Trained, device: SearchDevice, measured:
     """
     trusted = [(one.arch, one.timing.scaled(1 / one.drift)) for one in measured if one.verdict in TRUSTED]
     path = run.profile(device.profile.name)
-    profile = read_profile(path, trained.supernet)  # as it is now: another search may have added to it
-    learned = with_finalists(profile, trained.supernet, trusted)
-    added = len(learned.anchors) - len(profile.anchors)
+    with only_one(run.profile_lock(device.profile.name), f"search: another job has {path} in hand; waiting for it"):
+        profile = read_profile(path, trained.supernet)  # as it is now: another search may have added to it
+        learned = with_finalists(profile, trained.supernet, trusted)
+        added = len(learned.anchors) - len(profile.anchors)
+        if added:
+            learned.write(path)
     if added:
-        learned.write(path)
         error = percent_text(learned.held_out_error, 1)
         subnets = "1 measured subnet" if added == 1 else f"{added} measured subnets"
         say(f"search: {subnets} added to {path}; its latency model is now off by {error} on subnets held out")

@@ -11,6 +11,7 @@ VERBS = {
     "train": "train a supernet, once",
     "profile": "measure a sample of subnets on a device and fit its latency model",
     "search": "find the best subnets for a device and a latency limit",
+    "sweep": "show the searches over devices, limits and seeds side by side, with their spread",
     "extract": "write each chosen subnet as a folder of its own: weights, ONNX, card",
     "compare": "measure each device's chosen subnets on every device, and say which is better where",
     "prune": "make a plain network sparse or slim by a recipe",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -11,6 +13,7 @@ from search.app.build import plain, run_folder
 from search.app.device import check_device, decides, is_remote, make_device, show_measuring
 from search.app.remote import bundle_profile, how_to_measure, import_result, say_profile
 from search.device import Profile, read_profile
+from search.locks import measuring, only_one
 from search.paths import RunFolder
 from search.profile import profile_device
 from search.progress import say, stage_progress
@@ -48,6 +51,13 @@ def profile_stage(
     device = plain(config, "device")["device"]
     name = check_device(config)
     path = run.profile(name)
+    with only_one(run.profile_lock(name), f"profile: another job has {path} in hand; waiting for it"):
+        return _profiled(device, run, trained, force=force, as_it_is=as_it_is)
+
+
+def _profiled(device: Mapping[str, Any], run: RunFolder, trained: Trained, *, force: bool, as_it_is: bool) -> Profile:
+    name = str(device["name"])
+    path = run.profile(name)
     kept = decides(device)
     if as_it_is and is_complete(path):
         kept["profile"] = stamped_config(path).get("profile")
@@ -58,7 +68,8 @@ def profile_stage(
     if is_remote(device):
         raise InvalidInput(how_to_measure(name, run))
     runtime = make_device(device)
-    with written(stage, force=force) as target, stage_progress("profile") as update:
+    waits = "profile: another job of this run measures or evaluates on this machine; waiting for it"
+    with measuring(run, waits), written(stage, force=force) as target, stage_progress("profile") as update:
         profile = profile_device(
             trained.supernet,
             runtime,

@@ -17,9 +17,12 @@ from search.app.learn import learn_from
 from search.app.search_settings import SearchSettings, limits_of, search_settings, space_of
 from search.app.to_measure import measured_elsewhere
 from search.app.tuning import Tuning, check_tuning, figures_with, space_with, tuning_decides, tuning_of
+from search.candidate import Candidate
 from search.evaluate import Evaluator
+from search.evaluation import Evaluation
 from search.figures import LATENCY
 from search.free_figures import free_figures
+from search.locks import WAITS, evaluating
 from search.measure import MeasuredArch
 from search.paths import RunFolder, SearchFolder
 from search.plan import SearchPlan
@@ -80,7 +83,7 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
         name=name,
         space=candidates,
         figures=candidate_figures,
-        evaluate=lambda candidate: evaluator(candidate.arch),
+        evaluate=lambda candidate: _evaluate_beside_others(run, evaluator, candidate),
         evaluations=evaluations,
         limits=limits_of(settings, devices, space, figures, seed),
         objective=options["objective"],
@@ -114,13 +117,19 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
             learn_from(run, trained, device, measured)
 
         if tuning is not None:
-            rows = _refined(rows, plan, tuning, trained, files, int(options["finalists"]["candidates"]))
+            rows = _refined(run, rows, plan, tuning, trained, files, int(options["finalists"]["candidates"]))
         elsewhere = partial(measured_elsewhere, run, trained, files)
-        found = find_finalists(trained, devices, options["finalists"], rows, plan, learn, elsewhere)
+        found = find_finalists(run, trained, devices, options["finalists"], rows, plan, learn, elsewhere)
         write_json(files.finalists, found if tuning is None else tuning.with_digests(found))
         for device in devices:
             files.to_measure(device.figure).unlink(missing_ok=True)
     return True
+
+
+def _evaluate_beside_others(run: RunFolder, evaluator: Evaluator, candidate: Candidate) -> Evaluation:
+    """Returns the accuracy of a candidate, found while no other job of the run measures on this machine."""
+    with evaluating(run, WAITS):
+        return evaluator(candidate.arch)
 
 
 def _plain_limits(settings: SearchSettings) -> Any:
@@ -135,10 +144,16 @@ def _profile_digests(devices: Sequence[SearchDevice]) -> dict[str, str]:
 
 
 def _refined(
-    rows: Sequence[TrialRow], plan: SearchPlan, tuning: Tuning, trained: Trained, files: SearchFolder, top: int
+    run: RunFolder,
+    rows: Sequence[TrialRow],
+    plan: SearchPlan,
+    tuning: Tuning,
+    trained: Trained,
+    files: SearchFolder,
+    top: int,
 ) -> list[TrialRow]:
     """The best candidates of each target, fine-tuned to the end."""
-    with stage_progress("fine-tune") as update:
+    with stage_progress("fine-tune") as update, evaluating(run, WAITS):
         return refined_rows(
             rows,
             plan.limits.targets,

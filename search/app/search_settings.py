@@ -9,7 +9,7 @@ from math import lcm
 from omegaconf import DictConfig
 
 from ofa.space import Space
-from search.app.build import plain, positive
+from search.app.build import check_seed, plain, positive
 from search.app.device import check_device
 from search.app.devices import SearchDevice, latency_figures
 from search.figures import LATENCY, Figures
@@ -60,7 +60,7 @@ def search_settings(config: DictConfig) -> SearchSettings:
     device, latency, asked = check_device(config), check_latency(values["latency_ms"]), values["search"]
     latencies = latency_figures(device, latency)
     return SearchSettings(
-        name=search_name(device, latency, config.study),
+        name=search_name(device, latency, config.study, check_seed(config.seed)),
         latency=latency,
         latencies=latencies,
         limits=check_other_limits(asked["limits"]),

@@ -14,15 +14,17 @@ from ofa.errors import InvalidInput
 from search.app.build import make, plain, positive
 from search.candidate import Candidate
 from search.candidate_space import CandidateSpace
+from search.evaluation import Evaluation
 from search.fidelities import Fidelities
 from search.figures import CandidateFigures, Figures
 from search.free_figures import of_candidates
+from search.locks import WAITS, evaluating
 from search.paths import RunFolder
 from search.trained import Trained
 from search.tuning.searched_keys import SearchedKeys, searched_keys
 from search.tuning.sparse_figures import sparse_figures
 from search.tuning.start_weights import StartWeights
-from search.tuning.tune import longer
+from search.tuning.tune import Gate, longer
 from search.tuning.tuned_cache import TunedCache
 from search.tuning.tuner import Tuner
 
@@ -85,8 +87,13 @@ def tuning_of(config: DictConfig, run: RunFolder, trained: Trained, calibration:
     cache = TunedCache(run.cache / f"{trained.digest}-tuned.jsonl")
     unresolved = OmegaConf.masked_copy(config, ["search", "seed", *GROUPS])
     tuner = Tuner(trained, unresolved, keys, weights, cache, calibration)
+
+    def tune(candidate: Candidate, gate: Gate) -> Evaluation:
+        with evaluating(run, WAITS):
+            return tuner(candidate, gate)
+
     fidelities = Fidelities(
-        tune=tuner,
+        tune=tune,
         rungs=tuple(asked["rungs"]),
         keep=float(asked["keep"]),
         least=positive("search.tuning.least", asked["least"]),

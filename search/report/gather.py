@@ -64,7 +64,7 @@ def gather(run: RunFolder) -> ReportData:
             "configuration": card["config_hash"],
         },
         config=config,
-        versions=_versions(),
+        versions=versions(),
         pruned=pruned,
         compared=gather_compared(run),
     )
@@ -82,12 +82,13 @@ def _only_pruned(run: RunFolder, pruned: tuple[Pruned, ...]) -> ReportData:
         commands=_commands(run, [])[1:],
         digests={},
         config="",
-        versions=_versions(),
+        versions=versions(),
         pruned=pruned,
     )
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Returns what a page was made with, by label."""
     return {
         "ofa-search": tool_version(),
         "Python": platform.python_version(),
@@ -108,14 +109,19 @@ def _summary(card: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, st
 
 
 def _commands(run: RunFolder, searches: list[str]) -> tuple[str, ...]:
+    where = run_arguments(run)
+    return (
+        f"ofa run{where}   # continues or repeats all of it; finished stages are skipped",
+        *(f"ofa dashboard{where} study={search}" for search in searches),
+        f"ofa report{where}",
+    )
+
+
+def run_arguments(run: RunFolder) -> str:
+    """Returns the arguments that name a run, such as " run=cifar"; nothing for the usual one."""
     outputs = "" if str(run.root.parent) == "outputs" else f" outputs={run.root.parent}"
     name = "" if run.name == "main" else f" run={run.name}"
-    watch = tuple(f"ofa dashboard{name}{outputs} study={search}" for search in searches)
-    return (
-        f"ofa run{name}{outputs}   # continues or repeats all of it; finished stages are skipped",
-        *watch,
-        f"ofa report{name}{outputs}",
-    )
+    return f"{name}{outputs}"
 
 
 def _search(run: RunFolder, name: str, shown: set[str]) -> DeviceResult:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from html import escape
 
 from search.report.compare_section import compare_section
 from search.report.data import ReportData
+from search.report.document import document
 from search.report.figures import Figure, training_figure
 from search.report.html import facts_list, figure_box, text_with_units
 from search.report.numbers import limits_text, percent_text, signed_points
 from search.report.prune_section import prune_section
 from search.report.search_section import search_section
-from search.report.style import CSS, SCRIPT
 
 
 def render(data: ReportData) -> str:
     """Returns the page, complete in itself: scripts and styles are inside, nothing is fetched."""
-    from plotly.offline import get_plotlyjs  # a slow import, needed here alone
-
     figures: dict[str, Figure] = {}
     sections = [_header(data)]
     for index, device in enumerate(data.devices):
@@ -27,16 +24,7 @@ def render(data: ReportData) -> str:
     sections.append(prune_section(data.pruned, figures))
     sections.append(_training(data, figures))
     sections.append(_reproduce(data))
-    script = get_plotlyjs().replace("</script", "<\\/script")
-    payload = json.dumps(figures, separators=(",", ":")).replace("<", "\\u003c")
-    title = f"{escape(data.run)} · ofa report"
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
-        f"<style>{CSS}</style></head><body><main>{''.join(sections)}</main><script>{script}</script>"
-        f'<script type="application/json" id="figures">{payload}</script><script>{SCRIPT}</script>'
-        "</body></html>\n"
-    )
+    return document(f"{data.run} · ofa report", sections, figures)
 
 
 def _header(data: ReportData) -> str:

@@ -7,6 +7,7 @@ from html import escape
 
 from search.report.data import Chosen, DeviceResult, Trial
 from search.report.figures import Figure, arch_text, layout
+from search.report.limit_lines import limit_lines
 from search.report.numbers import count_text, limits_text, ms_text, percent_text
 
 
@@ -34,8 +35,7 @@ def pareto_figure(device: DeviceResult) -> Figure:
         frame["yaxis2"] = {"domain": [0.0, 0.055], "visible": False, "range": [-1, 1], "fixedrange": True}
         frame["xaxis"]["anchor"] = "y2"
     limits = [subnet.limit_ms for subnet in device.chosen if subnet.limit_ms is not None]
-    frame["shapes"] = [_limit_line(limit) for limit in limits]
-    frame["annotations"] = [_limit_label(limit, index % 2) for index, limit in enumerate(limits)]
+    frame |= limit_lines(limits)
     return {"data": [trace for trace in traces if len(trace["x"])], "layout": frame}
 
 
@@ -48,26 +48,6 @@ def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
             front.append(trial)
             best = trial.accuracy
     return front
-
-
-def _limit_line(limit_ms: float) -> Figure:
-    line = {"color": "$limit", "width": 1.5, "dash": "dash"}
-    across = {"type": "line", "x0": limit_ms, "x1": limit_ms, "yref": "paper", "y0": 0, "y1": 1}
-    return across | {"line": line, "layer": "below"}
-
-
-def _limit_label(limit_ms: float, row: int) -> Figure:
-    """The limit above its line; labels of neighbours stand in two rows."""
-    return {
-        "x": limit_ms,
-        "yref": "paper",
-        "y": 1,
-        "yanchor": "bottom",
-        "yshift": 15 * row,
-        "text": f"≤ {ms_text(limit_ms)}",
-        "showarrow": False,
-        "font": {"size": 11, "color": "$limit"},
-    }
 
 
 def _points(name: str, trials: Sequence[Trial], colour: str, symbol: str, size: int, opacity: float) -> Figure:

@@ -67,9 +67,13 @@ footer { margin-top: 64px; color: var(--muted); font-size: 13px; }
 
 SCRIPT = """
 const figures = JSON.parse(document.getElementById('figures').textContent);
+function opaque(name, share) {  // "$accent/0.2" is the accent, a fifth of it
+  const colour = getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim();
+  return share ? colour + Math.round(255 * share).toString(16).padStart(2, '0') : colour;
+}
 function coloured(value) {
   if (typeof value === 'string' && value.startsWith('$'))
-    return getComputedStyle(document.documentElement).getPropertyValue('--' + value.slice(1)).trim();
+    return opaque(...value.slice(1).split('/'));
   if (Array.isArray(value)) return value.map(coloured);
   if (value && typeof value === 'object')
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, coloured(inner)]));
