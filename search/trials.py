@@ -16,7 +16,9 @@ from search.figures import is_figure
 ARCH = "arch"
 SETTINGS = "settings"  # beside the Arch; absent where nothing else is searched
 REASON = "reason"  # why a trial has no values: what kept it from being evaluated, or what failed
-INTERRUPTED = "interrupted"  # the reason of a trial whose process died
+INTERRUPTED = "interrupted"  # the reason of a trial whose search was stopped
+KILLED = "its worker died"  # the reason of a trial whose worker died while others went on
+WORKER = "worker"  # who runs a trial, where a study has several workers
 DASHBOARD_CONSTRAINTS = "constraints"  # the old attribute, the only one that optuna-dashboard reads
 
 
@@ -81,12 +83,14 @@ def candidate_of(trial: FrozenTrial) -> Candidate | None:
 
 
 def state_of(trial: FrozenTrial) -> str:
-    """Returns the state of a finished trial in the words of TrialRow."""
+    """Returns the state of a trial in the words of TrialRow, or "running"."""
+    if trial.state == TrialState.RUNNING:
+        return "running"
     if trial.state == TrialState.COMPLETE:
         return "evaluated"
     if trial.state == TrialState.PRUNED:
         return "infeasible" if any(value > 0 for value in trial.constraints.values()) else "duplicate"
-    return "interrupted" if trial.user_attrs.get(REASON) == INTERRUPTED else "failed"
+    return "interrupted" if trial.user_attrs.get(REASON) in (INTERRUPTED, KILLED) else "failed"
 
 
 def _row(trial: FrozenTrial) -> TrialRow:
