@@ -146,15 +146,14 @@ def open_database(address: str, journal: Path, study: str, heartbeat_seconds: in
             engine.dispose()
 
 
-@contextmanager
-def database_storage(address: str) -> Iterator[_CachedStorage]:
-    """Gives the storage of all studies at `address`, to look at.
+def database_storage(address: str) -> _CachedStorage:
+    """Returns the storage of all studies at `address`, to look at.
 
     Raises:
         InvalidInput: as `open_database`.
     """
     with _explained(address):
-        yield _storage(address, None)
+        return _storage(address, None)
 
 
 def _engine(address: str) -> sqlalchemy.Engine:

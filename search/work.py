@@ -85,8 +85,6 @@ def check_failures(history: History, finished: bool = False) -> None:
         raise InvalidInput(f"all {history.failures} evaluated subnets failed: {history.last_failure}")
 
 
-def _next_step(
-    study: Study, plan: SearchPlan, history: History, start: list[Any], worker: str | None
-) -> Step | None:
+def _next_step(study: Study, plan: SearchPlan, history: History, start: list[Any], worker: str | None) -> Step | None:
     """The next trial, None where no candidate is left."""
     return propose_step(study, plan, history, worker) if set_next(study, plan, start, history) else None

@@ -9,19 +9,18 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ofa.paths import write_json
-from search.app.build import make_partial, plain, positive, run_folder
+from search.app.build import plain, positive, run_folder
 from search.app.devices import SearchDevice, as_begun, check_devices, search_devices
 from search.app.finalists import find_finalists
 from search.app.learn import learn_from
-from search.app.search_settings import SearchSettings, limits_of, search_settings, space_of
+from search.app.search_plan import AskedPlan, make_plan
+from search.app.search_settings import SearchSettings, asked_storage, limits_of, search_settings, space_of
 from search.app.to_measure import measured_elsewhere
-from search.candidate_space import CandidateSpace
-from search.evaluate import Evaluator
 from search.figures import LATENCY
-from search.free_figures import free_figures, of_candidates
+from search.free_figures import free_figures
 from search.measure import MeasuredArch
 from search.paths import RunFolder, SearchFolder
-from search.plan import SearchPlan
+from search.place import Place, check_workers
 from search.progress import say, stage_progress
 from search.reach import check_reachable
 from search.report.numbers import percent_text, times_text
@@ -29,6 +28,7 @@ from search.stages import Stage, is_needed, written
 from search.study import run_study
 from search.trained import Trained, load_trained
 from search.trials import trial_rows
+from search.workers import run_workers
 
 
 def task(config: DictConfig) -> None:
@@ -43,10 +43,12 @@ def check_search(config: DictConfig, run: RunFolder) -> None:
     """Checks what can be wrong in a search before anything long is begun.
 
     Raises:
-        InvalidInput: a limit, an objective, a count or a device that cannot be used.
+        InvalidInput: a limit, an objective, a count, a storage or a device that cannot be used.
     """
     search_settings(config)
     positive("search.evaluations", config.search.evaluations)
+    place = Place(SearchFolder(run.search("any")).journal, asked_storage(config))
+    check_workers(positive("workers", config.workers), place)
     check_devices(config, run)
 
 
@@ -56,6 +58,8 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
     options = dict(asked["search"])
     evaluations = positive("search.evaluations", options.pop("evaluations"))
     decides = {**asked, "search": options, "latency_ms": _plain_limits(settings)}
+    storage = asked_storage(config)
+    decides |= {"storage": storage} if storage else {}
     decides["search"] |= {"latency_fractions": options["latency_fractions"] or None}  # none is none, however written
     inputs = {"supernet": trained.digest, **_profile_digests(devices)}
     name = settings.name
@@ -69,22 +73,23 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
     profiles = {device.figure: device.profile for device in devices}
     figures = free_figures(trained.supernet, profiles, {*settings.limits, *settings.objectives})
     seed = int(asked["seed"])
-    evaluator = _evaluator(trained, run, int(options["calibration_images"]))
-    plan = SearchPlan(
-        name=name,
-        space=CandidateSpace(space),
-        figures=of_candidates(figures),
-        evaluate=lambda candidate: evaluator(candidate.arch),
+    asked_plan = AskedPlan(
+        name=name if storage is None else f"{run.name}/{name}",  # a database has the studies of all runs
+        study=name,
+        run=run,
+        space=space,
+        profiles=profiles,
         evaluations=evaluations,
         limits=limits_of(settings, devices, space, figures, seed),
-        objective=options["objective"],
+        figures=frozenset({*settings.limits, *settings.objectives}),
         latencies=settings.latencies,
-        sampler=make_partial("sampler", asked["sampler"]),
+        options=options,
+        sampler=asked["sampler"],
         seed=seed,
         identity=inputs,
-        refusals=int(options["refusals"]),
-        command=lambda trial: f"ofa extract run={run.name} study={name} trial={trial}",
+        threads=int(config.threads),
     )
+    plan = make_plan(asked_plan, trained)
     check_reachable(space, figures, plan.limits, seed=seed)  # an impossible search leaves nothing behind
     with written(stage, force=force) as target:
         files = SearchFolder(target)
@@ -96,8 +101,15 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
                 if "accuracy" in row:
                     times = times_text({figure: row[figure] for figure in plan.latencies})
                     update(int(row["done"]), int(row["evaluations"]), f"{percent_text(row['accuracy'])} at {times}")
+                elif row["state"] == "interrupted":
+                    say(f"search: {row['reason']}")
 
-            result = run_study(plan, files.journal, show)
+            place = Place(files.journal, storage)
+            workers = positive("workers", config.workers)
+            if workers == 1:
+                result = run_study(plan, place, show)
+            else:
+                result = run_workers(plan, partial(make_plan, asked_plan), workers, place, show)
         rows = trial_rows(result.study)
         write_json(files.trials, [row.to_dict() for row in rows])
         if result.stopped:
@@ -123,9 +135,3 @@ def _plain_limits(settings: SearchSettings) -> Any:
 def _profile_digests(devices: Sequence[SearchDevice]) -> dict[str, str]:
     """Returns the digest of every profile by "profile", followed by @ and the device where several are named."""
     return {device.figure.replace(LATENCY, "profile", 1): device.profile.digest for device in devices}
-
-
-def _evaluator(trained: Trained, run: RunFolder, calibration_images: int) -> Evaluator:
-    validation = trained.data.validation
-    calibration = trained.data.calibration(positive("search.calibration_images", calibration_images))
-    return Evaluator(trained.supernet, validation.images, validation.labels, calibration, cache=run.cache)

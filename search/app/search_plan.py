@@ -1,0 +1,80 @@
+"""The plan of a search from what was asked: made by the verb, and again by each of several workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from ofa.space import Space
+from search.app.build import make_partial, positive
+from search.candidate_space import CandidateSpace
+from search.device import Profile
+from search.evaluate import Evaluator
+from search.free_figures import free_figures, of_candidates
+from search.limits import Limits
+from search.paths import RunFolder
+from search.plan import SearchPlan
+from search.trained import Trained, load_trained
+
+
+@dataclass(frozen=True)
+class AskedPlan:
+    """What decides a SearchPlan, in values that can be sent to another process.
+
+    Attributes:
+        name: of the Optuna study.
+        study: the name of the search, by which other verbs know it.
+        profiles: the device's profile by the name of its latency figure.
+        figures: the names of the figures that are limited or optimised.
+        options, sampler: the groups `search` and `sampler` of the configuration.
+        threads: of PyTorch, in each process.
+    """
+
+    name: str
+    study: str
+    run: RunFolder
+    space: Space
+    profiles: Mapping[str, Profile]
+    evaluations: int
+    limits: Limits
+    figures: frozenset[str]
+    latencies: tuple[str, ...]
+    options: Mapping[str, Any]
+    sampler: Mapping[str, Any]
+    seed: int
+    identity: Mapping[str, str]
+    threads: int
+
+
+def make_plan(asked: AskedPlan, trained: Trained | None = None) -> SearchPlan:
+    """Returns the plan; a worker's own process loads the supernet itself.
+
+    Raises:
+        InvalidInput: a sampler or a count that cannot be used, or a supernet that cannot be loaded.
+    """
+    if trained is None:
+        torch.set_num_threads(asked.threads)
+        threadpool_limits(asked.threads)  # of NumPy and scikit-learn, which samplers use
+        trained = load_trained(asked.run)
+    images = positive("search.calibration_images", asked.options["calibration_images"])
+    validation, calibration = trained.data.validation, trained.data.calibration(images)
+    evaluator = Evaluator(trained.supernet, validation.images, validation.labels, calibration, cache=asked.run.cache)
+    return SearchPlan(
+        name=asked.name,
+        space=CandidateSpace(asked.space),
+        figures=of_candidates(free_figures(trained.supernet, asked.profiles, asked.figures)),
+        evaluate=lambda candidate: evaluator(candidate.arch),
+        evaluations=asked.evaluations,
+        limits=asked.limits,
+        objective=asked.options["objective"],
+        latencies=asked.latencies,
+        sampler=make_partial("sampler", asked.sampler),
+        seed=asked.seed,
+        identity=asked.identity,
+        refusals=int(asked.options["refusals"]),
+        command=lambda trial: f"ofa extract run={asked.run.name} study={asked.study} trial={trial}",
+    )
