@@ -5,7 +5,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
-EXTRAS := dev,data,dashboard,openvino,ncnn,sweeps
+EXTRAS := dev,data,dashboard,openvino,ncnn,sweeps,postgresql
 ARGS ?=
 # Two workers with one thread each are faster on 2 cores than one worker with two.
 WORKERS ?= 2

@@ -12,6 +12,8 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from ofa.errors import InvalidInput
+from search.database import database_storage
+from search.place import Place
 from search.storage import open_journal
 
 HOST = "127.0.0.1"
@@ -27,19 +29,22 @@ class _QuietHandler(WSGIRequestHandler):
         """A line a request would bury what the command says."""
 
 
-def make_dashboard(journal: Path, port: int = 8080) -> WSGIServer:
+def make_dashboard(place: Path | Place, port: int = 8080) -> WSGIServer:
     """Returns a server on the loopback address alone, ready to `serve_forever()`; port 0 takes any free one.
 
     Raises:
-        InvalidInput: optuna-dashboard is not installed, no such journal, or the port is taken.
+        InvalidInput: optuna-dashboard is not installed, no such journal, a database that cannot be reached, or the
+            port is taken.
     """
     if importlib.util.find_spec("optuna_dashboard") is None:
         raise InvalidInput("optuna-dashboard is not installed: pip install 'ofa-search[dashboard]'")
-    if not journal.exists():
-        raise InvalidInput(f"{journal} does not exist: search first")
+    place = Place(place) if isinstance(place, Path) else place
+    if place.address is None and not place.journal.exists():
+        raise InvalidInput(f"{place} does not exist: search first")
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
         raise InvalidInput(f"port={port!r} must be a whole number from 0 to 65535")
-    application = only_local(importlib.import_module("optuna_dashboard").wsgi(open_journal(journal)))
+    storage = open_journal(place.journal) if place.address is None else database_storage(place.address)
+    application = only_local(importlib.import_module("optuna_dashboard").wsgi(storage))
     try:
         server = make_server(HOST, port, application, server_class=_ThreadedServer, handler_class=_QuietHandler)
     except OSError as error:

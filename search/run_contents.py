@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ofa.errors import InvalidInput, nearest
 from ofa.paths import read_json
 from search.paths import RunFolder, SearchFolder
-from search.stages import is_complete, stamp_path
+from search.stages import is_complete, stamp_path, stamped_config
 
 
 def begun_searches(run: RunFolder) -> list[str]:
-    """Returns the names of all searches that have a journal, the one written to last at the end."""
-    found = [path for path in run.searches.glob("*/journal.log") if not path.parent.name.endswith((".new", ".old"))]
-    return [path.parent.name for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+    """Returns the names of all searches that have a study, the one written to last at the end."""
+    folders = [path for path in run.searches.glob("*/") if not path.name.endswith((".new", ".old"))]
+    written = {path.name: _written(path) for path in folders}
+    return sorted((name for name, time in written.items() if time is not None), key=lambda name: written[name] or 0.0)
 
 
 def complete_searches(run: RunFolder) -> list[str]:
@@ -57,3 +59,11 @@ def pick(names: list[str], run: RunFolder, *, device: str | None = None, study: 
 def _is_of(name: str, device: str) -> bool:
     """Whether a search of that name is of a device: alone, or as one of several ("laptop-1ms+phone-4ms")."""
     return any(part == device or part.startswith(f"{device}-") for part in name.split("+"))
+
+
+def _written(search: Path) -> float | None:
+    """When a search's study was written to last; when it began, where a database has the study; None without any."""
+    journal = SearchFolder(search).journal
+    if journal.is_file():
+        return journal.stat().st_mtime
+    return stamp_path(search).stat().st_mtime if stamped_config(search).get("storage") else None

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 from ofa.errors import InvalidInput
+from search.worker_locks import is_dead, lock_path, locked, locked_now
 
 try:
     import fcntl
@@ -46,11 +49,12 @@ class Journal(JournalFileBackend):
             lock.release()
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Appends records, each a line, in one write."""
+        """Appends records, each a line, in one write, after what a worker killed in its own write has left."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
         self._lock.acquire()
         try:
-            with open(self._file_path, "ab", buffering=0) as file:
+            with open(self._file_path, "a+b", buffering=0) as file:
+                _cut_unfinished(file)
                 file.write(lines)
                 if any(log["op_code"] in LASTING for log in logs):
                     os.fsync(file.fileno())
@@ -95,6 +99,15 @@ def cut_torn_line(path: Path) -> int:
             file.truncate(whole)
             os.fsync(file.fileno())
     return size - whole
+
+
+def _cut_unfinished(file: BinaryIO) -> None:
+    """Cuts off a last line without an end: what is appended would complete it to garbage for every worker."""
+    size = file.seek(0, os.SEEK_END)
+    if size:
+        file.seek(size - 1)
+        if file.read(1) != b"\n":
+            file.truncate(_end_of_last_line(file, size))
 
 
 def _end_of_last_line(file: BinaryIO, size: int) -> int:
@@ -148,6 +161,36 @@ def journal_lock(path: Path) -> BaseJournalFileLock:
     return _FileLock(path.with_name(f"{path.name}.lock"))
 
 
+@dataclass(frozen=True)
+class SharedJournal:
+    """A journal as the workers of one study share it, on one machine or on a disk whose locks hold for all."""
+
+    path: Path
+    study: str
+    storage: JournalStorage
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Refuses a second call on the same study."""
+        return only_runner(self.path, self.study)
+
+    def claiming(self) -> AbstractContextManager[None]:
+        """Holds the study for the next proposal."""
+        return locked(lock_path(self.path, self.study, "claim"))
+
+    def working(self, study: Study, trial_id: int) -> AbstractContextManager[None]:
+        """Nothing: the lock of a worker shows that it lives."""
+        return nullcontext()
+
+    def is_dead(self, study: Study, trial: FrozenTrial, worker: str) -> bool:
+        """Whether the lock of a worker is free, or is not there any more."""
+        return is_dead(self.path, self.study, worker) is not False
+
+
+def open_shared_journal(path: Path, study: str) -> SharedJournal:
+    """Returns one study of the journal at `path`, as `open_journal`."""
+    return SharedJournal(path, study, open_journal(path))
+
+
 @contextmanager
 def only_runner(path: Path, study: str) -> Iterator[None]:
     """Holds one study of the journal at `path` for this process: two runners would both continue it.
@@ -155,19 +198,9 @@ def only_runner(path: Path, study: str) -> Iterator[None]:
     Raises:
         InvalidInput: another process runs it now.
     """
-    if fcntl is None:
-        yield
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    name = hashlib.sha256(study.encode()).hexdigest()[:8]
-    descriptor = os.open(path.with_name(f"{path.name}.{name}.runner"), os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with locked_now(lock_path(path, study, "runner")) as free:
+        if not free:
             raise InvalidInput(
                 f"study {study!r} in {path} is being searched by another process; wait for it, or use another name"
-            ) from None
+            )
         yield
-    finally:
-        os.close(descriptor)

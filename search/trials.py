@@ -18,7 +18,9 @@ SETTINGS = "settings"  # beside the Arch; absent where nothing else is searched
 HISTORY = "history"  # of its fine-tuning, a row an epoch
 STOPPED_AT = "stopped_at"  # the epoch after which a candidate was given up
 REASON = "reason"  # why a trial has no values: what kept it from being evaluated, or what failed
-INTERRUPTED = "interrupted"  # the reason of a trial whose process died
+INTERRUPTED = "interrupted"  # the reason of a trial whose search was stopped
+KILLED = "its worker died"  # the reason of a trial whose worker died while others went on
+WORKER = "worker"  # who runs a trial, where a study has several workers
 DASHBOARD_CONSTRAINTS = "constraints"  # the old attribute, the only one that optuna-dashboard reads
 
 
@@ -90,14 +92,16 @@ def candidate_of(trial: FrozenTrial) -> Candidate | None:
 
 
 def state_of(trial: FrozenTrial) -> str:
-    """Returns the state of a finished trial in the words of TrialRow."""
+    """Returns the state of a trial in the words of TrialRow, or "running"."""
+    if trial.state == TrialState.RUNNING:
+        return "running"
     if trial.state == TrialState.COMPLETE:
         return "evaluated"
     if trial.state == TrialState.PRUNED and STOPPED_AT in trial.user_attrs:
         return "given up"
     if trial.state == TrialState.PRUNED:
         return "infeasible" if any(value > 0 for value in trial.constraints.values()) else "duplicate"
-    return "interrupted" if trial.user_attrs.get(REASON) == INTERRUPTED else "failed"
+    return "interrupted" if trial.user_attrs.get(REASON) in (INTERRUPTED, KILLED) else "failed"
 
 
 def _row(trial: FrozenTrial) -> TrialRow:

@@ -7,8 +7,10 @@ from omegaconf import DictConfig
 from search.app.build import asked_device, run_folder
 from search.dashboard import address, make_dashboard
 from search.paths import SearchFolder
+from search.place import Place
 from search.progress import say
 from search.run_contents import begun_searches, pick
+from search.stages import stamped_config
 
 
 def task(config: DictConfig) -> None:
@@ -16,7 +18,7 @@ def task(config: DictConfig) -> None:
     run = run_folder(config)
     name = pick(begun_searches(run), run, device=asked_device(config), study=config.study)[-1]
     files = SearchFolder(run.search(name))
-    server = make_dashboard(files.journal, config.port)
+    server = make_dashboard(Place(files.journal, stamped_config(files.root).get("storage")), config.port)
     say(f"dashboard of {files.root}: {address(server)} (stop with Ctrl-C)")
     try:
         server.serve_forever()

@@ -7,24 +7,22 @@ from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig
-from torch import Tensor
 
 from ofa.paths import write_json
-from search.app.build import make_partial, plain, positive, run_folder
+from search.app.build import plain, positive, run_folder
 from search.app.devices import SearchDevice, as_begun, check_devices, search_devices
 from search.app.finalists import find_finalists
 from search.app.learn import learn_from
-from search.app.search_settings import SearchSettings, limits_of, search_settings, space_of
+from search.app.search_plan import AskedPlan, make_plan
+from search.app.search_settings import SearchSettings, asked_storage, limits_of, search_settings, space_of
 from search.app.to_measure import measured_elsewhere
-from search.app.tuning import Tuning, check_tuning, figures_with, space_with, tuning_decides, tuning_of
-from search.candidate import Candidate
-from search.evaluate import Evaluator
-from search.evaluation import Evaluation
+from search.app.tuning import Tuning, check_tuning, tuning_decides, tuning_of
 from search.figures import LATENCY
 from search.free_figures import free_figures
 from search.locks import WAITS, evaluating
 from search.measure import MeasuredArch
 from search.paths import RunFolder, SearchFolder
+from search.place import Place, check_workers
 from search.plan import SearchPlan
 from search.progress import say, stage_progress
 from search.reach import check_reachable
@@ -34,6 +32,7 @@ from search.study import run_study
 from search.trained import Trained, load_trained
 from search.trials import TrialRow, trial_rows
 from search.tuning.refine import refined_rows
+from search.workers import run_workers
 
 
 def task(config: DictConfig) -> None:
@@ -48,11 +47,13 @@ def check_search(config: DictConfig, run: RunFolder) -> None:
     """Checks what can be wrong in a search before anything long is begun.
 
     Raises:
-        InvalidInput: a limit, an objective, a count or a device that cannot be used.
+        InvalidInput: a limit, an objective, a count, a storage or a device that cannot be used.
     """
     search_settings(config)
     check_tuning(config)
     positive("search.evaluations", config.search.evaluations)
+    place = Place(SearchFolder(run.search("any")).journal, asked_storage(config))
+    check_workers(positive("workers", config.workers), place)
     check_devices(config, run)
 
 
@@ -62,6 +63,8 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
     options = dict(asked["search"])
     evaluations = positive("search.evaluations", options.pop("evaluations"))
     decides = {**asked, **tuning_decides(config), "search": options, "latency_ms": _plain_limits(settings)}
+    storage = asked_storage(config)
+    decides |= {"storage": storage} if storage else {}
     decides["search"] |= {"latency_fractions": options["latency_fractions"] or None}  # none is none, however written
     inputs = {"supernet": trained.digest, **_profile_digests(devices)}
     name = settings.name
@@ -76,26 +79,26 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
     figures = free_figures(trained.supernet, profiles, {*settings.limits, *settings.objectives})
     seed = int(asked["seed"])
     calibration = trained.data.calibration(positive("search.calibration_images", options["calibration_images"]))
-    evaluator = _evaluator(trained, run, calibration)
     tuning = tuning_of(config, run, trained, calibration)
-    candidates, candidate_figures = space_with(tuning, space), figures_with(tuning, config, trained, figures)
-    plan = SearchPlan(
-        name=name,
-        space=candidates,
-        figures=candidate_figures,
-        evaluate=lambda candidate: _evaluate_beside_others(run, evaluator, candidate),
+    asked_plan = AskedPlan(
+        name=name if storage is None else f"{run.name}/{name}",  # a database has the studies of all runs
+        study=name,
+        run=run,
+        space=space,
+        profiles=profiles,
         evaluations=evaluations,
         limits=limits_of(settings, devices, space, figures, seed),
-        objective=options["objective"],
+        figures=frozenset({*settings.limits, *settings.objectives}),
         latencies=settings.latencies,
-        sampler=make_partial("sampler", asked["sampler"]),
+        options=options,
+        sampler=asked["sampler"],
         seed=seed,
         identity=inputs,
-        refusals=int(options["refusals"]),
-        command=lambda trial: f"ofa extract run={run.name} study={name} trial={trial}",
-        fidelities=tuning.fidelities if tuning else None,
+        threads=int(config.threads),
+        config=None if tuning is None else config,
     )
-    check_reachable(candidates, candidate_figures, plan.limits, seed=seed)  # an impossible search leaves nothing behind
+    plan = make_plan(asked_plan, trained, tuning)
+    check_reachable(plan.space, plan.figures, plan.limits, seed=seed)  # an impossible search leaves nothing behind
     with written(stage, force=force) as target:
         files = SearchFolder(target)
         for device in devices:
@@ -106,8 +109,15 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
                 if "accuracy" in row:
                     times = times_text({figure: row[figure] for figure in plan.latencies})
                     update(int(row["done"]), int(row["evaluations"]), f"{percent_text(row['accuracy'])} at {times}")
+                elif row["state"] == "interrupted":
+                    say(f"search: {row['reason']}")
 
-            result = run_study(plan, files.journal, show)
+            place = Place(files.journal, storage)
+            workers = positive("workers", config.workers)
+            if workers == 1:
+                result = run_study(plan, place, show)
+            else:
+                result = run_workers(plan, partial(make_plan, asked_plan), workers, place, show)
         rows = trial_rows(result.study)
         write_json(files.trials, [row.to_dict() for row in rows])
         if result.stopped:
@@ -124,12 +134,6 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
         for device in devices:
             files.to_measure(device.figure).unlink(missing_ok=True)
     return True
-
-
-def _evaluate_beside_others(run: RunFolder, evaluator: Evaluator, candidate: Candidate) -> Evaluation:
-    """Returns the accuracy of a candidate, found while no other job of the run measures on this machine."""
-    with evaluating(run, WAITS):
-        return evaluator(candidate.arch)
 
 
 def _plain_limits(settings: SearchSettings) -> Any:
@@ -165,8 +169,3 @@ def _refined(
             epochs=tuning.finalist_epochs,
             show=update,
         )
-
-
-def _evaluator(trained: Trained, run: RunFolder, calibration: Tensor) -> Evaluator:
-    validation = trained.data.validation
-    return Evaluator(trained.supernet, validation.images, validation.labels, calibration, cache=run.cache)

@@ -12,6 +12,7 @@ from ofa.space import Space
 from search.app.build import check_seed, plain, positive
 from search.app.device import check_device
 from search.app.devices import SearchDevice, latency_figures
+from search.database import check_address
 from search.figures import LATENCY, Figures
 from search.latency_limits import (
     LatencyLimits,
@@ -69,6 +70,15 @@ def search_settings(config: DictConfig) -> SearchSettings:
         align=None if asked["align"] is None else positive("search.align", asked["align"]),
         objectives=directions(asked["objective"], latencies),
     )
+
+
+def asked_storage(config: DictConfig) -> str | None:
+    """Returns the address of the database that keeps the study; None for the journal in the search's folder.
+
+    Raises:
+        InvalidInput: an address that cannot be used.
+    """
+    return None if config.storage is None else check_address(str(config.storage))
 
 
 def space_of(settings: SearchSettings, devices: Sequence[SearchDevice], space: Space) -> Space:

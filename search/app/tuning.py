@@ -112,9 +112,11 @@ def space_with(tuning: Tuning | None, space: Any) -> CandidateSpace:
     return CandidateSpace(space, tuning.keys.parameters if tuning else ())
 
 
-def figures_with(tuning: Tuning | None, config: DictConfig, trained: Trained, figures: Figures) -> CandidateFigures:
+def figures_with(
+    tuning: Tuning | None, config: DictConfig | None, trained: Trained, figures: Figures
+) -> CandidateFigures:
     """Returns the free figures of candidates: a fine-tuning that prunes needs fewer bytes."""
-    if tuning is None:
+    if tuning is None or config is None:
         return of_candidates(figures)
     name = next((name for name, paths in tuning.keys.paths.items() if SPARSITY in paths), None)
     prune: Mapping[str, Any] = plain(config, "prune")["prune"]

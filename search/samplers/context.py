@@ -18,8 +18,8 @@ from search.limits import Bools, Limits, meets
 class SamplerContext:
     """Given to every sampler's constructor; Optuna's own samplers use the seed alone.
 
-    `step` counts the trials finished so far: a sampler made anew for (seed, step) proposes the same after a
-    kill.
+    `step` counts the trials finished or running so far: a sampler made anew for (seed, step) proposes the same
+    after a kill. `running` of them are evaluated just now, by other workers.
     """
 
     space: CandidateSpace
@@ -27,6 +27,7 @@ class SamplerContext:
     limits: Limits
     seed: int
     step: int = 0
+    running: int = 0
 
     @property
     def step_seed(self) -> int:

@@ -68,7 +68,8 @@ class EvolutionSampler(BaseSampler):
         """Returns the parameters of one new candidate."""
         rng = np.random.default_rng([self._context.seed, self._context.step])
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        seen = {candidate for trial in finished if (candidate := candidate_of(trial)) is not None}
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if self._context.running else []
+        seen = {candidate for trial in [*finished, *running] if (candidate := candidate_of(trial)) is not None}
         targets = self._context.limits.targets
         allowed = self._context.limits.allowed(targets[self._context.step % len(targets)])
         parents = self._select(study, finished, allowed) if len(finished) >= self._startup_trials else []

@@ -29,7 +29,7 @@ def tpe(context: SamplerContext, *, group: bool = False, startup_trials: int = 1
             group=group,
             n_startup_trials=startup_trials,
             n_ei_candidates=candidates,
-            constant_liar=False,  # one trial runs at a time, and it would cost two more writes a trial
+            constant_liar=context.running > 0,  # costs two more writes a trial
             seed=context.step_seed,
         )
 

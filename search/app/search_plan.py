@@ -1,0 +1,95 @@
+"""The plan of a search from what was asked: made by the verb, and again by each of several workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from threadpoolctl import threadpool_limits
+
+from ofa.space import Space
+from search.app.build import make_partial, positive
+from search.app.tuning import Tuning, figures_with, space_with, tuning_of
+from search.candidate import Candidate
+from search.device import Profile
+from search.evaluate import Evaluator
+from search.evaluation import Evaluation
+from search.free_figures import free_figures
+from search.limits import Limits
+from search.locks import WAITS, evaluating
+from search.paths import RunFolder
+from search.plan import SearchPlan
+from search.trained import Trained, load_trained
+
+
+@dataclass(frozen=True)
+class AskedPlan:
+    """What decides a SearchPlan, in values that can be sent to another process.
+
+    Attributes:
+        name: of the Optuna study.
+        study: the name of the search, by which other verbs know it.
+        profiles: the device's profile by the name of its latency figure.
+        figures: the names of the figures that are limited or optimised.
+        options, sampler: the groups `search` and `sampler` of the configuration.
+        threads: of PyTorch, in each process.
+        config: the whole configuration, where candidates are fine-tuned.
+    """
+
+    name: str
+    study: str
+    run: RunFolder
+    space: Space
+    profiles: Mapping[str, Profile]
+    evaluations: int
+    limits: Limits
+    figures: frozenset[str]
+    latencies: tuple[str, ...]
+    options: Mapping[str, Any]
+    sampler: Mapping[str, Any]
+    seed: int
+    identity: Mapping[str, str]
+    threads: int
+    config: DictConfig | None = None
+
+
+def make_plan(asked: AskedPlan, trained: Trained | None = None, tuning: Tuning | None = None) -> SearchPlan:
+    """Returns the plan; a worker's own process loads the supernet itself, and makes the fine-tuning.
+
+    Raises:
+        InvalidInput: a sampler or a count that cannot be used, or a supernet that cannot be loaded.
+    """
+    if trained is None:
+        torch.set_num_threads(asked.threads)
+        threadpool_limits(asked.threads)  # of NumPy and scikit-learn, which samplers use
+        trained = load_trained(asked.run)
+    images = positive("search.calibration_images", asked.options["calibration_images"])
+    validation, calibration = trained.data.validation, trained.data.calibration(images)
+    evaluator = Evaluator(trained.supernet, validation.images, validation.labels, calibration, cache=asked.run.cache)
+    if asked.config is not None and tuning is None:
+        tuning = tuning_of(asked.config, asked.run, trained, calibration)
+    figures = free_figures(trained.supernet, asked.profiles, asked.figures)
+
+    def evaluate(candidate: Candidate) -> Evaluation:
+        with evaluating(asked.run, WAITS):
+            return evaluator(candidate.arch)
+
+    return SearchPlan(
+        name=asked.name,
+        space=space_with(tuning, asked.space),
+        figures=figures_with(tuning, asked.config, trained, figures),
+        evaluate=evaluate,
+        evaluations=asked.evaluations,
+        limits=asked.limits,
+        objective=asked.options["objective"],
+        latencies=asked.latencies,
+        sampler=make_partial("sampler", asked.sampler),
+        seed=asked.seed,
+        identity=asked.identity,
+        refusals=int(asked.options["refusals"]),
+        command=lambda trial: f"ofa extract run={asked.run.name} study={asked.study} trial={trial}",
+        fidelities=tuning.fidelities if tuning else None,
+    )
