@@ -11,7 +11,10 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from optuna.artifacts import FileSystemArtifactStore
+
 from ofa.errors import InvalidInput
+from search.dashboard_figures import with_figures
 from search.storage import open_journal
 
 HOST = "127.0.0.1"
@@ -27,8 +30,11 @@ class _QuietHandler(WSGIRequestHandler):
         """A line a request would bury what the command says."""
 
 
-def make_dashboard(journal: Path, port: int = 8080) -> WSGIServer:
+def make_dashboard(journal: Path, port: int = 8080, artifacts: Path | None = None) -> WSGIServer:
     """Returns a server on the loopback address alone, ready to `serve_forever()`; port 0 takes any free one.
+
+    The studies are shown with figures of our own (see `search.dashboard_figures`), and the files of their trials from
+    the folder `artifacts`.
 
     Raises:
         InvalidInput: optuna-dashboard is not installed, no such journal, or the port is taken.
@@ -39,7 +45,10 @@ def make_dashboard(journal: Path, port: int = 8080) -> WSGIServer:
         raise InvalidInput(f"{journal} does not exist: search first")
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
         raise InvalidInput(f"port={port!r} must be a whole number from 0 to 65535")
-    application = only_local(importlib.import_module("optuna_dashboard").wsgi(open_journal(journal)))
+    files = FileSystemArtifactStore(artifacts) if artifacts is not None else None
+    application = only_local(
+        importlib.import_module("optuna_dashboard").wsgi(with_figures(open_journal(journal)), files)
+    )
     try:
         server = make_server(HOST, port, application, server_class=_ThreadedServer, handler_class=_QuietHandler)
     except OSError as error:

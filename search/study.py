@@ -21,7 +21,7 @@ from search.fidelities import evaluate_in_steps
 from search.figures import number_text, unit
 from search.history import History, read_history
 from search.limits import violations
-from search.notes import write_note
+from search.notes import show_in_dashboard, write_note
 from search.plan import SearchPlan, starting_candidates
 from search.propose import propose, trial_parameters
 from search.reach import check_reachable, find_unseen
@@ -171,6 +171,7 @@ def _step(study: Study, plan: SearchPlan, history: History) -> dict[str, Any]:
 
 def _refuse(study: Study, trial: Trial, state: str, reason: str) -> dict[str, Any]:
     trial.set_user_attr(REASON, reason)
+    write_note(trial, f"**{state}**, not evaluated: {reason}")
     study.tell(trial, state=TrialState.PRUNED)
     return {"state": state, "reason": reason}
 
@@ -201,9 +202,9 @@ def _evaluate(
         trial.set_user_attr(key, value)
     if evaluation.history:
         trial.set_user_attr(HISTORY, [dict(row) for row in evaluation.history])
+    show_in_dashboard(plan, trial, candidate, figures, evaluation)
     if evaluation.stopped_at is not None:
         return {**told, **_give_up(study, trial, evaluation)}
-    write_note(trial, candidate, {**figures, **told}, plan.command)
     values = {**figures, "accuracy": evaluation.accuracy}
     study.tell(trial, [values[name] for name in plan.objectives])
     return {"state": "evaluated", **told}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,7 +72,7 @@ def write_candidate(
     The constraints are written twice: Optuna reads the named ones, optuna-dashboard the old list. Samplers
     then see each violation twice, which changes no order.
     """
-    trial.set_user_attr(ARCH, candidate.arch.to_json())
+    trial.set_user_attr(ARCH, json.dumps(candidate.arch.to_dict()))  # with spaces: the dashboard breaks lines there
     if candidate.settings:
         trial.set_user_attr(SETTINGS, dict(candidate.settings))
     for name, value in figures.items():

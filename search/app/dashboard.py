@@ -16,7 +16,7 @@ def task(config: DictConfig) -> None:
     run = run_folder(config)
     name = pick(begun_searches(run), run, device=asked_device(config), study=config.study)[-1]
     files = SearchFolder(run.search(name))
-    server = make_dashboard(files.journal, config.port)
+    server = make_dashboard(files.journal, config.port, files.artifacts)
     say(f"dashboard of {files.root}: {address(server)} (stop with Ctrl-C)")
     try:
         server.serve_forever()

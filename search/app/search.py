@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -61,6 +63,7 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
     settings, asked = search_settings(config), plain(config, "search", "sampler", "seed")
     options = dict(asked["search"])
     evaluations = positive("search.evaluations", options.pop("evaluations"))
+    artifacts = bool(options.pop("artifacts", True))  # what is kept beside a trial changes no search
     decides = {**asked, **tuning_decides(config), "search": options, "latency_ms": _plain_limits(settings)}
     decides["search"] |= {"latency_fractions": options["latency_fractions"] or None}  # none is none, however written
     inputs = {"supernet": trained.digest, **_profile_digests(devices)}
@@ -92,7 +95,7 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
         seed=seed,
         identity=inputs,
         refusals=int(options["refusals"]),
-        command=lambda trial: f"ofa extract run={run.name} study={name} trial={trial}",
+        command=partial(_extract_command, run, name),
         fidelities=tuning.fidelities if tuning else None,
     )
     check_reachable(candidates, candidate_figures, plan.limits, seed=seed)  # an impossible search leaves nothing behind
@@ -107,7 +110,8 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
                     times = times_text({figure: row[figure] for figure in plan.latencies})
                     update(int(row["done"]), int(row["evaluations"]), f"{percent_text(row['accuracy'])} at {times}")
 
-            result = run_study(plan, files.journal, show)
+            shown = replace(plan, artifacts=files.artifacts if artifacts else None)
+            result = run_study(shown, files.journal, show)
         rows = trial_rows(result.study)
         write_json(files.trials, [row.to_dict() for row in rows])
         if result.stopped:
@@ -130,6 +134,12 @@ def _evaluate_beside_others(run: RunFolder, evaluator: Evaluator, candidate: Can
     """Returns the accuracy of a candidate, found while no other job of the run measures on this machine."""
     with evaluating(run, WAITS):
         return evaluator(candidate.arch)
+
+
+def _extract_command(run: RunFolder, search: str, trial: int) -> str:
+    """Returns what extracts one trial, as a shell takes it."""
+    outputs = [] if str(run.root.parent) == "outputs" else [f"outputs={run.root.parent}"]
+    return shlex.join(["ofa", "extract", f"run={run.name}", *outputs, f"study={search}", f"trial={trial}"])
 
 
 def _plain_limits(settings: SearchSettings) -> Any:
