@@ -115,8 +115,8 @@ def importance_figure(shares: Mapping[str, float], count: int) -> Figure:
         "y": [name for name, _ in shown],
         "hovertemplate": "%{y}: %{x:.1f} %<extra></extra>",
     }
-    frame = layout("share of what is known about the accuracy, %", "", height=HEIGHT)
-    frame |= {"title": _title(f"What decides the accuracy of {count} evaluated subnets"), "showlegend": False}
+    frame = layout(f"share of what {count} evaluated subnets tell about it, %", "", height=HEIGHT)
+    frame |= {"title": _title("What decides the accuracy"), "showlegend": False}
     coloured: Figure = _coloured({"data": [bars], "layout": frame})
     return coloured
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
-import textwrap
 from collections.abc import Mapping
 
 from optuna.trial import Trial
@@ -15,8 +13,7 @@ from search.evaluation import Evaluation
 from search.figures import is_figure, number_text, unit
 from search.plan import SearchPlan
 from search.trial_files import write_trial_files
-
-LINE = 76  # characters of JSON: a longer line would widen the dashboard's page
+from search.trials import wrapped_json
 
 
 def show_in_dashboard(
@@ -45,14 +42,8 @@ def note_text(candidate: Candidate, figures: Mapping[str, float], command: str =
         lines.append(f"Extract it:\n```sh\n{command}\n```")
     if picture:
         lines.append(f"![the layers of this subnet beside the supernet's]({picture})")
-    lines.append(f"```json\n{_wrapped(candidate)}\n```")
+    lines.append(f"```json\n{wrapped_json(candidate.arch)}\n```")
     return "\n\n".join(lines)
-
-
-def _wrapped(candidate: Candidate) -> str:
-    """The Arch as JSON with line breaks between its values."""
-    text = json.dumps(json.loads(candidate.arch.to_json()))
-    return textwrap.fill(text, LINE, break_long_words=False, break_on_hyphens=False)
 
 
 def _with_unit(name: str, value: float) -> str:

@@ -12,6 +12,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,16 @@ SECONDS = 60.0  # the longest wait for anything: two busy cores draw a page of p
 def find_browser() -> str | None:
     """Returns the path of an installed Chromium, None where there is none."""
     return next((path for path in map(shutil.which, NAMES) if path), None)
+
+
+# The pipes are moved out of the way first: either may be 3 or 4 already.
+LAUNCHER = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 @dataclass
@@ -118,9 +129,8 @@ def open_page(browser: str, profile: Path, size: tuple[int, int] = (1400, 1800))
         f"--window-size={size[0]},{size[1]}",
         "about:blank",
     ]
-    shell = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
     process = subprocess.Popen(
-        ["sh", "-c", shell, "sh", *arguments],
+        [sys.executable, "-c", LAUNCHER, str(to_browser), str(from_browser), *arguments],
         pass_fds=(to_browser, from_browser),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

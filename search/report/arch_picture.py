@@ -12,8 +12,9 @@ PICTURE_WIDTH = 960  # pixels
 COLUMNS = 3
 ROW = 19
 MARGIN = 20
-METER = 70
-NAME_LENGTH = 25  # characters
+METER = 60
+METER_AT = 172
+NAME_LENGTH = 21  # characters
 STYLE = (
     "text{font:11.5px Helvetica,Arial,sans-serif;fill:#1c1d21}.muted{fill:#63656e}.title{font-size:15px}"
     ".kept{fill:#2f5bea}.whole{fill:#dfe6fd}.left-out{fill:none;stroke:#b9bac0;stroke-dasharray:2 2}"
@@ -70,13 +71,13 @@ def _row(choice: Choice, value: int | None) -> str:
         said = f"{value} / {largest}"
     return (
         _named(KINDS.get(choice.kind, choice.kind), choice.name)
-        + f'<g transform="translate(185 0)">{bars}</g>'
-        + (f'<text x="{185 + METER + 7}" y="11">{said}</text>')
+        + f'<g transform="translate({METER_AT} 0)">{bars}</g>'
+        + (f'<text x="{METER_AT + METER + 7}" y="11">{said}</text>')
     )
 
 
 def _setting(name: str, value: object) -> str:
-    return _named("setting", name) + f'<text x="185" y="11">{escape(str(value))}</text>'
+    return _named("setting", name) + f'<text x="{METER_AT}" y="11">{escape(str(value))}</text>'
 
 
 def _named(kind: str, name: str) -> str:
