@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
+import textwrap
 from collections.abc import Mapping
 
 from optuna.trial import Trial
 
+from ofa.arch import Arch
 from search.candidate import Candidate
 from search.evaluation import Evaluation
 from search.figures import is_figure, number_text, unit
 from search.plan import SearchPlan
 from search.trial_files import write_trial_files
-from search.trials import wrapped_json
+
+LINE = 76  # characters
 
 
 def show_in_dashboard(
@@ -42,8 +46,13 @@ def note_text(candidate: Candidate, figures: Mapping[str, float], command: str =
         lines.append(f"Extract it:\n```sh\n{command}\n```")
     if picture:
         lines.append(f"![the layers of this subnet beside the supernet's]({picture})")
-    lines.append(f"```json\n{wrapped_json(candidate.arch)}\n```")
+    lines.append(f"```json\n{_in_lines(candidate.arch)}\n```")
     return "\n\n".join(lines)
+
+
+def _in_lines(arch: Arch) -> str:
+    """The Arch as JSON with line breaks between its values: one long line could only be read sideways."""
+    return textwrap.fill(json.dumps(arch.to_dict()), LINE, break_long_words=False, break_on_hyphens=False)
 
 
 def _with_unit(name: str, value: float) -> str:

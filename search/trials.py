@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +19,6 @@ HISTORY = "history"  # of its fine-tuning, a row an epoch
 STOPPED_AT = "stopped_at"  # the epoch after which a candidate was given up
 REASON = "reason"  # why a trial has no values: what kept it from being evaluated, or what failed
 INTERRUPTED = "interrupted"  # the reason of a trial whose process died
-LINE = 76  # characters
 DASHBOARD_CONSTRAINTS = "constraints"  # the old attribute, the only one that optuna-dashboard reads
 
 
@@ -74,7 +71,7 @@ def write_candidate(
     The constraints are written twice: Optuna reads the named ones, optuna-dashboard the old list. Samplers
     then see each violation twice, which changes no order.
     """
-    trial.set_user_attr(ARCH, wrapped_json(candidate.arch))
+    trial.set_user_attr(ARCH, candidate.arch.to_json())
     if candidate.settings:
         trial.set_user_attr(SETTINGS, dict(candidate.settings))
     for name, value in figures.items():
@@ -83,11 +80,6 @@ def write_candidate(
         trial.set_constraint(name, value)
     if excess:
         trial.storage.set_trial_system_attr(trial._trial_id, DASHBOARD_CONSTRAINTS, list(excess.values()))
-
-
-def wrapped_json(arch: Arch) -> str:
-    """Returns an Arch as JSON in short lines: a long one would widen the page of the dashboard."""
-    return textwrap.fill(json.dumps(arch.to_dict()), LINE, break_long_words=False, break_on_hyphens=False)
 
 
 def candidate_of(trial: FrozenTrial) -> Candidate | None:

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig
 from torch import Tensor
 
+from ofa.errors import InvalidInput
 from ofa.paths import write_json
 from search.app.build import make_partial, plain, positive, run_folder
 from search.app.devices import SearchDevice, as_begun, check_devices, search_devices
@@ -63,7 +64,7 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
     settings, asked = search_settings(config), plain(config, "search", "sampler", "seed")
     options = dict(asked["search"])
     evaluations = positive("search.evaluations", options.pop("evaluations"))
-    artifacts = bool(options.pop("artifacts", True))  # what is kept beside a trial changes no search
+    artifacts = _switch("search.artifacts", options.pop("artifacts", True))  # changes no search: not in what decides it
     decides = {**asked, **tuning_decides(config), "search": options, "latency_ms": _plain_limits(settings)}
     decides["search"] |= {"latency_fractions": options["latency_fractions"] or None}  # none is none, however written
     inputs = {"supernet": trained.digest, **_profile_digests(devices)}
@@ -140,6 +141,12 @@ def _extract_command(run: RunFolder, search: str, trial: int) -> str:
     """Returns what extracts one trial, as a shell takes it."""
     outputs = [] if str(run.root.parent) == "outputs" else [f"outputs={run.root.parent}"]
     return shlex.join(["ofa", "extract", f"run={run.name}", *outputs, f"study={search}", f"trial={trial}"])
+
+
+def _switch(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidInput(f"{name}={value!r} must be true or false")
+    return value
 
 
 def _plain_limits(settings: SearchSettings) -> Any:
