@@ -70,7 +70,11 @@ class _Figures:
             return attributes
 
     def _importance(self, identity: int, rows: Sequence[TrialRow]) -> Figure | None:
-        known = [(row.arch, row.settings, row.accuracy) for row in rows if row.arch and row.accuracy is not None]
+        known = [  # none that was given up: it was trained for less
+            (row.arch, row.settings, row.accuracy)
+            for row in rows
+            if row.state == "evaluated" and row.arch and row.accuracy is not None
+        ]
         count, shares = self._importances.get(identity, (0, {}))
         if len(known) >= max(LEAST, GROWN * count):
             candidates = [{**arch.values, **settings} for arch, settings, _ in known]

@@ -29,8 +29,8 @@ class SearchPlan:
     the study is made (such as the supernet's digest and the configuration's): a study of another identity is
     refused. `refusals` is how many proposals in a row may be over a limit or known already before a candidate
     that is neither is put in the sampler's place. `command` returns the shell command that extracts a trial, for its
-    note. With `fidelities` a candidate is fine-tuned as well; `evaluate` is then the first step. `artifacts` is the folder of the
-    trials' files, without which none are written.
+    note. With `fidelities` a candidate is fine-tuned as well; `evaluate` is then the first step. `artifacts` is the
+    folder of the trials' files, without which none are written.
     """
 
     name: str

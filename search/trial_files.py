@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.trial import Trial
@@ -51,7 +52,7 @@ def trial_files(space: Space, candidate: Candidate, evaluation: Evaluation, titl
     return files
 
 
-def _table(rows: Sequence[Mapping[str, float]]) -> str:
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as CSV with a line of names."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns(rows), lineterminator="\n")

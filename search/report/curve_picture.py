@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 PANEL = 300  # pixels wide
 HEIGHT = 200
@@ -14,26 +16,34 @@ STYLE = (
 )
 
 
-def curve_picture(rows: Sequence[Mapping[str, float]], over: str = "epoch") -> str:
+def curve_picture(rows: Sequence[Mapping[str, Any]], over: str = "epoch") -> str:
     """Returns an SVG file with a panel for each column of `rows` but `over`, which runs to the right.
 
-    Each panel says the least, the largest and the last value. A row may lack a column.
+    Each panel says the least, the largest and the last value. A row may lack a column; what is no number is left out.
     """
-    names = [name for name in columns(rows) if name != over]
+    curves = {
+        name: [(float(row.get(over, at)), float(row[name])) for at, row in enumerate(rows) if _is_number(row.get(name))]
+        for name in columns(rows)
+        if name != over
+    }
+    curves = {name: points for name, points in curves.items() if points}
     panels = []
-    for number, name in enumerate(names):
-        points = [(float(row.get(over, at)), float(row[name])) for at, row in enumerate(rows) if name in row]
+    for number, (name, points) in enumerate(curves.items()):
         panels.append(f'<g transform="translate({number * PANEL} 0)">{_panel(name, points, over)}</g>')
-    width = PANEL * max(len(names), 1)
+    width = PANEL * max(len(curves), 1)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{HEIGHT}" viewBox="0 0 {width} {HEIGHT}">'
         f'<style>{STYLE}</style><rect width="{width}" height="{HEIGHT}" fill="#ffffff"/>{"".join(panels)}</svg>\n'
     )
 
 
-def columns(rows: Sequence[Mapping[str, float]]) -> list[str]:
+def columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Returns the names of all columns, in the order in which they come up."""
     return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _panel(name: str, points: Sequence[tuple[float, float]], over: str) -> str:

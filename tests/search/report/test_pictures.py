@@ -36,7 +36,11 @@ def test_a_space_without_widths_has_a_picture_too_and_long_names_are_cut_at_the_
 
 
 def test_a_curve_has_a_panel_a_figure_and_says_its_range() -> None:
-    rows = [{"epoch": 1, "loss": 0.75, "accuracy": 0.5}, {"epoch": 2, "accuracy": 0.875}, {"epoch": 4, "loss": 0.25}]
+    rows = [
+        {"epoch": 1, "loss": 0.75, "accuracy": 0.5, "phase": "warm"},
+        {"epoch": 2, "accuracy": 0.875},
+        {"epoch": 4, "loss": 0.25},
+    ]
     picture = curve_picture(rows)
     said = texts(picture)
     assert said == ["loss 0.25", "0.25 to 0.75", "epoch 1", "4", "accuracy 0.875", "0.5 to 0.875", "epoch 1", "2"]
