@@ -11,7 +11,10 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from optuna.artifacts import FileSystemArtifactStore
+
 from ofa.errors import InvalidInput
+from search.dashboard_figures import with_figures
 from search.database import database_storage
 from search.place import Place
 from search.storage import open_journal
@@ -29,8 +32,11 @@ class _QuietHandler(WSGIRequestHandler):
         """A line a request would bury what the command says."""
 
 
-def make_dashboard(place: Path | Place, port: int = 8080) -> WSGIServer:
+def make_dashboard(place: Path | Place, port: int = 8080, artifacts: Path | None = None) -> WSGIServer:
     """Returns a server on the loopback address alone, ready to `serve_forever()`; port 0 takes any free one.
+
+    The studies are shown with figures of our own (see `search.dashboard_figures`), and the files of their trials from
+    the folder `artifacts`.
 
     Raises:
         InvalidInput: optuna-dashboard is not installed, no such journal, a database that cannot be reached, or the
@@ -44,7 +50,8 @@ def make_dashboard(place: Path | Place, port: int = 8080) -> WSGIServer:
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
         raise InvalidInput(f"port={port!r} must be a whole number from 0 to 65535")
     storage = open_journal(place.journal) if place.address is None else database_storage(place.address)
-    application = only_local(importlib.import_module("optuna_dashboard").wsgi(storage))
+    files = FileSystemArtifactStore(artifacts) if artifacts is not None else None
+    application = only_local(importlib.import_module("optuna_dashboard").wsgi(with_figures(storage), files))
     try:
         server = make_server(HOST, port, application, server_class=_ThreadedServer, handler_class=_QuietHandler)
     except OSError as error:

@@ -187,6 +187,11 @@ class SearchFolder:
         """Every finished trial as a row."""
         return self.root / "trials.json"
 
+    @property
+    def artifacts(self) -> Path:
+        """The folder of the trials' files, under names that the study knows."""
+        return self.root / "artifacts"
+
     def profile(self, device: str) -> Path:
         """The profile of a device as it was when the search began: what it goes on with, whatever was learned since."""
         return self.root / "profiles" / f"{device}.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ class SearchPlan:
     the study is made (such as the supernet's digest and the configuration's): a study of another identity is
     refused. `refusals` is how many proposals in a row may be over a limit or known already before a candidate
     that is neither is put in the sampler's place. `command` returns the shell command that extracts a trial, for its
-    note. With `fidelities` a candidate is fine-tuned as well; `evaluate` is then the first step.
+    note. With `fidelities` a candidate is fine-tuned as well; `evaluate` is then the first step. `artifacts` is the
+    folder of the trials' files, without which none are written.
     """
 
     name: str
@@ -45,6 +47,7 @@ class SearchPlan:
     refusals: int = 10
     command: Callable[[int], str] | None = None
     fidelities: Fidelities | None = None
+    artifacts: Path | None = None
 
     def __post_init__(self) -> None:
         directions(self.objective, self.latencies)

@@ -19,7 +19,7 @@ from search.fidelities import evaluate_in_steps
 from search.figures import number_text, unit
 from search.history import History
 from search.limits import violations
-from search.notes import write_note
+from search.notes import show_in_dashboard, write_note
 from search.plan import SearchPlan
 from search.propose import propose, trial_parameters
 from search.reach import find_unseen
@@ -104,6 +104,7 @@ def evaluate_step(study: Study, plan: SearchPlan, step: Step) -> dict[str, Any]:
 
 def _refuse(study: Study, trial: Trial, state: str, reason: str) -> dict[str, str]:
     trial.set_user_attr(REASON, reason)
+    write_note(trial, f"**{state}**, not evaluated: {reason}")
     study.tell(trial, state=TrialState.PRUNED)
     return {"state": state, "reason": reason}
 
@@ -133,9 +134,9 @@ def _evaluate(study: Study, plan: SearchPlan, step: Step) -> dict[str, Any]:
         trial.set_user_attr(key, value)
     if evaluation.history:
         trial.set_user_attr(HISTORY, [dict(row) for row in evaluation.history])
+    show_in_dashboard(plan, trial, candidate, figures, evaluation)
     if evaluation.stopped_at is not None:
         return {**told, **_give_up(study, trial, evaluation)}
-    write_note(trial, candidate, {**figures, **told}, plan.command)
     values = {**figures, "accuracy": evaluation.accuracy}
     study.tell(trial, [values[name] for name in plan.objectives], skip_if_finished=True)
     return {"state": "evaluated", **told}

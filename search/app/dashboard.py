@@ -18,7 +18,9 @@ def task(config: DictConfig) -> None:
     run = run_folder(config)
     name = pick(begun_searches(run), run, device=asked_device(config), study=config.study)[-1]
     files = SearchFolder(run.search(name))
-    server = make_dashboard(Place(files.journal, stamped_config(files.root).get("storage")), config.port)
+    server = make_dashboard(
+        Place(files.journal, stamped_config(files.root).get("storage")), config.port, files.artifacts
+    )
     say(f"dashboard of {files.root}: {address(server)} (stop with Ctrl-C)")
     try:
         server.serve_forever()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig
 
+from ofa.errors import InvalidInput
 from ofa.paths import write_json
 from search.app.build import plain, positive, run_folder
 from search.app.devices import SearchDevice, as_begun, check_devices, search_devices
@@ -62,6 +64,7 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
     settings, asked = search_settings(config), plain(config, "search", "sampler", "seed")
     options = dict(asked["search"])
     evaluations = positive("search.evaluations", options.pop("evaluations"))
+    artifacts = _switch("search.artifacts", options.pop("artifacts", True))  # changes no search: not in what decides it
     decides = {**asked, **tuning_decides(config), "search": options, "latency_ms": _plain_limits(settings)}
     storage = asked_storage(config)
     decides |= {"storage": storage} if storage else {}
@@ -112,7 +115,8 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
                 elif row["state"] == "interrupted":
                     say(f"search: {row['reason']}")
 
-            place = Place(files.journal, storage)
+            place, shown = Place(files.journal, storage), files.artifacts if artifacts else None
+            asked_plan, plan = replace(asked_plan, artifacts=shown), replace(plan, artifacts=shown)
             workers = positive("workers", config.workers)
             if workers == 1:
                 result = run_study(plan, place, show)
@@ -134,6 +138,12 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
         for device in devices:
             files.to_measure(device.figure).unlink(missing_ok=True)
     return True
+
+
+def _switch(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidInput(f"{name}={value!r} must be true or false")
+    return value
 
 
 def _plain_limits(settings: SearchSettings) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +40,7 @@ class AskedPlan:
         options, sampler: the groups `search` and `sampler` of the configuration.
         threads: of PyTorch, in each process.
         config: the whole configuration, where candidates are fine-tuned.
+        artifacts: the folder of the trials' files; None where none are written.
     """
 
     name: str
@@ -54,6 +58,7 @@ class AskedPlan:
     identity: Mapping[str, str]
     threads: int
     config: DictConfig | None = None
+    artifacts: Path | None = None
 
 
 def make_plan(asked: AskedPlan, trained: Trained | None = None, tuning: Tuning | None = None) -> SearchPlan:
@@ -90,6 +95,13 @@ def make_plan(asked: AskedPlan, trained: Trained | None = None, tuning: Tuning |
         seed=asked.seed,
         identity=asked.identity,
         refusals=int(asked.options["refusals"]),
-        command=lambda trial: f"ofa extract run={asked.run.name} study={asked.study} trial={trial}",
+        command=partial(extract_command, asked.run, asked.study),
+        artifacts=asked.artifacts,
         fidelities=tuning.fidelities if tuning else None,
     )
+
+
+def extract_command(run: RunFolder, search: str, trial: int) -> str:
+    """Returns what extracts one trial, as a shell takes it."""
+    outputs = [] if str(run.root.parent) == "outputs" else [f"outputs={run.root.parent}"]
+    return shlex.join(["ofa", "extract", f"run={run.name}", *outputs, f"study={search}", f"trial={trial}"])
