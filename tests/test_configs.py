@@ -83,6 +83,7 @@ def test_all_groups_are_tried_here() -> None:
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir() and path.name != "__pycache__"}
     tried = {"model", "data", "space", "train", "device", "search", "sampler", "export", "experiment"}
     tried |= {"prune", "dense", "initializer"}  # in tests/search/app/test_prune_recipes.py
+    tried |= {"hydra"}  # below
     assert groups == tried
     assert {path.stem for path in conf_dir().glob("*.yaml")} == {*VERBS, "base"}
 
@@ -201,6 +202,14 @@ def test_experiments_have_the_last_word_but_the_user() -> None:
     config = composed("run", "experiment=tiny")
     assert (config.run, config.train.epochs, config.model.depth) == ("tiny", 3, 8)
     assert composed("run", "experiment=tiny", "run=mine", "train.epochs=1").train.epochs == 1
+
+
+def test_the_slurm_launcher_composes_with_its_keys() -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    overrides = ["hydra/launcher=slurm", "slurm.partition=cpu", "slurm.minutes=30"]
+    launcher = compose("search", overrides, return_hydra_config=True).hydra.launcher
+    assert launcher._target_.endswith("SlurmLauncher")
+    assert (launcher.partition, launcher.timeout_min, launcher.mem_gb, launcher.cpus_per_task) == ("cpu", 30, 4, 1)
 
 
 def test_every_key_of_a_space_is_a_rule() -> None:

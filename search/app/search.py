@@ -18,7 +18,7 @@ from search.app.learn import learn_from
 from search.app.search_plan import AskedPlan, make_plan
 from search.app.search_settings import SearchSettings, asked_storage, limits_of, search_settings, space_of
 from search.app.to_measure import measured_elsewhere
-from search.app.tuning import Tuning, check_tuning, tuning_decides, tuning_of
+from search.app.tuning import Tuning, check_tuning, sent, tuning_decides, tuning_of
 from search.figures import LATENCY
 from search.free_figures import free_figures
 from search.locks import WAITS, evaluating
@@ -98,7 +98,7 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
         seed=seed,
         identity=inputs,
         threads=int(config.threads),
-        config=None if tuning is None else config,
+        config=sent(tuning, config),
     )
     plan = make_plan(asked_plan, trained, tuning)
     check_reachable(plan.space, plan.figures, plan.limits, seed=seed)  # an impossible search leaves nothing behind

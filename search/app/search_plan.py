@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 from threadpoolctl import threadpool_limits
 
 from ofa.space import Space
@@ -39,7 +39,7 @@ class AskedPlan:
         figures: the names of the figures that are limited or optimised.
         options, sampler: the groups `search` and `sampler` of the configuration.
         threads: of PyTorch, in each process.
-        config: the whole configuration, where candidates are fine-tuned.
+        config: the whole configuration, not resolved, where candidates are fine-tuned.
         artifacts: the folder of the trials' files; None where none are written.
     """
 
@@ -57,7 +57,7 @@ class AskedPlan:
     seed: int
     identity: Mapping[str, str]
     threads: int
-    config: DictConfig | None = None
+    config: Mapping[str, Any] | None = None
     artifacts: Path | None = None
 
 
@@ -74,8 +74,9 @@ def make_plan(asked: AskedPlan, trained: Trained | None = None, tuning: Tuning |
     images = positive("search.calibration_images", asked.options["calibration_images"])
     validation, calibration = trained.data.validation, trained.data.calibration(images)
     evaluator = Evaluator(trained.supernet, validation.images, validation.labels, calibration, cache=asked.run.cache)
-    if asked.config is not None and tuning is None:
-        tuning = tuning_of(asked.config, asked.run, trained, calibration)
+    config = None if asked.config is None else OmegaConf.create(dict(asked.config))
+    if config is not None and tuning is None:
+        tuning = tuning_of(config, asked.run, trained, calibration)
     figures = free_figures(trained.supernet, asked.profiles, asked.figures)
 
     def evaluate(candidate: Candidate) -> Evaluation:
@@ -85,7 +86,7 @@ def make_plan(asked: AskedPlan, trained: Trained | None = None, tuning: Tuning |
     return SearchPlan(
         name=asked.name,
         space=space_with(tuning, asked.space),
-        figures=figures_with(tuning, asked.config, trained, figures),
+        figures=figures_with(tuning, config, trained, figures),
         evaluate=evaluate,
         evaluations=asked.evaluations,
         limits=asked.limits,

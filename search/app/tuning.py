@@ -107,6 +107,12 @@ def tuning_decides(config: DictConfig) -> dict[str, Any]:
     return plain(config, *GROUPS) if config.search.get("tuning") is not None else {}
 
 
+def sent(tuning: Tuning | None, config: DictConfig) -> dict[str, Any] | None:
+    """Returns the configuration as it can be sent to a worker, which makes the fine-tuning again; None without one."""
+    plain_config: Any = OmegaConf.to_container(config, resolve=False)
+    return None if tuning is None else dict(plain_config)
+
+
 def space_with(tuning: Tuning | None, space: Any) -> CandidateSpace:
     """Returns the space of the candidates: Archs, and the parameters of a fine-tuning."""
     return CandidateSpace(space, tuning.keys.parameters if tuning else ())

@@ -68,6 +68,9 @@ class Profile:
         default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
     )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Profile.from_dict, (self.to_dict(),)  # what is remembered of supernets stays in its process
+
     @property
     def name(self) -> str:
         """The device's name."""
