@@ -30,7 +30,10 @@ USER, PASSWORD = "OFA_STORAGE_USER", "OFA_STORAGE_PASSWORD"
 MISSED_HEARTBEATS = 6  # until a worker is taken for dead
 LOCK = {
     "postgresql": ("SELECT pg_advisory_lock(:key)", "SELECT pg_advisory_unlock(:key)"),
-    "mysql": ("SELECT GET_LOCK(:key, -1)", "SELECT RELEASE_LOCK(:key)"),
+    "mysql": (
+        "SELECT GET_LOCK(:key, 31536000)",
+        "SELECT RELEASE_LOCK(:key)",
+    ),  # a year: MariaDB waits for no negative number
 }
 NOTICE_LOST_MACHINES = (  # else a lock of a machine without power is held for hours
     "SET tcp_keepalives_idle = 30",
@@ -165,9 +168,9 @@ def _engine(address: str) -> sqlalchemy.Engine:
 
 
 def _storage(address: str, heartbeat_seconds: int | None) -> _CachedStorage:
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"engine_kwargs": {"isolation_level": "READ COMMITTED"}}  # MySQL reads old rows otherwise
     if heartbeat_seconds is not None:
-        options = {"heartbeat_interval": heartbeat_seconds, "grace_period": MISSED_HEARTBEATS * heartbeat_seconds}
+        options |= {"heartbeat_interval": heartbeat_seconds, "grace_period": MISSED_HEARTBEATS * heartbeat_seconds}
     url = with_credentials(address, os.environ).render_as_string(hide_password=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)

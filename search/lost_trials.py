@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -30,7 +31,10 @@ def retry_lost_trials(study: Study, shared: Shared, place: Place, space: Candida
         deaths = 1 + _deaths(study, trial)
         failed = not begins and candidate is not None and deaths >= DEATHS
         reason = INTERRUPTED if begins else f"{deaths} workers died at it" if failed else KILLED
-        study._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
+        try:
+            study._storage.set_trial_user_attr(trial._trial_id, REASON, reason)
+        except UpdateFinishedTrialError:  # told after all, between our looking at the trial and at its worker
+            continue
         study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         if candidate is not None and not failed:
             study.enqueue_trial(trial_parameters(candidate, space))

@@ -68,8 +68,11 @@ class Profile:
         default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
     )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Profile.from_dict, (self.to_dict(),)  # what is remembered of supernets stays in its process
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_tables": None}  # of this process alone: workers make their own
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _tables=WeakKeyDictionary())
 
     @property
     def name(self) -> str:

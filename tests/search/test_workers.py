@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import TrialState
 
 from ofa.errors import InvalidInput
-from search.place import Place
+from search.lost_trials import retry_lost_trials
+from search.place import Place, opened
 from search.samplers import random
-from search.study import load_study, run_study
-from search.trials import KILLED, trial_rows
+from search.study import load_study, open_study, run_study
+from search.trials import KILLED, WORKER, trial_rows
 from search.worker_locks import locked_now
 from search.workers import run_workers
 from tests.search.shared_study import MakePlan, check_whole, noted
@@ -93,6 +95,22 @@ def test_eight_workers_500_trials_and_three_kills(tmp_path: Path) -> None:
     calls = noted(tmp_path)
     assert 500 <= len(calls) <= 500 + len(lost)
     assert {call["pid"] for call in calls} >= set(killed)
+
+
+def test_a_trial_that_is_told_while_its_worker_ends_is_left_alone(tmp_path: Path) -> None:
+    """Seen running, then told, then its worker's lock is gone: it is not lost."""
+    place, plan = Place(tmp_path / "j.log"), MakePlan(tmp_path, 4)()
+    with opened(place, "s") as shared:
+        study = open_study(plan, shared, place)
+        trial = study.ask()
+        trial.set_user_attr(WORKER, "1-gone")
+        running = study.get_trials(deepcopy=True)
+        study.tell(trial, [0.5, 1.0])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(study, "get_trials", lambda **options: running)
+            retry_lost_trials(study, shared, place, plan.space, begins=False)
+        (told,) = study.get_trials()
+        assert told.state == TrialState.COMPLETE
 
 
 @pytest.mark.slow
