@@ -100,7 +100,7 @@ class Number:
     @property
     def default(self) -> Setting:
         """The value that a search begins with."""
-        return self._at(0.5) if self.start is None else self._rounded(self.start)
+        return self.at(0.5) if self.start is None else self._rounded(self.start)
 
     @property
     def count(self) -> float:
@@ -116,11 +116,11 @@ class Number:
 
     def sample(self, rng: np.random.Generator) -> Setting:
         """Returns a value, drawn uniformly on its scale."""
-        return self._at(float(rng.random()))
+        return self.at(float(rng.random()))
 
     def mutate(self, value: Setting, rng: np.random.Generator) -> Setting:
         """Returns a value near by: a tenth of the range away as a rule."""
-        return self._at(float(np.clip(self._place(value) + rng.normal(0, 0.1), 0, 1)))
+        return self.at(float(np.clip(self._place(value) + rng.normal(0, 0.1), 0, 1)))
 
     def check(self, value: Any) -> Setting:
         """Returns a value of this parameter.
@@ -141,7 +141,8 @@ class Number:
     def _ends(self) -> tuple[float, float]:
         return (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
 
-    def _at(self, place: float) -> Setting:
+    def at(self, place: float) -> Setting:
+        """Returns the value at a place on the scale, 0 for `low` to 1 for `high`: what `encode` undoes."""
         low, high = self._ends()
         value = low + place * (high - low)
         return self._rounded(math.exp(value) if self.log else value)

@@ -18,11 +18,7 @@ def non_dominated(points: Floats) -> Bools:
 
     Equal points do not dominate each other, so copies of a front point are all in the front.
     """
-    points = _points(points)
-    as_low = (points[:, None, :] <= points[None, :, :]).all(axis=2)
-    lower = (points[:, None, :] < points[None, :, :]).any(axis=2)
-    dominates = as_low & lower
-    return np.asarray(~dominates.any(axis=0), dtype=np.bool_)
+    return np.asarray(~_dominance(_points(points)).any(axis=0), dtype=np.bool_)
 
 
 def non_domination_ranks(points: Floats) -> Integers:
@@ -30,14 +26,16 @@ def non_domination_ranks(points: Floats) -> Integers:
 
     Source: the fast non-dominated sorting of NSGA-II (Deb et al. 2002), here by peeling.
     """
-    points = _points(points)
-    ranks = np.zeros(len(points), dtype=np.int64)
-    left = np.arange(len(points))
+    dominates = _dominance(_points(points))
+    ranks = np.zeros(len(dominates), dtype=np.int64)
+    above = dominates.sum(axis=0)  # how many points that are left dominate each
+    left = np.ones(len(dominates), dtype=np.bool_)
     rank = 0
-    while len(left):
-        front = non_dominated(points[left])
-        ranks[left[front]] = rank
-        left = left[~front]
+    while left.any():
+        front = left & (above == 0)
+        ranks[front] = rank
+        left &= ~front
+        above -= dominates[front].sum(axis=0)
         rank += 1
     return ranks
 
@@ -87,6 +85,16 @@ def hypervolume(points: Floats, reference: tuple[float, float]) -> float:
             area += (reference[0] - first) * (lowest - second)
             lowest = second
     return float(area)
+
+
+def _dominance(points: Floats) -> Bools:
+    """Whether each point (first axis) dominates each other (second axis)."""
+    as_low = np.ones((len(points), len(points)), dtype=np.bool_)
+    lower = np.zeros_like(as_low)
+    for column in points.T:  # by objective: a third axis that short is slow to reduce
+        as_low &= column[:, None] <= column[None, :]
+        lower |= column[:, None] < column[None, :]
+    return as_low & lower
 
 
 def _points(points: Floats) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from optuna.study import Study
@@ -88,7 +89,12 @@ def candidate_of(trial: FrozenTrial) -> Candidate | None:
     """Returns the candidate that a trial carries; None where it was not written."""
     if ARCH not in trial.user_attrs:
         return None
-    return Candidate(Arch.from_json(trial.user_attrs[ARCH]), tuple(trial.user_attrs.get(SETTINGS, {}).items()))
+    return _candidate(trial.user_attrs[ARCH], tuple(trial.user_attrs.get(SETTINGS, {}).items()))
+
+
+@lru_cache(maxsize=1 << 14)  # a step looks at every trial before it: reading them anew made long searches slow
+def _candidate(arch: str, settings: tuple[tuple[str, Setting], ...]) -> Candidate:
+    return Candidate(Arch.from_json(arch), settings)
 
 
 def state_of(trial: FrozenTrial) -> str:

@@ -2,6 +2,19 @@
 
 from search.samplers.context import SamplerContext, SamplerFactory
 from search.samplers.evolution_sampler import EvolutionSampler, evolution
-from search.samplers.plain import nsga2, random, tpe
+from search.samplers.guided_sampler import GuidedSampler, guided
+from search.samplers.plain import gp, nsga2, nsga3, random, tpe
 
-__all__ = ["EvolutionSampler", "SamplerContext", "SamplerFactory", "evolution", "nsga2", "random", "tpe"]
+__all__ = [
+    "EvolutionSampler",
+    "GuidedSampler",
+    "SamplerContext",
+    "SamplerFactory",
+    "evolution",
+    "gp",
+    "guided",
+    "nsga2",
+    "nsga3",
+    "random",
+    "tpe",
+]

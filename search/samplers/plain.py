@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 
 from search.samplers.context import SamplerContext
 
@@ -44,6 +44,27 @@ def nsga2(
     return NSGAIISampler(
         population_size=population, mutation_prob=mutation, crossover_prob=crossover, seed=context.step_seed
     )
+
+
+def nsga3(
+    context: SamplerContext, *, population: int = 50, mutation: float | None = None, crossover: float = 0.9
+) -> BaseSampler:
+    """Returns NSGA-III: generations by non-domination and reference points, for three objectives or more.
+
+    `mutation` is a probability a choice, 1 / choices by default. Source: Deb and Jain 2014.
+    """
+    return NSGAIIISampler(
+        population_size=population, mutation_prob=mutation, crossover_prob=crossover, seed=context.step_seed
+    )
+
+
+def gp(context: SamplerContext, *, startup_trials: int = 10) -> BaseSampler:
+    """Returns Optuna's Gaussian process, for spaces of some ten choices: a step with 45 takes seconds.
+
+    It looks at no figures but those that are objectives. Source: the acquisition functions of Ament et al. 2023
+    (2310.20708) and Daulton et al. 2020 (2006.05078).
+    """
+    return GPSampler(n_startup_trials=startup_trials, seed=context.step_seed)
 
 
 def random(context: SamplerContext) -> BaseSampler:

@@ -1,0 +1,164 @@
+"""A Gaussian process for few, noisy observations over many discrete choices, with hyper-parameters by likelihood.
+
+Source: Rasmussen and Williams 2006, algorithm 2.1 and equations 5.8 and 5.9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.optimize import minimize
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Blocks = Sequence[Floats]  # features in groups, each (points, features): each group has a linear kernel of its own
+
+JITTER = 1e-6
+SPREAD = 1.5  # standard deviation of the prior on each logarithm: keeps what the data do not tell near the start
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A sum of linear kernels, one a block of features, a squared exponential over all of them, and noise.
+
+    All variances are of observations scaled to mean 0 and variance 1; `length` is in units of the root mean square
+    distance between the points.
+    """
+
+    linear: tuple[float, ...]
+    squared_exponential: float
+    length: float
+    noise: float
+
+    @classmethod
+    def start(cls, blocks: int) -> Kernel:
+        """Returns where the fit begins."""
+        return cls(linear=(0.3,) * blocks, squared_exponential=0.3, length=1.0, noise=0.05)
+
+    @property
+    def logarithms(self) -> Floats:
+        """The parameters as the fit has them."""
+        return np.log([*self.linear, self.squared_exponential, self.length, self.noise])
+
+    @classmethod
+    def of_logarithms(cls, values: Floats) -> Kernel:
+        """Returns the kernel whose `logarithms` these are."""
+        *linear, squared_exponential, length, noise = np.exp(values).tolist()
+        return cls(tuple(linear), squared_exponential, length, noise)
+
+
+@dataclass(frozen=True)
+class GaussianProcess:
+    """What was learned: predicts the mean and the standard deviation without noise, in the units of the targets."""
+
+    kernel: Kernel
+    blocks: tuple[Floats, ...]  # of the points learned from, centred and scaled
+    centres: tuple[Floats, ...]
+    scales: tuple[float, ...]
+    distance: float
+    weights: Floats  # (points,)
+    whitening: Floats  # (points, points): the inverse of the Cholesky factor
+    offset: float
+    unit: float
+
+    def predict(self, blocks: Blocks) -> tuple[Floats, Floats]:
+        """Returns the mean and the standard deviation, each (points,)."""
+        scaled = self._scaled(blocks)
+        across = _covariance(self.kernel, scaled, self.blocks, self.distance)
+        own = self.kernel.squared_exponential + sum(
+            variance * np.square(block).sum(axis=1) for variance, block in zip(self.kernel.linear, scaled, strict=True)
+        )
+        variance = own - np.square(across @ self.whitening.T).sum(axis=1)
+        mean = self.offset + self.unit * (across @ self.weights)
+        return mean, self.unit * np.sqrt(np.maximum(variance, 1e-12))
+
+    def covariance(self, blocks: Blocks) -> Floats:
+        """Returns the covariance of what is predicted, (points, points), without noise."""
+        scaled = self._scaled(blocks)
+        across = _covariance(self.kernel, scaled, self.blocks, self.distance) @ self.whitening.T
+        own = _covariance(self.kernel, scaled, scaled, self.distance)
+        return np.asarray(self.unit**2 * (own - across @ across.T))
+
+    @property
+    def noise(self) -> float:
+        """The variance of the noise, in squared units of the targets."""
+        return self.unit**2 * self.kernel.noise
+
+    def _scaled(self, blocks: Blocks) -> tuple[Floats, ...]:
+        return tuple(
+            (block - centre) / scale for block, centre, scale in zip(blocks, self.centres, self.scales, strict=True)
+        )
+
+
+def fit_gaussian_process(
+    blocks: Blocks, targets: Floats, rng: np.random.Generator, *, likelihood_points: int = 160
+) -> GaussianProcess:
+    """Returns the process that `targets` (points,) at the points of `blocks` speak for.
+
+    The kernel's parameters maximise the marginal likelihood of at most `likelihood_points` of the points, drawn by
+    `rng`; the prediction uses all points.
+    """
+    centres = tuple(block.mean(axis=0) for block in blocks)
+    scales = tuple(
+        float(np.sqrt(np.square(block - centre).sum(axis=1).mean())) or 1.0
+        for block, centre in zip(blocks, centres, strict=True)
+    )
+    scaled = tuple((block - centre) / scale for block, centre, scale in zip(blocks, centres, scales, strict=True))
+    offset, unit = float(targets.mean()), float(targets.std()) or 1.0
+    values = (targets - offset) / unit
+    distance = float(_squared_distances(scaled, scaled).mean()) or 1.0
+    count = min(likelihood_points, len(targets))
+    chosen = np.sort(rng.permutation(len(targets))[:count])
+    kernel = _most_likely(tuple(block[chosen] for block in scaled), values[chosen], distance)
+    within = _covariance(kernel, scaled, scaled, distance)
+    within[np.diag_indices_from(within)] += kernel.noise + JITTER
+    factor, _ = cho_factor(within, lower=True)
+    weights = cho_solve((factor, True), values)
+    whitening = solve_triangular(factor, np.eye(len(values)), lower=True)
+    return GaussianProcess(kernel, scaled, centres, scales, distance, weights, whitening, offset, unit)
+
+
+def _squared_distances(first: Blocks, second: Blocks) -> Floats:
+    """Between the rows of two sets of blocks, (points, points): every block weighs the same."""
+    left, right = np.concatenate(first, axis=1), np.concatenate(second, axis=1)
+    squares = np.square(left).sum(axis=1)[:, None] + np.square(right).sum(axis=1)[None, :] - 2 * left @ right.T
+    return np.maximum(squares, 0.0)
+
+
+def _covariance(kernel: Kernel, first: Blocks, second: Blocks, distance: float) -> Floats:
+    total = kernel.squared_exponential * np.exp(
+        -0.5 * _squared_distances(first, second) / (distance * kernel.length**2)
+    )
+    for variance, left, right in zip(kernel.linear, first, second, strict=True):
+        total += variance * (left @ right.T)
+    return np.asarray(total)
+
+
+def _most_likely(blocks: Blocks, values: Floats, distance: float) -> Kernel:
+    """The kernel of most likelihood, under a wide prior around the start."""
+    products = [block @ block.T for block in blocks]
+    squares = _squared_distances(blocks, blocks) / distance
+    start = Kernel.start(len(blocks)).logarithms
+    identity = np.eye(len(values))
+
+    def loss(logarithms: Floats) -> tuple[float, Floats]:
+        kernel = Kernel.of_logarithms(logarithms)
+        smooth = kernel.squared_exponential * np.exp(-0.5 * squares / kernel.length**2)
+        parts = [variance * product for variance, product in zip(kernel.linear, products, strict=True)]
+        within = smooth + sum(parts) + (kernel.noise + JITTER) * identity
+        factor = cho_factor(within, lower=True)
+        weights, inverse = cho_solve(factor, values), cho_solve(factor, identity)
+        slope = inverse - np.outer(weights, weights)
+        changes = [*parts, smooth, smooth * squares / kernel.length**2]
+        gradient = [0.5 * float((slope * change).sum()) for change in changes]
+        gradient.append(0.5 * kernel.noise * float(np.trace(slope)))
+        away = (logarithms - start) / SPREAD
+        likelihood = 0.5 * float(values @ weights) + float(np.log(np.diag(factor[0])).sum())
+        return likelihood + 0.5 * float(away @ away), np.array(gradient) + away / SPREAD
+
+    bounds = [(value - 7, value + 7) for value in start]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40})
+    return Kernel.of_logarithms(found.x)
