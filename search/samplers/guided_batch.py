@@ -10,10 +10,9 @@ import numpy as np
 from search.candidate import Candidate
 from search.candidate_space import CandidateSpace
 from search.limits import meets
-from search.pareto import Floats
+from search.pareto import Floats, best_first
 from search.samplers.accuracy_model import Pool, fit_accuracy, pool_of
 from search.samplers.context import SamplerContext
-from search.samplers.evolution_sampler import best_first
 from search.samplers.gaussian_process import GaussianProcess
 from search.samplers.genome import candidates_of, cross, draw, draw_at_levels, genomes_of, mutate
 from search.samplers.spread import gains
@@ -110,7 +109,7 @@ def _allowed(context: SamplerContext, candidates: Sequence[Candidate], targets: 
     figures = context.figures(candidates)
     kept = np.flatnonzero(np.logical_or.reduce([meets(figures, target) for target in targets]))
     known = {name: np.asarray(values)[kept] for name, values in figures.items()}
-    return pool_of(context.space, [candidates[place] for place in kept], known) if len(kept) else None
+    return pool_of(context.space, [candidates[int(place)] for place in kept], known) if len(kept) else None
 
 
 def _points(pool: Pool, model: GaussianProcess, judged: Sequence[str], optimism: float) -> Floats:

@@ -20,7 +20,7 @@ from search.candidate_space import CandidateSpace
 from search.evaluation import Evaluation
 from search.limits import Limits
 from search.plan import SearchPlan, starting_candidates
-from search.samplers import SamplerFactory, evolution, nsga2, random, tpe
+from search.samplers import SamplerFactory, evolution, guided, nsga2, random, tpe
 from search.study import load_study, run_study
 from search.trials import trial_rows
 from tests.search.synthetic import Oracle, block_space
@@ -29,7 +29,7 @@ ORACLE = Oracle(block_space(stages=2, blocks=3))
 MEDIAN = float(
     np.median(ORACLE.figures([ORACLE.space.sample(np.random.default_rng(i)) for i in range(100)])["latency_ms"])
 )
-SAMPLERS = [evolution, tpe, nsga2, random]
+SAMPLERS = [guided, evolution, tpe, nsga2, random]
 
 
 class Counting:
