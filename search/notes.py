@@ -39,9 +39,9 @@ def write_note(trial: Trial, text: str) -> None:
 
 def note_text(candidate: Candidate, figures: Mapping[str, float], command: str = "", picture: str = "") -> str:
     """Returns the note as Markdown; `picture` is the address of one."""
-    lines = ["\n".join(f"- {name}: {_with_unit(name, value)}" for name, value in figures.items())]
-    if candidate.settings:
-        lines.append("\n".join(f"- {name}: {value}" for name, value in candidate.settings))
+    items = [f"- {name}: {_with_unit(name, value)}" for name, value in figures.items()]
+    items += [f"- {name}: {value}" for name, value in candidate.settings]
+    lines = ["\n".join(items)]
     if command:
         lines.append(f"Extract it:\n```sh\n{command}\n```")
     if picture:
