@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
@@ -118,6 +119,22 @@ def test_every_data_set_is_read_and_augmented(data: str, tmp_path: Path) -> None
     overrides = [] if data in LOCAL else [f"data.dataset.path={stored(tmp_path, data)}"]
     config = composed("train", f"data={data}", "model=lenet5", *EIGHT_STEPS, *overrides)
     assert two_steps(config) > 0
+
+
+@pytest.mark.parametrize("augment", options("data/augment"))
+def test_every_augmentation_trains(augment: str) -> None:
+    assert two_steps(on_synthetic("model=lenet5", f"data/augment={augment}")) > 0
+
+
+@pytest.mark.parametrize("data", options("data"))
+def test_every_data_set_takes_another_augmentation(data: str) -> None:
+    first = "data/augment@data.augment.first=shift_1"
+    config = composed("train", f"data={data}", "data/augment=rand_augment", first, "data.augment.magnitude=7")
+    augment = make_partial("data.augment", config.data.augment)
+    assert augment.keywords["magnitude"] == 7 and augment.keywords["first"].keywords == {"pixels": 1}
+    images = torch.rand(32, 1, 8, 8)
+    assert not torch.equal(augment(images, torch.Generator()), images)
+    assert composed("train", f"data={data}", "data.augment=null").data.augment is None
 
 
 def stored(folder: Path, data: str) -> Path:
