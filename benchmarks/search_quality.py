@@ -91,7 +91,7 @@ def reached(rows: Sequence[dict[str, Any]], evaluations: int = 1000) -> str:
     if not wanted:
         return ""
     counts = []
-    for row in (row for row in rows if _is(row, "guided", evaluations)):
+    for row in (row for row in rows if row["sampler"] == "guided"):
         there = np.flatnonzero(np.array(row["curve"]) >= np.mean(wanted))
         counts.append(5 * int(there[0] + 1) if len(there) else None)
     return f"guided has the evolution's mean at {evaluations} after {counts} evaluations"
