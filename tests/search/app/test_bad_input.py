@@ -58,6 +58,9 @@ CASES = [
     ("train threads=0", "threads=0 must be a whole number"),
     ("train model", "'model' cannot be read"),
     ("train --config-dir nowhere", "nowhere' not found"),
+    ("search workers=0", "workers=0 must be a whole number, at least 1"),
+    ("search storage=sqlite:///study.db", "is SQLite, where every suggestion waits"),
+    ("search storage=postgresql://me:secret@db.host/ofa", "storage holds a password"),
 ]
 
 

@@ -36,7 +36,7 @@ def copy(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file's bytes by name; locks are no contents."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".lock", ".runner")]
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".lock", ".runner", ".claim")]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
@@ -60,6 +60,19 @@ def test_run_leaves_everything(folder: Path) -> None:
         card = json.loads((folder / row["folder"] / "card.json").read_text())
         assert card["accuracy"]["test"] == row["accuracy"]["test"]
         assert card["device"] == "onnxruntime"
+
+
+def test_workers_search_together_what_one_would(copy: Path) -> None:
+    files = copy / "outputs/tiny/search/both"
+    assert main(["search", "study=both", "workers=2", *QUICK]) == 0
+    rows = json.loads((files / "trials.json").read_text())
+    assert sum(row["state"] == "evaluated" for row in rows) == 6
+    assert json.loads((files / "finalists.json").read_text())
+    text = (files / "journal.log").read_text()
+    assert '"worker"' in text
+    assert main(["search", "study=both", "search.evaluations=8", *QUICK[:1], *QUICK[2:]]) == 0
+    rows = json.loads((files / "trials.json").read_text())
+    assert sum(row["state"] == "evaluated" for row in rows) == 8
 
 
 def test_extracted_onnx_needs_nothing_of_ours(folder: Path) -> None:
