@@ -100,7 +100,7 @@ def main() -> None:
     """Measures in turns, prints a table and writes the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", default="1,2,4,8")
-    parser.add_argument("--evaluations", type=int, default=64)
+    parser.add_argument("--evaluations", type=int, default=32)
     parser.add_argument("--sleep", type=float, default=0.25, help="seconds of an evaluation that sleeps")
     parser.add_argument("--compute", type=float, default=0.1, help="processor seconds of an evaluation that computes")
     parser.add_argument("--rounds", type=int, default=1)
