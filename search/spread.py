@@ -39,17 +39,18 @@ def spread(values: Sequence[float]) -> Spread | None:
     return Spread(float(array.mean()), deviation, float(array.min()), float(array.max()))
 
 
-def band(fronts: Sequence[Front]) -> Band:
+def band(fronts: Sequence[Front], end_ms: float = 0.0) -> Band:
     """Returns what accuracy the fronts reach within each latency: least, mean and most of all of them.
 
-    It begins where every front has reached something, and ends where the last one makes its last step. Each front is
-    the step function of its attainment (da Fonseca, Fonseca, Hall 2001), so none is interpolated.
+    It begins where every front has reached something, and ends at `end_ms`, or where the last one makes its last step
+    if that is later. Each front is the step function of its attainment (da Fonseca, Fonseca, Hall 2001), so none is
+    interpolated.
     """
     steps = [np.asarray(sorted(front), dtype=np.float64) for front in fronts if len(front)]
     if not steps:
         return Band((), (), (), ())
     begin = max(one[0, 0] for one in steps)
-    ms = np.unique(np.concatenate([one[:, 0] for one in steps]))
+    ms = np.unique(np.concatenate([[end_ms], *(one[:, 0] for one in steps)]))
     ms = ms[ms >= begin]
     reached = np.array(
         [np.maximum.accumulate(one[:, 1])[np.searchsorted(one[:, 0], ms, side="right") - 1] for one in steps]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 import ofa
 from ofa.data import Dataset, Split
@@ -83,6 +83,7 @@ def on_synthetic(*overrides: str, size: int = 8) -> DictConfig:
 def test_all_groups_are_tried_here() -> None:
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir() and path.name != "__pycache__"}
     tried = {"model", "data", "space", "train", "device", "search", "sampler", "export", "experiment"}
+    tried |= {"hydra"}  # launchers
     tried |= {"prune", "dense", "initializer"}  # in tests/search/app/test_prune_recipes.py
     tried |= {"hydra"}  # below
     assert groups == tried
@@ -204,6 +205,28 @@ def test_every_sampler_searches(search: str, sampler: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("export", options("export"))
 def test_every_export_has_what_extract_reads(export: str) -> None:
     assert composed("extract", f"export={export}").export.calibration_images >= 1
+
+
+def test_slurm_takes_its_keys_to_submitit() -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="hydra-submitit-launcher is not installed")
+    assert options("hydra/launcher") == ["slurm"]
+    asked = ["slurm.partition=long", "slurm.minutes=90", "slurm.memory_gb=8", "slurm.cpus=2", "slurm.jobs=3"]
+    config = compose("search", ["hydra/launcher=slurm", *asked], return_hydra_config=True)
+    launcher = OmegaConf.to_container(config.hydra.launcher, resolve=False)
+    assert isinstance(launcher, dict)
+    assert launcher["_target_"].endswith("SlurmLauncher")
+    taken = {key: config.hydra.launcher[key] for key in ("partition", "timeout_min", "mem_gb", "cpus_per_task")}
+    assert taken == {"partition": "long", "timeout_min": 90, "mem_gb": 8, "cpus_per_task": 2}
+    assert config.hydra.launcher.array_parallelism == 3
+    assert "slurm" not in plain(composed("search"))
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_every_launcher_is_there_with_the_extra(launcher: str) -> None:
+    name = launcher.partition("_")[0]
+    pytest.importorskip(f"hydra_plugins.hydra_{name}_launcher", reason=f"hydra-{name}-launcher is not installed")
+    config = compose("search", [f"hydra/launcher={launcher}"], return_hydra_config=True)
+    assert name in str(config.hydra.launcher._target_)
 
 
 @pytest.mark.parametrize("experiment", options("experiment"))

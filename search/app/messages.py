@@ -15,6 +15,8 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from ofa.errors import InvalidInput, nearest
 
+LAUNCHER = "hydra/launcher"
+LAUNCHERS_COME_WITH = "joblib, submitit and slurm need pip install 'ofa-search[sweeps]'"
 OF_TRAINING = ("model", "data", "space", "train")  # groups that later verbs read back from the supernet
 
 
@@ -46,9 +48,12 @@ def _line(text: str) -> str:
 def _missing_config(error: MissingConfigException) -> str:
     """`group=option` where the group has no such option."""
     missing = error.missing_cfg_file or ""
+    group, _, option = missing.rpartition("/")
+    if group == LAUNCHER:
+        near = f"; {nearest(option, error.options, 5)}" if error.options else ""
+        return f"{group}={option} is not known{near} ({LAUNCHERS_COME_WITH})"
     if not error.options:
         return _line(str(error))
-    group, _, option = missing.rpartition("/")
     near = nearest(option, error.options, 5)
     return f"{group}={option} is not known; {near} (--config-dir adds your own)"
 

@@ -23,7 +23,7 @@ def fronts_figure(fronts: Sequence[SweepFronts]) -> Figure:
     traces: list[Figure] = []
     for index, one in enumerate(fronts):
         colour, name = COLOURS[index % len(COLOURS)], escape(one.kind or "searches")
-        reached = band(list(one.by_seed.values()))
+        reached = band(list(one.by_seed.values()), _end(one))
         several = len(one.by_seed) > 1
         if several:
             traces += _area(reached, name, colour)
@@ -82,6 +82,12 @@ def _said(choice: SweepChoice) -> str:
     head = f"<b>{escape(limits_text(choice.limits) or 'no limit')}, seed {choice.seed}</b>"
     measured = ms_text(next(iter(choice.times.values())))
     return f"{head}<br>{percent_text(choice.validation_accuracy)} on validation, {measured} measured"
+
+
+def _end(one: SweepFronts) -> float:
+    """The last latency that says something about these searches: a limit, or what a chosen subnet took."""
+    times = [next(iter(choice.times.values())) for choice in one.choices]
+    return max([*times, *_limits([one])])
 
 
 def _limits(fronts: Sequence[SweepFronts]) -> list[float]:

@@ -13,6 +13,7 @@ from search.latency_limits import (
     fraction_limits,
     needs_default_limits,
     search_name,
+    split_seed,
 )
 
 
@@ -88,5 +89,18 @@ def test_name_of_a_search() -> None:
     assert search_name("laptop", (1.0,), "long") == "long"
     assert search_name("laptop", {"onnxruntime": 0.3, "eager": 3.0}) == "onnxruntime-0.3ms+eager-3ms"
     assert search_name("laptop", {"eager": 3.0}, "long") == "long"
+
+
+def test_seeds_but_zero_are_in_the_name() -> None:
+    assert search_name("laptop", None, seed=0) == "laptop"
+    assert search_name("laptop", (1.0, 2.5), seed=3) == "laptop-1-2.5ms-seed3"
+    assert search_name("laptop", (1.0,), "long", 3) == "long-seed3"
+    assert search_name("laptop", {"a": 0.3, "b": 3.0}, seed=12) == "a-0.3ms+b-3ms-seed12"
+    assert split_seed("laptop-1ms-seed12") == ("laptop-1ms", 12)
+    assert split_seed("laptop-seed") == ("laptop-seed", 0)
+    assert split_seed("laptop-1ms") == ("laptop-1ms", 0)
+
+
+def test_a_name_is_checked() -> None:
     with pytest.raises(InvalidInput, match="study="):
         search_name("laptop", None, "../x")

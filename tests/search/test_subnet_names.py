@@ -23,6 +23,8 @@ def found(*limits: float) -> dict[str, Any]:
         ("laptop-1-2.5ms", found(2.5, 1), {"latency_ms": 1.0, "params": 9.0}, "laptop-1ms"),
         ("long", found(1), {"latency_ms": 1.0}, "long-1ms"),
         ("laptop-small", found(1), {"latency_ms": 1.0}, "laptop-small-1ms"),  # a name that was given to it
+        ("laptop-1-2.5ms-seed3", found(2.5, 1), {"latency_ms": 1.0}, "laptop-1ms-seed3"),
+        ("long-seed3", found(1), {"latency_ms": 1.0}, "long-1ms-seed3"),
         ("laptop", found(), {"params": 9.0}, "laptop"),
         ("laptop-1ms+phone-2ms", found(), {"latency_ms@laptop": 1.0, "latency_ms@phone": 2.0}, "laptop-1ms+phone-2ms"),
         ("both", found(), {"latency_ms@laptop": 1.0, "latency_ms@phone": 2.0}, "both"),

@@ -1,0 +1,96 @@
+"""Sweeps over one supernet: folders by seed, the summary at the end, jobs side by side in processes of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ofa.errors import InvalidInput
+from search.app.main import main
+from search.paths import RunFolder
+from search.report.gather_sweep import front_of, gather_sweep
+
+QUICK = ["search.evaluations=6", "search.finalists.seconds=1", "search.finalists.visits=6"]
+PROFILE = ["anchors=10", "visits=6", "repeats=4", "seconds=4.0", "blocks=0", "alignment=false"]
+PROFILED = [*QUICK, *(f"device.profile.{setting}" for setting in PROFILE)]
+NO_JOBLIB = importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher") is None
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        place = tmp_path_factory.mktemp("trained")
+        patch.chdir(place)
+        assert main(["train", "experiment=tiny", "run=main", "train.epochs=2"]) == 0
+        yield place
+
+
+@pytest.fixture
+def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(trained / "outputs", tmp_path / "outputs")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "outputs/main"
+
+
+def test_seeds_have_folders_of_their_own_and_one_summary(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["search", *PROFILED, "--multirun", "latency_ms=50,1e-9", "seed=0,1"]) == 2  # one of the limits
+    said = capsys.readouterr()
+    assert said.err.count("cannot be met") == 2
+    assert {path.name for path in (folder / "search").iterdir()} == {"onnxruntime-50ms", "onnxruntime-50ms-seed1"}
+    (row,) = [line for line in said.out.splitlines() if line.startswith("onnxruntime-50ms ")]
+    assert "0, 1" in row
+    assert "of 2" in row
+    page = (folder / "sweep.html").read_text()
+    assert '<div id="fronts-0">' in page
+    assert main(["extract", "device=onnxruntime"]) == 0
+    assert {"onnxruntime-50ms", "onnxruntime-50ms-seed1"} <= {path.name for path in (folder / "subnets").iterdir()}
+    assert main(["sweep"]) == 0
+    (target,) = gather_sweep(RunFolder(folder)).targets
+    assert target.seeds == (0, 1)
+    assert all(choice.test_accuracy is not None for choice in target.choices)
+    for chosen in target.choices:
+        found = json.loads((folder / "search" / chosen.search / "finalists.json").read_text())
+        assert chosen.validation_accuracy == found["finalists"][0]["chosen"]["accuracy"]
+        assert chosen.times["latency_ms"] == found["finalists"][0]["chosen"]["measured_ms"]
+
+
+def test_a_run_without_searches_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep"]) == 2
+    assert "holds no search that is done" in capsys.readouterr().err
+    with pytest.raises(InvalidInput, match="run ofa search run=main first"):
+        gather_sweep(RunFolder(folder))
+
+
+@pytest.mark.parametrize("seed", ["-1", "1.5", "one"])
+def test_a_seed_that_is_none_is_refused(seed: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["search", f"seed={seed}"]) == 2
+    assert "must be a whole number, at least 0" in capsys.readouterr().err
+    assert not (folder / "search").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(NO_JOBLIB, reason="hydra-joblib-launcher is not installed: pip install 'ofa-search[sweeps]'")
+def test_jobs_side_by_side_share_one_profile_and_give_back_their_codes(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep = ["--multirun", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    assert main(["search", *PROFILED, *sweep, "latency_ms=50", "seed=0,1"]) == 0
+    said = capfd.readouterr()
+    assert said.err.count("profile: latency model of onnxruntime") == 1  # measured by one of the two
+    assert said.err.count("is there, nothing to do") == 1
+    assert gather_sweep(RunFolder(folder)).searches == ("onnxruntime-50ms", "onnxruntime-50ms-seed1")
+    assert (folder / "sweep.html").is_file()
+    assert not list(folder.glob("profiles/onnxruntime.lock"))
+    assert main(["search", *PROFILED, *sweep, "latency_ms=1e-9,60"]) == 2
+    assert "not every job ended well" in capfd.readouterr().err
+    assert (folder / "search/onnxruntime-60ms/finalists.json").is_file()
+
+
+def test_front_has_what_nothing_beats() -> None:
+    points = [(2.0, 0.9), (1.0, 0.8), (3.0, 0.85), (1.0, 0.7), (4.0, 0.95), (5.0, 0.95)]
+    assert front_of(points) == ((1.0, 0.8), (2.0, 0.9), (4.0, 0.95))

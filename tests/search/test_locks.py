@@ -1,0 +1,124 @@
+"""Locks between processes: alone while measuring, together while evaluating, let go by a death, no file left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from search.locks import evaluating, measuring, only_one
+from search.paths import RunFolder
+
+pytest.importorskip("fcntl")
+ROOT = Path(__file__).parents[2]
+# Writes a byte at the begin and at the end of each turn: others must not come between those of a measurement.
+JOB = """
+import os, sys, time
+from pathlib import Path
+from search.locks import evaluating, measuring
+from search.paths import RunFolder
+
+run, log = RunFolder(Path(sys.argv[1])), os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+for turn in range(12):
+    hold, marks = (measuring, b"Mm") if turn % 4 == int(sys.argv[3]) else (evaluating, b"Ee")
+    with hold(run, "waits"):
+        os.write(log, marks[:1])
+        time.sleep(0.005)
+        os.write(log, marks[1:])
+"""
+HOLDER = """
+import sys, time
+from pathlib import Path
+from search.locks import only_one
+with only_one(Path(sys.argv[1]), "waits"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_no_job_measures_or_evaluates_while_another_measures(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", JOB, str(tmp_path / "run"), str(log), str(number)], cwd=ROOT)
+        for number in range(3)
+    ]
+    assert [job.wait() for job in jobs] == [0, 0, 0]
+    marks = log.read_bytes()
+    assert marks.count(b"M") == 9
+    assert marks.count(b"E") == 27
+    assert marks.count(b"Mm") == 9  # nothing between the begin and the end of a measurement
+    running = 0
+    for mark in marks.decode():
+        running += {"E": 1, "e": -1}.get(mark, 0)
+        assert mark != "M" or running == 0
+
+
+def test_evaluations_run_side_by_side(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with evaluating(run, "waits"), evaluating(run, "waits"):
+        pass
+
+
+def test_who_wants_to_measure_comes_before_new_evaluations(tmp_path: Path) -> None:
+    run, order = RunFolder(tmp_path / "run"), []
+
+    def measure() -> None:
+        with measuring(run, "waits"):
+            order.append("measured")
+
+    def evaluate() -> None:
+        with evaluating(run, "waits"):
+            order.append("evaluated")
+
+    with evaluating(run, "waits"):
+        first = threading.Thread(target=measure)
+        first.start()
+        while not run.measuring_next.exists():
+            time.sleep(0.001)
+        time.sleep(0.05)
+        second = threading.Thread(target=evaluate)
+        second.start()
+        time.sleep(0.1)
+        assert order == []
+    first.join()
+    second.join()
+    assert order == ["measured", "evaluated"]
+
+
+def test_a_wait_is_said_once_and_nothing_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.locks.QUIET_SECONDS", 0.0)
+    path = tmp_path / "profiles/laptop.lock"
+    entered = threading.Event()
+
+    def second() -> None:
+        with only_one(path, "profile: waiting"):
+            entered.set()
+
+    with only_one(path, "unused"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert not entered.wait(0.2)
+    thread.join()
+    assert entered.is_set()
+    assert capsys.readouterr().err.count("profile: waiting") >= 1
+    assert not path.parent.exists()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+def test_a_killed_owner_lets_go(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    owner = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], cwd=ROOT, stdout=subprocess.PIPE)
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == b"held\n"
+    os.kill(owner.pid, signal.SIGKILL)
+    owner.wait()
+    with only_one(path, "waits"):
+        assert path.exists()
