@@ -95,6 +95,7 @@ def _choice(search: str, seed: int, finalist: Mapping[str, Any], rows: list[Any]
         test_accuracy=(extracted.get("accuracy") or {}).get("test"),
         times=times_of(chosen),
         evaluations=evaluations,
+        settings=tuple(sorted((chosen.get("settings") or {}).items())),
     )
 
 

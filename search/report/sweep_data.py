@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ofa.arch import Arch
+from search.candidate import Setting
 from search.spread import Front
 
 
 @dataclass(frozen=True)
 class SweepChoice:
-    """What one search chose for one target; accuracies are fractions, times measured ms by figure."""
+    """What one search chose for one target; accuracies are fractions, times measured ms by figure.
+
+    `settings` are those beside the Arch, of its pruning and fine-tuning; none where nothing else was searched.
+    """
 
     search: str
     seed: int
@@ -21,6 +25,7 @@ class SweepChoice:
     test_accuracy: float | None  # None where it was not extracted
     times: Mapping[str, float]
     evaluations: int  # of the search
+    settings: tuple[tuple[str, Setting], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class SweepTarget:
     @property
     def distinct(self) -> int:
         """How many different subnets the seeds chose."""
-        return len({choice.arch for choice in self.choices})
+        return len({(choice.arch, choice.settings) for choice in self.choices})
 
 
 @dataclass(frozen=True)

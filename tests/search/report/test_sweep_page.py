@@ -37,6 +37,12 @@ def test_a_row_has_mean_and_deviation_over_seeds() -> None:
     assert measured == "0.910 ± 0.010 ms"
 
 
+def test_settings_make_a_subnet_another_one() -> None:
+    first, second = choice(1.0, 0), replace(choice(1.0, 1), settings=(("sparsity", 0.5),))
+    assert replace(DATA.targets[0], choices=(first, replace(second, settings=()))).distinct == 1
+    assert replace(DATA.targets[0], choices=(first, second)).distinct == 2
+
+
 def test_test_accuracy_needs_every_seed() -> None:
     assert target_cells(DATA.targets[1])[4] == "-"
 
