@@ -125,7 +125,7 @@ def _squared_distances(first: Blocks, second: Blocks) -> Floats:
     """Between the rows of two sets of blocks, (points, points): every block weighs the same."""
     left, right = np.concatenate(first, axis=1), np.concatenate(second, axis=1)
     squares = np.square(left).sum(axis=1)[:, None] + np.square(right).sum(axis=1)[None, :] - 2 * left @ right.T
-    return np.maximum(squares, 0.0)
+    return np.asarray(np.maximum(squares, 0.0))
 
 
 def _covariance(kernel: Kernel, first: Blocks, second: Blocks, distance: float) -> Floats:

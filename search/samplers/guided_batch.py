@@ -110,7 +110,7 @@ def _allowed(context: SamplerContext, candidates: Sequence[Candidate], targets: 
     figures = context.figures(candidates)
     kept = np.flatnonzero(np.logical_or.reduce([meets(figures, target) for target in targets]))
     known = {name: np.asarray(values)[kept] for name, values in figures.items()}
-    return pool_of(context.space, [candidates[place] for place in kept], known) if len(kept) else None
+    return pool_of(context.space, [candidates[int(place)] for place in kept], known) if len(kept) else None
 
 
 def _points(pool: Pool, model: GaussianProcess, judged: Sequence[str], optimism: float) -> Floats:

@@ -53,9 +53,11 @@ def nsga3(
 
     `mutation` is a probability a choice, 1 / choices by default. Source: Deb and Jain 2014.
     """
-    return NSGAIIISampler(
-        population_size=population, mutation_prob=mutation, crossover_prob=crossover, seed=context.step_seed
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return NSGAIIISampler(
+            population_size=population, mutation_prob=mutation, crossover_prob=crossover, seed=context.step_seed
+        )
 
 
 def gp(context: SamplerContext, *, startup_trials: int = 10) -> BaseSampler:

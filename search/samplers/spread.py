@@ -16,7 +16,7 @@ def gains(points: Floats, known: Floats, reference: Floats, rng: np.random.Gener
     """
     if points.shape[1] == 1:
         best = min([float(reference[0]), *known[:, 0].tolist()])
-        return np.maximum(best - points[:, 0], 0.0)
+        return np.asarray(np.maximum(best - points[:, 0], 0.0))
     if points.shape[1] == 2:
         return _exact_gains(points, known, reference)
     return _estimated_gains(points, known, reference, rng)

@@ -1,0 +1,49 @@
+"""A supernet trained on the digits, whose subnets' accuracies are measured when asked and kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.searching.problem import Problem
+from ofa.errors import InvalidInput
+from search.app.main import main as ofa
+from search.candidate_space import CandidateSpace
+from search.evaluate import Evaluator
+from search.free_figures import free_figures, of_candidates
+from search.paths import RunFolder
+from search.trained import load_trained
+
+# Narrow enough that size costs accuracy, and with as many images to validate on as to train on: the digits are easy.
+NARROW = ("model.depth=20", "model.widths=[4,8,16]", "space.multiple_of=1", "data.dataset.validation=0.4")
+FRACTIONS = (0.1, 0.2, 0.35)  # of the largest subnet's multiply-accumulates
+
+
+def digits_problem(folder: Path, name: str = "digits", overrides: Sequence[str] = NARROW) -> Problem:
+    """Returns the problem over a supernet that is trained in `folder` where it is not there yet.
+
+    The hypervolume is between the accuracies of the smallest and the largest subnet, a tenth of the way below and above.
+    """
+    arguments = [f"outputs={folder}", f"run={name}", "train.validate_every=0", *overrides]
+    if ofa(["train", *arguments]) != 0:
+        raise InvalidInput(f"no supernet in {folder}: its training failed")
+    run = RunFolder(folder / name)
+    trained = load_trained(run)
+    validation = trained.data.validation
+    evaluator = Evaluator(
+        trained.supernet, validation.images, validation.labels, trained.data.calibration(1024), cache=run.cache
+    )
+    space = CandidateSpace(trained.supernet.space)
+    figures = of_candidates(free_figures(trained.supernet, {}))
+    largest = float(figures([space.largest])["macs"][0])
+    low, high = (evaluator(one.arch).accuracy for one in (space.smallest, space.largest))
+    return Problem(
+        name,
+        space,
+        figures,
+        lambda candidate: evaluator(candidate.arch).accuracy,
+        "macs",
+        tuple(fraction * largest for fraction in FRACTIONS),
+        floor=low - 0.1 * (high - low),
+        ceiling=high + 0.1 * (high - low),
+    )
