@@ -17,7 +17,7 @@ from search.fidelities import Fidelities
 from search.figures import LATENCY, CandidateFigures
 from search.limits import Limits, meets
 from search.objectives import Directions, Objective, directions
-from search.samplers import SamplerFactory, tpe
+from search.samplers import SamplerFactory, guided
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class SearchPlan:
     limits: Limits = field(default_factory=Limits)
     objective: Objective = "pareto"
     latencies: tuple[str, ...] = (LATENCY,)
-    sampler: SamplerFactory = tpe
+    sampler: SamplerFactory = guided
     seed: int = 0
     identity: Mapping[str, str] = field(default_factory=dict)
     refusals: int = 10
