@@ -10,7 +10,8 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
 
 from ofa.errors import InvalidInput
 from search.app.messages import explain
@@ -26,7 +27,10 @@ TRACEBACK_VARIABLES = ("HYDRA_FULL_ERROR", "OFA_TRACEBACK")
 
 
 class JobFailed(Exception):
-    """A job of a multirun that failed in a process of its own: its exit code and what it said, carried home."""
+    """A job of a multirun that failed in a process of its own, carried home.
+
+    Its arguments are its exit code, what it said, its configuration, and Hydra's callbacks as plain values.
+    """
 
     @property
     def code(self) -> int:
@@ -37,6 +41,12 @@ class JobFailed(Exception):
     def said(self) -> str:
         """The line that the job ended with, wherever its own lines went."""
         return str(self.args[1])
+
+    def end_multirun(self) -> None:
+        """Does what is done at the end of a multirun: Hydra leaves it out after a job that failed elsewhere."""
+        _, _, config, callbacks = self.args
+        for callback in callbacks.values():
+            instantiate(callback).on_multirun_end(config=config)
 
 
 def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -> int:
@@ -57,7 +67,7 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
         except Exception as error:
             code, said = _print_error(f"{verb}{job}", error, asked)
             if job:  # the list of codes is not shared
-                raise JobFailed(code, said) from None
+                raise JobFailed(code, said, config, _callbacks()) from None
             codes.append(code)
 
     _import_from_here()
@@ -76,6 +86,7 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
         codes.append(stop.code if isinstance(stop.code, int) else 2)
     except JobFailed as failed:  # the first of those in other processes
         codes.append(failed.code)
+        failed.end_multirun()
         print(f"not every job ended well, this one first:\n{failed.said}", file=sys.stderr)
     except Exception as error:
         codes.append(_print_error(verb, error, asked)[0])
@@ -114,6 +125,11 @@ def _begin_in_worker(verb: str) -> str:
     job = f" (job {hydra.job.num}: {hydra.job.override_dirname})"
     say(f"ofa {verb}{job}: begins")
     return job
+
+
+def _callbacks() -> Any:
+    """Returns the callbacks that Hydra has in this process, as plain values that another one can read."""
+    return OmegaConf.to_container(HydraConfig.get().callbacks, resolve=True)
 
 
 def _use_threads(config: DictConfig) -> None:

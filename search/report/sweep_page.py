@@ -11,7 +11,7 @@ from search.report.html import facts_list, figure_box, text_with_units
 from search.report.numbers import limits_text, percent_text, times_text
 from search.report.sweep_data import SweepChoice, SweepData, SweepFronts
 from search.report.sweep_figure import fronts_figure
-from search.report.sweep_text import TITLES, seeds_text, target_cells
+from search.report.sweep_text import TITLES, seeds_text, target_cells, target_limit
 from search.spread import spread
 
 CHOICE_TITLES = ("search", "seed", "limit", "validation", "test accuracy", "measured", "evaluations")
@@ -54,16 +54,20 @@ def _header(data: SweepData) -> str:
 def _lead(data: SweepData) -> str:
     """How much the seed decides, at the target where it decides most."""
     spreads = [(spread([one.validation_accuracy for one in target.choices]), target) for target in data.targets]
-    repeated = [(100 * (value.most - value.least), target) for value, target in spreads if value and value.deviation]
+    repeated = [
+        (100 * (value.most - value.least), target) for value, target in spreads if value and value.most > value.least
+    ]
     if not any(len(target.seeds) > 1 for target in data.targets):
         return "Each target was searched with one seed, so nothing is known of what another one would have found."
     if not repeated:
-        return "For every target, all seeds found subnets of the same validation accuracy."
+        return "Whatever the target, all of its seeds found subnets of the same validation accuracy."
     points, target = max(repeated, key=lambda pair: pair[0])
     limits = limits_text(target.choices[0].limits, "") or "no limit"
     where = f" on {' and '.join(target.devices)}" if len(data.devices) > 1 and len(target.devices) == 1 else ""
+    alike = [one for one in data.targets if (one.devices, target_limit(one)) == (target.devices, target_limit(target))]
+    which = f" in {target.search}" if len(alike) > 1 else ""
     return (
-        f"The seed decides most for {limits}{where}: from the least to the most accurate of its "
+        f"The seed decides most for {limits}{where}{which}: from the least to the most accurate of its "
         f"{len(target.choices)} subnets it is {points:.2f} points on validation. Latencies of chosen subnets are "
         "measured, batch 1."
     )

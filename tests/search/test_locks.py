@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from search.locks import evaluating, measuring, only_one
 from search.paths import RunFolder
 
 pytest.importorskip("fcntl")
+Lock = Callable[[RunFolder, str], AbstractContextManager[None]]
 ROOT = Path(__file__).parents[2]
 # Writes a byte at the begin and at the end of each turn: others must not come between those of a measurement.
 JOB = """
@@ -35,8 +36,12 @@ for turn in range(12):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from search.locks import only_one
-with only_one(Path(sys.argv[1]), "waits"):
+from search.locks import evaluating, measuring, only_one
+from search.paths import RunFolder
+
+hold, path = sys.argv[1], Path(sys.argv[2])
+held = only_one(path, "") if hold == "only_one" else globals()[hold](RunFolder(path), "")
+with held:
     print("held", flush=True)
     time.sleep(60)
 """
@@ -112,13 +117,73 @@ def test_a_wait_is_said_once_and_nothing_is_left(
     assert not path.parent.exists()
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+@contextmanager
+def other_process(hold: str, path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that holds a lock until it is killed."""
+    owner = subprocess.Popen([sys.executable, "-c", HOLDER, hold, str(path)], cwd=ROOT, stdout=subprocess.PIPE)
+    try:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"held\n"
+        yield owner
+    finally:
+        owner.kill()
+        owner.wait()
+
+
+def taken(lock: AbstractContextManager[None]) -> threading.Event:
+    """Takes and frees a lock in a thread of its own; returns what is set once it had it."""
+    entered = threading.Event()
+
+    def take() -> None:
+        with lock:
+            entered.set()
+
+    threading.Thread(target=take, daemon=True).start()
+    return entered
+
+
 def test_a_killed_owner_lets_go(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
-    owner = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], cwd=ROOT, stdout=subprocess.PIPE)
-    assert owner.stdout is not None
-    assert owner.stdout.readline() == b"held\n"
-    os.kill(owner.pid, signal.SIGKILL)
-    owner.wait()
-    with only_one(path, "waits"):
-        assert path.exists()
+    with other_process("only_one", path) as owner:
+        entered = taken(only_one(path, "waits"))
+        assert not entered.wait(0.1)
+        owner.kill()
+        assert entered.wait(20)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [("measuring", measuring), ("measuring", evaluating), ("evaluating", measuring)]
+)
+def test_a_killed_job_keeps_no_other_waiting(theirs: str, ours: Lock, tmp_path: Path) -> None:
+    with other_process(theirs, tmp_path) as owner:
+        entered = taken(ours(RunFolder(tmp_path), "waits"))
+        assert not entered.wait(0.1)
+        owner.kill()
+        assert entered.wait(20)
+
+
+def test_another_process_evaluates_beside_this_one(tmp_path: Path) -> None:
+    with other_process("evaluating", tmp_path):
+        assert taken(evaluating(RunFolder(tmp_path), "waits")).wait(20)
+
+
+def test_an_error_inside_frees_the_lock(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for lock in (measuring, evaluating, measuring):
+        with pytest.raises(ValueError, match="inside"), lock(run, "waits"):
+            raise ValueError("inside")
+    assert taken(measuring(run, "waits")).wait(20)
+
+
+def test_files_beside_a_lock_stay(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    with measuring(run, "waits"), only_one(run.profile_lock("laptop"), "waits"):
+        run.profile("laptop").write_text("{}")
+    assert list(run.profiles.iterdir()) == [run.profile("laptop")]
+
+
+def test_where_nothing_can_be_locked_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.locks.fcntl", None)
+    run = RunFolder(tmp_path)
+    with measuring(run, "waits"), evaluating(run, "waits"):
+        assert list(tmp_path.iterdir()) == []

@@ -40,3 +40,11 @@ def test_band_is_what_each_front_reaches_within_a_latency(rng: np.random.Generat
 def test_band_of_nothing_is_empty() -> None:
     assert band([]).ms == ()
     assert band([[]]).ms == ()
+
+
+def test_fronts_may_come_in_any_order_and_be_empty() -> None:
+    first, second = [(1.0, 0.5), (3.0, 0.75)], [(2.0, 0.25), (4.0, 1.0)]
+    found = band([second[::-1], [], first])
+    assert found == band([first, second])
+    assert found.ms == (2.0, 3.0, 4.0)  # at 1 ms the second has reached nothing
+    assert found.mean == (0.375, 0.5, 0.875)

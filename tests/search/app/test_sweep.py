@@ -66,6 +66,16 @@ def test_a_run_without_searches_is_refused(folder: Path, capsys: pytest.CaptureF
         gather_sweep(RunFolder(folder))
 
 
+def test_a_multirun_of_which_nothing_was_done_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["search", "--multirun", "seed=0,1"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("ofa search: ") == 2  # a line a job
+    assert "sweep: no summary: " in said
+
+
 @pytest.mark.parametrize("seed", ["-1", "1.5", "one"])
 def test_a_seed_that_is_none_is_refused(seed: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["search", f"seed={seed}"]) == 2
@@ -87,8 +97,11 @@ def test_jobs_side_by_side_share_one_profile_and_give_back_their_codes(
     assert (folder / "sweep.html").is_file()
     assert not list(folder.glob("profiles/onnxruntime.lock"))
     assert main(["search", *PROFILED, *sweep, "latency_ms=1e-9,60"]) == 2
-    assert "not every job ended well" in capfd.readouterr().err
+    said = capfd.readouterr()
+    assert "not every job ended well" in said.err
     assert (folder / "search/onnxruntime-60ms/finalists.json").is_file()
+    assert "onnxruntime-60ms " in said.out  # the summary comes all the same
+    assert "<code>onnxruntime-60ms</code>" in (folder / "sweep.html").read_text()
 
 
 def test_front_has_what_nothing_beats() -> None:

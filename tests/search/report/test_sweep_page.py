@@ -53,6 +53,24 @@ def test_one_seed_has_no_spread() -> None:
     assert "searched with one seed" in alone
 
 
+def test_lead_names_where_the_seed_decides_most() -> None:
+    page = render_sweep(DATA)
+    assert (
+        "The seed decides most for 1.00\N{NO-BREAK SPACE}ms on laptop: from the least to the most accurate of" in page
+    )
+    agree = tuple(replace(one, validation_accuracy=0.9) for one in DATA.targets[0].choices)
+    other = replace(DATA.targets[0], search="tpe", choices=agree)
+    assert "ms on laptop in laptop-1ms: from" in render_sweep(replace(DATA, targets=(*DATA.targets, other)))
+
+
+def test_lead_says_where_seeds_agree() -> None:
+    agree = tuple(
+        replace(one, validation_accuracy=0.1) for one in DATA.targets[0].choices
+    )  # their mean is not quite 0.1
+    page = render_sweep(replace(DATA, targets=(replace(DATA.targets[0], choices=agree),)))
+    assert "all of its seeds found subnets of the same validation accuracy" in page
+
+
 def test_limits_that_differ_between_seeds_are_a_range() -> None:
     target = replace(DATA.targets[0], choices=(choice(1.1, 0), choice(1.0, 1)))
     assert target_limit(target) == "≤ 1.00 ms to 1.10 ms"
