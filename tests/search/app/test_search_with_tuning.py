@@ -17,8 +17,13 @@ pytestmark = pytest.mark.slow
 JOINT = ["run=tiny", "search=joint", "search.evaluations=10", "search.calibration_images=64", "search.tuning.epochs=2"]
 JOINT += ["search.tuning.finalist_epochs=3", "search.tuning.least=3", "search.tuning.rewind=0.5"]
 JOINT += ["search.latency_fractions=[0.9]", "search.finalists.seconds=1", "search.finalists.visits=6"]
-JOINT += ["search.finalists.candidates=2", "device.profile.anchors=8", "device.profile.seconds=2"]
-JOINT += ["device.profile.visits=6", "device.profile.blocks=10"]
+PROFILE = [
+    "device.profile.anchors=8",
+    "device.profile.seconds=2",
+    "device.profile.visits=6",
+    "device.profile.blocks=10",
+]
+JOINT += ["search.finalists.candidates=2", *PROFILE]
 
 
 def test_a_joint_search_from_the_study_to_the_folder(
@@ -26,6 +31,9 @@ def test_a_joint_search_from_the_study_to_the_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["train", "experiment=tiny", "train.epochs=2"]) == 0
+    assert main(["profile", "run=tiny", *PROFILE]) == 0
+    profile = tmp_path / "outputs/tiny/profiles/onnxruntime.json"
+    profiled = profile.read_bytes()
     assert main(["search", *JOINT, "study=one"]) == 0
     rows = json.loads((tmp_path / "outputs/tiny/search/one/trials.json").read_text())
     states = [row["state"] for row in rows]
@@ -50,6 +58,7 @@ def test_a_joint_search_from_the_study_to_the_folder(
 
     assert main(["search", *JOINT, "study=one"]) == 0
     assert "nothing to do" in capsys.readouterr().err
+    profile.write_bytes(profiled)  # without what the first search measured: the same limits
     assert main(["search", *JOINT, "study=two"]) == 0  # the same candidates: no fine-tuning is made twice
     again = json.loads((tmp_path / "outputs/tiny/search/two/trials.json").read_text())
     assert [(row["accuracy"], row["settings"]) for row in again] == [(row["accuracy"], row["settings"]) for row in rows]
