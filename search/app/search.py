@@ -30,7 +30,7 @@ from search.progress import say, stage_progress
 from search.reach import check_reachable
 from search.report.numbers import percent_text, times_text
 from search.stages import Stage, is_needed, written
-from search.study import run_study
+from search.study import SearchResult, run_study
 from search.trained import Trained, load_trained
 from search.trials import TrialRow, trial_rows
 from search.tuning.refine import refined_rows
@@ -61,67 +61,24 @@ def check_search(config: DictConfig, run: RunFolder) -> None:
 
 def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: Sequence[SearchDevice]) -> bool:
     """Returns whether a search ran: False where it is complete. One cut off, or asked for more, goes on."""
-    settings, asked = search_settings(config), plain(config, "search", "sampler", "seed")
-    options = dict(asked["search"])
-    evaluations = positive("search.evaluations", options.pop("evaluations"))
-    artifacts = _switch("search.artifacts", options.pop("artifacts", True))  # changes no search: not in what decides it
-    decides = {**asked, **tuning_decides(config), "search": options, "latency_ms": _plain_limits(settings)}
-    storage = asked_storage(config)
-    decides |= {"storage": storage} if storage else {}
-    decides["search"] |= {"latency_fractions": options["latency_fractions"] or None}  # none is none, however written
+    settings = search_settings(config)
     inputs = {"supernet": trained.digest, **_profile_digests(devices)}
-    name = settings.name
-    stage = Stage("search", run.search(name), decides, inputs, evaluations, beside="study=NAME for another search")
+    stage = _stage(config, run, settings, inputs)
     force = bool(config.force)
     if not is_needed(stage, force=force):
         say(f"search: {stage.output} is there, nothing to do")
         return False
     devices = devices if force else as_begun(SearchFolder(stage.output), devices)
-    space = space_of(settings, devices, trained.supernet.space)
-    profiles = {device.figure: device.profile for device in devices}
-    figures = free_figures(trained.supernet, profiles, {*settings.limits, *settings.objectives})
-    seed = int(asked["seed"])
-    calibration = trained.data.calibration(positive("search.calibration_images", options["calibration_images"]))
-    tuning = tuning_of(config, run, trained, calibration)
-    asked_plan = AskedPlan(
-        name=name if storage is None else f"{run.name}/{name}",  # a database has the studies of all runs
-        study=name,
-        run=run,
-        space=space,
-        profiles=profiles,
-        evaluations=evaluations,
-        limits=limits_of(settings, devices, space, figures, seed),
-        figures=frozenset({*settings.limits, *settings.objectives}),
-        latencies=settings.latencies,
-        options=options,
-        sampler=asked["sampler"],
-        seed=seed,
-        identity=inputs,
-        threads=int(config.threads),
-        config=sent(tuning, config),
-    )
-    plan = make_plan(asked_plan, trained, tuning)
-    check_reachable(plan.space, plan.figures, plan.limits, seed=seed)  # an impossible search leaves nothing behind
+    tuning = tuning_of(config, run, trained)
+    asked = replace(_asked_plan(config, run, trained, devices, settings, inputs), config=sent(tuning, config))
+    plan = make_plan(asked, trained, tuning)
+    check_reachable(plan.space, plan.figures, plan.limits, seed=plan.seed)  # an impossible search leaves nothing behind
     with written(stage, force=force) as target:
         files = SearchFolder(target)
         for device in devices:
             device.profile.write(files.profile(device.profile.name))
-        with stage_progress("search") as update:
-
-            def show(row: Mapping[str, Any]) -> None:
-                if "accuracy" in row:
-                    times = times_text({figure: row[figure] for figure in plan.latencies})
-                    update(int(row["done"]), int(row["evaluations"]), f"{percent_text(row['accuracy'])} at {times}")
-                elif row["state"] == "interrupted":
-                    say(f"search: {row['reason']}")
-
-            place, shown = Place(files.journal, storage), files.artifacts if artifacts else None
-            asked_plan, plan = replace(asked_plan, artifacts=shown), replace(plan, artifacts=shown)
-            workers = positive("workers", config.workers)
-            if workers == 1:
-                result = run_study(plan, place, show)
-            else:
-                result = run_workers(plan, partial(make_plan, asked_plan), workers, place, show)
+        shown = files.artifacts if config.search.get("artifacts", True) else None
+        result = _studied(config, replace(asked, artifacts=shown), replace(plan, artifacts=shown), files)
         rows = trial_rows(result.study)
         write_json(files.trials, [row.to_dict() for row in rows])
         if result.stopped:
@@ -130,14 +87,76 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
         def learn(device: SearchDevice, measured: Sequence[MeasuredArch]) -> None:
             learn_from(run, trained, device, measured)
 
+        finalists = plain(config, "search")["search"]["finalists"]
         if tuning is not None:
-            rows = _refined(run, rows, plan, tuning, trained, files, int(options["finalists"]["candidates"]))
+            rows = _refined(run, rows, plan, tuning, trained, files, int(finalists["candidates"]))
         elsewhere = partial(measured_elsewhere, run, trained, files)
-        found = find_finalists(run, trained, devices, options["finalists"], rows, plan, learn, elsewhere)
+        found = find_finalists(run, trained, devices, finalists, rows, plan, learn, elsewhere)
         write_json(files.finalists, found if tuning is None else tuning.with_digests(found))
         for device in devices:
             files.to_measure(device.figure).unlink(missing_ok=True)
     return True
+
+
+def _stage(config: DictConfig, run: RunFolder, settings: SearchSettings, inputs: Mapping[str, str]) -> Stage:
+    """The stage of a search: what decides it, and how much is asked for."""
+    asked, storage = plain(config, "search", "sampler", "seed"), asked_storage(config)
+    options = dict(asked["search"])
+    evaluations = positive("search.evaluations", options.pop("evaluations"))
+    _switch("search.artifacts", options.pop("artifacts", True))  # changes no search
+    options |= {"latency_fractions": options["latency_fractions"] or None}  # none is none, however written
+    decides = {**asked, **tuning_decides(config), "search": options, "latency_ms": _plain_limits(settings)}
+    decides |= {"storage": storage} if storage else {}
+    beside = "study=NAME for another search"
+    return Stage("search", run.search(settings.name), decides, inputs, evaluations, beside=beside)
+
+
+def _asked_plan(
+    config: DictConfig,
+    run: RunFolder,
+    trained: Trained,
+    devices: Sequence[SearchDevice],
+    settings: SearchSettings,
+    inputs: Mapping[str, str],
+) -> AskedPlan:
+    """What a configuration asks for, in values that can be sent to a worker."""
+    asked, storage = plain(config, "search", "sampler", "seed"), asked_storage(config)
+    seed, space = int(asked["seed"]), space_of(settings, devices, trained.supernet.space)
+    profiles = {device.figure: device.profile for device in devices}
+    named = frozenset({*settings.limits, *settings.objectives})
+    return AskedPlan(
+        name=settings.name if storage is None else f"{run.name}/{settings.name}",  # a database has those of all runs
+        study=settings.name,
+        run=run,
+        space=space,
+        profiles=profiles,
+        evaluations=int(asked["search"]["evaluations"]),
+        limits=limits_of(settings, devices, space, free_figures(trained.supernet, profiles, named), seed),
+        figures=named,
+        latencies=settings.latencies,
+        options=asked["search"],
+        sampler=asked["sampler"],
+        seed=seed,
+        identity=inputs,
+        threads=int(config.threads),
+    )
+
+
+def _studied(config: DictConfig, asked: AskedPlan, plan: SearchPlan, files: SearchFolder) -> SearchResult:
+    """The study of a plan, searched by as many workers as were asked for, with progress shown."""
+    with stage_progress("search") as update:
+
+        def show(row: Mapping[str, Any]) -> None:
+            if "accuracy" in row:
+                times = times_text({figure: row[figure] for figure in plan.latencies})
+                update(int(row["done"]), int(row["evaluations"]), f"{percent_text(row['accuracy'])} at {times}")
+            elif row["state"] == "interrupted":
+                say(f"search: {row['reason']}")
+
+        place, workers = Place(files.journal, asked_storage(config)), positive("workers", config.workers)
+        if workers == 1:
+            return run_study(plan, place, show)
+        return run_workers(plan, partial(make_plan, asked), workers, place, show)
 
 
 def _switch(name: str, value: Any) -> bool:

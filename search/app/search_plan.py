@@ -76,7 +76,7 @@ def make_plan(asked: AskedPlan, trained: Trained | None = None, tuning: Tuning |
     evaluator = Evaluator(trained.supernet, validation.images, validation.labels, calibration, cache=asked.run.cache)
     config = None if asked.config is None else OmegaConf.create(dict(asked.config))
     if config is not None and tuning is None:
-        tuning = tuning_of(config, asked.run, trained, calibration)
+        tuning = tuning_of(config, asked.run, trained)
     figures = free_figures(trained.supernet, asked.profiles, asked.figures)
 
     def evaluate(candidate: Candidate) -> Evaluation:

@@ -8,7 +8,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from optuna.pruners import BasePruner
-from torch import Tensor
 
 from ofa.errors import InvalidInput
 from search.app.build import make, plain, positive
@@ -71,18 +70,17 @@ def check_tuning(config: DictConfig) -> None:
     searched_keys(config)
 
 
-def tuning_of(config: DictConfig, run: RunFolder, trained: Trained, calibration: Tensor) -> Tuning | None:
+def tuning_of(config: DictConfig, run: RunFolder, trained: Trained) -> Tuning | None:
     """Returns the fine-tuning that a configuration asks for, None where it asks for none.
-
-    Args:
-        calibration: training images (N, C, H, W) for norm statistics.
 
     Raises:
         InvalidInput: a setting that cannot be used.
     """
     if config.search.get("tuning") is None:
         return None
-    keys, asked = searched_keys(config), plain(config, "search")["search"]["tuning"]
+    keys, search = searched_keys(config), plain(config, "search")["search"]
+    asked = search["tuning"]
+    calibration = trained.data.calibration(positive("search.calibration_images", search["calibration_images"]))
     weights = StartWeights(trained, run.cache, rewind=float(asked["rewind"]), calibration=calibration)
     cache = TunedCache(run.cache / f"{trained.digest}-tuned.jsonl")
     unresolved = OmegaConf.masked_copy(config, ["search", "seed", *GROUPS])

@@ -115,13 +115,6 @@ def timed(pieces: Sequence[Mapping[str, Any]], timings: Sequence[Timing | None])
     return tuple(entries)
 
 
-def to_entries(
-    supernet: Supernet, pieces: Sequence[tuple[Piece, Places]], timings: Sequence[Timing | None]
-) -> tuple[dict[str, Any], ...]:
-    """Returns the profile's entries of pieces, JSON-able; a block of which a piece was refused is left out whole."""
-    return timed(placed(supernet, pieces), timings)
-
-
 def from_entries(supernet: Supernet, entries: Sequence[Mapping[str, Any]]) -> list[TimedPiece]:
     """Returns what a profile's entries say, for the BlockTable of a supernet.
 

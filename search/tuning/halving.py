@@ -19,12 +19,6 @@ from search.trials import figures_of
 RUNG = "accuracy_at_epoch_"
 
 
-def rung_accuracies(attributes: Mapping[str, object]) -> dict[int, float]:
-    """Returns the accuracies (fractions) that a trial's attributes hold, by epoch; 0 is without any fine-tuning."""
-    found = {name: value for name, value in attributes.items() if name.startswith(RUNG)}
-    return {int(name.removeprefix(RUNG)): float(str(value)) for name, value in sorted(found.items())}
-
-
 def is_promoted(
     study: Study, trial: Trial, epoch: int, accuracy: float, objectives: Sequence[str], *, keep: float, least: int
 ) -> bool:

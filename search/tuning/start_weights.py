@@ -16,12 +16,13 @@ from ofa.errors import InvalidInput, nearest
 from ofa.prune.initializers import Initializer
 from search.app.build import build_supernet
 from search.app.train import run_training
+from search.locks import only_one
 from search.progress import say, stage_progress
+from search.pruning.dense import INITIAL_IMAGES
 from search.stages import hash_of
 from search.trained import Trained
 
 INHERIT, REWIND, FRESH = STARTS = ("inherit", "rewind", "fresh")
-INITIAL_IMAGES = 512  # training images that an initializer sees
 
 
 class StartWeights:
@@ -44,11 +45,9 @@ class StartWeights:
         """Returns the subnet with its first weights; `initializer` gives fresh ones others, a function of `seed`.
 
         Raises:
-            InvalidInput: an unknown start, or an initializer beside weights that it would overwrite.
+            InvalidInput: an unknown start.
         """
-        if start not in STARTS:
-            raise InvalidInput(f"search.tuning.start={start!r}: {nearest(start, STARTS)}")
-        if start != FRESH:
+        if check_start(start) != FRESH:
             supernet = self._trained.supernet if start == INHERIT else self._rewound
             return ofa.calibrate(supernet.extract(arch), self._calibration)
         net = self._initial.extract(arch)
@@ -69,22 +68,28 @@ class StartWeights:
         name = hash_of({"supernet": self._trained.digest, "rewind": self._rewind})
         file = self._folder / f"rewound-{name}.safetensors"
         supernet = build_supernet(config["model"], config["space"], self._trained.data, int(config["seed"]))
-        if not file.exists():
-            say(f"search: the supernet after {self._rewind:.0%} of its training, to rewind to")
-            with stage_progress("rewind") as update:
-                run_training(
-                    supernet,
-                    self._trained.data,
-                    config,
-                    file.with_suffix(".checkpoint.safetensors"),
-                    lambda row: update(int(row["step"]), int(row["total_steps"]), ""),
-                    stop_after=self._rewind,
-                )
-            supernet.model.to("cpu")
-            save_supernet(supernet, file, {"rewind": self._rewind})
-            file.with_suffix(".checkpoint.safetensors").unlink(missing_ok=True)
+        with only_one(file.with_suffix(".lock"), "search: another worker trains the supernet to rewind to; waiting"):
+            if not file.exists():
+                self._train(supernet, file)
         load_supernet(supernet, file)
         return supernet
+
+    def _train(self, supernet: ofa.Supernet, file: Path) -> None:
+        """Trains the supernet up to where candidates are rewound to."""
+        checkpoint = file.with_suffix(".checkpoint.safetensors")
+        say(f"search: the supernet after {self._rewind:.0%} of its training, to rewind to")
+        with stage_progress("rewind") as update:
+            run_training(
+                supernet,
+                self._trained.data,
+                self._trained.config,
+                checkpoint,
+                lambda row: update(int(row["step"]), int(row["total_steps"]), ""),
+                stop_after=self._rewind,
+            )
+        supernet.model.to("cpu")
+        save_supernet(supernet, file, {"rewind": self._rewind})
+        checkpoint.unlink(missing_ok=True)
 
 
 def check_start(start: Any) -> str:

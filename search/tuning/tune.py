@@ -18,7 +18,7 @@ from ofa.evaluate import evaluate
 from ofa.prune.initializers import Initializer
 from ofa.train import train_network
 from search.app.build import make_partial, plain, positive
-from search.pruning.dense import training_settings
+from search.pruning.dense import HOW_TO_RUN, training_settings
 from search.pruning.job import with_rate
 from search.pruning.recipe import Recipe, pruner_of, read_recipe
 from search.pruning.retraining import finished, retrain
@@ -94,8 +94,9 @@ def tuning_settings(config: DictConfig, data: Mapping[str, Any]) -> TuningSettin
     training = training_settings(values["dense"], augment)
     training["epochs"] = positive("search.tuning.epochs", tuning["epochs"])
     training["optimizer"] = with_rate(training["optimizer"], retraining["learning_rate"])
-    for key in ("validate_every", "checkpoint_seconds"):
+    for key in HOW_TO_RUN:
         training.pop(key, None)
+        values["dense"].pop(key, None)
     start = check_start(tuning["start"])
     initializer = values.get("initializer")
     decides = {**values, "start": start, "augment": augment, "epochs": training["epochs"]}

@@ -1,4 +1,4 @@
-"""TunedCache: outcomes of fine-tuning on disk, so that no search makes one twice."""
+"""TunedCache: outcomes of fine-tuning on disk, so that no search makes a finished one twice."""
 
 from __future__ import annotations
 

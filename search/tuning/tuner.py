@@ -1,4 +1,4 @@
-"""Tuner: fine-tunes the candidates of one search, each once however often it is asked for."""
+"""Tuner: fine-tunes the candidates of one search; one that came to its end is not made again."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from ofa.models import MobileNet, ResNet
 from search.device.between import fit_between, padding_of
 from search.device.block_table import BlockTable
 from search.device.blocks import find_blocks, pairs_of, pieces_of
-from search.device.pieces import choose_pieces, from_entries, to_entries
+from search.device.pieces import choose_pieces, from_entries, placed, timed
 from search.device.timing import Timing
 
 
@@ -91,7 +91,7 @@ def test_the_table_gives_back_what_was_timed_and_zero_for_what_is_left_out(resne
     generator = np.random.default_rng(2)
     archs = [resnet.space.sample(generator) for _ in range(6)]
     pieces = choose_pieces(resnet, archs, 10_000, seed=0)
-    entries = to_entries(resnet, pieces, [timing(weights(piece.net) * 1e-3) for piece, _ in pieces])
+    entries = timed(placed(resnet, pieces), [timing(weights(piece.net) * 1e-3) for piece, _ in pieces])
     table = BlockTable(resnet, from_entries(resnet, json.loads(json.dumps(entries))))
     sums = table.sums(archs)
     for index, arch in enumerate(archs):
@@ -109,7 +109,9 @@ def test_what_was_not_timed_lies_between_and_borders_take_off_what_only_a_call_c
     def ms(net: nn.Module) -> float:
         return 0.01 + 1e-6 * weights(net)  # a call, and the work
 
-    table = BlockTable(resnet, from_entries(resnet, to_entries(resnet, pieces, [timing(ms(p.net)) for p, _ in pieces])))
+    table = BlockTable(
+        resnet, from_entries(resnet, timed(placed(resnet, pieces), [timing(ms(p.net)) for p, _ in pieces]))
+    )
     true = []
     for arch in archs:
         parts = pieces_of(resnet, arch, table.blocks)
@@ -120,14 +122,14 @@ def test_what_was_not_timed_lies_between_and_borders_take_off_what_only_a_call_c
 def test_a_refused_piece_takes_its_block_out(resnet):
     pieces = choose_pieces(resnet, [resnet.space.largest], 10_000, seed=0)
     timings = [None if piece.block.name == "stem" else timing(1.0) for piece, _ in pieces]
-    table = BlockTable(resnet, from_entries(resnet, to_entries(resnet, pieces, timings)))
+    table = BlockTable(resnet, from_entries(resnet, timed(placed(resnet, pieces), timings)))
     assert "stem" not in [block.name for block in table.blocks]
     assert table.sums([resnet.space.largest])["blocks"][0] == len(find_blocks(resnet)) - 1
 
 
 def test_entries_of_another_model_are_refused(resnet):
     pieces = choose_pieces(resnet, [resnet.space.largest], 4, seed=0)
-    (first, *_) = json.loads(json.dumps(to_entries(resnet, pieces, [timing(1.0) for _ in pieces])))
+    (first, *_) = json.loads(json.dumps(timed(placed(resnet, pieces), [timing(1.0) for _ in pieces])))
     first["places"][0]["block"] = "nowhere"
     with pytest.raises(InvalidInput, match="nowhere"):
         from_entries(resnet, [first])

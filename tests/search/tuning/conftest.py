@@ -13,6 +13,7 @@ from search.paths import RunFolder, conf_dir
 from search.trained import Trained, load_trained
 
 QUICK = ["search=joint", "search.tuning.epochs=2", "search.tuning.rungs=[]", "search.tuning.rewind=0.5"]
+QUICK += ["search.calibration_images=64"]
 
 
 def joint_config(*overrides: str) -> DictConfig:
@@ -38,6 +39,6 @@ def trained(run: RunFolder) -> Trained:
 
 def made(run: RunFolder, trained: Trained, *overrides: str) -> Tuning:
     """Returns the fine-tuning of a configuration."""
-    tuning = tuning_of(joint_config(*overrides), run, trained, trained.data.calibration(64))
+    tuning = tuning_of(joint_config(*overrides), run, trained)
     assert tuning is not None
     return tuning
