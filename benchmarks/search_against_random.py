@@ -30,6 +30,7 @@ from ofa.paths import read_json, write_json
 from search.app.main import main as run_ofa
 from search.device.machine import describe_machine
 from search.device.runtimes.onnxruntime import OnnxRuntime
+from search.latency_limits import search_name
 from search.measure import measure_archs
 from search.paths import SearchFolder
 
@@ -48,11 +49,14 @@ def best_of_random(setting: Setting, seed: int) -> list[Arch]:
 
 def searched(setting: Setting, seed: int, limits: Sequence[float]) -> list[Arch]:
     """Returns what `ofa search` chooses for each of the limits, ms."""
-    study = f"beside-random-{seed}"
+    study = "beside-random"
     own = [f"outputs={setting.run.root.parent}", f"run={setting.run.name}", f"study={study}", f"seed={seed}"]
-    if run_ofa(["search", *own, f"latency_ms={json.dumps([float(limit) for limit in limits])}", "search.align=1"]):
+    if run_ofa(
+        ["search", *own, f"latency_ms={json.dumps([float(limit) for limit in limits])}", "search.align=1", "force=true"]
+    ):  # limits are measured: never the same
         raise InvalidInput(f"the search {study} failed")
-    finalists = read_json(SearchFolder(setting.run.search(study)).finalists)["finalists"]
+    name = search_name(setting.profile.name, tuple(limits), study, seed)
+    finalists = read_json(SearchFolder(setting.run.search(name)).finalists)["finalists"]
     chosen = {one["target"]["latency_ms"]: Arch.from_dict(one["chosen"]["arch"]) for one in finalists}
     return [chosen[float(limit)] for limit in limits]
 

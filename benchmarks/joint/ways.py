@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,14 @@ from search.fidelities import Fidelities
 from search.free_figures import of_candidates
 from search.limits import Limits
 from search.plan import SearchPlan
+from search.samplers import guided
 from search.study import run_study
 from search.trials import trial_rows
 from search.tuning.tune import Gate
+from search.zero_shot import ZeroShot, of_archs
 
-ZERO_SHOT = 300  # evaluations in the supernet, without any training: they are no part of the budget
+STARTUP = 12  # trials of a study before anything is predicted, a quarter at most
+ZERO_SHOT = 200  # evaluations in the supernet, without any training: they are no part of the budget
 Row = Mapping[str, Any]
 
 
@@ -101,6 +105,23 @@ def architectures(setting: Setting, seed: int) -> list[Arch]:
     return [arch for arch in dict.fromkeys(best) if arch is not None]
 
 
+def zero_shot(setting: Setting, seed: int, objectives: Sequence[str], limits: Limits) -> ZeroShot:
+    """Returns what is expected of Archs, learned from evaluations in the supernet as `ofa search` learns it."""
+    plan = SearchPlan(
+        name="archs",
+        space=CandidateSpace(setting.trained.supernet.space),
+        figures=of_candidates(setting.figures),
+        evaluate=lambda candidate: setting.evaluator(candidate.arch),
+        evaluations=ZERO_SHOT,
+        limits=of_archs(limits),
+        objective=list(objectives),
+        seed=seed,
+    )
+    expected = ZeroShot(plan, setting.run.cache / f"archs-{seed}.json")
+    expected.learn()
+    return expected
+
+
 def only(setting: Setting, arch: Arch) -> Space:
     """Returns the space that has one Arch."""
     space, values = setting.trained.supernet.space, arch.values
@@ -115,6 +136,7 @@ def _tuned(
     tuning = tuning_of(config, setting.run, setting.trained)
     assert tuning is not None
     rows: list[Row] = []
+    expected = zero_shot(setting, seed, objectives, limits) if archs.size > 1 else None
     recorder = Recorder(setting, tuning.tuner, rows)
     plan = SearchPlan(
         name="study",
@@ -125,7 +147,8 @@ def _tuned(
         limits=limits,
         objective=list(objectives),
         seed=seed,
-        fidelities=Fidelities(recorder, rungs=()),
+        fidelities=Fidelities(recorder, rungs=(), expected=expected),
+        sampler=partial(guided, startup_trials=max(2, min(STARTUP, count // 4))),
     )
     with tempfile.TemporaryDirectory() as folder:
         run_study(plan, Path(folder) / "study.log")
