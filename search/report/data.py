@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from search.analysis.analyse import Analysis
+from search.candidate import Setting
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -18,6 +21,8 @@ class Trial:
     params: int | None
     arch: Mapping[str, int]
     feasible: bool
+    settings: Mapping[str, Setting] = field(default_factory=dict)  # of its fine-tuning
+    bytes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class DeviceResult:
     chosen: tuple[Chosen, ...]
     largest: Chosen | None
     others: tuple[str, ...] = ()  # devices that the search is for beside the first
+    analysis: Analysis | None = None
 
 
 @dataclass(frozen=True)
