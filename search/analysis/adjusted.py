@@ -12,7 +12,7 @@ from search.analysis.columns import Column
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 PENALTIES = np.logspace(-3, 5, 25)
-LEAST_LEFT = 0.02  # of a column's variance that the others must not explain: below it nothing tells it from them
+LEAST_LEFT = 0.02  # of the design's variance that the others must not explain: with less nothing tells it from them
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,7 @@ def adjusted_fit(target: Floats, design: Floats, others: Sequence[Column]) -> Fi
     rows = one_hot(others, len(target))
     left, wanted = _unexplained(design, rows), _unexplained(target[:, None], rows)[:, 0]
     freedom = len(target) - design.shape[1] - 1
-    varying = design.var(axis=0)
-    if freedom < 1 or (varying == 0).any() or (np.linalg.eigvalsh(_scaled(left, varying))[0] < LEAST_LEFT):
+    if freedom < 1 or _share_left(left, design) < LEAST_LEFT:
         return None
     inverse = np.linalg.inv(left.T @ left)
     coefficients = inverse @ left.T @ wanted
@@ -50,9 +49,15 @@ def one_hot(columns: Sequence[Column], count: int) -> Floats:
     return np.concatenate([np.zeros((count, 0)), *parts], axis=1).astype(np.float64)
 
 
-def _scaled(left: Floats, varying: Floats) -> Floats:
-    """The covariance of what is left, in units of the design's own standard deviations."""
-    return np.asarray(left.T @ left / len(left) / np.sqrt(np.outer(varying, varying)))
+def _share_left(left: Floats, design: Floats) -> float:
+    """Of the variance of that combination of the design's columns which the others explain best, the share that is
+    left; 0 where the design itself does not vary in some direction.
+    """
+    centred = design - design.mean(axis=0)
+    _, sizes, rotation = np.linalg.svd(centred, full_matrices=False)
+    if sizes[-1] <= 1e-9 * max(sizes[0], 1):
+        return 0.0
+    return float(np.linalg.svd(left @ rotation.T / sizes, compute_uv=False)[-1] ** 2)
 
 
 def _unexplained(targets: Floats, rows: Floats) -> Floats:

@@ -30,7 +30,7 @@ class Analysis:
         decisive: None where they are too few, or all alike.
         permuted: the share of each choice by permutation importance, see `search.importance`.
         settings: what was searched beside the Arch.
-        effects: of each setting that was tried with several values, None where it cannot be told.
+        effects: of each of them.
         together: schedule, starting weights and sparsity; None where fewer than two of them are searched.
     """
 
@@ -39,7 +39,7 @@ class Analysis:
     decisive: Decisive | None
     permuted: Mapping[str, float]
     settings: tuple[Searched, ...] = ()
-    effects: Mapping[str, Effect | None] = field(default_factory=dict)
+    effects: Mapping[str, Effect] = field(default_factory=dict)
     together: Together | None = None
 
 
@@ -68,8 +68,8 @@ def analyse(
 
 def _effect(
     setting: Searched, candidates: Sequence[Mapping[str, Setting]], reached: Floats, searched: Sequence[Searched]
-) -> Effect | None:
+) -> Effect:
     hidden = dependents(setting.name, searched) | {setting.name}
     own = columns_of([{setting.name: one[setting.name]} if setting.name in one else {} for one in candidates], RANGES)
     others = [column for column in columns_of(candidates) if column.name not in hidden]
-    return effect_of(own[0], reached, others) if own else None
+    return effect_of(own[0], reached, others)

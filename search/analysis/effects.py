@@ -40,19 +40,20 @@ class Effect:
         compared: the cells with enough candidates, those that the rest is about.
         means, least, most: of each of these, adjusted accuracy with its 95 % interval, fractions.
         differences: of the best of them to each other one. All pairs hold together in 95 % of such searches.
+        untold: why there are no means; empty where there are.
     """
 
     column: Column
     compared: tuple[int, ...]
-    means: tuple[float, ...]
-    least: tuple[float, ...]
-    most: tuple[float, ...]
-    differences: tuple[Difference, ...]
+    means: tuple[float, ...] = ()
+    least: tuple[float, ...] = ()
+    most: tuple[float, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    untold: str = ""
 
 
-def effect_of(column: Column, accuracy: Floats, others: Sequence[Column]) -> Effect | None:
-    """Returns the Effect of one setting; None where fewer than two values were tried often enough, or where
-    the others leave nothing to tell it by.
+def effect_of(column: Column, accuracy: Floats, others: Sequence[Column]) -> Effect:
+    """Returns the Effect of one setting, without means where they cannot be told.
 
     Args:
         accuracy: (candidates,), fractions.
@@ -61,12 +62,12 @@ def effect_of(column: Column, accuracy: Floats, others: Sequence[Column]) -> Eff
     compared = tuple(int(cell) for cell in np.flatnonzero(column.counts >= LEAST_IN_CELL))
     rows = np.isin(column.codes, compared)
     if len(compared) < 2:
-        return None
+        return Effect(column, compared, untold=f"fewer than two values were tried {LEAST_IN_CELL} times or more")
     places = np.searchsorted(compared, column.codes[rows])
     design = (places[:, None] == np.arange(len(compared))).astype(np.float64)
     fit = adjusted_fit(accuracy[rows], design[:, 1:], among(others, rows))
     if fit is None:
-        return None
+        return Effect(column, compared, untold="it cannot be told from what else differs between these candidates")
     centre = np.eye(len(compared)) - design.mean(axis=0)  # each value against what was tried on average
     means, half = _estimates(fit, centre, 1 - CONFIDENCE)
     means = means + accuracy[rows].mean()

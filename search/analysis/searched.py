@@ -16,11 +16,14 @@ SPARSITY = "prune.sparsity"
 
 @dataclass(frozen=True)
 class Searched:
-    """One setting: its name, the keys of the configuration that it sets, and the values of others it counts for."""
+    """One setting: its name, the keys of the configuration that it sets, the values of others that it counts for,
+    and whether its numbers are on a logarithmic scale.
+    """
 
     name: str
     sets: tuple[str, ...] = ()
     when: tuple[tuple[str, tuple[Setting, ...]], ...] = ()
+    log: bool = False
 
 
 def searched_settings(config: Mapping[str, Any], names: Sequence[str]) -> tuple[Searched, ...]:
@@ -50,7 +53,7 @@ def dependents(name: str, settings: Sequence[Searched]) -> frozenset[str]:
 
 def _searched(name: str, entry: Mapping[str, Any]) -> Searched:
     when = tuple((str(other), tuple(_listed(values))) for other, values in _mapping(entry.get("when")).items())
-    return Searched(name, tuple(map(str, _listed(entry.get("sets")))), when)
+    return Searched(name, tuple(map(str, _listed(entry.get("sets")))), when, bool(entry.get("log")))
 
 
 def _listed(value: Any) -> list[Any]:

@@ -22,12 +22,12 @@ LEAST = 40  # candidates; tests of fewer find interactions that are not there
 
 @dataclass(frozen=True)
 class Within:
-    """What a setting does among the candidates of one range of sparsity; None where that cannot be told."""
+    """What a setting does among the candidates of one range of sparsity."""
 
     setting: str
     range: str
     candidates: int
-    effect: Effect | None
+    effect: Effect
 
 
 @dataclass(frozen=True)
