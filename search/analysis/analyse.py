@@ -30,7 +30,7 @@ class Analysis:
         decisive: None where they are too few, or all alike.
         permuted: the share of each choice by permutation importance, see `search.importance`.
         settings: what was searched beside the Arch.
-        effects: of each of them.
+        effects: of each of them that any candidate has.
         together: schedule, starting weights and sparsity; None where fewer than two of them are searched.
     """
 
@@ -54,6 +54,7 @@ def analyse(
     candidates = [{**arch, **own} for arch, own in zip(archs, settings, strict=True)]
     reached = np.asarray(accuracy, dtype=np.float64)
     enough = len(candidates) >= LEAST
+    tried = {name for own in settings for name in own}
     found = decisive(candidates, accuracy) if enough else None
     return Analysis(
         candidates=len(candidates),
@@ -61,7 +62,7 @@ def analyse(
         decisive=found,
         permuted=importances(candidates, accuracy) if found is not None else {},
         settings=tuple(searched),
-        effects={one.name: _effect(one, candidates, reached, searched) for one in searched},
+        effects={one.name: _effect(one, candidates, reached, searched) for one in searched if one.name in tried},
         together=together_of(candidates, reached, searched) if candidates else None,
     )
 

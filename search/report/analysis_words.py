@@ -36,7 +36,11 @@ def interaction_texts(together: Together, candidates: int) -> list[str]:
             f"{candidates} candidates are too few to test whether what one of them does depends on another: "
             f"{LEAST} are needed."
         ]
-    untold = [f"Too few combinations of {one} and {other} were tried to see more." for one, other in together.untold]
+    untold = [
+        f"Whether what {other} does depends on {one} cannot be told: too few combinations of them were tried, or "
+        "other choices go with them."
+        for one, other in together.untold
+    ]
     return [*map(_interaction, together.interactions), *untold]
 
 

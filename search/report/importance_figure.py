@@ -84,7 +84,7 @@ def _bars(kind: str, shown: Sequence[str], parts: Sequence[Part]) -> Figure:
     return {
         "type": "bar",
         "orientation": "h",
-        "name": KINDS.get(kind, kind),
+        "name": escape(KINDS.get(kind, kind)),
         "x": [100 * sum(part.share for part in group) for group in own],
         "y": list(range(len(shown))),
         "text": ["<br>".join(f"{escape(part.name)}: {100 * part.share:.1f} %" for part in group) for group in own],

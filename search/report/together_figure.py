@@ -27,7 +27,7 @@ def together_figures(together: Together, trials: Sequence[Trial], axis: Accuracy
         return {}
     values = [x for x, _ in placed]
     margin = 0.04 * (max(values) - min(values)) or 1.0
-    frame = layout(f"{together.sparsity or 'bytes'}", "validation accuracy, %", HEIGHT)
+    frame = layout(escape(together.sparsity) or "bytes", "validation accuracy, %", HEIGHT)
     frame |= {"showlegend": False}
     frame["margin"] |= {"t": 12, "r": 12}
     frame["yaxis"] |= axis.frame
