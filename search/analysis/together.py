@@ -74,15 +74,20 @@ def together_of(
     hidden = {start, initializer, schedule, sparsity} | {
         name for one in (start, initializer, schedule, sparsity) for name in dependents(one, settings)
     }
-    others = [column for column in columns_of(candidates) if column.name not in hidden]
+    columns = columns_of(candidates)
+    others = [column for column in columns if column.name not in hidden]
+    finer = [column for column in columns if column.name == sparsity]  # than the ranges in which it is looked at
+    rest = {one.name: finer if one.name == sparsity else [one] for one in roles}
     tested = {
-        (one.name, other.name): interaction_of(one, other, accuracy, others)
+        (one.name, other.name): interaction_of(one, other, accuracy, [*others, *_third(rest, one, other)])
         for one, other in combinations(roles, 2)
         if len(candidates) >= LEAST
     }
     seen = tuple(one for one in tested.values() if one is not None)
     untold = tuple(pair for pair, one in tested.items() if one is None)
-    return Together(start, initializer, schedule, sparsity, _within(roles, sparsity, accuracy, others), seen, untold)
+    return Together(
+        start, initializer, schedule, sparsity, _within(roles, sparsity, accuracy, [*others, *finer]), seen, untold
+    )
 
 
 def _roles(found: Together, candidates: Sequence[Mapping[str, Setting]]) -> list[Column]:
@@ -93,6 +98,11 @@ def _roles(found: Together, candidates: Sequence[Mapping[str, Setting]]) -> list
     for name, cells in ((found.schedule, len(candidates)), (found.sparsity, RANGES)):
         made += columns_of([{name: one[name]} if name in one else {} for one in candidates], cells) if name else ()
     return made
+
+
+def _third(columns: Mapping[str, Sequence[Column]], one: Column, other: Column) -> list[Column]:
+    """What is neither of the two."""
+    return [column for name, own in columns.items() if name not in (one.name, other.name) for column in own]
 
 
 def _within(roles: Sequence[Column], sparsity: str, accuracy: Floats, others: Sequence[Column]) -> tuple[Within, ...]:

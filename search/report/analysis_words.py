@@ -74,7 +74,7 @@ def _chance(value: float) -> str:
 def _seldom(effect: Effect) -> str:
     column = effect.column
     left = [cell for cell in range(len(column.cells)) if cell not in effect.compared]
-    named = [f"{column.texts[cell]} ({column.counts[cell]})" for cell in left]
+    named = [f"{column.texts[cell]} ({column.counts[cell]})" for cell in left if column.counts[cell]]
     return f" Tried too seldom to be compared: {_listed(named)}." if named else ""
 
 
