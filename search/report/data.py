@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search.analysis.analyse import Analysis
+from search.analysis.side_by_side import TunedSearch
 from search.candidate import Setting
 
 
@@ -213,3 +214,4 @@ class ReportData:
     versions: Mapping[str, str] = field(default_factory=dict)
     pruned: tuple[Pruned, ...] = ()
     compared: Compared | None = None
+    side_by_side: tuple[tuple[TunedSearch, ...], ...] = ()  # groups of searches that fine-tune alike

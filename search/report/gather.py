@@ -22,6 +22,7 @@ from search.report.data import Anchor, Choice, Chosen, DeviceResult, Pruned, Rep
 from search.report.gather_analysis import analysis_of
 from search.report.gather_compared import gather_compared
 from search.report.gather_pruned import gather_pruned
+from search.report.gather_tuned import gather_tuned
 from search.report.numbers import count_text, percent_text
 from search.run_contents import complete_profiles, complete_searches
 from search.stages import is_complete, stamped_config
@@ -69,6 +70,7 @@ def gather(run: RunFolder) -> ReportData:
         versions=versions(),
         pruned=pruned,
         compared=gather_compared(run),
+        side_by_side=gather_tuned(run, names),
     )
 
 
