@@ -54,6 +54,11 @@ def test_a_joint_search_from_the_study_to_the_folder(
     check = np.load(folder / "verify.npz")
     (logits,) = onnxruntime.InferenceSession(folder / "model.onnx").run(["logits"], {"input": check["input"]})
     np.testing.assert_allclose(logits, check["logits"], atol=1e-4)
+    assert main(["report", "run=tiny"]) == 0
+    page = (tmp_path / "outputs/tiny/report.html").read_text()
+    assert f"{states.count('evaluated')} candidates that were evaluated to the end" in page
+    assert f"{states.count('given up')} more w" in page
+    assert "<h2>Schedule, starting weights and sparsity</h2>" in page
     capsys.readouterr()
 
     assert main(["search", *JOINT, "study=one"]) == 0
