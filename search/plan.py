@@ -82,7 +82,8 @@ class SearchPlan:
 def starting_candidates(plan: SearchPlan) -> list[Candidate]:
     """Returns the candidates that a search begins with, all within the limits.
 
-    The smallest and the largest, and for every target the largest uniform one that it allows.
+    The smallest and the largest, and for every target the largest uniform one that it allows; with fine-tuning also the
+    most accurate Arch for it, where some were evaluated in the supernet before.
     """
     uniform = [plan.space.at_level(level) for level in np.linspace(0, 1, 13)]
     known = plan.figures(uniform)
@@ -90,5 +91,7 @@ def starting_candidates(plan: SearchPlan) -> list[Candidate]:
     for allowed in [plan.limits.hard, *(plan.limits.allowed(target) for target in plan.limits.targets)]:
         kept = np.flatnonzero(meets(known, allowed))
         chosen += [uniform[int(kept[-1])]] if len(kept) else []
+    if plan.fidelities is not None and plan.fidelities.expected is not None:
+        chosen += [plan.space.candidate(arch) for arch in plan.fidelities.expected.best(plan.limits)]
     within = meets(plan.figures(chosen), plan.limits.hard)
     return [one for one, good in dict(zip(chosen, within, strict=True)).items() if good]
