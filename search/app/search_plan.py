@@ -26,6 +26,7 @@ from search.locks import WAITS, evaluating
 from search.paths import RunFolder
 from search.plan import SearchPlan
 from search.trained import Trained, load_trained
+from search.warm_start import fitting
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class AskedPlan:
         threads: of PyTorch, in each process.
         config: the whole configuration, not resolved, where candidates are fine-tuned.
         artifacts: the folder of the trials' files; None where none are written.
+        warm: the best candidates of earlier searches, of which the plan takes those that fit.
     """
 
     name: str
@@ -59,6 +61,7 @@ class AskedPlan:
     threads: int
     config: Mapping[str, Any] | None = None
     artifacts: Path | None = None
+    warm: tuple[Candidate, ...] = ()
 
 
 def make_plan(asked: AskedPlan, trained: Trained | None = None, tuning: Tuning | None = None) -> SearchPlan:
@@ -77,7 +80,8 @@ def make_plan(asked: AskedPlan, trained: Trained | None = None, tuning: Tuning |
     config = None if asked.config is None else OmegaConf.create(dict(asked.config))
     if config is not None and tuning is None:
         tuning = tuning_of(config, asked.run, trained)
-    figures = free_figures(trained.supernet, asked.profiles, asked.figures)
+    space = space_with(tuning, asked.space)
+    figures = figures_with(tuning, config, trained, free_figures(trained.supernet, asked.profiles, asked.figures))
 
     def evaluate(candidate: Candidate) -> Evaluation:
         with evaluating(asked.run, WAITS):
@@ -85,8 +89,8 @@ def make_plan(asked: AskedPlan, trained: Trained | None = None, tuning: Tuning |
 
     return SearchPlan(
         name=asked.name,
-        space=space_with(tuning, asked.space),
-        figures=figures_with(tuning, config, trained, figures),
+        space=space,
+        figures=figures,
         evaluate=evaluate,
         evaluations=asked.evaluations,
         limits=asked.limits,
@@ -99,6 +103,7 @@ def make_plan(asked: AskedPlan, trained: Trained | None = None, tuning: Tuning |
         command=partial(extract_command, asked.run, asked.study),
         artifacts=asked.artifacts,
         fidelities=tuning.fidelities if tuning else None,
+        warm=tuple(fitting(asked.warm, space, figures, asked.limits.hard)),
     )
 
 

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ofa.errors import InvalidInput
 from search.candidate import Candidate
 from search.propose import distributions, trial_parameters
+from search.reach import find_unseen
 from search.samplers.context import SamplerContext
 from search.samplers.guided_batch import Effort, Observed, next_batch
 from search.samplers.startup_design import startup_design
@@ -89,9 +90,7 @@ class GuidedSampler(BaseSampler):
         seen = {candidate_of(one) for one in trials}
         turn = (step - start) % max(len(members), 1)
         new = next((one for one in [*members[turn:], *members[:turn]] if one not in seen), None)
-        if new is None:  # for the study to look at, and to put another in its place
-            new = context.space.sample(np.random.default_rng([context.seed, step]))
-        return trial_parameters(new, context.space)
+        return trial_parameters(new or self._other(members, seen), context.space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -99,6 +98,17 @@ class GuidedSampler(BaseSampler):
         """Returns a uniform draw, for a parameter that is no choice of the space."""
         chance = RandomSampler(seed=self._context.step_seed)
         return chance.sample_independent(study, trial, param_name, param_distribution)
+
+    def _other(self, members: Sequence[Candidate], seen: set[Candidate | None]) -> Candidate:
+        """An allowed candidate that is not in `seen`, where a batch has none; any at all where there is no such."""
+        context, limits = self._context, self._context.limits
+        rng = np.random.default_rng([context.seed, context.step, 3])
+        known = {one for one in seen if one is not None}
+        for allowed in (limits.allowed(limits.targets[context.step % len(limits.targets)]), limits.hard):
+            found = find_unseen(context.space, context.figures, allowed, known, rng, near=members)
+            if found is not None:
+                return found
+        return context.space.sample(rng)  # for the study to look at
 
     def _start_of_batch(self, step: int) -> int:
         if step < self._startup_trials:
