@@ -101,7 +101,7 @@ class FilterPolicySampler(BaseSampler):
         context: SamplerContext,
         *,
         samples: int = 8,
-        learning_rate: float = 0.1,
+        learning_rate: float = 0.3,
         initial_keep: float = 0.6,
         tries: int = 64,
     ) -> None:
