@@ -6,8 +6,9 @@ fine-tuning, epoch by epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from optuna.pruners import BasePruner
 from optuna.study import Study
@@ -16,8 +17,20 @@ from optuna.trial import Trial
 from ofa.errors import InvalidInput
 from search.candidate import Candidate
 from search.evaluation import Evaluate, Evaluation
+from search.figures import Floats
 from search.tuning.halving import is_promoted
 from search.tuning.tune import Gate
+
+
+class Expected(Protocol):
+    """The accuracy that candidates are expected to have in the supernet, learned before the first fine-tuning."""
+
+    def learn(self, progress: Callable[[Mapping[str, Any]], None] | None = None, /) -> None:
+        """Evaluates what is learned from, where that is not done yet."""
+
+    def __call__(self, candidates: Sequence[Candidate], /) -> Floats:
+        """Returns fractions, (candidates,)."""
+
 
 Tune = Callable[[Candidate, Gate], Evaluation]
 
@@ -32,6 +45,7 @@ class Fidelities:
         keep: the share of those at a rung that goes on, by successive halving.
         least: so many go on at each rung in any case, before there is anything to compare with.
         pruner: Optuna's, in place of successive halving; for one objective alone.
+        expected: what samplers may know of a candidate's accuracy before it is evaluated.
     """
 
     tune: Tune
@@ -39,6 +53,7 @@ class Fidelities:
     keep: float = 0.5
     least: int = 8
     pruner: BasePruner | None = None
+    expected: Expected | None = None
 
     def __post_init__(self) -> None:
         whole = all(isinstance(rung, int) and not isinstance(rung, bool) and rung >= 0 for rung in self.rungs)

@@ -70,7 +70,8 @@ def propose_step(study: Study, plan: SearchPlan, history: History, worker: str |
 
     Several workers make their proposals one after the other: each knows the candidates that the others have.
     """
-    context = SamplerContext(plan.space, plan.figures, plan.limits, plan.seed, history.steps, history.running)
+    expected = plan.fidelities.expected if plan.fidelities is not None else None
+    context = SamplerContext(plan.space, plan.figures, plan.limits, plan.seed, history.steps, history.running, expected)
     study.sampler = plan.sampler(context)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Heartbeat of storage")  # Optuna's own loop is not used

@@ -84,6 +84,7 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
             device.profile.write(files.profile(device.profile.name))
         keep_warm_start(files, asked.warm, plan)
         shown = files.artifacts if config.search.get("artifacts", True) else None
+        _learn_expected(plan)
         result = _studied(config, replace(asked, artifacts=shown), replace(plan, artifacts=shown), files)
         rows = trial_rows(result.study)
         write_json(files.trials, [row.to_dict() for row in rows])
@@ -157,6 +158,19 @@ def _asked_plan(
         identity=inputs,
         threads=int(config.threads),
     )
+
+
+def _learn_expected(plan: SearchPlan) -> None:
+    """Evaluates the Archs that tell samplers where to look, before the first fine-tuning."""
+    if plan.fidelities is None or plan.fidelities.expected is None:
+        return
+    with stage_progress("zero-shot") as update:
+
+        def show(row: Mapping[str, Any]) -> None:
+            if "accuracy" in row:
+                update(int(row["done"]), int(row["evaluations"]), percent_text(row["accuracy"]))
+
+        plan.fidelities.expected.learn(show)
 
 
 def _studied(config: DictConfig, asked: AskedPlan, plan: SearchPlan, files: SearchFolder) -> SearchResult:

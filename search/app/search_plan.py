@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,20 @@ from ofa.space import Space
 from search.app.build import make_partial, positive
 from search.app.tuning import Tuning, figures_with, space_with, tuning_of
 from search.candidate import Candidate
+from search.candidate_space import CandidateSpace
 from search.device import Profile
 from search.evaluate import Evaluator
-from search.evaluation import Evaluation
-from search.free_figures import free_figures
+from search.evaluation import Evaluate, Evaluation
+from search.figures import CandidateFigures
+from search.free_figures import free_figures, of_candidates
 from search.limits import Limits
 from search.locks import WAITS, evaluating
 from search.paths import RunFolder
 from search.plan import SearchPlan
+from search.stages import hash_of
 from search.trained import Trained, load_trained
 from search.warm_start import fitting
+from search.zero_shot import ZeroShot, check_count, of_archs
 
 
 @dataclass(frozen=True)
@@ -81,12 +85,14 @@ def make_plan(asked: AskedPlan, trained: Trained | None = None, tuning: Tuning |
     if config is not None and tuning is None:
         tuning = tuning_of(config, asked.run, trained)
     space = space_with(tuning, asked.space)
-    figures = figures_with(tuning, config, trained, free_figures(trained.supernet, asked.profiles, asked.figures))
+    of_each = free_figures(trained.supernet, asked.profiles, asked.figures)
+    figures = figures_with(tuning, config, trained, of_each)
 
     def evaluate(candidate: Candidate) -> Evaluation:
         with evaluating(asked.run, WAITS):
             return evaluator(candidate.arch)
 
+    expected = _expected(asked, trained, of_candidates(of_each), evaluate) if tuning else None
     return SearchPlan(
         name=asked.name,
         space=space,
@@ -102,9 +108,31 @@ def make_plan(asked: AskedPlan, trained: Trained | None = None, tuning: Tuning |
         refusals=int(asked.options["refusals"]),
         command=partial(extract_command, asked.run, asked.study),
         artifacts=asked.artifacts,
-        fidelities=tuning.fidelities if tuning else None,
+        fidelities=None if tuning is None else replace(tuning.fidelities, expected=expected),
         warm=tuple(fitting(asked.warm, space, figures, asked.limits.hard)),
     )
+
+
+def _expected(asked: AskedPlan, trained: Trained, figures: CandidateFigures, evaluate: Evaluate) -> ZeroShot | None:
+    """What fine-tuned candidates are expected to be worth; None where no Archs are to be evaluated before."""
+    count = check_count(asked.options["tuning"]["zero_shot"])
+    if not count:
+        return None
+    plan = SearchPlan(
+        name="archs",
+        space=CandidateSpace(asked.space),
+        figures=figures,
+        evaluate=evaluate,
+        evaluations=count,
+        limits=of_archs(asked.limits),
+        objective=asked.options["objective"],
+        latencies=asked.latencies,
+        seed=asked.seed,
+        refusals=int(asked.options["refusals"]),
+    )
+    decides = {**asked.identity, **plan.attributes, "evaluations": count}
+    images = asked.options["calibration_images"]
+    return ZeroShot(plan, asked.run.cache / f"{trained.digest}-archs-{hash_of({**decides, 'images': images})}.json")
 
 
 def extract_command(run: RunFolder, search: str, trial: int) -> str:

@@ -39,17 +39,24 @@ class Pool:
         )
 
 
-def pool_of(space: CandidateSpace, candidates: Sequence[Candidate], figures: Mapping[str, Floats]) -> Pool:
+def pool_of(
+    space: CandidateSpace,
+    candidates: Sequence[Candidate],
+    figures: Mapping[str, Floats],
+    expected: Floats | None = None,
+) -> Pool:
     """Returns the pool of candidates whose figures are known.
 
-    Three blocks of features: the choices one-hot; how large each is, since larger is mostly better; and the logarithms
-    of the free figures, which say much where little was evaluated.
+    Blocks of features: the choices one-hot; how large each is, since larger is mostly better; the logarithms of the
+    free figures, which say much where little was evaluated; and the accuracy that is `expected`, (candidates,), before
+    any fine-tuning, where that is known.
     """
     known = {name: np.asarray(values, dtype=np.float64) for name, values in figures.items()}
     sizes = np.maximum(gene_sizes(space), 1.0)
     places = np.nan_to_num((genomes_of(space, candidates) + 1) / sizes)[:, : len(space.archs.choices)]
     costs = np.log(np.maximum(np.column_stack(list(known.values())), 1e-12))
-    return Pool(list(candidates), known, (space.features(candidates), places, costs))
+    before = () if expected is None else (expected[:, None],)
+    return Pool(list(candidates), known, (space.features(candidates), places, costs, *before))
 
 
 def fit_accuracy(pool: Pool, accuracies: Floats, rng: np.random.Generator) -> GaussianProcess:

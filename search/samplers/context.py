@@ -10,7 +10,7 @@ from optuna.samplers import BaseSampler
 
 from search.candidate import Candidate
 from search.candidate_space import CandidateSpace
-from search.figures import CandidateFigures
+from search.figures import CandidateFigures, Floats
 from search.limits import Bools, Limits, meets
 
 
@@ -19,7 +19,8 @@ class SamplerContext:
     """Given to every sampler's constructor; Optuna's own samplers use the seed alone.
 
     `step` counts the trials finished or running so far: a sampler made anew for (seed, step) proposes the same
-    after a kill. `running` of them are evaluated just now, by other workers.
+    after a kill. `running` of them are evaluated just now, by other workers. `expected` gives the accuracy that
+    candidates are expected to have in the supernet, (candidates,), where that was learned.
     """
 
     space: CandidateSpace
@@ -28,6 +29,7 @@ class SamplerContext:
     seed: int
     step: int = 0
     running: int = 0
+    expected: Callable[[Sequence[Candidate]], Floats] | None = None
 
     @property
     def step_seed(self) -> int:

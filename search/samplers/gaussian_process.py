@@ -22,13 +22,15 @@ SPREAD = 1.5  # standard deviation of the prior on each logarithm: keeps what th
 
 @dataclass(frozen=True)
 class Kernel:
-    """A sum of linear kernels, one a block of features, a squared exponential over all of them, and noise.
+    """A sum of a linear and a quadratic kernel for every block of features, a squared exponential over all, and noise.
 
-    All variances are of observations scaled to mean 0 and variance 1; `length` is in units of the root mean square
-    distance between the points.
+    The quadratic ones are of the products of two features: what one choice is worth beside another. All variances are
+    of observations scaled to mean 0 and variance 1; `length` is in units of the root mean square distance between the
+    points.
     """
 
     linear: tuple[float, ...]
+    quadratic: tuple[float, ...]
     squared_exponential: float
     length: float
     noise: float
@@ -36,18 +38,24 @@ class Kernel:
     @classmethod
     def start(cls, blocks: int) -> Kernel:
         """Returns where the fit begins."""
-        return cls(linear=(0.3,) * blocks, squared_exponential=0.3, length=1.0, noise=0.05)
+        return cls((0.3,) * blocks, (0.1,) * blocks, squared_exponential=0.3, length=1.0, noise=0.05)
 
     @property
     def logarithms(self) -> Floats:
         """The parameters as the fit has them."""
-        return np.log([*self.linear, self.squared_exponential, self.length, self.noise])
+        return np.log([*self.linear, *self.quadratic, self.squared_exponential, self.length, self.noise])
 
     @classmethod
     def of_logarithms(cls, values: Floats) -> Kernel:
         """Returns the kernel whose `logarithms` these are."""
-        *linear, squared_exponential, length, noise = np.exp(values).tolist()
-        return cls(tuple(linear), squared_exponential, length, noise)
+        *variances, squared_exponential, length, noise = np.exp(values).tolist()
+        blocks = len(variances) // 2
+        return cls(tuple(variances[:blocks]), tuple(variances[blocks:]), squared_exponential, length, noise)
+
+    def of_products(self, products: Sequence[Floats]) -> Floats:
+        """Returns the linear and the quadratic part of the covariance, from the inner products of every block."""
+        each = zip(self.linear, self.quadratic, products, strict=True)
+        return np.asarray(sum(linear * product + quadratic * product**2 for linear, quadratic, product in each))
 
 
 @dataclass(frozen=True)
@@ -68,8 +76,8 @@ class GaussianProcess:
         """Returns the mean and the standard deviation, each (points,)."""
         scaled = self._scaled(blocks)
         across = _covariance(self.kernel, scaled, self.blocks, self.distance)
-        own = self.kernel.squared_exponential + sum(
-            variance * np.square(block).sum(axis=1) for variance, block in zip(self.kernel.linear, scaled, strict=True)
+        own = self.kernel.squared_exponential + self.kernel.of_products(
+            [np.square(block).sum(axis=1) for block in scaled]
         )
         variance = own - np.square(across @ self.whitening.T).sum(axis=1)
         mean = self.offset + self.unit * (across @ self.weights)
@@ -129,12 +137,10 @@ def _squared_distances(first: Blocks, second: Blocks) -> Floats:
 
 
 def _covariance(kernel: Kernel, first: Blocks, second: Blocks, distance: float) -> Floats:
-    total = kernel.squared_exponential * np.exp(
-        -0.5 * _squared_distances(first, second) / (distance * kernel.length**2)
-    )
-    for variance, left, right in zip(kernel.linear, first, second, strict=True):
-        total += variance * (left @ right.T)
-    return np.asarray(total)
+    squares = _squared_distances(first, second) / distance
+    smooth = kernel.squared_exponential * np.exp(-0.5 * squares / kernel.length**2)
+    products = [left @ right.T for left, right in zip(first, second, strict=True)]
+    return np.asarray(smooth + kernel.of_products(products))
 
 
 def _most_likely(blocks: Blocks, values: Floats, distance: float) -> Kernel:
@@ -148,6 +154,7 @@ def _most_likely(blocks: Blocks, values: Floats, distance: float) -> Kernel:
         kernel = Kernel.of_logarithms(logarithms)
         smooth = kernel.squared_exponential * np.exp(-0.5 * squares / kernel.length**2)
         parts = [variance * product for variance, product in zip(kernel.linear, products, strict=True)]
+        parts += [variance * product**2 for variance, product in zip(kernel.quadratic, products, strict=True)]
         within = smooth + sum(parts) + (kernel.noise + JITTER) * identity
         factor = cho_factor(within, lower=True)
         weights, inverse = cho_solve(factor, values), cho_solve(factor, identity)

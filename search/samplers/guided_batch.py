@@ -55,7 +55,7 @@ def next_batch(
 
     `objectives` names the figures that are minimised beside accuracy; it may be empty.
     """
-    known = pool_of(context.space, observed.candidates, context.figures(observed.candidates))
+    known = _pool(context, observed.candidates, context.figures(observed.candidates))
     model = fit_accuracy(known, observed.accuracies, rng)
     distinct = {tuple(sorted(target.items())): target for target in targets}
     judged = list(objectives)
@@ -109,7 +109,13 @@ def _allowed(context: SamplerContext, candidates: Sequence[Candidate], targets: 
     figures = context.figures(candidates)
     kept = np.flatnonzero(np.logical_or.reduce([meets(figures, target) for target in targets]))
     known = {name: np.asarray(values)[kept] for name, values in figures.items()}
-    return pool_of(context.space, [candidates[int(place)] for place in kept], known) if len(kept) else None
+    return _pool(context, [candidates[int(place)] for place in kept], known) if len(kept) else None
+
+
+def _pool(context: SamplerContext, candidates: Sequence[Candidate], figures: Mapping[str, Floats]) -> Pool:
+    """The pool of candidates, with the accuracy that the context expects of them."""
+    expected = None if context.expected is None else context.expected(candidates)
+    return pool_of(context.space, candidates, figures, expected)
 
 
 def _points(pool: Pool, model: GaussianProcess, judged: Sequence[str], optimism: float) -> Floats:

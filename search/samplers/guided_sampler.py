@@ -55,12 +55,12 @@ class GuidedSampler(BaseSampler):
         self,
         context: SamplerContext,
         *,
-        startup_trials: int = 20,
+        startup_trials: int = 12,
         batch: int = 10,
         generations: int = 12,
         children: int = 200,
         parents: int = 60,
-        optimism: float = 0.5,
+        optimism: float = 1.0,
     ) -> None:
         counts = {"startup_trials": (startup_trials, 2), "batch": (batch, 1), "generations": (generations, 1)}
         for name, (value, least) in (counts | {"children": (children, 2), "parents": (parents, 1)}).items():
