@@ -25,7 +25,7 @@ def silhouette(choices: Sequence[Choice], arch: Mapping[str, int]) -> str:
         return ""
     depths = [choice.name for choice in choices if choice.kind == "depth"]
     most = max(choice.values[-1] for choice in widths)
-    stages = [_stage(choice.name, depths) for choice in widths]
+    stages = [stage_of(choice.name, depths) for choice in widths]
     breaks = sum(before != after for before, after in pairwise(stages))
     bar = min(30.0, (WIDTH - STAGE_GAP * breaks) / len(widths) - BAR_GAP)
     x = (WIDTH - len(widths) * (bar + BAR_GAP) - STAGE_GAP * breaks) / 2
@@ -105,7 +105,7 @@ def _height(channels: int, most: int) -> float:
     return max(3.0, (HEIGHT - 4) * float((channels / most) ** 0.5))
 
 
-def _stage(name: str, depths: Sequence[str]) -> str:
-    """The container whose blocks a depth counts that this layer is in, or its first name."""
+def stage_of(name: str, depths: Sequence[str]) -> str:
+    """Returns the container whose blocks a depth counts that this layer is in, or its first name."""
     inside = [depth for depth in depths if name.startswith(f"{depth}.")]
     return max(inside, key=len) if inside else name.split(".")[0]

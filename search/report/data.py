@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from search.analysis.analyse import Analysis
+from search.analysis.side_by_side import TunedSearch
+from search.candidate import Setting
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -18,6 +22,8 @@ class Trial:
     params: int | None
     arch: Mapping[str, int]
     feasible: bool
+    settings: Mapping[str, Setting] = field(default_factory=dict)  # of its fine-tuning
+    bytes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class DeviceResult:
     chosen: tuple[Chosen, ...]
     largest: Chosen | None
     others: tuple[str, ...] = ()  # devices that the search is for beside the first
+    analysis: Analysis | None = None
 
 
 @dataclass(frozen=True)
@@ -207,3 +214,4 @@ class ReportData:
     versions: Mapping[str, str] = field(default_factory=dict)
     pruned: tuple[Pruned, ...] = ()
     compared: Compared | None = None
+    side_by_side: tuple[tuple[TunedSearch, ...], ...] = ()  # groups of searches that fine-tune alike

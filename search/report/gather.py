@@ -19,13 +19,16 @@ from search.device.latency_model import linear
 from search.paths import RunFolder, SearchFolder, SupernetFolder
 from search.profile import tool_version
 from search.report.data import Anchor, Choice, Chosen, DeviceResult, Pruned, ReportData, Trial
+from search.report.gather_analysis import analysis_of
 from search.report.gather_compared import gather_compared
 from search.report.gather_pruned import gather_pruned
+from search.report.gather_tuned import gather_tuned
 from search.report.numbers import count_text, percent_text
 from search.run_contents import complete_profiles, complete_searches
-from search.stages import is_complete
+from search.stages import is_complete, stamped_config
 from search.subnet_rows import is_for, is_largest, times_of
 
+GIVEN_UP = "given up"
 SHOWN = ("evaluated", "infeasible")  # trials that failed, or came a second time, are no points of a figure
 
 
@@ -67,6 +70,7 @@ def gather(run: RunFolder) -> ReportData:
         versions=versions(),
         pruned=pruned,
         compared=gather_compared(run),
+        side_by_side=gather_tuned(run, names),
     )
 
 
@@ -134,6 +138,9 @@ def _search(run: RunFolder, name: str, shown: set[str]) -> DeviceResult:
     rows = read_json(listed) if is_complete(listed) else []
     chosen = tuple(_chosen(run, found, finalist, rows) for finalist in found["finalists"])
     largest = next((row for row in rows if is_largest(row)), None)
+    tried = read_json(files.trials)
+    trials = tuple(_trial(row, latency) for row in tried if row["state"] in SHOWN)
+    given_up = sum(row["state"] == GIVEN_UP for row in tried)
     return DeviceResult(
         name=name,
         device=profile.name,
@@ -142,10 +149,11 @@ def _search(run: RunFolder, name: str, shown: set[str]) -> DeviceResult:
         held_out_error=profile.held_out_error,
         macs_only_error=profile.model.macs_only.mape,
         quality=str(profile.quality.get("verdict", "")),
-        trials=tuple(_trial(row, latency) for row in read_json(files.trials) if row["state"] in SHOWN),
+        trials=trials,
         chosen=chosen,
         largest=_network(found["device"], found["largest"], largest or {}),
         others=tuple(found.get("devices", {}).values())[1:],
+        analysis=analysis_of(trials, stamped_config(files.root), given_up),
     )
 
 
@@ -200,6 +208,8 @@ def _trial(row: Mapping[str, Any], latency: str) -> Trial:
         params=figures.get("params"),
         arch=Arch.from_dict(row["arch"]).values,
         feasible=row["state"] != "infeasible",
+        settings=row.get("settings", {}),
+        bytes=figures.get("bytes"),
     )
 
 

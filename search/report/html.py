@@ -23,3 +23,11 @@ def facts_list(facts: Mapping[str, str]) -> str:
 def figure_box(name: str) -> str:
     """Returns the place where the script draws the figure of that name."""
     return f'<div class="figure"><div id="{escape(name)}"></div></div>'
+
+
+def captioned_figure(name: str, title: str, sentences: str) -> str:
+    """Returns the place of a figure that stands in a grid beside others, with a title and what it says."""
+    return (
+        f'<div class="figure"><h3>{escape(title)}</h3><div id="{escape(name)}"></div>'
+        f'<p class="note">{text_with_units(sentences)}</p></div>'
+    )

@@ -12,6 +12,7 @@ from search.report.html import facts_list, figure_box, text_with_units
 from search.report.numbers import limits_text, percent_text, signed_points
 from search.report.prune_section import prune_section
 from search.report.search_section import search_section
+from search.report.side_by_side_section import side_by_side_section
 
 
 def render(data: ReportData) -> str:
@@ -20,6 +21,7 @@ def render(data: ReportData) -> str:
     sections = [_header(data)]
     for index, device in enumerate(data.devices):
         sections.append(search_section(data, device, f"s{index}", figures, titled=len(data.devices) > 1))
+    sections.append(side_by_side_section(data.side_by_side, figures))
     sections.append(compare_section(data.compared, data.choices, figures))
     sections.append(prune_section(data.pruned, figures))
     sections.append(_training(data, figures))

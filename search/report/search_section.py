@@ -8,8 +8,10 @@ from html import escape
 from search.figures import device_of
 from search.report.architecture import comparison_table, silhouette
 from search.report.data import Chosen, DeviceResult, ReportData
+from search.report.effects_section import effects_section
 from search.report.figures import Figure, latency_figure
 from search.report.html import facts_list, figure_box, text_with_units
+from search.report.importance_section import importance_section
 from search.report.numbers import bytes_text, count_text, limits_text, ms_text, percent_text, signed_points
 from search.report.pareto_figure import pareto_figure
 
@@ -41,6 +43,9 @@ def search_section(
             "pale: the supernet; dashed: in a block that is left out.</p>"
             f'<div class="figure scroll">{comparison_table(data.choices, columns)}</div>'
         )
+    if device.analysis is not None:
+        parts.append(importance_section(device.analysis, data.choices, prefix, figures))
+        parts.append(effects_section(device.analysis, device.trials, prefix, figures))
     if device.anchors:
         figures[f"{prefix}-latency"] = latency_figure(device.anchors, device.chosen)
         parts.append(

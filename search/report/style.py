@@ -36,6 +36,12 @@ p { margin: 0 0 14px; } .lead { color: var(--muted); font-size: 17px; max-width:
 .card dl { display: grid; grid-template-columns: auto auto; margin: 14px 0 0; font-size: 13.5px;
   gap: 3px 12px; }
 .card dt { color: var(--muted); } .card dd { margin: 0; text-align: right; font-weight: 550; }
+.grid { display: grid; gap: 16px; margin-top: 16px;
+  grid-template-columns: repeat(auto-fit, minmax(min(320px, 100%), 1fr)); }
+.grid .figure { margin: 0; min-width: 0; } .grid h3, .grid .note { padding: 0 6px; } .grid + .note { margin-top: 18px; }
+.grid + .note { margin-top: 18px; } .grid .note { font-size: 13.5px; margin: 4px 0 10px; }
+.legend { display: flex; flex-wrap: wrap; gap: 4px 20px; margin: 14px 0 0; color: var(--muted); font-size: 13.5px; }
+.legend i { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin-right: 7px; }
 .pill { display: inline-block; background: var(--soft); color: var(--accent); border-radius: 99px;
   padding: 2px 11px; font-weight: 600; font-size: 13px; }
 .scroll { overflow-x: auto; }
@@ -83,7 +89,7 @@ function draw() {
   for (const [id, figure] of Object.entries(figures)) {
     const shown = coloured(figure);
     Plotly.react(id, shown.data, shown.layout, {displaylogo: false, responsive: true,
-      modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d']});
+      modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d'], ...shown.config});
   }
 }
 draw();

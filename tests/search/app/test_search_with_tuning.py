@@ -15,7 +15,7 @@ from search.app.main import main
 pytestmark = pytest.mark.slow
 
 JOINT = ["run=tiny", "search=joint", "search.evaluations=10", "search.calibration_images=64", "search.tuning.epochs=2"]
-JOINT += ["search.tuning.finalist_epochs=3", "search.tuning.least=3", "search.tuning.rewind=0.5"]
+JOINT += ["search.tuning.zero_shot=12", "search.tuning.finalist_epochs=3", "search.tuning.least=3", "search.tuning.rewind=0.5"]
 JOINT += ["search.latency_fractions=[0.9]", "search.finalists.seconds=1", "search.finalists.visits=6"]
 PROFILE = [
     "device.profile.anchors=8",
@@ -54,6 +54,11 @@ def test_a_joint_search_from_the_study_to_the_folder(
     check = np.load(folder / "verify.npz")
     (logits,) = onnxruntime.InferenceSession(folder / "model.onnx").run(["logits"], {"input": check["input"]})
     np.testing.assert_allclose(logits, check["logits"], atol=1e-4)
+    assert main(["report", "run=tiny"]) == 0
+    page = (tmp_path / "outputs/tiny/report.html").read_text()
+    assert f"{states.count('evaluated')} candidates that were evaluated to the end" in page
+    assert f"{states.count('given up')} more w" in page
+    assert "<h2>Schedule, starting weights and sparsity</h2>" in page
     capsys.readouterr()
 
     assert main(["search", *JOINT, "study=one"]) == 0

@@ -1,0 +1,78 @@
+"""Searches side by side: an equal number of candidates each, and the volume that a search dominates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.analysis.side_by_side import (
+    Tuned,
+    TunedSearch,
+    at_equal_number,
+    best_within,
+    dominated_share,
+    limits_of,
+    volumes,
+)  # fmt: skip
+from search.pareto import hypervolume
+
+POINTS = st.lists(st.tuples(*[st.floats(0, 1)] * 3), min_size=1, max_size=8)
+FIRST = TunedSearch("first", (Tuned(0.9, 2.0, 400, 3), Tuned(None, 1.0, 100, 1), Tuned(0.8, 1.0, 200, 3)))
+SECOND = TunedSearch("second", (Tuned(0.7, 1.0, 100, 3), Tuned(0.95, 2.0, 400, 3)))
+
+
+@given(POINTS)
+def test_the_share_is_what_a_grid_counts(points: list[tuple[float, float, float]]) -> None:
+    corners = np.round(np.array(points) * 8) / 8
+    grid = (np.stack(np.meshgrid(*[np.arange(8)] * 3), axis=-1).reshape(-1, 3) + 0.5) / 8
+    counted = (corners[:, None] <= grid[None]).all(axis=2).any(axis=0).mean()
+    assert dominated_share(corners) == pytest.approx(counted)
+
+
+@given(POINTS)
+def test_of_two_it_is_the_hypervolume(points: list[tuple[float, float, float]]) -> None:
+    plane = np.array(points)[:, :2]
+    assert dominated_share(plane) == pytest.approx(hypervolume(plane, (1.0, 1.0)))
+
+
+def test_searches_are_cut_to_the_shortest() -> None:
+    first, second = at_equal_number([FIRST, SECOND])
+    assert len(first.tuned) == len(second.tuned) == 2
+    assert (first.epochs, second.epochs) == (4, 6)
+    assert [one.accuracy for one in first.finished] == [0.9]
+
+
+def test_what_was_given_up_reaches_nothing() -> None:
+    assert best_within(FIRST, 1.0, 150) is None
+    assert best_within(FIRST, 1.0, 200) == 0.8
+    assert best_within(FIRST, 5.0, 500) == 0.9
+
+
+def test_volumes_grow_in_one_box() -> None:
+    first, second = volumes([FIRST, SECOND])
+    assert len(first) == 3 and len(second) == 2
+    assert first == sorted(first) and second == sorted(second)
+    # The box: errors 0.05 to 0.3, 1 to 2 ms, 100 to 400 bytes. (0.8, 1 ms, 200) dominates 0.4 by 1 by 2/3 of it.
+    assert first == pytest.approx([0.0, 0.0, 0.4 * 2 / 3])
+    assert second == [0.0, 0.0]  # its ends are the corners of the box
+    worse = TunedSearch("worse", (*FIRST.tuned, Tuned(0.1, 9.0, 9000, 3)))
+    assert volumes([worse, SECOND])[0][:3] == pytest.approx(first)
+
+
+def test_figures_that_do_not_vary_do_not_count() -> None:
+    flat = TunedSearch("flat", (Tuned(0.9, 1.0, 200, 1), Tuned(0.8, 1.0, 100, 1)))
+    (shares,) = volumes([flat])
+    assert shares == [0.0, 0.0]
+    ((single,),) = volumes([TunedSearch("one", (Tuned(0.9, 1.0, 200, 1),))])
+    assert single == 0.0
+
+
+def test_limits_are_met_by_shares_of_the_candidates() -> None:
+    search = TunedSearch("many", tuple(Tuned(0.9, 0.01234 * number, 1001.0 * number, 1) for number in range(1, 10)))
+    limits = limits_of([search])
+    assert len(limits) == 9
+    assert limits[0] == (0.0371, 3010.0)
+    met = [sum(one.latency_ms <= ms for one in search.finished) for ms in sorted({ms for ms, _ in limits})]
+    assert met == [3, 6, 9]
