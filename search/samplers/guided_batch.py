@@ -94,7 +94,7 @@ def _evolve(
 
 
 def _survivors(pool: Pool, points: Floats, targets: Sequence[Target], count: int) -> list[int]:
-    """The places of the best of a pool; those of the best for each of several targets too, which a large front hides."""
+    """The places of the best of a pool, and of the best for each of several targets, which a large front hides."""
     own: list[int] = []
     if len(targets) > 1:
         within = [meets(pool.figures, target) for target in targets]
