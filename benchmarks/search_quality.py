@@ -37,7 +37,7 @@ from search.device.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
 BUDGETS = (50, 200, 1000)
-SAMPLERS = ("random", "nsga2", "tpe", "evolution", "guided")
+SAMPLERS = ("random", "nsga2", "tpe", "evolution", "guided", "amc", "filter_policy")
 CURVE = (20, 30, 40, 50, 75, 100, 125, 150, 200, 300, 500, 750, 1000)
 
 

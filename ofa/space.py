@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -182,6 +182,22 @@ class Space:
         for choice in self.choices:
             clusters.setdefault(root(choice.key), []).append(choice)
         return math.prod(_count(cluster) for cluster in clusters.values())
+
+    def every(self) -> Iterator[Arch]:
+        """Returns an iterator over all Archs, each once: for spaces of a small `size`."""
+
+        def walk(position: int, values: dict[str, int]) -> Iterator[Arch]:
+            if position == len(self.choices):
+                yield self.arch(values)
+                return
+            choice = self.choices[position]
+            if not choice.is_active(values):
+                yield from walk(position + 1, values)
+                return
+            for value in choice.values:
+                yield from walk(position + 1, values | {choice.key: value})
+
+        return walk(0, {})
 
     def aligned(self, multiple: int) -> Space:
         """Returns the Space with the widths alone that are multiples of `multiple`, and each choice's largest.

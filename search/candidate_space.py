@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -61,6 +62,13 @@ class CandidateSpace:
     def size(self) -> float:
         """How many candidates there are; parameters that do not count everywhere are counted as if they did."""
         return float(np.prod([float(self.archs.size), *(parameter.count for parameter in self.parameters)]))
+
+    def every(self) -> Iterator[Candidate]:
+        """Returns an iterator over all candidates, each once: for spaces of a small `size`."""
+        names = [parameter.name for parameter in self.parameters]
+        values = list(itertools.product(*(parameter.every() for parameter in self.parameters)))
+        for arch in self.archs.every():
+            yield from dict.fromkeys(self.candidate(arch, dict(zip(names, row, strict=True))) for row in values)
 
     def sample(self, rng: np.random.Generator) -> Candidate:
         """Returns a candidate with everything that counts drawn uniformly."""

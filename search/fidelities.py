@@ -14,10 +14,12 @@ from optuna.pruners import BasePruner
 from optuna.study import Study
 from optuna.trial import Trial
 
+from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from search.candidate import Candidate
 from search.evaluation import Evaluate, Evaluation
 from search.figures import Floats
+from search.limits import Limits
 from search.tuning.halving import is_promoted
 from search.tuning.tune import Gate
 
@@ -30,6 +32,9 @@ class Expected(Protocol):
 
     def __call__(self, candidates: Sequence[Candidate], /) -> Floats:
         """Returns fractions, (candidates,)."""
+
+    def best(self, limits: Limits, /) -> list[Arch]:
+        """Returns Archs to begin with: the most accurate of those evaluated for each target."""
 
 
 Tune = Callable[[Candidate, Gate], Evaluation]

@@ -42,6 +42,10 @@ class OneOf:
         """How many values there are."""
         return len(self.values)
 
+    def every(self) -> Sequence[Setting]:
+        """Returns all values."""
+        return self.values
+
     @property
     def distribution(self) -> BaseDistribution:
         """What Optuna draws from."""
@@ -106,6 +110,10 @@ class Number:
     def count(self) -> float:
         """How many values there are."""
         return self.high - self.low + 1 if self.whole else math.inf
+
+    def every(self) -> Sequence[Setting]:
+        """Returns all values of whole numbers, which alone can be counted."""
+        return range(int(self.low), int(self.high) + 1) if self.whole else ()
 
     @property
     def distribution(self) -> BaseDistribution:

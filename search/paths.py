@@ -196,6 +196,11 @@ class SearchFolder:
         """The profile of a device as it was when the search began: what it goes on with, whatever was learned since."""
         return self.root / "profiles" / f"{device}.json"
 
+    @property
+    def warm_start(self) -> Path:
+        """The candidates of earlier searches that this one began with."""
+        return self.root / "warm_start.json"
+
     def to_measure(self, figure: str) -> Path:
         """The bundle of candidates to be measured on another machine, by the name of its latency figure."""
         return self.root / f"{figure.replace('latency_ms', 'to_measure', 1)}.zip"

@@ -18,6 +18,7 @@ from search.figures import LATENCY, CandidateFigures
 from search.limits import Limits, meets
 from search.objectives import Directions, Objective, directions
 from search.samplers import SamplerFactory, guided
+from search.warm_start import digest_of_candidates
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class SearchPlan:
     refused. `refusals` is how many proposals in a row may be over a limit or known already before a candidate
     that is neither is put in the sampler's place. `command` returns the shell command that extracts a trial, for its
     note. With `fidelities` a candidate is fine-tuned as well; `evaluate` is then the first step. `artifacts` is the
-    folder of the trials' files, without which none are written.
+    folder of the trials' files, without which none are written. `warm` are candidates of earlier searches, evaluated
+    anew before the sampler begins where they are within the limits.
     """
 
     name: str
@@ -48,6 +50,7 @@ class SearchPlan:
     command: Callable[[int], str] | None = None
     fidelities: Fidelities | None = None
     artifacts: Path | None = None
+    warm: tuple[Candidate, ...] = ()
 
     def __post_init__(self) -> None:
         directions(self.objective, self.latencies)
@@ -76,13 +79,15 @@ class SearchPlan:
             "objective": self.objective if isinstance(self.objective, str) else list(self.objectives),
             "limits": self.limits.to_dict(),
             "seed": self.seed,
+            "warm_start": digest_of_candidates(self.warm) if self.warm else None,
         }
 
 
 def starting_candidates(plan: SearchPlan) -> list[Candidate]:
     """Returns the candidates that a search begins with, all within the limits.
 
-    The smallest and the largest, and for every target the largest uniform one that it allows.
+    The smallest and the largest, for every target the largest uniform one that it allows, with fine-tuning the most
+    accurate Arch for it among those evaluated in the supernet before, and those of a warm start.
     """
     uniform = [plan.space.at_level(level) for level in np.linspace(0, 1, 13)]
     known = plan.figures(uniform)
@@ -90,5 +95,8 @@ def starting_candidates(plan: SearchPlan) -> list[Candidate]:
     for allowed in [plan.limits.hard, *(plan.limits.allowed(target) for target in plan.limits.targets)]:
         kept = np.flatnonzero(meets(known, allowed))
         chosen += [uniform[int(kept[-1])]] if len(kept) else []
+    if plan.fidelities is not None and plan.fidelities.expected is not None:
+        chosen += [plan.space.candidate(arch) for arch in plan.fidelities.expected.best(plan.limits)]
+    chosen += plan.warm
     within = meets(plan.figures(chosen), plan.limits.hard)
     return [one for one, good in dict(zip(chosen, within, strict=True)).items() if good]

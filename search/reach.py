@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -15,12 +15,22 @@ from search.limits import Limits, Target, meets, target_text
 Drawn = TypeVar("Drawn", bound=Hashable)  # an Arch, or a Candidate
 
 
+COUNTABLE = 4096  # spaces up to this size are looked through, where draws find nothing
+
+
 class Drawable(Protocol[Drawn]):
     """A space that things are drawn from: a Space of Archs, or a CandidateSpace."""
 
     @property
     def smallest(self) -> Drawn:
         """The smallest."""
+
+    @property
+    def size(self) -> float:
+        """How many there are at most."""
+
+    def every(self) -> Iterator[Drawn]:
+        """Returns an iterator over all, each once."""
 
     def sample(self, rng: np.random.Generator) -> Drawn:
         """Returns one drawn uniformly."""
@@ -94,7 +104,8 @@ def find_unseen(
 ) -> Drawn | None:
     """Returns something within the limits that is not in `seen`, or None; costs no evaluation.
 
-    Drawn from the whole space and around `near` and the smallest Arch, so that a tight limit is met too.
+    Drawn from the whole space and around `near` and the smallest Arch, so that a tight limit is met too. A small space
+    is looked through to its end: None means there that nothing is left.
     """
     around = [*near, space.smallest]
     for _ in range(0, tries, 128):
@@ -105,7 +116,11 @@ def find_unseen(
             good = np.flatnonzero(meets(figures(fresh), allowed))
             if len(good):
                 return fresh[int(good[0])]
-    return None
+    if space.size > COUNTABLE:
+        return None
+    left = [one for one in space.every() if one not in seen]
+    good = np.flatnonzero(meets(figures(left), allowed)) if left else np.array([], dtype=np.int64)
+    return left[int(good[0])] if len(good) else None
 
 
 def _unreachable(name: str, limit: float, least: float, margin: float) -> str:

@@ -19,11 +19,10 @@ from ofa.errors import InvalidInput
 from ofa.paths import read_json, write_json
 from search.candidate import Candidate
 from search.figures import Floats
-from search.limits import Limits
+from search.limits import Limits, meets
 from search.locks import only_one
 from search.plan import SearchPlan
-from search.samplers.accuracy_model import Pool, fit_accuracy, pool_of
-from search.samplers.gaussian_process import GaussianProcess
+from search.samplers.accuracy_model import AccuracyModel, Pool, fit_accuracy, pool_of
 from search.study import run_study
 from search.trials import trial_rows
 from search.work import Progress
@@ -68,16 +67,33 @@ class ZeroShot:
         """
         if self._model is None:
             return np.zeros(len(candidates))
-        mean, _ = self._model.predict(self._pool([candidate.arch for candidate in candidates]).blocks)
-        return mean
+        pool = self._pool([candidate.arch for candidate in candidates])
+        return self._model.accuracy(self._model.predict(pool)[0], pool)
+
+    def best(self, limits: Limits) -> list[Arch]:
+        """Returns the most accurate of the evaluated Archs for each target of `limits`, where there is one."""
+        archs, accuracies = self._evaluated
+        if not archs:
+            return []
+        figures = self.plan.figures([Candidate(arch) for arch in archs])
+        found: dict[Arch, None] = {}
+        for target in of_archs(limits).targets:
+            good = meets(figures, limits.allowed(target))
+            if good.any():
+                found[archs[int(np.argmax(np.where(good, accuracies, -1.0)))]] = None
+        return list(found)
 
     @cached_property
-    def _model(self) -> GaussianProcess | None:
+    def _evaluated(self) -> tuple[list[Arch], Floats]:
+        """The Archs of the file, and their accuracies."""
         rows = read_json(self.file)
-        if len(rows) < LEAST:
+        return [Arch.from_dict(row["arch"]) for row in rows], np.array([float(row["accuracy"]) for row in rows])
+
+    @cached_property
+    def _model(self) -> AccuracyModel | None:
+        archs, accuracies = self._evaluated
+        if len(archs) < LEAST:
             return None
-        accuracies = np.array([row["accuracy"] for row in rows], dtype=np.float64)
-        archs = [Arch.from_dict(row["arch"]) for row in rows]
         return fit_accuracy(self._pool(archs), accuracies, np.random.default_rng(self.plan.seed))
 
     def _pool(self, archs: Sequence[Arch]) -> Pool:

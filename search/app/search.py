@@ -19,6 +19,8 @@ from search.app.search_plan import AskedPlan, make_plan
 from search.app.search_settings import SearchSettings, asked_storage, limits_of, search_settings, space_of
 from search.app.to_measure import measured_elsewhere
 from search.app.tuning import Tuning, check_tuning, sent, tuning_decides, tuning_of
+from search.app.warm_start import COUNT, asked_warm_start, keep_warm_start, warm_start_names
+from search.candidate import Candidate
 from search.figures import LATENCY
 from search.free_figures import free_figures
 from search.locks import WAITS, evaluating
@@ -34,6 +36,7 @@ from search.study import SearchResult, run_study
 from search.trained import Trained, load_trained
 from search.trials import TrialRow, trial_rows
 from search.tuning.refine import refined_rows
+from search.warm_start import digest_of_candidates
 from search.workers import run_workers
 
 
@@ -49,9 +52,9 @@ def check_search(config: DictConfig, run: RunFolder) -> None:
     """Checks what can be wrong in a search before anything long is begun.
 
     Raises:
-        InvalidInput: a limit, an objective, a count, a storage or a device that cannot be used.
+        InvalidInput: a limit, an objective, a count, a storage, a device or an earlier search that cannot be used.
     """
-    search_settings(config)
+    asked_warm_start(config, run, search_settings(config).name)
     check_tuning(config)
     positive("search.evaluations", config.search.evaluations)
     place = Place(SearchFolder(run.search("any")).journal, asked_storage(config))
@@ -63,20 +66,23 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
     """Returns whether a search ran: False where it is complete. One cut off, or asked for more, goes on."""
     settings = search_settings(config)
     inputs = {"supernet": trained.digest, **_profile_digests(devices)}
-    stage = _stage(config, run, settings, inputs)
+    warm = asked_warm_start(config, run, settings.name)
+    stage = _stage(config, run, settings, inputs, warm)
     force = bool(config.force)
     if not is_needed(stage, force=force):
         say(f"search: {stage.output} is there, nothing to do")
         return False
     devices = devices if force else as_begun(SearchFolder(stage.output), devices)
     tuning = tuning_of(config, run, trained)
-    asked = replace(_asked_plan(config, run, trained, devices, settings, inputs), config=sent(tuning, config))
+    asked = _asked_plan(config, run, trained, devices, settings, inputs)
+    asked = replace(asked, config=sent(tuning, config), warm=warm)
     plan = make_plan(asked, trained, tuning)
     check_reachable(plan.space, plan.figures, plan.limits, seed=plan.seed)  # an impossible search leaves nothing behind
     with written(stage, force=force) as target:
         files = SearchFolder(target)
         for device in devices:
             device.profile.write(files.profile(device.profile.name))
+        keep_warm_start(files, asked.warm, plan)
         shown = files.artifacts if config.search.get("artifacts", True) else None
         _learn_expected(plan)
         result = _studied(config, replace(asked, artifacts=shown), replace(plan, artifacts=shown), files)
@@ -99,13 +105,24 @@ def search_stage(config: DictConfig, run: RunFolder, trained: Trained, devices: 
     return True
 
 
-def _stage(config: DictConfig, run: RunFolder, settings: SearchSettings, inputs: Mapping[str, str]) -> Stage:
+def _stage(
+    config: DictConfig,
+    run: RunFolder,
+    settings: SearchSettings,
+    inputs: Mapping[str, str],
+    warm: Sequence[Candidate],
+) -> Stage:
     """The stage of a search: what decides it, and how much is asked for."""
     asked, storage = plain(config, "search", "sampler", "seed"), asked_storage(config)
     options = dict(asked["search"])
     evaluations = positive("search.evaluations", options.pop("evaluations"))
     _switch("search.artifacts", options.pop("artifacts", True))  # changes no search
     options |= {"latency_fractions": options["latency_fractions"] or None}  # none is none, however written
+    options |= {"warm_start": warm_start_names(config) or None}
+    if warm:
+        inputs = {**inputs, "warm_start": digest_of_candidates(warm)}
+    else:
+        options.pop(COUNT, None)  # decides nothing
     decides = {**asked, **tuning_decides(config), "search": options, "latency_ms": _plain_limits(settings)}
     decides |= {"storage": storage} if storage else {}
     beside = "study=NAME for another search"

@@ -29,6 +29,7 @@ from search.paths import RunFolder
 from search.plan import SearchPlan
 from search.stages import hash_of
 from search.trained import Trained, load_trained
+from search.warm_start import fitting
 from search.zero_shot import ZeroShot, check_count, of_archs
 
 
@@ -45,6 +46,7 @@ class AskedPlan:
         threads: of PyTorch, in each process.
         config: the whole configuration, not resolved, where candidates are fine-tuned.
         artifacts: the folder of the trials' files; None where none are written.
+        warm: the best candidates of earlier searches, of which the plan takes those that fit.
     """
 
     name: str
@@ -63,6 +65,7 @@ class AskedPlan:
     threads: int
     config: Mapping[str, Any] | None = None
     artifacts: Path | None = None
+    warm: tuple[Candidate, ...] = ()
 
 
 def make_plan(asked: AskedPlan, trained: Trained | None = None, tuning: Tuning | None = None) -> SearchPlan:
@@ -81,17 +84,19 @@ def make_plan(asked: AskedPlan, trained: Trained | None = None, tuning: Tuning |
     config = None if asked.config is None else OmegaConf.create(dict(asked.config))
     if config is not None and tuning is None:
         tuning = tuning_of(config, asked.run, trained)
-    figures = free_figures(trained.supernet, asked.profiles, asked.figures)
+    space = space_with(tuning, asked.space)
+    of_each = free_figures(trained.supernet, asked.profiles, asked.figures)
+    figures = figures_with(tuning, config, trained, of_each)
 
     def evaluate(candidate: Candidate) -> Evaluation:
         with evaluating(asked.run, WAITS):
             return evaluator(candidate.arch)
 
-    expected = _expected(asked, trained, of_candidates(figures), evaluate) if tuning else None
+    expected = _expected(asked, trained, of_candidates(of_each), evaluate) if tuning else None
     return SearchPlan(
         name=asked.name,
-        space=space_with(tuning, asked.space),
-        figures=figures_with(tuning, config, trained, figures),
+        space=space,
+        figures=figures,
         evaluate=evaluate,
         evaluations=asked.evaluations,
         limits=asked.limits,
@@ -104,6 +109,7 @@ def make_plan(asked: AskedPlan, trained: Trained | None = None, tuning: Tuning |
         command=partial(extract_command, asked.run, asked.study),
         artifacts=asked.artifacts,
         fidelities=None if tuning is None else replace(tuning.fidelities, expected=expected),
+        warm=tuple(fitting(asked.warm, space, figures, asked.limits.hard)),
     )
 
 

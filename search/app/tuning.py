@@ -22,13 +22,13 @@ from search.paths import RunFolder
 from search.trained import Trained
 from search.tuning.searched_keys import SearchedKeys, searched_keys
 from search.tuning.sparse_figures import sparse_figures
+from search.tuning.sparsities import sparsities_of
 from search.tuning.start_weights import StartWeights
 from search.tuning.tune import Gate, longer
 from search.tuning.tuned_cache import TunedCache
 from search.tuning.tuner import Tuner
 
 GROUPS = ("initializer", "dense", "prune")  # that decide what a fine-tuning gives, beside search.tuning
-SPARSITY = "prune.sparsity"
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,9 @@ def figures_with(
     """Returns the free figures of candidates: a fine-tuning that prunes needs fewer bytes."""
     if tuning is None or config is None:
         return of_candidates(figures)
-    name = next((name for name, paths in tuning.keys.paths.items() if SPARSITY in paths), None)
     prune: Mapping[str, Any] = plain(config, "prune")["prune"]
-    return sparse_figures(
-        trained.supernet, figures, name=name, sparsity=float(prune["sparsity"]), keep=tuple(prune["keep"])
-    )
+    sparsities = sparsities_of(tuning.keys, prune)
+    return sparse_figures(trained.supernet, figures, sparsities, keep=tuple(prune["keep"]))
 
 
 def _pruner(config: Mapping[str, Any] | None) -> BasePruner | None:

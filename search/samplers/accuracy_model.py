@@ -13,14 +13,21 @@ from search.figures import Floats
 from search.samplers.gaussian_process import GaussianProcess, fit_gaussian_process
 from search.samplers.genome import gene_sizes, genomes_of
 
+GAP = 0.05  # how far above the best so far a prediction can come, a fraction
+LEAST = 1e-3  # of an accuracy that others are divided by
+
 
 @dataclass(frozen=True)
 class Pool:
-    """Candidates with their figures, each (candidates,), and the features that accuracy is learned from."""
+    """Candidates with their figures, each (candidates,), and the features that accuracy is learned from.
+
+    `before` is the accuracy that is expected before any fine-tuning, (candidates,); 1 where nothing is known of it.
+    """
 
     candidates: list[Candidate]
     figures: Mapping[str, Floats]
     blocks: tuple[Floats, ...]
+    before: Floats
 
     def take(self, kept: Sequence[int]) -> Pool:
         """Returns the candidates at these places, in this order."""
@@ -28,6 +35,7 @@ class Pool:
             [self.candidates[place] for place in kept],
             {name: values[kept] for name, values in self.figures.items()},
             tuple(block[kept] for block in self.blocks),
+            self.before[kept],
         )
 
     def join(self, other: Pool) -> Pool:
@@ -36,6 +44,7 @@ class Pool:
             self.candidates + other.candidates,
             {name: np.concatenate([values, other.figures[name]]) for name, values in self.figures.items()},
             tuple(np.concatenate(pair) for pair in zip(self.blocks, other.blocks, strict=True)),
+            np.concatenate([self.before, other.before]),
         )
 
 
@@ -47,18 +56,47 @@ def pool_of(
 ) -> Pool:
     """Returns the pool of candidates whose figures are known.
 
-    Blocks of features: the choices one-hot; how large each is, since larger is mostly better; the logarithms of the
-    free figures, which say much where little was evaluated; and the accuracy that is `expected`, (candidates,), before
-    any fine-tuning, where that is known.
+    Blocks of features: the choices of the Arch one-hot; the settings; how large each choice is, since larger is mostly
+    better; the logarithms of the free figures, which say much where little was evaluated; and the accuracy that is
+    `expected`, (candidates,), before any fine-tuning, where that is known.
     """
     known = {name: np.asarray(values, dtype=np.float64) for name, values in figures.items()}
+    features, settings = space.features(candidates), sum(len(one.encode(None)) for one in space.parameters)
+    of_arch, of_settings = np.split(features, [features.shape[1] - settings], axis=1)
     sizes = np.maximum(gene_sizes(space), 1.0)
     places = np.nan_to_num((genomes_of(space, candidates) + 1) / sizes)[:, : len(space.archs.choices)]
     costs = np.log(np.maximum(np.column_stack(list(known.values())), 1e-12))
-    before = () if expected is None else (expected[:, None],)
-    return Pool(list(candidates), known, (space.features(candidates), places, costs, *before))
+    before = np.ones(len(candidates)) if expected is None else np.maximum(expected, LEAST)
+    blocks = (of_arch, of_settings, places, costs, *(() if expected is None else (before[:, None],)))
+    return Pool(list(candidates), known, tuple(block for block in blocks if block.shape[1]), before)
 
 
-def fit_accuracy(pool: Pool, accuracies: Floats, rng: np.random.Generator) -> GaussianProcess:
-    """Returns the process learned from the accuracies (candidates,) of a pool."""
-    return fit_gaussian_process(pool.blocks, accuracies, rng)
+@dataclass(frozen=True)
+class AccuracyModel:
+    """What was learned of accuracies, each as a share of the one before fine-tuning: a Gaussian process.
+
+    Settings can ruin a candidate. Where there are some, what is learned is the logarithm of a share's distance to
+    `ceiling`, which is `GAP` above the best so far, negative: a candidate that lost everything is then not much worse
+    than one that lost a lot, and small differences near the top count. Related: the power transforms of HEBO
+    (Cowen-Rivers et al. 2020, 2012.03826). None where shares are learned as they are.
+    """
+
+    process: GaussianProcess
+    ceiling: float | None
+
+    def predict(self, pool: Pool) -> tuple[Floats, Floats]:
+        """Returns the mean and the standard deviation, (candidates,), as `accuracy` takes them."""
+        return self.process.predict(pool.blocks)
+
+    def accuracy(self, predicted: Floats, pool: Pool) -> Floats:
+        """Returns the accuracies (candidates,) that predictions stand for, as fractions."""
+        return pool.before * (predicted if self.ceiling is None else self.ceiling - np.exp(-predicted))
+
+
+def fit_accuracy(pool: Pool, accuracies: Floats, rng: np.random.Generator) -> AccuracyModel:
+    """Returns the model learned from the accuracies (candidates,) of a pool."""
+    shares = accuracies / pool.before
+    if not any(candidate.settings for candidate in pool.candidates):
+        return AccuracyModel(fit_gaussian_process(pool.blocks, shares, rng), None)
+    ceiling = float(shares.max()) + GAP
+    return AccuracyModel(fit_gaussian_process(pool.blocks, -np.log(ceiling - shares), rng), ceiling)

@@ -11,9 +11,8 @@ from search.candidate import Candidate
 from search.candidate_space import CandidateSpace
 from search.limits import meets
 from search.pareto import Floats, best_first
-from search.samplers.accuracy_model import Pool, fit_accuracy, pool_of
+from search.samplers.accuracy_model import AccuracyModel, Pool, fit_accuracy, pool_of
 from search.samplers.context import SamplerContext
-from search.samplers.gaussian_process import GaussianProcess
 from search.samplers.genome import candidates_of, cross, draw, draw_at_levels, genomes_of, mutate
 from search.samplers.spread import gains
 
@@ -68,7 +67,7 @@ def next_batch(
 def _evolve(
     context: SamplerContext,
     known: Pool,
-    model: GaussianProcess,
+    model: AccuracyModel,
     targets: Sequence[Target],
     judged: Sequence[str],
     effort: Effort,
@@ -88,7 +87,9 @@ def _evolve(
         pool = _allowed(context, children, targets)
         if pool is not None:
             best = pool if best is None else best.join(pool)
-            best = best.take(best_first(_points(best, model, judged, effort.optimism))[: 2 * effort.parents])
+            points = _points(best, model, judged, effort.optimism)
+            own = [int(np.argmin(np.where(meets(best.figures, target), points[:, 0], np.inf))) for target in targets]
+            best = best.take(list(dict.fromkeys([*own, *best_first(points)[: 2 * effort.parents]])))
             parents = best.candidates[: effort.parents]
     return best
 
@@ -118,16 +119,18 @@ def _pool(context: SamplerContext, candidates: Sequence[Candidate], figures: Map
     return pool_of(context.space, candidates, figures, expected)
 
 
-def _points(pool: Pool, model: GaussianProcess, judged: Sequence[str], optimism: float) -> Floats:
+def _points(pool: Pool, model: AccuracyModel, judged: Sequence[str], optimism: float) -> Floats:
     """What is minimised, (candidates, 1 + judged): optimistic accuracy below 0, and figures."""
-    mean, deviation = model.predict(pool.blocks)
-    return np.column_stack([-(mean + optimism * deviation), *(pool.figures[name] for name in judged)])
+    mean, deviation = model.predict(pool)
+    return np.column_stack(
+        [-model.accuracy(mean + optimism * deviation, pool), *(pool.figures[name] for name in judged)]
+    )
 
 
 def _choose(
     pool: Pool,
     known: Pool,
-    model: GaussianProcess,
+    model: AccuracyModel,
     objectives: Sequence[str],
     targets: Sequence[Target],
     optimism: float,
@@ -135,12 +138,14 @@ def _choose(
 ) -> list[Candidate]:
     """One after the other, what adds most hypervolume within its target.
 
-    A choice makes what is like it less uncertain, as its evaluation will, so that a batch is no heap of near copies.
-    What was evaluated counts with its predicted accuracy: a lucky one must not hide the region around it.
+    Where there are several targets every second choice is what is best for its own: hypervolume alone draws a batch to
+    what is cheap. A choice makes what is like it less uncertain, as its evaluation will, so that a batch is no heap of
+    near copies. What was evaluated counts with its predicted accuracy: a lucky one must not hide the region around it.
     """
-    mean, _ = model.predict(pool.blocks)
-    covariance = model.covariance(pool.blocks)
-    expected, _ = model.predict(known.blocks)
+    mean, _ = model.predict(pool)
+    covariance = model.process.covariance(pool.blocks)
+    expected = model.accuracy(model.predict(known)[0], known)
+    several = len({tuple(target.items()) for target in targets}) > 1
     known_points = np.column_stack([-expected, *(known.figures[name] for name in objectives)])
     largest = [max(known.figures[name].max(), pool.figures[name].max()) * (1 + 1e-9) for name in objectives]
     free = np.ones(len(pool.candidates), dtype=np.bool_)
@@ -149,17 +154,17 @@ def _choose(
         allowed = meets(pool.figures, target)
         if not (free & allowed).any():
             continue
-        judged = mean + optimism * np.sqrt(np.maximum(np.diag(covariance), 0.0))
+        judged = model.accuracy(mean + optimism * np.sqrt(np.maximum(np.diag(covariance), 0.0)), pool)
         points = np.column_stack([-judged, *(pool.figures[name] for name in objectives)])
         before = [place for place in chosen if allowed[place]]
         base = np.concatenate([known_points[meets(known.figures, target)], points[before]])
         reference = np.array([-expected.min(), *largest])
         gained = np.where(free & allowed, gains(points, base, reference, rng), -1.0)
         best = int(np.argmax(gained))
-        if gained[best] <= 0:
+        if gained[best] <= 0 or (several and len(chosen) % 2 == 0):
             best = int(np.argmax(np.where(free & allowed, judged, -np.inf)))
         chosen.append(best)
         free[best] = False
         column = covariance[:, best].copy()
-        covariance -= np.outer(column, column) / (column[best] + model.noise)
+        covariance -= np.outer(column, column) / (column[best] + model.process.noise)
     return [pool.candidates[place] for place in chosen]

@@ -15,15 +15,17 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ofa.errors import InvalidInput
 from search.candidate import Candidate
 from search.propose import distributions, trial_parameters
 from search.samplers.context import SamplerContext
+from search.samplers.goals import accuracy_place, objective_figures
 from search.samplers.guided_batch import Effort, Observed, next_batch
 from search.samplers.startup_design import startup_design
+from search.samplers.unseen import unseen_candidate
 from search.trials import candidate_of, state_of
 
 # The batch of a study that is under way, and the step that it began with: what is lost here is computed again, equal.
@@ -89,8 +91,9 @@ class GuidedSampler(BaseSampler):
         seen = {candidate_of(one) for one in trials}
         turn = (step - start) % max(len(members), 1)
         new = next((one for one in [*members[turn:], *members[:turn]] if one not in seen), None)
-        if new is None:  # for the study to look at, and to put another in its place
-            new = context.space.sample(np.random.default_rng([context.seed, step]))
+        if new is None:
+            known_candidates = [one for one in seen if one is not None]
+            new = unseen_candidate(context, known_candidates, members, np.random.default_rng([context.seed, step, 3]))
         return trial_parameters(new, context.space)
 
     def sample_independent(
@@ -115,18 +118,10 @@ class GuidedSampler(BaseSampler):
         complete = [(one, trial) for one, trial in rows if trial.state == TrialState.COMPLETE]
         if not start or len(complete) < 2:
             return startup_design(self._context, targets, rng)
-        place = study.directions.index(StudyDirection.MAXIMIZE)  # accuracy is all that goes up
+        place = accuracy_place(study)
         accuracies = np.array([trial.values[place] for _, trial in complete], dtype=np.float64)
         observed = Observed([one for one, _ in complete], accuracies, frozenset(one for one, _ in rows))
-        return next_batch(self._context, observed, _figures(study, place), targets, self._effort, rng)
-
-
-def _figures(study: Study, accuracy: int) -> list[str]:
-    """The names of the objectives beside accuracy, which is the one at this place."""
-    names = study.metric_names
-    if names is None and len(study.directions) > 1:
-        raise InvalidInput("guided search of several objectives needs a study that names them: study.set_metric_names")
-    return [name for place, name in enumerate(names or []) if place != accuracy]
+        return next_batch(self._context, observed, objective_figures(study), targets, self._effort, rng)
 
 
 def guided(context: SamplerContext, **options: Any) -> BaseSampler:

@@ -36,6 +36,12 @@ def test_size_counts_different_archs_exactly() -> None:
     assert two_stages().size == len(every(two_stages()))
 
 
+def test_every_arch_comes_once() -> None:
+    archs = list(two_stages().every())
+    assert len(archs) == two_stages().size
+    assert set(archs) == every(two_stages())
+
+
 def test_sampling_reaches_every_arch_and_no_other() -> None:
     space, rng = two_stages(), np.random.default_rng(0)
     drawn = {space.sample(rng) for _ in range(20_000)}

@@ -57,6 +57,7 @@ class MakePlan:
     fails: int = 0
     name: str = "s"
     seed: int = 0
+    warm: tuple[Candidate, ...] = ()
 
     def __call__(self) -> SearchPlan:
         return SearchPlan(
@@ -69,6 +70,7 @@ class MakePlan:
             sampler=self.sampler,
             seed=self.seed,
             identity={"supernet": "abc"},
+            warm=self.warm,
         )
 
 

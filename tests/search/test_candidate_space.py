@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ofa.errors import InvalidInput
+from ofa.space import Choice, Space
 from search.candidate import Candidate
 from search.candidate_space import CandidateSpace
 from search.parameters import Number, OneOf
@@ -46,6 +47,15 @@ def test_proposals_are_candidates_of_the_space() -> None:
         candidate = propose(trial, SPACE)
         assert SPACE.candidate(candidate.arch, candidate.values) == candidate
         assert ("events" in trial.params) == ("events" in candidate.values)
+
+
+def test_every_candidate_comes_once() -> None:
+    archs = Space((Choice("depth", "a", (1, 2)), Choice("width", "b", (8, 16), ((("depth.a", 2),),))))
+    rounds = Number("rounds", 2, 4, whole=True, when=(("schedule", ("cubic",)),))
+    space = CandidateSpace(archs, (OneOf("schedule", ("one_shot", "cubic")), rounds))
+    found = list(space.every())
+    assert len(found) == len(set(found)) == 3 * (1 + 3)
+    assert {space.sample(np.random.default_rng(seed)) for seed in range(200)} == set(found)
 
 
 def test_without_parameters_a_candidate_is_its_arch() -> None:

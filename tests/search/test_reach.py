@@ -83,3 +83,10 @@ def test_find_unseen_meets_a_tight_limit_and_runs_dry() -> None:
         assert meets(ORACLE.figures([arch]), allowed).all()
         seen.add(arch)
     assert find_unseen(SPACE, ORACLE.figures, {"latency_ms": LEAST}, {SPACE.smallest}, rng) is None
+
+
+def test_a_small_space_is_looked_through_to_its_last() -> None:
+    space, rng = block_space(stages=1, blocks=2), np.random.default_rng(0)
+    every = list(space.every())
+    for last in every[:: len(every) // 7]:
+        assert find_unseen(space, Oracle(space).figures, {}, set(every) - {last}, rng, tries=1) == last

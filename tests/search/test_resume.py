@@ -23,7 +23,8 @@ from pathlib import Path
 from search.evaluation import Evaluation
 from search.limits import Limits
 from search.plan import SearchPlan
-from search.samplers import evolution, guided, nsga2, random, tpe
+from functools import partial
+from search.samplers import amc, evolution, filter_policy, guided, nsga2, random, tpe
 from search.study import run_study
 from tests.search.synthetic import Oracle, block_space
 
@@ -34,7 +35,9 @@ def evaluate(candidate):
     time.sleep(0.01)
     return Evaluation(oracle.accuracy(candidate.arch), 0.01)
 
-sampler = {"guided": guided, "evolution": evolution, "tpe": tpe, "nsga2": nsga2, "random": random}[sys.argv[2]]
+sampler = {"guided": guided, "evolution": evolution, "tpe": tpe, "nsga2": nsga2, "random": random,
+           "amc": partial(amc, warmup=6, hidden=(16, 16), batch_size=8),
+           "filter_policy": partial(filter_policy, samples=4)}[sys.argv[2]]
 plan = SearchPlan("s", oracle.candidates, oracle.candidate_figures, evaluate, int(sys.argv[3]),
                   Limits(({"latency_ms": 0.6 * largest},)), sampler=sampler)
 def told(row):
@@ -54,7 +57,7 @@ def told_rows(journal: Path) -> list[TrialRow]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
-@pytest.mark.parametrize("sampler", ["guided", "evolution", "tpe"])
+@pytest.mark.parametrize("sampler", ["guided", "evolution", "tpe", "amc", "filter_policy"])
 def test_ten_kills_lose_nothing(tmp_path: Path, sampler: str) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     whole, killed = tmp_path / "whole.log", tmp_path / "killed.log"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from search.candidate_space import CandidateSpace
 from search.evaluation import Evaluation
 from search.limits import Limits
 from search.plan import SearchPlan, starting_candidates
-from search.samplers import SamplerFactory, evolution, guided, nsga2, random, tpe
+from search.samplers import SamplerFactory, amc, evolution, filter_policy, guided, nsga2, random, tpe
 from search.study import load_study, run_study
 from search.trials import trial_rows
 from tests.search.synthetic import Oracle, block_space
@@ -29,7 +30,8 @@ ORACLE = Oracle(block_space(stages=2, blocks=3))
 MEDIAN = float(
     np.median(ORACLE.figures([ORACLE.space.sample(np.random.default_rng(i)) for i in range(100)])["latency_ms"])
 )
-SAMPLERS = [guided, evolution, tpe, nsga2, random]
+LEARNED = [partial(amc, warmup=6, hidden=(16, 16), batch_size=8), partial(filter_policy, samples=4, tries=16)]
+SAMPLERS = [guided, evolution, tpe, nsga2, random, *LEARNED]
 
 
 class Counting:

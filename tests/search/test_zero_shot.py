@@ -22,7 +22,7 @@ def zero_shot(folder: Path, evaluations: int = 40) -> tuple[ZeroShot, Counting]:
 
 
 def test_it_ranks_archs_that_it_has_not_seen_and_ignores_their_settings(tmp_path: Path) -> None:
-    learned, counting = zero_shot(tmp_path, 80)
+    learned, _ = zero_shot(tmp_path, 80)
     learned.learn()
     rng = np.random.default_rng(1)
     archs = [ORACLE.space.sample(rng) for _ in range(200)]
@@ -53,8 +53,19 @@ def test_too_few_archs_say_nothing(tmp_path: Path) -> None:
     assert learned([ORACLE.candidates.largest, ORACLE.candidates.smallest]).tolist() == [0, 0]
 
 
+def test_the_best_for_each_target_keep_its_limit(tmp_path: Path) -> None:
+    learned, counting = zero_shot(tmp_path)
+    learned.learn()
+    times = ORACLE.figures(counting.asked)["latency_ms"]
+    tight = float(np.quantile(times, 0.3))
+    found = learned.best(Limits(({"latency_ms": tight, "bytes": 1.0}, {"latency_ms": float(times.max())}, {})))
+    within = [arch for arch, ms in zip(counting.asked, times, strict=True) if ms <= tight]
+    assert set(found) == {max(some, key=ORACLE.accuracy) for some in (within, counting.asked)}
+    assert learned.best(Limits(({"latency_ms": float(times.min()) / 2},))) == []
+
+
 def test_before_it_has_learned_it_refuses(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="archs.json does not exist"):
+    with pytest.raises(InvalidInput, match=r"archs\.json does not exist"):
         zero_shot(tmp_path)[0]([ORACLE.candidates.largest])
 
 

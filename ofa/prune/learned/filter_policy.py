@@ -81,19 +81,21 @@ def draw(logits: Tensor, samples: int, generator: torch.Generator) -> Tensor:
     return torch.bernoulli(probabilities, generator=generator).bool()
 
 
-def reinforce_loss(logits: Tensor, actions: Tensor, advantages: Tensor) -> Tensor:
+def reinforce_loss(logits: Tensor, actions: Tensor, advantages: Tensor, counted: Tensor | None = None) -> Tensor:
     """Returns -mean over samples of advantage * log probability of the sample, whose gradient is REINFORCE's.
 
     Args:
         logits: of keeping each filter, (units,).
         actions: what each sample kept, bool (samples, units).
         advantages: reward less baseline, (samples,).
+        counted: where a decision was made at all, bool (samples, units); None: everywhere.
 
     Source: Williams 1992; Huang et al. 2018, 1801.07365.
     """
     wide = logits.expand(len(actions), -1)
-    unlikely = functional.binary_cross_entropy_with_logits(wide, actions.to(logits), reduction="none").sum(dim=1)
-    return (advantages.to(logits) * unlikely).mean()
+    unlikely = functional.binary_cross_entropy_with_logits(wide, actions.to(logits), reduction="none")
+    each = unlikely if counted is None else unlikely * counted
+    return (advantages.to(logits) * each.sum(dim=1)).mean()
 
 
 def advantages(rewards: Tensor, greedy: float | None) -> Tensor:

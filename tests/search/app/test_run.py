@@ -187,3 +187,31 @@ def test_supernet_of_another_model_is_refused(copy: Path, capsys: pytest.Capture
     shutil.copy(copy / "outputs/other/supernet/model.safetensors", copy / "outputs/tiny/supernet")
     assert main(["search", *QUICK, "latency_ms=1"]) == 2
     assert "is of a supernet with another space" in capsys.readouterr().err
+
+
+def test_a_search_begins_with_the_best_of_another(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limit = json.loads((copy / "outputs/tiny/subnets/onnxruntime.json").read_text())[-1]["measured_ms"] * 3
+    warm = [*QUICK[:1], *QUICK[2:], f"latency_ms={limit:.4g}", "study=warm", "search.warm_start_candidates=5"]
+    warm.insert(0, "search.calibration_images=128")  # as the other search had it: its accuracies are known
+    named = ["search.warm_start=[onnxruntime]"]
+    assert main(["search", *warm, *named, "search.evaluations=4"]) == 0
+    assert "search: begins with 5 of 5 candidates of earlier searches" in capsys.readouterr().err
+    files = copy / "outputs/tiny/search/warm"
+    first = json.loads((files / "warm_start.json").read_text())
+    assert len(first) == 5
+    earlier = copy / "outputs/tiny/search/onnxruntime"
+    (earlier / "trials.json").write_text("[]")  # what has begun goes on with what it began with
+    assert main(["search", *warm, *named, "search.evaluations=9"]) == 0
+    rows = json.loads((files / "trials.json").read_text())
+    evaluated = [row for row in rows if row["state"] == "evaluated"]
+    assert len(evaluated) == 9
+    assert all(one["arch"] in [row["arch"] for row in evaluated] for one in first)
+    assert all(row["cached"] for row in evaluated if row["arch"] in [one["arch"] for one in first])
+    assert main(["search", *warm, "search.evaluations=9"]) == 2
+    assert "search.warm_start=['onnxruntime'] there, absent now" in capsys.readouterr().err
+    assert main(["search", *warm[:-2], "study=cold", "search.warm_start=[onnxruntim]"]) == 2
+    assert "did you mean onnxruntime" in capsys.readouterr().err
+    assert main(["search", *warm[:-2], "study=cold", "search.warm_start=5"]) == 2
+    assert "must be a list of searches" in capsys.readouterr().err
+    assert main(["search", *warm[:-2], "study=cold", "search.warm_start=[cold]"]) == 2
+    assert "has the search itself" in capsys.readouterr().err

@@ -15,7 +15,12 @@ from search.app.main import main
 pytestmark = pytest.mark.slow
 
 JOINT = ["run=tiny", "search=joint", "search.evaluations=10", "search.calibration_images=64", "search.tuning.epochs=2"]
-JOINT += ["search.tuning.zero_shot=12", "search.tuning.finalist_epochs=3", "search.tuning.least=3", "search.tuning.rewind=0.5"]
+JOINT += [
+    "search.tuning.zero_shot=12",
+    "search.tuning.finalist_epochs=3",
+    "search.tuning.least=3",
+    "search.tuning.rewind=0.5",
+]
 JOINT += ["search.latency_fractions=[0.9]", "search.finalists.seconds=1", "search.finalists.visits=6"]
 PROFILE = [
     "device.profile.anchors=8",

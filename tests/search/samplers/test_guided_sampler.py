@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ import optuna
 import pytest
 
 from ofa.errors import InvalidInput
+from ofa.space import Choice, Space
 from search.candidate import Candidate
 from search.candidate_space import CandidateSpace
 from search.figures import CandidateFigures
@@ -43,7 +44,12 @@ def accuracy(candidate: Candidate) -> float:
 
 
 def search(
-    context: SamplerContext, steps: int, directions: Sequence[Direction], sampler: Any = guided, **options: Any
+    context: SamplerContext,
+    steps: int,
+    directions: Sequence[Direction],
+    sampler: Any = guided,
+    score: Callable[[Candidate], float] = accuracy,
+    **options: Any,
 ) -> list[Candidate]:
     study = optuna.create_study(directions=list(directions))
     study.set_metric_names(NAMES[: len(directions)])
@@ -55,7 +61,7 @@ def search(
         candidate = propose(trial, context.space)
         figures = {name: float(values[0]) for name, values in context.figures([candidate]).items()}
         write_candidate(trial, candidate, figures, {})
-        values = [accuracy(candidate), figures["latency_ms"], figures["peak_activation_bytes"]]
+        values = [score(candidate), figures["latency_ms"], figures["peak_activation_bytes"]]
         study.tell(trial, values[: len(directions)])
         found.append(candidate)
     return found
@@ -97,6 +103,20 @@ def test_it_beats_chance_under_the_limit(space: CandidateSpace) -> None:
 def test_a_step_depends_on_finished_trials_and_the_seed_alone() -> None:
     assert search(context(0.3), 22, ["maximize"]) == search(context(0.3), 22, ["maximize"])
     assert search(context(0.3), 22, ["maximize"]) != search(context(0.3, seed=1), 22, ["maximize"])
+
+
+@pytest.mark.parametrize("steps", [3, 12])  # in the design, and in a batch
+def test_a_tiny_space_is_proposed_to_its_last_candidate(steps: int) -> None:
+    """Where a batch runs out, what comes is allowed and new until nothing of that kind is left."""
+    space = Space((Choice("width", "a", (8, 16, 24, 32)), Choice("width", "b", (8, 16, 24, 32))))
+    oracle = Oracle(space)
+    times = oracle.figures(list(space.every()))["latency_ms"]
+    limit = float(np.quantile(times, 0.8))
+    tiny = SamplerContext(oracle.candidates, oracle.candidate_figures, Limits(({"latency_ms": limit},)), 0)
+    allowed = int((times <= limit).sum())
+    found = search(tiny, allowed, ["maximize"], startup_trials=steps, score=lambda one: oracle.accuracy(one.arch))
+    assert len(set(found)) == allowed
+    assert (tiny.figures(found)["latency_ms"] <= limit).all()
 
 
 def test_where_nothing_is_allowed_it_still_proposes() -> None:
