@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--output", type=Path)
     parser.add_argument("overrides", nargs="*")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     torch.set_num_threads(1)
     setting = make_setting(options.problem, options.folder, options.tunings, options.epochs, options.overrides)
     output = options.output or RESULTS / f"joint_search_{options.problem}.json"

@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--output", type=Path)
     parser.add_argument("overrides", nargs="*")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     torch.set_num_threads(1)
     setting = make_setting(options.problem, options.folder, 0, 0, options.overrides)
     output = options.output or RESULTS / f"search_against_random_{options.problem}.json"

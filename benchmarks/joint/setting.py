@@ -28,7 +28,7 @@ PROBLEMS = {
     "digits": ("model.depth=20", "data.dataset.validation=0.4"),
     "mnist": (
         *("model=resnet20", "data=mnist", "data.dataset.image_size=14", "train.epochs=30"),
-        *("data.dataset.limit_train=6000", "data.dataset.limit_validation=4000"),
+        *("data.dataset.limit_train=4000", "data.dataset.limit_validation=2000", "data.dataset.limit_test=5000"),
     ),
 }
 LATENCIES = (0.15, 0.35, 0.6)  # limits, as fractions of the way from the smallest subnet to the largest

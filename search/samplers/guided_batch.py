@@ -88,10 +88,18 @@ def _evolve(
         if pool is not None:
             best = pool if best is None else best.join(pool)
             points = _points(best, model, judged, effort.optimism)
-            own = [int(np.argmin(np.where(meets(best.figures, target), points[:, 0], np.inf))) for target in targets]
-            best = best.take(list(dict.fromkeys([*own, *best_first(points)[: 2 * effort.parents]])))
+            best = best.take(_survivors(best, points, targets, 2 * effort.parents))
             parents = best.candidates[: effort.parents]
     return best
+
+
+def _survivors(pool: Pool, points: Floats, targets: Sequence[Target], count: int) -> list[int]:
+    """The places of the best of a pool, and of the best for each of several targets, which a large front hides."""
+    own: list[int] = []
+    if len(targets) > 1:
+        within = [meets(pool.figures, target) for target in targets]
+        own = [int(np.argmin(np.where(one, points[:, 0], np.inf))) for one in within]
+    return list(dict.fromkeys([*own, *best_first(points)[:count]]))
 
 
 def _children(space: CandidateSpace, parents: Sequence[Candidate], count: int, rng: np.random.Generator) -> Floats:
