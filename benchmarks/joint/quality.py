@@ -7,8 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from search.pareto import non_dominated
+
 GRID = 12  # limits a figure, evenly spaced in the logarithm
 Row = Mapping[str, Any]
+
+
+def front_of(rows: Sequence[Row]) -> list[Row]:
+    """Returns the rows that no other one beats in accuracy on validation, latency and bytes together."""
+    points = np.array([[-row["accuracy"], row["latency_ms"], row["bytes"]] for row in rows])
+    return [row for row, kept in zip(rows, non_dominated(points), strict=True) if kept]
 
 
 def best_under(rows: Sequence[Row], limits: Mapping[str, float]) -> Row | None:

@@ -47,7 +47,7 @@ class Recorder:
         row: dict[str, Any] = {"accuracy": tuned.accuracy, "latency_ms": latency, "bytes": tuned.bytes}
         test = self.setting.trained.data.test
         row["test"] = ofa.evaluate(tuned.model, test.images, test.labels)
-        self.rows.append({**row, "settings": dict(candidate.settings), "arch": candidate.arch.to_dict()})
+        self.rows.append({**row, "settings": dict(candidate.settings), "arch": candidate.arch.digest})
         return Evaluation(tuned.accuracy, tuned.seconds, figures={"bytes": float(tuned.bytes)})
 
 
