@@ -5,7 +5,8 @@
 
 Each way makes the same number of fine-tunings of the same length, from one trained supernet, with the sampler and the
 settings of `ofa search search=joint`; none is given up early. The supernet is trained and the device profiled in FOLDER
-first; overrides go to `ofa train`. Latencies are predicted by the profile. Every search of a seed is a row of
+first; overrides go to `ofa train`. With --blind a joint study learns nothing of Archs in the supernet first; give it an
+--output of its own. Latencies are predicted by the profile. Every search of a seed is a row of
 benchmarks/results/joint_search_PROBLEM.json, with what none of its other candidates beats, and is not made again, so a
 benchmark that was cut off goes on.
 """
@@ -17,6 +18,7 @@ import json
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -71,18 +73,20 @@ def qualities(setting: Setting, found: Sequence[Mapping[str, Any]]) -> dict[str,
 def table(setting: Setting, rows: Sequence[Mapping[str, Any]]) -> str:
     """Returns the Markdown table: mean and standard deviation over the seeds, and over them the difference to joint."""
     found = {(row["way"], row["seed"]): qualities(setting, row["front"]) for row in rows}
-    seeds = sorted({seed for _, seed in found if all((way, seed) in found for way in WAYS)})
-    lines = [f"| accuracy, % | {' | '.join(way.replace('_', ' ') for way in WAYS)} | joint less the better other |"]
-    lines.append("|---" * (2 + len(WAYS)) + "|")
-    for measure in next(iter(found.values()), {}):
-        values = {way: 100 * np.array([found[way, seed][measure] for seed in seeds]) for way in WAYS}
-        others = [way for way in WAYS if way != "joint"]
-        best = max(others, key=lambda way: float(values[way].mean()))
-        cells = [spread_text(values[way].tolist(), 2) for way in WAYS]
-        lines.append(
-            f"| {measure} | {' | '.join(cells)} | {spread_text((values['joint'] - values[best]).tolist(), 2)} |"
-        )
-    return "\n".join([f"{len(seeds)} seeds", "", *lines])
+    ways = [way for way in WAYS if any(way == other for other, _ in found)]
+    seeds = sorted({seed for _, seed in found if all((way, seed) in found for way in ways)})
+    others = [way for way in ways if way != "joint"]
+    compares = bool(others) and "joint" in ways
+    heads = ["accuracy, %", *(way.replace("_", " ") for way in ways), *(["joint less the better other"] * compares)]
+    lines = [f"{len(seeds)} seeds", "", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for measure in next(iter(found.values()), {}) if seeds else ():
+        values = {way: 100 * np.array([found[way, seed][measure] for seed in seeds]) for way in ways}
+        cells = [spread_text(values[way].tolist(), 2) for way in ways]
+        if compares:
+            best = max(others, key=lambda way: float(values[way].mean()))
+            cells.append(spread_text((values["joint"] - values[best]).tolist(), 2))
+        lines.append(f"| {measure} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -94,11 +98,13 @@ def main() -> None:
     parser.add_argument("--tunings", type=int, default=60)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--blind", action="store_true", help="no evaluations in the supernet before a joint study")
     parser.add_argument("--output", type=Path)
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_intermixed_args()
     torch.set_num_threads(1)
     setting = make_setting(options.problem, options.folder, options.tunings, options.epochs, options.overrides)
+    setting = replace(setting, learns_first=not options.blind)
     output = options.output or RESULTS / f"joint_search_{options.problem}.json"
     rows: list[dict[str, Any]] = json.loads(output.read_text())["rows"] if output.exists() else []
     known = {(row["way"], row["seed"], row["tunings"], row["epochs"]) for row in rows}

@@ -37,13 +37,17 @@ BYTES = (0.1, 0.15, 0.3)  # of the largest subnet's
 
 @dataclass(frozen=True)
 class Setting:
-    """What is searched, on which device, with how many fine-tunings of how many epochs."""
+    """What is searched, on which device, with how many fine-tunings of how many epochs.
+
+    `learns_first` says whether a joint study begins with evaluations in the supernet.
+    """
 
     run: RunFolder
     trained: Trained
     profile: Profile
     tunings: int
     epochs: int
+    learns_first: bool = True
 
     @cached_property
     def figures(self) -> Figures:

@@ -136,7 +136,7 @@ def _tuned(
     tuning = tuning_of(config, setting.run, setting.trained)
     assert tuning is not None
     rows: list[Row] = []
-    expected = zero_shot(setting, seed, objectives, limits) if archs.size > 1 else None
+    expected = zero_shot(setting, seed, objectives, limits) if archs.size > 1 and setting.learns_first else None
     recorder = Recorder(setting, tuning.tuner, rows)
     plan = SearchPlan(
         name="study",
