@@ -86,17 +86,20 @@ class SearchPlan:
 def starting_candidates(plan: SearchPlan) -> list[Candidate]:
     """Returns the candidates that a search begins with, all within the limits.
 
-    The smallest and the largest, for every target the largest uniform one that it allows, with fine-tuning the most
-    accurate Arch for it among those evaluated in the supernet before, and those of a warm start.
+    The smallest and the largest, for every target the largest uniform one that it allows, and those of a warm start.
+    Where Archs were evaluated in the supernet before, the most accurate for each target are in place of the uniform
+    ones: all of them have the default settings, and others are to be seen soon.
     """
     uniform = [plan.space.at_level(level) for level in np.linspace(0, 1, 13)]
     known = plan.figures(uniform)
     chosen = [uniform[0]]
-    for allowed in [plan.limits.hard, *(plan.limits.allowed(target) for target in plan.limits.targets)]:
+    expected = plan.fidelities.expected if plan.fidelities is not None else None
+    targets = [plan.limits.allowed(target) for target in plan.limits.targets] if expected is None else []
+    for allowed in [plan.limits.hard, *targets]:
         kept = np.flatnonzero(meets(known, allowed))
         chosen += [uniform[int(kept[-1])]] if len(kept) else []
-    if plan.fidelities is not None and plan.fidelities.expected is not None:
-        chosen += [plan.space.candidate(arch) for arch in plan.fidelities.expected.best(plan.limits)]
+    if expected is not None:
+        chosen += [plan.space.candidate(arch) for arch in expected.best(plan.limits)]
     chosen += plan.warm
     within = meets(plan.figures(chosen), plan.limits.hard)
     return [one for one, good in dict(zip(chosen, within, strict=True)).items() if good]

@@ -20,6 +20,8 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 STEP = 0.1  # of a mutated number, a fraction of its scale
+FAR = 0.3  # the share of mutated numbers that go anywhere on it
+SETTINGS = 1.0  # how many settings of a child are changed on average, at least
 
 
 def genomes_of(space: CandidateSpace, candidates: Sequence[Candidate]) -> Floats:
@@ -80,15 +82,21 @@ def draw_at_levels(space: CandidateSpace, levels: Floats, rng: np.random.Generat
 def mutate(space: CandidateSpace, parents: Floats, rates: Floats, rng: np.random.Generator) -> Floats:
     """Returns a child (children, genes) of each parent, every gene redrawn with the probability `rates` (children,).
 
-    At least one gene is redrawn. A number moves near by; what does not count in the parent is drawn anew.
+    At least one gene is redrawn; of settings one on average, at least. A number moves near by, or anywhere; what does
+    not count in the parent is drawn anew.
     """
     sizes, fresh = gene_sizes(space), draw(space, len(parents), rng)
-    change = rng.random(parents.shape) < rates[:, None]
+    each, own = np.repeat(rates[:, None], parents.shape[1], axis=1), len(space.archs.choices)
+    if space.parameters:  # few beside the choices, and they must not be left as they are for that
+        each[:, own:] = np.maximum(each[:, own:], SETTINGS / len(space.parameters))
+    change = rng.random(parents.shape) < each
     loose = np.flatnonzero((sizes == 0) | (sizes > 1))  # genes with more than one value
     if len(loose) and len(parents):
         change[np.arange(len(parents)), loose[rng.integers(len(loose), size=len(parents))]] = True
     others = (np.nan_to_num(parents) + 1 + np.floor(rng.random(parents.shape) * (sizes - 1))) % np.maximum(sizes, 1)
     near = np.clip(parents + rng.normal(0, STEP, parents.shape), 0, 1)
+    if space.parameters:
+        near = np.where(rng.random(parents.shape) < FAR, rng.random(parents.shape), near)
     children = np.where(change, np.where(sizes > 0, others, near), parents)
     return np.where(np.isnan(children), fresh, children)
 
