@@ -10,7 +10,10 @@ import pytest
 
 from ofa.errors import InvalidInput
 from search.candidate import Candidate
+from search.evaluation import Evaluation
+from search.fidelities import Fidelities
 from search.limits import Limits
+from search.plan import starting_candidates
 from search.samplers import random
 from search.zero_shot import ZeroShot, check_count, of_archs
 from tests.search.test_study import ORACLE, Counting, plan
@@ -62,6 +65,18 @@ def test_the_best_for_each_target_keep_its_limit(tmp_path: Path) -> None:
     within = [arch for arch, ms in zip(counting.asked, times, strict=True) if ms <= tight]
     assert set(found) == {max(some, key=ORACLE.accuracy) for some in (within, counting.asked)}
     assert learned.best(Limits(({"latency_ms": float(times.min()) / 2},))) == []
+
+
+def test_a_search_with_fine_tuning_begins_with_the_best_archs(tmp_path: Path) -> None:
+    learned, counting = zero_shot(tmp_path)
+    learned.learn()
+    times = ORACLE.figures(counting.asked)["latency_ms"]
+    targets = ({"latency_ms": float(np.quantile(times, 0.4))}, {"latency_ms": float(times.max())})
+    fidelities = Fidelities(lambda candidate, gate: Evaluation(0.5, 0.0), expected=learned)
+    start = starting_candidates(plan(limits=Limits(targets), fidelities=fidelities))
+    assert {Candidate(arch) for arch in learned.best(Limits(targets))} <= set(start)
+    assert start[0] == ORACLE.candidates.smallest
+    assert len(start) <= 4  # beside them the smallest and the largest that is allowed
 
 
 def test_before_it_has_learned_it_refuses(tmp_path: Path) -> None:
