@@ -8,6 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
+
+# A busy machine makes no test fail.
+settings.register_profile("no_deadline", deadline=None)
+settings.load_profile("no_deadline")
 
 # Two test workers share two processors; results of a test must not depend on the number of threads either.
 torch.set_num_threads(1)
