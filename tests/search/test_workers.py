@@ -140,7 +140,7 @@ def test_stopped_by_the_keyboard_and_continued(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from search.place import Place; from search.workers import run_workers\n"
         "from tests.search.shared_study import MakePlan\n"
         "if __name__ == '__main__':\n"
-        "    make = MakePlan(Path(sys.argv[1]), 60, seconds=0.2)\n"
+        "    make = MakePlan(Path(sys.argv[1]), 5000, seconds=0.2)\n"
         "    tell = lambda row: print(row['done'], flush=True)\n"
         "    run_workers(make(), make, 3, Place(Path(sys.argv[1]) / 'j.log'), tell)\n"
     )
@@ -165,7 +165,8 @@ def test_stopped_by_the_keyboard_and_continued(tmp_path: Path) -> None:
             assert time.monotonic() < end
             time.sleep(0.1)
     states = [row.state for row in trial_rows(load_study(tmp_path / "j.log", "s"))]
-    assert 10 <= states.count("evaluated") < 60
-    make = MakePlan(tmp_path, 60, seconds=0.0)
+    evaluated = states.count("evaluated")
+    assert 10 <= evaluated < 5000
+    make = MakePlan(tmp_path, evaluated + 20, seconds=0.0)
     result = run_workers(make(), make, 2, Place(tmp_path / "j.log"))
-    check_whole(trial_rows(result.study), 60)
+    check_whole(trial_rows(result.study), evaluated + 20)
