@@ -137,7 +137,9 @@ def test_a_worker_that_fails_ends_all_with_its_reason(tmp_path: Path) -> None:
 def test_stopped_by_the_keyboard_and_continued(tmp_path: Path) -> None:
     """Ctrl-C reaches the whole group; workers end with their parent, and the next call tries their trials again."""
     script = (
-        "import sys; from pathlib import Path; from search.place import Place; from search.workers import run_workers\n"
+        "import signal, sys; from pathlib import Path; from search.place import Place\n"
+        "from search.workers import run_workers\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in what a shell runs in the background
         "from tests.search.shared_study import MakePlan\n"
         "if __name__ == '__main__':\n"
         "    make = MakePlan(Path(sys.argv[1]), 5000, seconds=0.2)\n"
