@@ -1,7 +1,7 @@
 """The joint search against architecture first and pruning after, and against pruning alone, at equal fine-tuning.
 
     python -m benchmarks.joint_search digits --folder FOLDER [--seeds 5] [--tunings 60] [--epochs 4]
-    python -m benchmarks.joint_search mnist --folder FOLDER --epochs 2 data.dataset.path=PATH
+    python -m benchmarks.joint_search mnist --folder FOLDER --tunings 40 --epochs 2 data.dataset.path=PATH
 
 Each way makes the same number of fine-tunings of the same length, from one trained supernet, with the sampler and the
 settings of `ofa search search=joint`; none is given up early. The supernet is trained and the device profiled in FOLDER

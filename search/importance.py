@@ -54,14 +54,14 @@ def _places(candidates: Sequence[Mapping[str, Setting]], names: Sequence[str]) -
     """What a forest needs, (candidates, names): where each value comes among all that its choice took."""
     columns = []
     for name in names:
-        taken = sorted({values[name] for values in candidates if name in values}, key=_order)
+        taken = sorted({values[name] for values in candidates if name in values}, key=by_size)
         place = {value: float(index) for index, value in enumerate(taken)}
         columns.append([place[values[name]] if name in values else ABSENT for values in candidates])
     return np.array(columns, dtype=np.float64).reshape(len(names), len(candidates)).T
 
 
-def _order(value: Setting) -> tuple[bool, float, str]:
-    """Numbers by size, then texts."""
+def by_size(value: Setting) -> tuple[bool, float, str]:
+    """Returns the key by which values are sorted: numbers by size, then texts."""
     return (True, 0.0, value) if isinstance(value, str) else (False, float(value), "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -70,21 +71,33 @@ def best_first(points: Floats) -> list[int]:
     return [int(index) for index in np.lexsort((-crowding, ranks))]
 
 
-def hypervolume(points: Floats, reference: tuple[float, float]) -> float:
-    """Returns the area between the points (N, 2) and `reference`, the corner that is worst in both.
+def hypervolume(points: Floats, reference: Sequence[float]) -> float:
+    """Returns the volume between the points (N, D) and `reference` (D,), the corner that is worst in all.
 
-    Points that are not better than the reference in both cover nothing.
+    Points that are not better than the reference in all cover nothing. Exact. Source: the hypervolume by slicing
+    objectives (While, Hingston, Barone, Huband 2006, IEEE TEC 10(1)).
     """
     points = _points(points)
-    if points.shape[1] != 2:
-        raise InvalidInput(f"points have {points.shape[1]} objectives; this hypervolume is of 2")
-    inside = points[(points < np.asarray(reference)).all(axis=1)]
-    area, lowest = 0.0, reference[1]
-    for first, second in inside[np.lexsort((inside[:, 1], inside[:, 0]))]:
-        if second < lowest:
-            area += (reference[0] - first) * (lowest - second)
-            lowest = second
-    return float(area)
+    if points.shape[1] != len(reference):
+        raise InvalidInput(f"points have {points.shape[1]} objectives; the reference has {len(reference)}")
+    corner = np.asarray(reference, dtype=np.float64)
+    inside = points[(points < corner).all(axis=1)]
+    return _sliced(inside[non_dominated(inside)], corner)
+
+
+def _sliced(points: Floats, corner: Floats) -> float:
+    """The volume slab by slab along the last objective."""
+    if not len(points) or not len(corner):
+        return 0.0
+    if len(corner) == 1:
+        return float(corner[0] - points.min())
+    ordered = points[np.argsort(points[:, -1], kind="stable")]
+    ends = np.append(ordered[1:, -1], corner[-1])
+    return sum(
+        float(end - begin) * _sliced(ordered[: number + 1, :-1], corner[:-1])
+        for number, (begin, end) in enumerate(zip(ordered[:, -1], ends, strict=True))
+        if end > begin
+    )
 
 
 def _dominance(points: Floats) -> Bools:

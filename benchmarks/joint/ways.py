@@ -22,6 +22,7 @@ from search.free_figures import of_candidates
 from search.limits import Limits
 from search.plan import SearchPlan
 from search.samplers import guided
+from search.stages import hash_of
 from search.study import run_study
 from search.trials import trial_rows
 from search.tuning.tune import Gate
@@ -86,15 +87,7 @@ WAYS: Mapping[str, Callable[[Setting, int], list[Row]]] = {
 
 def architectures(setting: Setting, seed: int) -> list[Arch]:
     """Returns the Arch of best accuracy in the supernet under each latency limit, none of them twice."""
-    plan = SearchPlan(
-        name="architecture",
-        space=CandidateSpace(setting.trained.supernet.space),
-        figures=of_candidates(setting.figures),
-        evaluate=lambda candidate: setting.evaluator(candidate.arch),
-        evaluations=ZERO_SHOT,
-        limits=setting.limits(["latency_ms"]),
-        seed=seed,
-    )
+    plan = _of_archs(setting, seed, ("accuracy", "latency_ms"), setting.limits(["latency_ms"]))
     with tempfile.TemporaryDirectory() as folder:
         rows = trial_rows(run_study(plan, Path(folder) / "study.log").study)
     evaluated = [row for row in rows if row.state == "evaluated"]
@@ -107,19 +100,24 @@ def architectures(setting: Setting, seed: int) -> list[Arch]:
 
 def zero_shot(setting: Setting, seed: int, objectives: Sequence[str], limits: Limits) -> ZeroShot:
     """Returns what is expected of Archs, learned from evaluations in the supernet as `ofa search` learns it."""
-    plan = SearchPlan(
+    plan = _of_archs(setting, seed, objectives, of_archs(limits))
+    expected = ZeroShot(plan, setting.run.cache / f"archs-{hash_of(plan.attributes)}.json")
+    expected.learn()
+    return expected
+
+
+def _of_archs(setting: Setting, seed: int, objectives: Sequence[str], limits: Limits) -> SearchPlan:
+    """A search over Archs by their accuracy in the supernet."""
+    return SearchPlan(
         name="archs",
         space=CandidateSpace(setting.trained.supernet.space),
         figures=of_candidates(setting.figures),
         evaluate=lambda candidate: setting.evaluator(candidate.arch),
         evaluations=ZERO_SHOT,
-        limits=of_archs(limits),
+        limits=limits,
         objective=list(objectives),
         seed=seed,
     )
-    expected = ZeroShot(plan, setting.run.cache / f"archs-{seed}.json")
-    expected.learn()
-    return expected
 
 
 def only(setting: Setting, arch: Arch) -> Space:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from search.candidate import Setting
+from search.importance import by_size
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 ABSENT = -1
@@ -58,9 +59,7 @@ def cell_text(cell: Setting | tuple[float, float]) -> str:
 
 def in_order(values: Sequence[Setting]) -> list[Setting]:
     """Returns the different ones among `values`: numbers by size, then texts."""
-    return sorted(
-        set(values), key=lambda value: (isinstance(value, str), 0.0 if isinstance(value, str) else value, value)
-    )
+    return sorted(set(values), key=by_size)
 
 
 def _column(name: str, values: Sequence[Setting | None], most_cells: int) -> Column:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from search.analysis.adjusted import Floats
-from search.pareto import non_dominated
+from search.pareto import hypervolume, non_dominated
 
 
 @dataclass(frozen=True)
@@ -92,25 +91,7 @@ def volumes(searches: Sequence[TunedSearch]) -> list[list[float]]:
                 if (place < 1).all() and not (front <= place).all(axis=1).any():
                     front = np.concatenate([front, place])
                     front = front[non_dominated(front)]
-                    share = dominated_share(front)
+                    share = hypervolume(front, [1.0] * front.shape[1])
             shares.append(share)
         grown.append(shares)
     return grown
-
-
-def dominated_share(points: Floats) -> float:
-    """Returns the part of the unit cube that points (N, D) dominate, lower being better, exactly: slab by slab.
-
-    Source: the hypervolume by slicing objectives (While, Hingston, Barone, Huband 2006, IEEE TEC 10(1)).
-    """
-    if points.shape[1] == 0 or not len(points):
-        return 0.0
-    if points.shape[1] == 1:
-        return float(max(1 - points.min(), 0.0))
-    ordered = points[np.argsort(points[:, -1], kind="stable")]
-    ends = np.append(ordered[1:, -1], 1.0)
-    return sum(
-        float(end - begin) * dominated_share(ordered[: number + 1, :-1])
-        for number, (begin, end) in enumerate(zip(ordered[:, -1], ends, strict=True))
-        if end > begin
-    )

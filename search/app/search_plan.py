@@ -30,7 +30,7 @@ from search.plan import SearchPlan
 from search.stages import hash_of
 from search.trained import Trained, load_trained
 from search.warm_start import fitting
-from search.zero_shot import ZeroShot, check_count, of_archs
+from search.zero_shot import ZeroShot, of_archs
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def make_plan(asked: AskedPlan, trained: Trained | None = None, tuning: Tuning |
 
 def _expected(asked: AskedPlan, trained: Trained, figures: CandidateFigures, evaluate: Evaluate) -> ZeroShot | None:
     """What fine-tuned candidates are expected to be worth; None where no Archs are to be evaluated before."""
-    count = check_count(asked.options["tuning"]["zero_shot"])
+    count = int(asked.options["tuning"]["zero_shot"])
     if not count:
         return None
     plan = SearchPlan(

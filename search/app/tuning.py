@@ -27,6 +27,7 @@ from search.tuning.start_weights import StartWeights
 from search.tuning.tune import Gate, longer
 from search.tuning.tuned_cache import TunedCache
 from search.tuning.tuner import Tuner
+from search.zero_shot import check_count
 
 GROUPS = ("initializer", "dense", "prune")  # that decide what a fine-tuning gives, beside search.tuning
 
@@ -61,13 +62,14 @@ def check_tuning(config: DictConfig) -> None:
     """Checks what can be wrong in a fine-tuning before anything long is begun.
 
     Raises:
-        InvalidInput: parameters without a tuning, or an entry of them that cannot be used.
+        InvalidInput: parameters without a tuning, an entry of them or a number of Archs that cannot be used.
     """
     if config.search.get("tuning") is None:
         if config.search.get("parameters"):
             raise InvalidInput("search.parameters are settings of a fine-tuning: give search=joint, or drop them")
         return
     searched_keys(config)
+    check_count(config.search.tuning.zero_shot)
 
 
 def tuning_of(config: DictConfig, run: RunFolder, trained: Trained) -> Tuning | None:

@@ -13,17 +13,15 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
 
 from ofa.errors import InvalidInput
 from ofa.prune.learned import AgentSettings, negative_error
 from ofa.prune.learned.ddpg import Agent, Transition
 from search.candidate import Candidate
 from search.figures import Floats
-from search.propose import distributions, trial_parameters
+from search.samplers.candidate_sampler import CandidateSampler
 from search.samplers.context import SamplerContext
 from search.samplers.episode import FEATURES, Ends, Episode, cost_of, ends_of, episode_of
 from search.samplers.finished import Told, seen_candidates, told_trials
@@ -47,7 +45,7 @@ class _Learned:
 _AGENTS: WeakKeyDictionary[Study, _Learned] = WeakKeyDictionary()
 
 
-class AmcSampler(BaseSampler):
+class AmcSampler(CandidateSampler):
     """Episodes of an agent that learns from the accuracies of the finished trials, each within the goal of its step.
 
     An episode walks the choices of the Arch and then the parameters. Its actions, from 0 to 1, become the nearest value
@@ -66,17 +64,12 @@ class AmcSampler(BaseSampler):
     def __init__(self, context: SamplerContext, *, tries: int = 8, **settings: Any) -> None:
         if tries < 1:
             raise InvalidInput(f"tries={tries!r} must be at least 1")
-        self._context, self._tries = context, tries
+        super().__init__(context)
+        self._tries = tries
         self._settings = AgentSettings(**({"warmup": 40} | settings))
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Returns everything with more than one value."""
-        return distributions(self._context.space)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Returns the parameters of one new candidate."""
+    def next_candidate(self, study: Study) -> Candidate:
+        """Returns one new candidate."""
         context, ends = self._context, ends_of(self._context)
         goals, told = goals_of(context, objective_figures(study)), told_trials(study)
         agent = self._agent(study, ends, goals, told)
@@ -91,16 +84,9 @@ class AmcSampler(BaseSampler):
         for _ in range(self._tries):
             made.append(episode.walk(act))
             if made[-1] not in seen and cost_of(context, goal, made[-1:])[0] <= 1:
-                return trial_parameters(made[-1], context.space)
+                return made[-1]
         other = unseen_candidate(context, seen, made, np.random.default_rng([context.seed, context.step, 3]))
-        return trial_parameters(other, context.space)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Returns a uniform draw, for a parameter that is no choice of the space."""
-        chance = RandomSampler(seed=self._context.step_seed)
-        return chance.sample_independent(study, trial, param_name, param_distribution)
+        return other
 
     def _agent(self, study: Study, ends: Ends, goals: Sequence[Goal], told: Sequence[Told]) -> Agent:
         """The agent, having learned from all trials that have ended."""

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -20,14 +19,14 @@ from ofa.errors import InvalidInput
 from search.candidate import Candidate
 from search.limits import violations
 from search.pareto import best_first
-from search.propose import distributions, trial_parameters
+from search.samplers.candidate_sampler import CandidateSampler
 from search.samplers.context import SamplerContext
 from search.trials import candidate_of, figures_of
 
 BATCH = 8  # children looked at together: free figures are cheap by the array, not one by one
 
 
-class EvolutionSampler(BaseSampler):
+class EvolutionSampler(CandidateSampler):
     """Children of the best trials so far, all within the limits and, as far as found, new.
 
     Parents are the best `parents` of a population among all finished trials (Once-for-All keeps its parents
@@ -54,18 +53,12 @@ class EvolutionSampler(BaseSampler):
             raise InvalidInput(
                 f"population={population}, startup_trials={startup_trials}, tries={tries}: must be at least 2, 1 and 1"
             )
-        self._context = context
+        super().__init__(context)
         self._population, self._startup_trials, self._tries = population, startup_trials, tries
         self._parents, self._mutation, self._mutated = parents, mutation, mutated
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Returns everything with more than one value."""
-        return distributions(self._context.space)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Returns the parameters of one new candidate."""
+    def next_candidate(self, study: Study) -> Candidate:
+        """Returns one new candidate."""
         rng = np.random.default_rng([self._context.seed, self._context.step])
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if self._context.running else []
@@ -73,14 +66,7 @@ class EvolutionSampler(BaseSampler):
         targets = self._context.limits.targets
         allowed = self._context.limits.allowed(targets[self._context.step % len(targets)])
         parents = self._select(study, finished, allowed) if len(finished) >= self._startup_trials else []
-        return trial_parameters(self._breed(parents, seen, allowed, rng), self._context.space)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Returns a uniform draw, for a parameter that is no choice of the space."""
-        chance = RandomSampler(seed=self._context.step_seed)
-        return chance.sample_independent(study, trial, param_name, param_distribution)
+        return self._breed(parents, seen, allowed, rng)
 
     def _select(self, study: Study, finished: list[FrozenTrial], allowed: Mapping[str, float]) -> list[Candidate]:
         """The parents, best first: by rank, then by crowding; by the value where there is one objective."""

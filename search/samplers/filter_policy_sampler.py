@@ -13,16 +13,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
 from torch import Tensor
 
 from ofa.errors import InvalidInput
 from ofa.prune.learned.filter_policy import FilterPolicy, advantages, draw, reinforce_loss
+from search.candidate import Candidate
 from search.figures import Floats
-from search.propose import distributions, trial_parameters
+from search.samplers.candidate_sampler import CandidateSampler
 from search.samplers.context import SamplerContext
 from search.samplers.episode import Ends, cost_of, ends_of, episode_of
 from search.samplers.finished import Told, seen_candidates, told_trials
@@ -78,7 +77,7 @@ def units_of(ends: Ends) -> Units:
     return Units(ends.genes, tuple(start), (table - table.mean(dim=0)) / table.std(dim=0, correction=0).clamp_min(1e-6))
 
 
-class FilterPolicySampler(BaseSampler):
+class FilterPolicySampler(CandidateSampler):
     """Draws of a policy that learns from the accuracies of the finished trials that keep the goal of a step.
 
     Each goal has a policy of its own, learned from all trials within it, `samples` at a time in the order in which they
@@ -112,17 +111,12 @@ class FilterPolicySampler(BaseSampler):
             raise InvalidInput(f"learning_rate={learning_rate!r} must be above 0")
         if not 0 < initial_keep < 1:
             raise InvalidInput(f"initial_keep={initial_keep!r} must be a probability above 0 and below 1")
-        self._context, self._samples, self._tries = context, samples, tries
+        super().__init__(context)
+        self._samples, self._tries = samples, tries
         self._learning_rate, self._initial_keep = learning_rate, initial_keep
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Returns everything with more than one value."""
-        return distributions(self._context.space)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Returns the parameters of one new candidate."""
+    def next_candidate(self, study: Study) -> Candidate:
+        """Returns one new candidate."""
         context, ends = self._context, ends_of(self._context)
         goals, units = goals_of(context, objective_figures(study)), units_of(ends)
         goal, seen = goals[context.step % len(goals)], seen_candidates(study)
@@ -137,14 +131,7 @@ class FilterPolicySampler(BaseSampler):
             new = episode.walk(lambda gene, _: gene.place(float(genomes[0, gene.column])))
         if new in seen or cost_of(context, goal, [new])[0] > 1:
             new = unseen_candidate(context, seen, made, np.random.default_rng([context.seed, context.step, 3]))
-        return trial_parameters(new, context.space)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Returns a uniform draw, for a parameter that is no choice of the space."""
-        chance = RandomSampler(seed=self._context.step_seed)
-        return chance.sample_independent(study, trial, param_name, param_distribution)
+        return new
 
     def _learned(self, units: Units, goal: Goal, told: Sequence[Told]) -> Tensor:
         """The logits (units,) of a policy that learned from the trials within a goal, all that make whole updates."""

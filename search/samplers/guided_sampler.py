@@ -13,14 +13,13 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ofa.errors import InvalidInput
 from search.candidate import Candidate
-from search.propose import distributions, trial_parameters
+from search.samplers.candidate_sampler import CandidateSampler
 from search.samplers.context import SamplerContext
 from search.samplers.goals import accuracy_place, objective_figures
 from search.samplers.guided_batch import Effort, Observed, next_batch
@@ -32,7 +31,7 @@ from search.trials import candidate_of, state_of
 _BATCHES: WeakKeyDictionary[Study, tuple[int, list[Candidate]]] = WeakKeyDictionary()
 
 
-class GuidedSampler(BaseSampler):
+class GuidedSampler(CandidateSampler):
     """Batches of candidates whose predicted accuracy is best for what they cost, all within the limits and new.
 
     The first `startup_trials` steps are a design spread over all sizes; then come batches of `batch` steps. A batch is
@@ -68,17 +67,12 @@ class GuidedSampler(BaseSampler):
                 raise InvalidInput(f"{name}={value!r} must be at least {least}")
         if not optimism >= 0:
             raise InvalidInput(f"optimism={optimism!r} must be at least 0")
-        self._context, self._startup_trials, self._batch = context, startup_trials, batch
+        super().__init__(context)
+        self._startup_trials, self._batch = startup_trials, batch
         self._effort = Effort(generations, children, parents, optimism)
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Returns everything with more than one value."""
-        return distributions(self._context.space)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Returns the parameters of one new candidate."""
+    def next_candidate(self, study: Study) -> Candidate:
+        """Returns one new candidate."""
         context, step = self._context, self._context.step
         start = self._start_of_batch(step)
         trials = [one for one in study.get_trials(deepcopy=False) if state_of(one) != "interrupted"]
@@ -94,14 +88,7 @@ class GuidedSampler(BaseSampler):
         if new is None:
             known_candidates = [one for one in seen if one is not None]
             new = unseen_candidate(context, known_candidates, members, np.random.default_rng([context.seed, step, 3]))
-        return trial_parameters(new, context.space)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Returns a uniform draw, for a parameter that is no choice of the space."""
-        chance = RandomSampler(seed=self._context.step_seed)
-        return chance.sample_independent(study, trial, param_name, param_distribution)
+        return new
 
     def _start_of_batch(self, step: int) -> int:
         if step < self._startup_trials:

@@ -30,6 +30,13 @@ def test_hypervolume_counts_covered_cells(points: list[tuple[int, int]]) -> None
     assert hypervolume(np.array(points, dtype=float), (5, 5)) == len(cells)
 
 
+@given(st.lists(st.tuples(*[st.integers(0, 6)] * 3), min_size=1, max_size=8))
+def test_hypervolume_of_three_objectives_counts_covered_cells(points: list[tuple[int, int, int]]) -> None:
+    cells = np.stack(np.meshgrid(*[np.arange(5)] * 3), axis=-1).reshape(-1, 3)
+    covered = (np.array(points)[:, None] <= cells[None]).all(axis=2).any(axis=0).sum()
+    assert hypervolume(np.array(points, dtype=float), (5, 5, 5)) == covered
+
+
 def test_ranks_peel_fronts() -> None:
     points = np.array([[1, 1], [2, 2], [0, 3], [3, 3], [1, 1]], dtype=float)
     assert non_domination_ranks(points).tolist() == [0, 1, 0, 2, 0]

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from search.analysis.side_by_side import (
     Tuned,
     TunedSearch,
     at_equal_number,
     best_within,
-    dominated_share,
     limits_of,
     volumes,
 )  # fmt: skip
-from search.pareto import hypervolume
 
-POINTS = st.lists(st.tuples(*[st.floats(0, 1)] * 3), min_size=1, max_size=8)
 FIRST = TunedSearch("first", (Tuned(0.9, 2.0, 400, 3), Tuned(None, 1.0, 100, 1), Tuned(0.8, 1.0, 200, 3)))
 SECOND = TunedSearch("second", (Tuned(0.7, 1.0, 100, 3), Tuned(0.95, 2.0, 400, 3)))
-
-
-@given(POINTS)
-def test_the_share_is_what_a_grid_counts(points: list[tuple[float, float, float]]) -> None:
-    corners = np.round(np.array(points) * 8) / 8
-    grid = (np.stack(np.meshgrid(*[np.arange(8)] * 3), axis=-1).reshape(-1, 3) + 0.5) / 8
-    counted = (corners[:, None] <= grid[None]).all(axis=2).any(axis=0).mean()
-    assert dominated_share(corners) == pytest.approx(counted)
-
-
-@given(POINTS)
-def test_of_two_it_is_the_hypervolume(points: list[tuple[float, float, float]]) -> None:
-    plane = np.array(points)[:, :2]
-    assert dominated_share(plane) == pytest.approx(hypervolume(plane, (1.0, 1.0)))
 
 
 def test_searches_are_cut_to_the_shortest() -> None:

@@ -83,3 +83,8 @@ def test_what_cannot_be_searched_is_refused_by_name(entry: str, named: str) -> N
         check_tuning(joint_config(f"+search.parameters.{entry}"))
     assert named in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_number_of_archs_that_is_too_few_is_refused_before_anything_long() -> None:
+    with pytest.raises(InvalidInput, match="zero_shot=3"):
+        check_tuning(joint_config("search.tuning.zero_shot=3"))
