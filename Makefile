@@ -5,22 +5,24 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
-EXTRAS := dev,data,dashboard,openvino,ncnn,sweeps,postgresql
+EXTRAS := dev,data,dashboard,openvino,ncnn,sweeps,postgresql,release
 ARGS ?=
+# Every file that pip takes is checked against its hash; CONSTRAINTS=constraints.txt pins versions alone, for other builds of PyTorch.
+CONSTRAINTS ?= constraints-hashed.txt
 # Two workers with one thread each are faster on 2 cores than one worker with two.
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help setup run test test-slow check format dashboard clean
+.PHONY: help setup run test test-slow check format lock sbom licenses dashboard clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo '  Arguments go through ARGS: make run ARGS="latency_ms=2", make test ARGS="-k space"'
 
-setup: $(STAMP) ## make .venv with the pinned versions of constraints.txt
+setup: $(STAMP) ## make .venv with the pinned and hashed versions of constraints-hashed.txt
 
 # Anew when what it is made from has changed. A Python that is named in PYTHON comes first.
-$(STAMP): pyproject.toml setup.py constraints.txt
+$(STAMP): pyproject.toml setup.py $(CONSTRAINTS)
 	@set -euo pipefail; \
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
 	    found=; \
@@ -33,8 +35,10 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	    echo "Making $(VENV) with $$("$$found" --version)"; \
 	    "$$found" -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }; \
 	}; \
-	echo "Installing what constraints.txt pins (minutes the first time)"; \
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt --editable '.[$(EXTRAS)]'
+	echo "Installing what $(CONSTRAINTS) pins (minutes the first time)"
+	@$(BIN)/python .ci/requirements $(EXTRAS) >$(VENV)/requirements.txt
+	.ci/install $(BIN)/python $(CONSTRAINTS) $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 run: $(STAMP) ## the whole job on the bundled digits: train, profile, search, extract, report
@@ -54,6 +58,17 @@ check: $(STAMP) ## ruff and mypy, as the continuous integration runs them
 format: $(STAMP) ## let ruff format the code and sort imports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+lock: $(STAMP) ## write constraints-hashed.txt anew from constraints.txt
+	.ci/lock
+
+sbom: $(STAMP) ## write sbom.json, what this environment is made of (CycloneDX)
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type library --output-reproducible \
+	    --output-file sbom.json $(BIN)/python
+
+licenses: $(STAMP) ## write docs/licenses.md anew, what this environment is licensed under
+	{ sed '/^| /,$$d' docs/licenses.md; .ci/licenses $(BIN)/python; } >$(VENV)/licenses.md
+	mv $(VENV)/licenses.md docs/licenses.md
 
 dashboard: $(STAMP) ## watch the searches in a browser (this machine only)
 	$(BIN)/ofa dashboard $(ARGS)

@@ -28,9 +28,10 @@ import torch
 import ofa
 from ofa.models import MobileNet
 from ofa.paths import write_json
-from search.device import Measurement, clock_named, make_runtime, measure
-from search.device.machine import describe_machine
-from search.device.sample import choose_sample
+from search.device import Measurement, clock_named, make_runtime
+from search.device import measuring as measure
+from search.device.latency.sample import choose_sample
+from search.device.standalone.machine import describe_machine
 
 REPEATS = 8
 QUIET = 0.2  # cores that other processes may use

@@ -31,7 +31,7 @@ from benchmarks.joint.setting import PROBLEMS, Setting, make_setting
 from benchmarks.joint.ways import WAYS
 from benchmarks.searching.quality import spread_text
 from ofa.paths import write_json
-from search.device.machine import describe_machine
+from search.device.standalone.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
 

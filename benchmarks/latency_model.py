@@ -25,12 +25,13 @@ import torch
 import ofa
 from ofa.arch import Arch
 from ofa.models.mobilenet import MobileNet
+from ofa.records import content_of
 from search.device import HeldOut, Profile, make_runtime
-from search.device.features import features_of
-from search.device.fit import BASELINE, FORMS, TABLE, fit_latency_model
-from search.device.machine import describe_machine
-from search.measure import measure_archs
-from search.profile import profile_device
+from search.device.latency.fit import BASELINE, FORMS, TABLE, fit_latency_model
+from search.device.latency.model import features_of
+from search.device.measure_archs import measure_archs
+from search.device.profile_device import profile_device
+from search.device.standalone.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
 WINNERS = 10
@@ -164,10 +165,10 @@ def main() -> None:
         "runtime": runtime.describe(),
         "profile_seconds": round(took, 1),
         "pieces": len(profile.blocks),
-        "quality": dict(profile.quality),
+        "quality": content_of(profile.quality),
         "coefficients": dict(profile.model.coefficients),
         "archs_a_second": round(speed),
-        "errors": {name: vars(result) for name, result in found.items()},
+        "errors": {name: content_of(result) for name, result in found.items()},
     }
     path = RESULTS / f"latency_model_{chosen.runtime}_{chosen.space}.json"
     path.write_text(json.dumps(content, indent=1) + "\n")

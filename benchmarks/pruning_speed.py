@@ -26,7 +26,7 @@ from ofa.paths import write_json
 from ofa.prune import Constant, OneShot, Pruner
 from ofa.prune.allocation import per_layer
 from ofa.prune.regrowth import RigL
-from search.device.machine import describe_machine
+from search.device.standalone.machine import describe_machine
 
 NETS: dict[str, Callable[[], nn.Module]] = {"LeNet-300-100": LeNet300, "LeNet-5": LeNet5, "LeNet-5 431K": LeNet5Caffe}
 

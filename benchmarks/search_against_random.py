@@ -26,13 +26,15 @@ import ofa
 from benchmarks.joint.setting import PROBLEMS, Setting, make_setting
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
-from ofa.paths import read_json, write_json
+from ofa.paths import write_json
+from ofa.records import read_record
 from search.app.main import main as run_ofa
-from search.device.machine import describe_machine
+from search.candidates.limits import search_name
+from search.candidates.search_files import Finalists
+from search.device.measure_archs import measure_archs
 from search.device.runtimes.onnxruntime import OnnxRuntime
-from search.latency_limits import search_name
-from search.measure import measure_archs
-from search.paths import SearchFolder
+from search.device.standalone.machine import describe_machine
+from search.run.paths import SearchFolder
 
 RESULTS = Path(__file__).parent / "results"
 DRAWN = 200
@@ -56,8 +58,8 @@ def searched(setting: Setting, seed: int, limits: Sequence[float]) -> list[Arch]
     ):  # limits are measured: never the same
         raise InvalidInput(f"the search {study} failed")
     name = search_name(setting.profile.name, tuple(limits), study, seed)
-    finalists = read_json(SearchFolder(setting.run.search(name)).finalists)["finalists"]
-    chosen = {one["target"]["latency_ms"]: Arch.from_dict(one["chosen"]["arch"]) for one in finalists}
+    finalists = read_record(SearchFolder(setting.run.search(name)).finalists, Finalists).finalists
+    chosen = {finalist.target["latency_ms"]: finalist.chosen.arch for finalist in finalists}
     return [chosen[float(limit)] for limit in limits]
 
 

@@ -33,7 +33,7 @@ from benchmarks.searching.quality import quality, spread_text
 from benchmarks.searching.synthetic import made_up_problem
 from ofa.paths import write_json
 from search import samplers
-from search.device.machine import describe_machine
+from search.device.standalone.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
 BUDGETS = (50, 200, 1000)

@@ -26,8 +26,9 @@ import ofa
 from ofa.errors import InvalidInput
 from ofa.models import MobileNet
 from ofa.paths import write_json
-from search.device import clock_named, make_runtime, measure
-from search.device.machine import describe_machine
+from search.device import clock_named, make_runtime
+from search.device import measuring as measure
+from search.device.standalone.machine import describe_machine
 
 SHAPE = (3, 64, 64)
 WIDTHS = (16, 24, 40, 80)  # of the four stages

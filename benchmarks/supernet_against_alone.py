@@ -16,35 +16,38 @@ import json
 import statistics
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
+from msgspec import structs
 
 import ofa
 from ofa.data import Dataset
-from ofa.models.sizes import initialise_
-from search.app.build import build_data, build_supernet, plain
-from search.app.train import run_training
-from search.paths import conf_dir
+from ofa.models.sizes import initialize_
+from search.config.read import read_request
+from search.config.request import plain
+from search.config.tuning import SupernetRecipe, TrainRequest
+from search.objects import build_data, build_supernet
+from search.run.paths import conf_dir
+from search.training.trained import run_training
 
 
-def read_config(overrides: list[str], seed: int) -> dict[str, Any]:
-    """Returns the resolved groups of `ofa train` for one seed."""
+def read_recipe(overrides: list[str], seed: int) -> SupernetRecipe:
+    """Returns what `ofa train` trains a supernet from, for one seed."""
     with initialize_config_dir(str(conf_dir().resolve()), version_base="1.3"):
-        return plain(compose("train", [*overrides, f"seed={seed}"]), "model", "data", "space", "train", "seed")
+        return read_request(compose("train", [*overrides, f"seed={seed}"]), TrainRequest).recipe
 
 
-def train_alone(supernet: ofa.Supernet, arch: ofa.Arch, data: Dataset, config: dict[str, Any]) -> float:
+def train_alone(supernet: ofa.Supernet, arch: ofa.Arch, data: Dataset, recipe: SupernetRecipe) -> float:
     """Returns the test accuracy, in [0, 1], of one Arch trained from fresh weights of its own."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(config["seed"]))
+        torch.manual_seed(recipe.seed)
         net = supernet.extract(arch)
-        initialise_(net)
+        initialize_(net)
     alone = ofa.Supernet(net, supernet.example_input, ofa.SpaceRules(multiple_of=1))
     strategy = {"_target_": "ofa.train.strategies.single", "_partial_": True}
-    run_training(alone, data, config | {"train": config["train"] | {"strategy": strategy}}, None)
+    run_training(alone, data, structs.replace(recipe, train=structs.replace(recipe.train, strategy=strategy)), None)
     return test_accuracy(alone, alone.space.largest, data)
 
 
@@ -69,18 +72,18 @@ def main() -> None:
     archs: list[ofa.Arch] = []
     seconds = []
     for seed in range(options.seeds):
-        config = read_config([f"threads={options.threads}", *options.overrides], seed)
-        data = build_data(config["data"])
-        supernet = build_supernet(config["model"], config["space"], data, seed)
+        recipe = read_recipe([f"threads={options.threads}", *options.overrides], seed)
+        data = build_data(plain(recipe.data))
+        supernet = build_supernet(recipe.model, recipe.space, data, seed)
         space, rng = supernet.space, np.random.default_rng(0)
         archs = [space.largest, space.smallest, *(space.sample(rng) for _ in range(options.archs - 2))]
-        fresh = build_supernet(config["model"], config["space"], data, seed)
+        fresh = build_supernet(recipe.model, recipe.space, data, seed)
         start = time.process_time()
-        run_training(supernet, data, config, None)
+        run_training(supernet, data, recipe, None)
         seconds.append(time.process_time() - start)
         for i, arch in enumerate(archs):
             shared[i].append(test_accuracy(supernet, arch, data))
-            alone[i].append(train_alone(fresh, arch, data, config))
+            alone[i].append(train_alone(fresh, arch, data, recipe))
             print(f"seed {seed} arch {i}: supernet {shared[i][-1]:.4f} alone {alone[i][-1]:.4f}", flush=True)
     macs = ofa.cost(fresh, archs)["macs"]
     names = ["largest", "smallest", *(f"random {i}" for i in range(1, options.archs - 1))]

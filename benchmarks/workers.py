@@ -22,17 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from ofa.paths import write_json
-from search.candidate import Candidate
-from search.device.machine import describe_machine
-from search.evaluation import Evaluation
-from search.limits import Limits
-from search.place import Place
-from search.plan import SearchPlan
+from search.candidates.limits import Limits
+from search.candidates.space import Candidate, Evaluation
+from search.candidates.trials import trial_rows
+from search.device.standalone.machine import describe_machine
 from search.samplers import evolution
-from search.study import run_study
-from search.trials import trial_rows
-from search.workers import run_workers
-from tests.search.postgres_server import postgres_server, server_programs
+from search.study.database import Place
+from search.study.plan import SearchPlan
+from search.study.study import run_study
+from search.study.workers import run_workers
+from tests.search.study.postgres_server import postgres_server, server_programs
 from tests.search.synthetic import Oracle, block_space
 
 ORACLE = Oracle(block_space())

@@ -5,35 +5,71 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
-from ofa.errors import InvalidArch, nearest
+from msgspec import Meta
 
-KINDS = ("width", "depth", "kernel_size")
+from ofa.errors import InvalidArch, InvalidInput, nearest
+from ofa.records import HEAD, Record, parse_json, read_content, write_content
+
+KINDS = ("width", "depth", "kernel_size", "operator")
+LARGEST_VALUE = 2**31 - 1  # of a choice: more fits into no array
+
+Choices = dict[str, Annotated[int, Meta(ge=0, le=LARGEST_VALUE)]]
+ArchObject = dict[Literal["width", "depth", "kernel_size", "operator"], Choices]  # as JSON has it
 
 
-@dataclass(frozen=True, eq=False)
+class ArchFile(Record, frozen=True, kw_only=True):
+    """arch.json: the kinds of `Arch.to_dict`."""
+
+    KIND: ClassVar[str] = "arch"
+    REMEDY: ClassVar[str] = "restore it, or extract or prune again with force=true"
+
+    width: Choices = {}  # noqa: RUF012 (a struct copies it)
+    depth: Choices = {}  # noqa: RUF012
+    kernel_size: Choices = {}  # noqa: RUF012
+    operator: Choices = {}  # noqa: RUF012
+
+
 class Arch:
-    """One subnet's choices by name: channels per width, blocks per depth, pixels per kernel.
+    """One subnet's choices by name: channels per width, blocks per depth, pixels per kernel, numbers of operators.
 
     A choice that a dropped block would have made is absent, so equal networks are equal Archs
-    (`Space.arch` sees to it). Hashable, ordered by name, JSON round trip exact.
+    (`Space.arch` sees to it). Frozen, hashable, ordered by name, JSON round trip exact.
     """
 
-    width: Mapping[str, int] = field(default_factory=dict)
-    depth: Mapping[str, int] = field(default_factory=dict)
-    kernel_size: Mapping[str, int] = field(default_factory=dict)
+    width: Mapping[str, int]
+    depth: Mapping[str, int]
+    kernel_size: Mapping[str, int]
+    operator: Mapping[str, int]
 
-    def __post_init__(self) -> None:
-        for kind in KINDS:
-            choices = getattr(self, kind)
+    # No dataclass: records write and read one by `to_dict` and `from_dict`.
+    def __init__(
+        self,
+        width: Mapping[str, int] = MappingProxyType({}),
+        depth: Mapping[str, int] = MappingProxyType({}),
+        kernel_size: Mapping[str, int] = MappingProxyType({}),
+        operator: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        for kind, choices in zip(KINDS, (width, depth, kernel_size, operator), strict=True):
             for name, value in choices.items():
                 if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, int):
-                    raise InvalidArch(f"{kind}[{name!r}] = {value!r}: names are text and values whole numbers")
-            object.__setattr__(self, kind, MappingProxyType(dict(sorted(choices.items()))))
+                    raise InvalidArch(f"{kind}[{name!r:.80}] = {value!r:.80}: names are text and values whole numbers")
+                if not 0 <= value <= LARGEST_VALUE:
+                    raise InvalidArch(f"{kind}[{name!r:.80}] must be a number from 0 to {LARGEST_VALUE}")
+            self.__dict__[kind] = MappingProxyType(dict(sorted(choices.items())))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"cannot assign to {name}: an Arch is frozen")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"cannot delete {name}: an Arch is frozen")
+
+    def __repr__(self) -> str:
+        return f"Arch({', '.join(f'{kind}={getattr(self, kind)!r}' for kind in KINDS)})"
 
     @cached_property
     def _key(self) -> tuple[tuple[tuple[str, int], ...], ...]:
@@ -74,16 +110,18 @@ class Arch:
 
     @classmethod
     def from_dict(cls, value: Any) -> Arch:
-        """Returns the Arch of `to_dict`'s dictionaries.
+        """Returns the Arch of `to_dict`'s dictionaries; the head of an arch.json may stand beside them.
 
         Raises:
             InvalidArch: not a dictionary of dictionaries by kind.
         """
         if not isinstance(value, Mapping):
             raise InvalidArch(f"an Arch is a JSON object with {', '.join(KINDS)}, not {value!r:.80}")
+        if value.get("kind") == ArchFile.KIND:
+            value = {key: item for key, item in value.items() if key not in HEAD}
         for kind, choices in value.items():
             if kind not in KINDS:
-                raise InvalidArch(f"{kind!r} is not a kind of choice; {nearest(str(kind), KINDS)}")
+                raise InvalidArch(f"{kind!r:.80} is not a kind of choice; {nearest(str(kind), KINDS)}")
             if not isinstance(choices, Mapping):
                 raise InvalidArch(f"{kind} must be an object of name: number, not {choices!r:.80}")
         return cls(**{kind: dict(choices) for kind, choices in value.items()})
@@ -96,7 +134,27 @@ class Arch:
             InvalidArch: the text is not JSON, or not an Arch.
         """
         try:
-            value = json.loads(text)
-        except json.JSONDecodeError as error:
+            if not isinstance(text, str):
+                raise InvalidInput(f"its JSON must be text, not {text!r:.60}")
+            value = parse_json(text, "the text", "give the JSON of an Arch")
+        except InvalidInput as error:
             raise InvalidArch(f"not an Arch: {error}") from None
         return cls.from_dict(value)
+
+
+def write_arch(path: Path, arch: Arch) -> None:
+    """Writes an Arch as arch.json, atomically."""
+    write_content(path, ArchFile, arch.to_dict())
+
+
+def read_arch(path: Path) -> Arch:
+    """Returns the Arch of an arch.json.
+
+    Raises:
+        InvalidInput: naming the file: missing, damaged, edited or no Arch.
+    """
+    content = read_content(path, ArchFile)
+    try:
+        return Arch.from_dict(content)
+    except InvalidArch as error:
+        raise InvalidInput(f"{path}: {error}; {ArchFile.REMEDY}") from None

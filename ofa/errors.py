@@ -7,11 +7,15 @@ from collections.abc import Iterable
 
 
 class InvalidInput(ValueError):
-    """What a user gave cannot be used; the message is one complete line."""
+    """Input that cannot be used; the message is one complete line."""
 
 
 class InvalidArch(InvalidInput):
     """An Arch that is not in the Space it is used with."""
+
+
+class CollapseWarning(UserWarning):
+    """A network that is probably ruined, or not what was requested; the message is one complete line."""
 
 
 def nearest(value: str, choices: Iterable[str], count: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""The conversion report: what became of every layer, and why."""
+"""The conversion report: what can vary in every layer, and why the rest is fixed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ofa.coupling import Group
-from ofa.rules import SpaceRules, depth_values, width_values
-from ofa.structure import Structure
+from ofa.rules import SpaceRules, misfit, width_values
+from ofa.structure.blocks import Stage
+from ofa.structure.coupling import Group
+from ofa.structure.structure import Structure
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -48,28 +49,34 @@ def make_report(
     refused: Mapping[str, str],
     owners: Mapping[str, list[str]],
 ) -> LayerReport:
-    """Returns a row for every stage and for every layer that holds parameters."""
-    rows = [_stage_row(stage.name, depth_values(stage, rules), len(stage.blocks)) for stage in structure.stages]
+    """Returns one row per stage and per layer that holds parameters."""
+    rows = [_stage_row(stage) for stage in structure.stages]
     rows += [
         Row(key.removeprefix("depth."), "stage", "fixed", (), why)
         for key, why in refused.items()
         if key.startswith("depth.")
     ]
+    rows += [Row(path, "stage", "fixed", (), why) for path, why in structure.unstaged.items()]
     made_by = {(member.source, member.dim): group for group in structure.groups for member in group.members}
     tensor_of = {path: name for name, paths in owners.items() for path in paths if name.endswith("weight")}
     for path, module in model.named_modules():
-        own = [name for name, tensor in module.named_parameters(recurse=False)]
-        if not own:
+        parameters = [name for name, tensor in module.named_parameters(recurse=False)]
+        if not parameters:
             continue
-        name = tensor_of.get(path, f"{path}.{own[0]}" if path else own[0])
-        rows.append(_layer_row(path or own[0], module, name, made_by, structure, rules))
+        name = tensor_of.get(path, f"{path}.{parameters[0]}" if path else parameters[0])
+        rows.append(_layer_row(path or parameters[0], module, name, made_by, structure, rules))
     return LayerReport(tuple(rows))
 
 
-def _stage_row(name: str, values: tuple[int, ...], blocks: int) -> Row:
-    if len(values) > 1:
-        return Row(name, "stage", "elastic", values, f"{blocks} blocks, last out first")
-    return Row(name, "stage", "fixed", values, "the rules leave one depth")
+def _stage_row(stage: Stage) -> Row:
+    values = tuple(stage.depths)
+    if len(values) == 1:
+        return Row(stage.name, "stage", "fixed", values, "the rules leave one depth")
+    stays = sorted(set(range(len(stage.blocks))) - set(stage.leaving))
+    in_turn = "last out first" if stage.leaving == tuple(sorted(stage.leaving, reverse=True)) else "evenly"
+    always = [stage.blocks[position].rpartition(".")[2] for position in stays]
+    note = f"; {', '.join(always)} always stay" if stays and stays[-1] >= len(stays) else ""
+    return Row(stage.name, "stage", "elastic", values, f"{len(stage.blocks)} blocks, {in_turn}{note}")
 
 
 def _layer_row(
@@ -89,7 +96,8 @@ def _layer_row(
     values = width_values(group, rules)
     if len(values) == 1:
         return Row(path, kind, "fixed", values, "the rules leave one width")
-    notes = ["removal changes the normalisation"] if group.renormalised else []
+    notes = ["removal changes the normalization"] if group.renormalised else []
+    notes += [note] if (note := misfit(group, rules)) else []
     if group.name.partition("#")[0] == path:
         return Row(path, kind, "elastic", values, "; ".join(notes))
     return Row(path, kind, "coupled", values, "; ".join([f"with {group.name}", *notes]))

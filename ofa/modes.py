@@ -1,10 +1,11 @@
-"""Train and eval modes of modules, changed for a while and put back exactly."""
+"""Modes that networks run in, changed temporarily and restored exactly."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 
@@ -18,3 +19,14 @@ def in_mode(net: nn.Module, *, training: bool) -> Iterator[None]:
     finally:
         for module in other:
             module.training = not training
+
+
+@contextmanager
+def op_by_op() -> Iterator[None]:
+    """Keeps torch from its fused attention and transformer layers, which no tracer and no exporter sees into."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)

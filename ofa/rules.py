@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from math import isfinite, lcm
 from typing import TypeVar
 
 from torch import nn
 
-from ofa.blocks import Stage
-from ofa.coupling import Group
+from ofa.choice import ALWAYS, Choice, Conditions
 from ofa.errors import InvalidInput, nearest
-from ofa.space import ALWAYS, Choice, Conditions, Space
+from ofa.space import Space
+from ofa.structure.blocks import Stage
+from ofa.structure.coupling import Group
+from ofa.structure.operators import Operator
+from ofa.structure.structure import Structure
 
 T = TypeVar("T")
+DEPTH_ORDERS = ("last_out_first", "evenly")
+_KEPT = ("keep_first", "keep_last")
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,14 @@ class SpaceRules:
     width_ratios: fractions of the full width; each is rounded to `multiple_of` channels (full width is always one).
         None: every multiple of `multiple_of`.
     min_depth: fewest blocks of a stage. fix: widths and depths that stay full.
-    kernel_sizes: for convolutions with odd kernels and same padding, smaller odd sizes (the centre is kept).
-    width_ratios_for, multiple_of_for, min_depth_for: the same by pattern.
+    keep_first, keep_last: how many of a stage's first and last blocks always stay.
+    depth_order: which of the others leave first: "last_out_first", or "evenly": every second one, then every second of
+        the rest, so that those that stay lie spread over the stage (Fan et al. 2019, 1909.11556).
+    kernel_sizes: for convolutions with odd kernels and same padding, smaller odd sizes (the center is kept).
+    kernel_transforms: whether smaller kernels are learned functions of the larger ones' centers, in place of the plain
+        centers (Cai et al. 2020). The matrices become parameters of the convolutions.
+    width_ratios_for, multiple_of_for, min_depth_for, keep_first_for, keep_last_for, depth_order_for: the same by
+        pattern.
     """
 
     width_ratios: Sequence[float] | None = (0.25, 0.5, 0.75, 1.0)
@@ -37,6 +48,13 @@ class SpaceRules:
     width_ratios_for: Mapping[str, Sequence[float] | None] = field(default_factory=dict)
     multiple_of_for: Mapping[str, int] = field(default_factory=dict)
     min_depth_for: Mapping[str, int] = field(default_factory=dict)
+    kernel_transforms: bool = False
+    keep_first: int = 0
+    keep_last: int = 0
+    depth_order: str = "last_out_first"
+    keep_first_for: Mapping[str, int] = field(default_factory=dict)
+    keep_last_for: Mapping[str, int] = field(default_factory=dict)
+    depth_order_for: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, ratios in [("width_ratios", self.width_ratios), *self.width_ratios_for.items()]:
@@ -47,9 +65,21 @@ class SpaceRules:
         for name, least in [("multiple_of", self.multiple_of), *self.multiple_of_for.items()]:
             if not _is_whole(least) or least < 1:
                 raise InvalidInput(f"{name}={least!r}: give a whole number of channels, 1 or more")
-        for name, least in [("min_depth", self.min_depth), *self.min_depth_for.items()]:
+        blocks = [(key, getattr(self, key), getattr(self, f"{key}_for")) for key in ("min_depth", *_KEPT)]
+        for name, least in [pair for key, value, by_name in blocks for pair in ((key, value), *by_name.items())]:
             if not _is_whole(least) or least < 0:
                 raise InvalidInput(f"{name}={least!r}: give a whole number of blocks, 0 or more")
+        if not isinstance(self.kernel_transforms, bool):
+            raise InvalidInput(f"kernel_transforms={self.kernel_transforms!r}: give true or false")
+        if self.kernel_transforms and not self.kernel_sizes:
+            raise InvalidInput(
+                "kernel_transforms=true needs kernel_sizes: name the convolutions, and sizes such as [3, 5]"
+            )
+        for name, order in [("depth_order", self.depth_order), *self.depth_order_for.items()]:
+            if order not in DEPTH_ORDERS:
+                raise InvalidInput(
+                    f"{name}={order!r} is no order in which blocks leave; {nearest(order, DEPTH_ORDERS)}"
+                )
         for name, sizes in self.kernel_sizes.items():
             if not sizes or not all(_is_whole(size) and size > 0 and size % 2 for size in sizes):
                 raise InvalidInput(f"kernel_sizes[{name!r}]={sizes!r}: give odd sizes in pixels, such as [3, 5]")
@@ -71,50 +101,86 @@ def width_values(group: Group, rules: SpaceRules) -> tuple[int, ...]:
     step = _last(group.name, rules.multiple_of_for, rules.multiple_of)
     widths = {group.channels}
     if ratios is None:
-        each = lcm(step, group.channels_per_unit)
-        return tuple(sorted({*range(each, group.channels, each), group.channels}))
+        multiple = lcm(step, group.channels_per_unit)
+        multiple = multiple if multiple < group.channels else group.channels_per_unit
+        return tuple(sorted({*range(multiple, group.channels, multiple), group.channels}))
+    step = step if step % group.channels_per_unit == 0 else group.channels_per_unit  # see `misfit`
     for ratio in ratios:
         channels = max(step, round(ratio * group.channels / step) * step)
-        if channels < group.channels and channels % group.channels_per_unit == 0:
+        if channels < group.channels:
             widths.add(channels)
     return tuple(sorted(widths))
 
 
-def depth_values(stage: Stage, rules: SpaceRules) -> tuple[int, ...]:
-    """Returns how many blocks a stage can have, ascending."""
+def misfit(group: Group, rules: SpaceRules) -> str:
+    """Returns what to tell of a group whose units are no part of `multiple_of`; its widths are whole units then."""
+    step = _last(group.name, rules.multiple_of_for, rules.multiple_of)
+    unit = group.channels_per_unit
+    if unit == 1 or step % unit == 0 or unit % step == 0:
+        return ""
+    return f"in whole units of {unit} channels, which multiple_of={step} does not fit"
+
+
+def ruled(structure: Structure, rules: SpaceRules) -> Structure:
+    """Returns a structure in whose stages only blocks that the rules let go can go, in the order of the rules."""
+    return replace(structure, stages=tuple(_ruled_stage(stage, rules) for stage in structure.stages))
+
+
+def _ruled_stage(stage: Stage, rules: SpaceRules) -> Stage:
     if _matches(stage.name, rules.fix):
-        return (len(stage.blocks),)
+        return replace(stage, leaving=())
+    total = len(stage.blocks)
+    first = _last(stage.name, rules.keep_first_for, rules.keep_first)
+    last = _last(stage.name, rules.keep_last_for, rules.keep_last)
+    free = [position for position in sorted(stage.leaving) if first <= position < total - last]
+    order = _last(stage.name, rules.depth_order_for, rules.depth_order)
+    leaving = _evenly(free) if order == "evenly" else free[::-1]
     least = _last(stage.name, rules.min_depth_for, rules.min_depth)
-    return tuple(depth for depth in stage.depths if depth >= min(least, len(stage.blocks)))
+    return replace(stage, leaving=tuple(leaving[: max(0, total - least)]))
+
+
+def _evenly(positions: Sequence[int]) -> list[int]:
+    """Returns the positions in the order in which they leave: every second, the last first, then so with the rest."""
+    leaving: list[int] = []
+    while len(positions) > 1:
+        leaving += positions[1::2][::-1]
+        positions = positions[::2]
+    return [*leaving, *positions]
 
 
 def kernel_values(path: str, conv: nn.Module, rules: SpaceRules) -> tuple[int, ...]:
-    """Returns the kernel sizes a convolution can take, ascending: its own alone unless a rule names it."""
-    own = getattr(conv, "kernel_size", ())
-    if not own or len(set(own)) != 1:
+    """Returns the kernel sizes a convolution can take, ascending: only its own unless a rule names it."""
+    full = getattr(conv, "kernel_size", ())
+    if not full or len(set(full)) != 1:
         return ()
     sizes = _last(path, rules.kernel_sizes, ())
-    return tuple(sorted({*(size for size in sizes if size < own[0]), own[0]}))
+    return tuple(sorted({*(size for size in sizes if size < full[0]), full[0]}))
 
 
 def build_space(
     groups: Sequence[Group],
     stages: Sequence[Stage],
     kernels: Mapping[str, nn.Module],
+    operators: Sequence[Operator],
     active_when: Mapping[str, Conditions],
     rules: SpaceRules,
 ) -> Space:
     """Returns the Space of a supernet: only what has more than one value is a choice.
 
-    `kernels` are the convolutions that can be cropped; `active_when` says for each choice's key when it counts.
+    Args:
+        groups: of channels. stages: of blocks. kernels: the convolutions that can be cropped, by path.
+        operators: of which one layer is chosen. active_when: by each choice's key, when it counts.
+        rules: what is wanted.
 
     Raises:
         InvalidInput: a pattern that matches nothing.
     """
-    patterns = (*rules.fix, *rules.width_ratios_for, *rules.multiple_of_for, *rules.min_depth_for)
+    by_pattern = [getattr(rules, name) for name in vars(rules) if name.endswith("_for")]
+    patterns = (*rules.fix, *(pattern for values in by_pattern for pattern in values))
     _check_patterns(patterns, [*(group.name for group in groups), *(stage.name for stage in stages)])
     _check_patterns(rules.kernel_sizes, kernels)
-    drafts = [("depth", stage.name, depth_values(stage, rules)) for stage in stages]
+    drafts = [("depth", stage.name, tuple(stage.depths)) for stage in stages]
+    drafts += [("operator", operator.path, tuple(range(len(operator.options)))) for operator in operators]
     drafts += [("width", group.name, width_values(group, rules)) for group in groups]
     drafts += [("kernel_size", path, kernel_values(path, conv, rules)) for path, conv in kernels.items()]
     chosen = {f"{kind}.{name}" for kind, name, values in drafts if len(values) > 1}
@@ -122,9 +188,23 @@ def build_space(
     for kind, name, values in drafts:
         if len(values) > 1:
             conditions = active_when.get(f"{kind}.{name}", ALWAYS)
-            kept = tuple(tuple((key, least) for key, least in every if key in chosen) for every in conditions)
-            choices.append(Choice(kind, name, values, ALWAYS if () in kept else kept))
-    return Space(tuple(choices))
+            chosen_conditions = tuple(
+                tuple((key, least) for key, least in alternative if key in chosen) for alternative in conditions
+            )
+            choices.append(Choice(kind, name, values, ALWAYS if () in chosen_conditions else chosen_conditions))
+    return Space(tuple(_in_order(choices)))
+
+
+def _in_order(choices: Sequence[Choice]) -> list[Choice]:
+    """The same choices, each after those that it depends on: operators in blocks, and depths in operators."""
+    rest, ordered = list(choices), list[Choice]()
+    known: set[str] = set()
+    while rest:
+        ready = [choice for choice in rest if {key for every in choice.active_when for key, _ in every} <= known]
+        rest = [choice for choice in rest if choice not in ready]
+        ordered += ready
+        known |= {choice.key for choice in ready}
+    return ordered
 
 
 def _check_patterns(patterns: Iterable[str], names: Iterable[str]) -> None:
@@ -139,5 +219,5 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _last(name: str, by_pattern: Mapping[str, T], otherwise: T) -> T:
-    found = [value for pattern, value in by_pattern.items() if fnmatchcase(name, pattern)]
-    return found[-1] if found else otherwise
+    values = [value for pattern, value in by_pattern.items() if fnmatchcase(name, pattern)]
+    return values[-1] if values else otherwise

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ofa.coupling import Group
 from ofa.errors import InvalidInput
+from ofa.structure.coupling import Group
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -68,21 +68,21 @@ def reorder_(supernet: Supernet, order: Mapping[str, Tensor], optimizer: torch.o
         for member in group.members:
             tensor = tensors[member.source]
             index = torch.from_numpy(member.index)
-            to, come_from = index.reshape(-1), index[ranked].reshape(-1)
+            target, origin = index.reshape(-1), index[ranked].reshape(-1)
             for moved in [tensor, *_companions(tensor, optimizer)]:
                 device = moved.device
                 with torch.no_grad():
-                    taken = moved.index_select(member.dim, come_from.to(device))
-                    moved.index_copy_(member.dim, to.to(device), taken)
+                    reordered = moved.index_select(member.dim, origin.to(device))
+                    moved.index_copy_(member.dim, target.to(device), reordered)
 
 
 def _companions(tensor: Tensor, optimizer: torch.optim.Optimizer | None) -> list[Tensor]:
     """The gradient and the optimizer's state of a parameter that have its shape."""
-    found = [tensor.grad] if tensor.grad is not None else []
+    companions = [tensor.grad] if tensor.grad is not None else []
     if optimizer is not None:
         state = optimizer.state.get(tensor, {})
-        found += [v for v in state.values() if isinstance(v, Tensor) and v.shape == tensor.shape and v.dim()]
-    return found
+        companions += [v for v in state.values() if isinstance(v, Tensor) and v.shape == tensor.shape and v.dim()]
+    return companions
 
 
 def sort_channels_(

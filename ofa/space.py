@@ -1,11 +1,9 @@
-"""Space: every Arch that a supernet can take, without any torch inside."""
+"""Space: every Arch that a supernet can take, without torch."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,36 +12,8 @@ from typing import Any
 import numpy as np
 
 from ofa.arch import KINDS, Arch
+from ofa.choice import Choice, Conditions, count_archs
 from ofa.errors import InvalidArch, InvalidInput, nearest
-
-# Where a choice counts: any of these, each being "all of these depths (by key) are at least so deep".
-Conditions = tuple[tuple[tuple[str, int], ...], ...]
-ALWAYS: Conditions = ((),)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One thing that an Arch decides: its kind, name, values (ascending), and when it counts."""
-
-    kind: str
-    name: str
-    values: tuple[int, ...]
-    active_when: Conditions = ALWAYS
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise InvalidInput(f"{self.kind!r} is not a kind of choice; {nearest(self.kind, KINDS)}")
-        if not self.values or list(self.values) != sorted(set(self.values)) or self.values[0] < 0:
-            raise InvalidInput(f"{self.key}: values {self.values} must be distinct, ascending and not negative")
-
-    @cached_property
-    def key(self) -> str:
-        """The name across kinds, such as "width.stem.conv"."""
-        return f"{self.kind}.{self.name}"
-
-    def is_active(self, values: Mapping[str, int]) -> bool:
-        """Whether the choice counts, given the depths in `values` (by key)."""
-        return any(all(values.get(key, 0) >= least for key, least in every) for every in self.active_when)
 
 
 @dataclass(frozen=True)
@@ -58,7 +28,7 @@ class Space:
     def __post_init__(self) -> None:
         seen: set[str] = set()
         for choice in self.choices:
-            needed = {key for every in choice.active_when for key, _ in every}
+            needed = {key for alternative in choice.active_when for key, _ in alternative}
             if choice.key in seen or not needed <= seen:
                 raise InvalidInput(f"{choice.key}: named twice, or before the depths it depends on ({sorted(needed)})")
             seen.add(choice.key)
@@ -77,14 +47,14 @@ class Space:
         for key in values:
             if key not in self.by_key:
                 raise InvalidArch(f"{key!r} is not a choice of this space; {nearest(key, self.by_key)}")
-        taken: dict[str, int] = {}
+        values_so_far: dict[str, int] = {}
         kinds: dict[str, dict[str, int]] = {kind: {} for kind in KINDS}
         for choice in self.choices:
-            if choice.is_active(taken):
+            if choice.is_active(values_so_far):
                 value = values.get(choice.key, choice.values[-1])
                 if value not in choice.values:
                     raise InvalidArch(_not_a_value(choice, value))
-                taken[choice.key] = kinds[choice.kind][choice.name] = value
+                values_so_far[choice.key] = kinds[choice.kind][choice.name] = value
         return Arch(**kinds)
 
     @cached_property
@@ -102,7 +72,7 @@ class Space:
         return self.arch(self.arch_values(rng))
 
     def mutate(self, arch: Arch, rng: np.random.Generator, probability: float = 0.1) -> Arch:
-        """Returns `arch` with each choice redrawn with `probability`; choices that become active are drawn anew.
+        """Returns `arch` with each choice redrawn with `probability`; choices that become active are newly drawn.
 
         Source: the mutation of Real et al. 2019 (1802.01548) as OFA uses it (Cai et al. 2020, 1908.09791).
         """
@@ -117,7 +87,7 @@ class Space:
         )
 
     def crossover(self, first: Arch, second: Arch, rng: np.random.Generator) -> Arch:
-        """Returns a child that takes each choice from either parent; one that neither made is drawn anew."""
+        """Returns a child that takes each choice from either parent; one that neither has is newly drawn."""
         self.validate(first)
         self.validate(second)
         fresh = self.arch_values(rng)
@@ -150,8 +120,7 @@ class Space:
                 raise InvalidArch(_not_a_value(choice, value))
             if not active and value is not None:
                 raise InvalidArch(
-                    f"{choice.key}={value} belongs to blocks that this depth leaves out: drop it, "
-                    f"or deepen {_deepen(choice)}"
+                    f"{choice.key}={value} belongs to layers that are left out: drop it, or set {_needed(choice)}"
                 )
 
     def contains(self, arch: Arch) -> bool:
@@ -164,24 +133,8 @@ class Space:
 
     @cached_property
     def size(self) -> int:
-        """How many different Archs there are, exactly.
-
-        Depths that no choice looks at together are counted apart, so this stays quick for many stages.
-        """
-        parent = {choice.key: choice.key for choice in self.choices}
-
-        def root(key: str) -> str:
-            while parent[key] != key:
-                key = parent[key]
-            return key
-
-        for choice in self.choices:
-            for key, _ in itertools.chain.from_iterable(choice.active_when):
-                parent[root(key)] = root(choice.key)
-        clusters: dict[str, list[Choice]] = {}
-        for choice in self.choices:
-            clusters.setdefault(root(choice.key), []).append(choice)
-        return math.prod(_count(cluster) for cluster in clusters.values())
+        """How many different Archs there are, exactly."""
+        return count_archs(self.choices)
 
     def every(self) -> Iterator[Arch]:
         """Returns an iterator over all Archs, each once: for spaces of a small `size`."""
@@ -200,9 +153,9 @@ class Space:
         return walk(0, {})
 
     def aligned(self, multiple: int) -> Space:
-        """Returns the Space with the widths alone that are multiples of `multiple`, and each choice's largest.
+        """Returns the Space with only those widths that are multiples of `multiple`, and the largest of each choice.
 
-        Choices stay where one value is left, so that its Archs are Archs of this Space.
+        A choice stays even where one value is left, so its Archs are Archs of this Space.
 
         Raises:
             InvalidInput: `multiple` is below 1.
@@ -210,10 +163,26 @@ class Space:
         if multiple < 1:
             raise InvalidInput(f"widths cannot be aligned to multiples of {multiple}: give 1 or more")
 
-        def kept(choice: Choice) -> tuple[int, ...]:
-            return tuple(value for value in choice.values if value % multiple == 0 or value == choice.values[-1])
+        def aligned(choice: Choice) -> Choice:
+            if choice.kind != "width":
+                return choice
+            values = (value for value in choice.values if value % multiple == 0 or value == choice.values[-1])
+            return replace(choice, values=tuple(values))
 
-        return Space(tuple(replace(one, values=kept(one)) if one.kind == "width" else one for one in self.choices))
+        return Space(tuple(map(aligned, self.choices)))
+
+    def with_operators(self, values: Mapping[str, int]) -> Space:
+        """Returns the Space of the other choices where operators are given by key, without those of layers left out."""
+
+        def remaining(choice: Choice) -> Conditions:
+            return tuple(
+                tuple((key, least) for key, least in every if not key.startswith("operator."))
+                for every in choice.active_when
+                if all(values.get(key) == wanted for key, wanted in every if key.startswith("operator."))
+            )
+
+        others = [(choice, remaining(choice)) for choice in self.choices if choice.kind != "operator"]
+        return Space(tuple(replace(choice, active_when=conditions) for choice, conditions in others if conditions))
 
     def encode(self, archs: Sequence[Arch]) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Returns the values as an int64 array (archs, choices), 0 where a choice is inactive."""
@@ -239,23 +208,6 @@ class Space:
         return hashlib.sha256(json.dumps(self.to_dict()).encode()).hexdigest()[:16]
 
 
-def _count(cluster: list[Choice]) -> int:
-    """How many value combinations a set of choices has, counting only active ones."""
-    gates = {key for choice in cluster for every in choice.active_when for key, _ in every}
-    gating = [choice for choice in cluster if choice.key in gates]
-    rest = [choice for choice in cluster if choice.key not in gates]
-
-    def walk(position: int, values: dict[str, int]) -> int:
-        if position == len(gating):
-            return math.prod(len(choice.values) for choice in rest if choice.is_active(values))
-        choice = gating[position]
-        if not choice.is_active(values):
-            return walk(position + 1, values)
-        return sum(walk(position + 1, values | {choice.key: value}) for value in choice.values)
-
-    return walk(0, {})
-
-
 def _listed(values: tuple[int, ...]) -> str:
     return ", ".join(map(str, values))
 
@@ -265,5 +217,7 @@ def _not_a_value(choice: Choice, value: int | None) -> str:
     return f"{choice.key}={value} is not one of {_listed(choice.values)}; the nearest is {near}"
 
 
-def _deepen(choice: Choice) -> str:
-    return " or ".join(" and ".join(f"{key} to {least}" for key, least in every) for every in choice.active_when)
+def _needed(choice: Choice) -> str:
+    return " or ".join(
+        " and ".join(f"{key} to {value}" for key, value in alternative) for alternative in choice.active_when
+    )

@@ -6,24 +6,33 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ofa.arch import Arch
-from ofa.cost import CostTerms, find_terms
-from ofa.coupling import Group
+from ofa.choice import Conditions
+from ofa.cost_terms import CostTerms, find_terms
 from ofa.errors import InvalidInput
+from ofa.inputs import Example, as_inputs
+from ofa.kernel_transforms import add_kernel_transforms_
 from ofa.layer_report import LayerReport, make_report
-from ofa.memory_terms import MemoryTerms, find_memory_terms
-from ofa.plan import Axis, find_axes
-from ofa.rules import SpaceRules, build_space
-from ofa.sortable import unsortable_groups
-from ofa.space import Conditions
-from ofa.structure import Structure, Views, activity, analyse, any_of, private_copy, tensor_owners
-from ofa.trace import Source
-from ofa.trial import try_all
-from ofa.view import (
+from ofa.memory.terms import MemoryTerms, Subnets, find_memory_terms
+from ofa.plain_network import check_plain_weights, plain_network
+from ofa.recipes import DEFAULT_RECIPES, Recipes, apply_recipes, check_recipes
+from ofa.rules import SpaceRules, build_space, ruled
+from ofa.structure.coupling import Group
+from ofa.structure.operators import chosen_names, with_chosen
+from ofa.structure.structure import Structure, choice_conditions, find_activity, private_copy
+from ofa.structure.trace import Source
+from ofa.trial.guard import explained
+from ofa.trial.prepared import prepared
+from ofa.trial.proposals import try_all
+from ofa.trial.sortable import unsortable_groups
+from ofa.views.plan import Axis
+from ofa.views.view import (
     ModulePlan,
     accumulating,
     build,
@@ -31,76 +40,87 @@ from ofa.view import (
     cloned_parameter,
     contiguous_slice,
     differentiable,
-    hush_layout_notice,
+    suppress_layout_warning,
 )
+from ofa.views.views import Views
 
-_PLANS_KEPT = 512
+_CACHED_PLANS = 512
 
 
 class Supernet:
     """A plain model whose layers can be narrower and whose stages can be shallower.
 
     The model stays as it is: there is no active subnet, so views may be used from several threads. Train
-    `model.parameters()`; `subnet` and `extract` always show their present values.
+    `model.parameters()`; `subnet` and `extract` always reflect their current values.
     """
 
-    def __init__(self, model: nn.Module, example_input: Tensor, space: SpaceRules | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, example_input: Example, space: SpaceRules | None = None, recipes: Recipes | None = None
+    ) -> None:
         """Finds what can vary in `model` and checks it.
 
         Args:
-            model: the largest network, any `nn.Module` that maps one tensor (N, ...) to tensors.
-            example_input: an input of the model, (N, C, H, W) or as it takes; its values do not matter.
+            model: the largest network, any `nn.Module` that maps tensors (N, ...) to tensors. Of torch.compile and
+                DataParallel wrappers, the one inside is taken, with a warning.
+            example_input: an input of the model, such as a tensor (N, C, H, W); a tuple of positional arguments, a
+                dictionary of keyword arguments, or `ofa.Inputs(*args, **kwargs)`. Values of floating-point tensors
+                do not matter; integers, such as token ids, must be ones that the model accepts.
             space: which widths, depths and kernel sizes are wanted; the default rules where None.
+            recipes: classes that compute the same with sizes read from the weights, by the classes of `model` that
+                they stand for where a subnet cuts them, such as {MyAttention: ElasticAttention}; see `ofa.recipes`.
+                Recipes for layers of `torch.nn` are there already.
 
         Raises:
-            InvalidInput: the model does not run on the example, nothing in it can vary, or a rule fits nothing.
+            InvalidInput: the model does not run on the example, nothing in it can vary, a rule fits nothing, or a
+                weight is computed from other parameters, as weight_norm does.
         """
-        if not isinstance(model, nn.Module):
-            raise InvalidInput(f"model is a {type(model).__name__}; give a torch.nn.Module")
-        if not isinstance(example_input, Tensor) or example_input.dim() == 0 or example_input.shape[0] == 0:
-            raise InvalidInput(
-                "example_input must be a tensor with a first dimension of examples, such as (2, 3, 32, 32)"
-            )
+        model = plain_network(model, "Supernet")
+        check_plain_weights(model, "Supernet")
         self.model = model
-        self.example_input = example_input
+        self.inputs = as_inputs(example_input)
+        check_recipes(recipes or {})
+        self.recipes: Recipes = {**DEFAULT_RECIPES, **(recipes or {})}
         self.rules = space if space is not None else SpaceRules()
-        private = private_copy(model)
-        example = example_input.detach().cpu()
-        found = analyse(private, example)
-        verdict = try_all(private, example, found, model)
-        self.structure: Structure = verdict.structure
-        self.refused = verdict.refused
-        self.unsortable = unsortable_groups(private, example, self.structure)
-        self._conditions = activity(model, self.structure)
-        self._owners = tensor_owners(model)
-        self._views = Views(model, self.structure.groups)
+        with explained(model):
+            private, example, structure = prepared(apply_recipes(private_copy(model), self.recipes), model, self.inputs)
+            verdict = try_all(private, example, ruled(structure, self.rules), model)
+            self.structure: Structure = verdict.structure
+            self.refused = verdict.refused
+            self.unsortable = unsortable_groups(private, example, self.structure)
+        self._activity = find_activity(model, self.structure)
+        self._views = Views(model, self.structure.groups, self.structure.attributes, recipes=self.recipes)
         self.space = build_space(
             self.structure.groups,
             self.structure.stages,
             {path: model.get_submodule(path) for path in self.structure.kernels},
-            self._activity(),
+            self.structure.operators,
+            choice_conditions(self.structure, self._activity),
             self.rules,
         )
         if not self.space.choices:
             raise InvalidInput(
                 f"nothing in {type(model).__name__} can vary under these rules; its layers:\n{self.report()}"
             )
+        if self.rules.kernel_transforms:
+            kernels = {choice.name: choice.values for choice in self.space.choices if choice.kind == "kernel_size"}
+            add_kernel_transforms_(model, kernels)
+            self._activity = find_activity(model, self.structure)
+            self._views = Views(
+                model, self.structure.groups, self.structure.attributes, recipes=self.recipes, kernel_transforms=True
+            )
         self._plans: OrderedDict[Arch, ModulePlan] = OrderedDict()
+        self._memory_terms: dict[frozenset[tuple[str, int]], MemoryTerms] = {}
+
+    @property
+    def example_input(self) -> Any:
+        """The example as one tensor, where that is all the model gets; otherwise its `Inputs`."""
+        only = self.inputs.only
+        return self.inputs if only is None else only
 
     @property
     def groups(self) -> tuple[Group, ...]:
         """The groups of units that can shrink, in order of use."""
         return self.structure.groups
-
-    def _activity(self) -> dict[str, Conditions]:
-        """When each choice counts: a width where any of its layers runs, a kernel where its layer does."""
-        found = {
-            f"width.{group.name}": any_of(
-                [self._conditions[path] for member in group.members for path in self._owners[member.source]]
-            )
-            for group in self.structure.groups
-        }
-        return found | {f"kernel_size.{path}": self._conditions[path] for path in self.structure.kernels}
 
     @property
     def sources(self) -> Mapping[str, Source]:
@@ -111,36 +131,45 @@ class Supernet:
         """Returns every parameter and buffer as it is now, by its first name."""
         return {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
 
-    @cached_property
+    @property
     def axes(self) -> Mapping[str, tuple[Axis, ...]]:
         """The dimensions of each tensor along which groups lie."""
-        return find_axes(self.structure.groups, self.sources)
+        return self._views.axes
 
     @cached_property
     def cost_terms(self) -> CostTerms:
         """What `ofa.cost` computes with."""
-        return find_terms(self)
+        return find_terms(self.space, self.structure, self._activity, self._views)
 
-    @cached_property
-    def memory_terms(self) -> MemoryTerms:
-        """What `ofa.peak_activation_bytes` computes with."""
-        return find_memory_terms(self)
+    def memory_terms(self, operators: Mapping[str, int] = MappingProxyType({})) -> MemoryTerms:
+        """Returns what `ofa.peak_activation_bytes` computes with, for operators chosen by key; kept once computed."""
+        key = frozenset(operators.items())
+        if key not in self._memory_terms:
+            names = chosen_names(self.structure.operators, self.space.arch(operators).operator)
+            subnets = Subnets(
+                with_chosen(self.model, names) if names else self.model,
+                self.inputs,
+                self.space.with_operators(operators),
+                lambda arch: self.extract(self.space.arch({**arch.values, **operators})),
+            )
+            self._memory_terms[key] = find_memory_terms(self.structure, subnets)
+        return self._memory_terms[key]
 
     def tensor_conditions(self, name: str) -> Conditions:
         """When a parameter or buffer is part of the subnet: where any module that holds it runs."""
-        return any_of([self._conditions[path] for path in self._owners[name]])
+        return self._activity.of_tensor(name)
 
     def conditions(self, path: str) -> Conditions:
-        """When the module at `path` runs: any of these, each a set of least depths by key."""
-        return self._conditions[path]
+        """When the module at `path` runs: any of these, each a set of least depths, and of operators, by key."""
+        return self._activity.modules[path]
 
     def owners(self, tensor: str) -> list[str]:
         """The paths of the modules that hold a parameter or buffer, given its first name."""
-        return self._owners[tensor]
+        return self._activity.owners[tensor]
 
     def report(self) -> LayerReport:
-        """Returns a row a layer: elastic with its choices, coupled with another, or fixed and why."""
-        return make_report(self.model, self.structure, self.rules, self.refused, self._owners)
+        """Returns one row per layer: elastic with its choices, coupled with another, or fixed and why."""
+        return make_report(self.model, self.structure, self.rules, self.refused, self._activity.owners)
 
     def plan(self, arch: Arch) -> ModulePlan:
         """Returns how a view of `arch` is built, from a cache of the latest.
@@ -152,14 +181,15 @@ class Supernet:
         if plan is None:
             self.space.validate(arch)
             depth = arch.depth
-            dropped = frozenset(
-                path
+            dropped = {
+                path: left_out
                 for stage in self.structure.stages
-                for path in stage.dropped(depth.get(stage.name, len(stage.blocks)))
-            )
-            plan = self._views.plan(self.units(arch), dropped, arch.kernel_size)
+                for path, left_out in stage.left_out(depth.get(stage.name, len(stage.blocks))).items()
+            }
+            operators = chosen_names(self.structure.operators, arch.operator)
+            plan = self._views.plan(self.units(arch), dropped, arch.kernel_size, operators)
             self._plans[arch] = plan
-            while len(self._plans) > _PLANS_KEPT:
+            while len(self._plans) > _CACHED_PLANS:
                 try:
                     self._plans.popitem(last=False)
                 except KeyError:  # another thread emptied it first
@@ -167,7 +197,7 @@ class Supernet:
         return plan
 
     def units(self, arch: Arch) -> tuple[int, ...]:
-        """Returns how many units each group keeps; all of those that the Arch does not name."""
+        """Returns how many units each group keeps: all where the Arch does not name it."""
         return tuple(
             arch.width.get(group.name, group.channels) // group.channels_per_unit for group in self.structure.groups
         )
@@ -194,7 +224,7 @@ class Supernet:
             raise InvalidInput("accumulate=True adds into the supernet, contiguous=True copies from it: choose one")
         if not accumulate:
             return build(plan, contiguous_slice if contiguous else differentiable, cloned)
-        hush_layout_notice()
+        suppress_layout_warning()
         with torch.no_grad():
             return build(plan, accumulating, cloned)
 
@@ -212,9 +242,9 @@ class Supernet:
 
     @property
     def digest(self) -> str:
-        """16 hex digits of the weights and the space: what accuracies and files of subnets hang on."""
-        found = hashlib.sha256(self.space.digest.encode())
+        """16 hex digits of the weights and the space: identifies this supernet in caches and subnet files."""
+        total = hashlib.sha256(self.space.digest.encode())
         for name, tensor in sorted(self.model.state_dict().items()):
-            found.update(name.encode())
-            found.update(tensor.detach().cpu().contiguous().view(torch.uint8 if tensor.dim() else tensor.dtype).numpy())
-        return found.hexdigest()[:16]
+            total.update(name.encode())
+            total.update(tensor.detach().cpu().contiguous().view(torch.uint8 if tensor.dim() else tensor.dtype).numpy())
+        return total.hexdigest()[:16]

@@ -17,19 +17,27 @@ from omegaconf import DictConfig, OmegaConf
 import ofa
 from ofa.data import Dataset, Split
 from ofa.errors import InvalidInput
-from search.app.build import build_data, build_supernet, make, make_partial, plain
-from search.app.device import make_device
 from search.app.main import VERBS
-from search.app.train import run_training
-from search.evaluation import Evaluation
-from search.limits import Limits
-from search.paths import conf_dir
-from search.plan import SearchPlan
-from search.study import run_study
+from search.candidates.limits import Limits
+from search.candidates.space import Evaluation
+from search.config.read import converted
+from search.config.tuning import SupernetRecipe
+from search.device.devices import made_runtime
+from search.objects import build_data, build_supernet, make, make_partial
+from search.run.paths import conf_dir
+from search.study.plan import SearchPlan
+from search.study.study import run_study
+from search.training.trained import run_training
 from tests.search.synthetic import Oracle, block_space
 
-LOCAL = {"digits", "synthetic"}  # data sets that need no file
+MODELS = {"text": "gpt"}  # by data set; lenet5 for all others
+OF_TEXTS = {"gpt"}  # models of data=text
+LOCAL = {"digits", "synthetic", "text"}  # data sets that need no file
 IMAGES = {"lenet5": 8, "lenet5_caffe": 16, "mobilenet": 16}  # pixels; 8 for all others
+STAGES = [
+    "{width: 8, blocks: 1, expansion: 1, squeeze_excite: false, activation: relu}",
+    "{width: 16, blocks: 2, expansion: 3, kernel_size: 5, stride: 2}",
+]
 EIGHT_STEPS = ["train.epochs=1", "train.batch_size=32", "train.validate_every=0", "train.calibration_images=32"]
 
 
@@ -49,6 +57,12 @@ def composed(verb: str, *overrides: str) -> DictConfig:
     return compose(verb, list(overrides))
 
 
+def plain(config: DictConfig, *keys: str) -> dict[str, Any]:
+    """Returns the named parts of a configuration as dictionaries, lists and scalars, all where none is named."""
+    resolved: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return {key: resolved[key] for key in keys or resolved}
+
+
 def small(data: Dataset, images: int = 64) -> Dataset:
     """Returns the data set with few images a split."""
 
@@ -64,7 +78,7 @@ def two_steps(config: DictConfig, data: Dataset | None = None) -> float:
     asked = plain(config, "model", "data", "space", "train", "seed")
     data = small(data or build_data(asked["data"]))
     supernet = build_supernet(asked["model"], asked["space"], data, 0)
-    (row,) = run_training(supernet, data, asked, None)
+    (row,) = run_training(supernet, data, converted(asked, SupernetRecipe), None)
     assert row["step"] == 2
     return float(row["loss"])
 
@@ -97,7 +111,8 @@ def test_every_verb_composes(verb: str) -> None:
 
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model_trains(model: str) -> None:
-    assert two_steps(on_synthetic(f"model={model}", size=IMAGES.get(model, 8))) > 0
+    data = composed("train", "data=text", "data.dataset.samples=160", *EIGHT_STEPS, f"model={model}")
+    assert two_steps(data if model in OF_TEXTS else on_synthetic(f"model={model}", size=IMAGES.get(model, 8))) > 0
 
 
 @pytest.mark.parametrize("strategy", options("train"))
@@ -107,7 +122,8 @@ def test_every_training_trains(strategy: str) -> None:
 
 @pytest.mark.parametrize("space", options("space"))
 def test_every_space_has_subnets(space: str) -> None:
-    config = on_synthetic("model=mobilenet" if space == "kernels" else "model=resnet20", f"space={space}", size=16)
+    depthwise = ["model=mobilenet", f"+model.stages=[{','.join(STAGES)}]"]
+    config = on_synthetic(*(depthwise if "kernel" in space else ["model=resnet20"]), f"space={space}", size=16)
     data = build_data(plain(config, "data")["data"])
     supernet = build_supernet(config.model, config.space, data, 0)
     kinds = {choice.kind for choice in supernet.space.choices if len(choice.values) > 1}
@@ -118,7 +134,7 @@ def test_every_space_has_subnets(space: str) -> None:
 @pytest.mark.parametrize("data", options("data"))
 def test_every_data_set_is_read_and_augmented(data: str, tmp_path: Path) -> None:
     overrides = [] if data in LOCAL else [f"data.dataset.path={stored(tmp_path, data)}"]
-    config = composed("train", f"data={data}", "model=lenet5", *EIGHT_STEPS, *overrides)
+    config = composed("train", f"data={data}", f"model={MODELS.get(data, 'lenet5')}", *EIGHT_STEPS, *overrides)
     assert two_steps(config) > 0
 
 
@@ -174,7 +190,7 @@ def test_every_device_is_a_runtime(device: str) -> None:
     config = plain(composed("profile", f"device={device}"), "device")["device"]
     assert config["name"] == device
     try:
-        runtime = make_device(config)
+        runtime = made_runtime(config["runtime"])
     except Exception as error:
         refused = error if isinstance(error, InvalidInput) else error.__cause__
         if isinstance(refused, InvalidInput):  # its library or its GPU is not here
@@ -183,8 +199,12 @@ def test_every_device_is_a_runtime(device: str) -> None:
     assert runtime.describe().get("threads", 1) == 1
 
 
+# A search says to a sampler what its objectives are: with one and with three of them quickly.
 @pytest.mark.parametrize("sampler", options("sampler"))
-@pytest.mark.parametrize("search", options("search"))
+@pytest.mark.parametrize(
+    "search",
+    [pytest.param(name, marks=() if name in ("accuracy", "joint") else pytest.mark.slow) for name in options("search")],
+)
 def test_every_sampler_searches(search: str, sampler: str, tmp_path: Path) -> None:
     config = plain(composed("search", f"search={search}", f"sampler={sampler}"), "search", "sampler")
     space = block_space(stages=2, blocks=3)

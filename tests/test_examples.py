@@ -14,6 +14,7 @@ def test_there_are_examples() -> None:
     assert EXAMPLES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(path.parent.parent), "OMP_NUM_THREADS": "1"}

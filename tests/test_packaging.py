@@ -86,3 +86,19 @@ def test_wheel_holds_every_module_and_nothing_else(wheel: list[str]) -> None:
 def test_command_is_declared(wheel: list[str]) -> None:
     assert PROJECT["project"]["scripts"] == {"ofa": "search.app.main:main"}
     assert any(name.endswith(".dist-info/entry_points.txt") for name in wheel)
+
+
+def test_every_pinned_version_has_its_hashes() -> None:
+    text = (ROOT / "constraints-hashed.txt").read_text()
+    entries = re.findall(r"^([\w.-]+)==([^\s;]+)((?:.*\\\n)*.*)", text, re.MULTILINE)
+    hashed = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version, _ in entries}
+    versions = {name: line.partition("==")[2] for line in pinned() for name in names([line])}
+    dependencies = names(PROJECT["project"]["dependencies"] + PROJECT["build-system"]["requires"])
+    for extra in PROJECT["project"]["optional-dependencies"].values():
+        dependencies |= names(extra)
+
+    assert all("--hash=sha256:" in hashes for _, _, hashes in entries)
+    assert dependencies - {"ofa-search"} <= hashed.keys(), "run make lock"
+    assert {name: versions[name] for name in hashed.keys() & versions.keys()} == {
+        name: version for name, version in hashed.items() if name in versions
+    }, "run make lock"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from search.pareto import non_dominated
+from search.candidates.pareto import non_dominated
 
 GRID = 12  # limits a figure, evenly spaced in the logarithm
 Row = Mapping[str, Any]

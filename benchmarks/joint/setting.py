@@ -9,18 +9,19 @@ from functools import cached_property
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from search.app.main import main as ofa
+from search.candidates.figures import Figures
+from search.candidates.limits import Limits
+from search.config.read import read_request
+from search.config.search import SearchRequest
 from search.device import Profile, read_profile
-from search.evaluate import Evaluator
-from search.figures import Figures
-from search.free_figures import free_figures
-from search.limits import Limits
-from search.paths import RunFolder, conf_dir
-from search.trained import Trained, load_trained
+from search.device.devices import free_figures
+from search.evaluation.supernet import Evaluator
+from search.run.paths import RunFolder, conf_dir
+from search.training.trained import Trained, load_trained
 
 # Narrow enough that size costs accuracy, with many images to validate on: candidates are chosen by that.
 NARROW = ("model.widths=[4,8,16]", "space.multiple_of=1", "train.validate_every=0")
@@ -61,11 +62,12 @@ class Setting:
         images, labels = data.validation.images, data.validation.labels
         return Evaluator(self.trained.supernet, images, labels, data.calibration(1024), cache=self.run.cache)
 
-    def config(self, seed: int) -> DictConfig:
-        """Returns the configuration of `ofa search search=joint` for one seed, no candidate being given up early."""
+    def request(self, seed: int) -> SearchRequest:
+        """Returns what `ofa search search=joint` asks for with one seed, no candidate being given up early."""
         overrides = ["search=joint", "search.tuning.rungs=[]", f"search.tuning.epochs={self.epochs}", f"seed={seed}"]
+        overrides += [f"run={self.run.name}", f"outputs={self.run.root.parent}"]
         with initialize_config_dir(str(conf_dir().resolve()), version_base="1.3"):
-            return compose("search", overrides)
+            return read_request(compose("search", overrides), SearchRequest)
 
     @cached_property
     def largest(self) -> dict[str, float]:

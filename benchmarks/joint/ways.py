@@ -13,20 +13,18 @@ import ofa
 from benchmarks.joint.setting import Setting
 from ofa.arch import Arch
 from ofa.space import Space
-from search.app.tuning import figures_with, tuning_of
-from search.candidate import Candidate
-from search.candidate_space import CandidateSpace
-from search.evaluation import Evaluation
-from search.fidelities import Fidelities
-from search.free_figures import of_candidates
-from search.limits import Limits
-from search.plan import SearchPlan
+from search.candidates.figures import of_candidates
+from search.candidates.limits import Limits
+from search.candidates.space import Candidate, CandidateSpace, Evaluation
+from search.candidates.trials import trial_rows
+from search.evaluation.tune import Gate
+from search.run.stages import hash_of
 from search.samplers import guided
-from search.stages import hash_of
-from search.study import run_study
-from search.trials import trial_rows
-from search.tuning.tune import Gate
-from search.zero_shot import ZeroShot, of_archs
+from search.study.fidelities import Fidelities
+from search.study.plan import SearchPlan
+from search.study.study import run_study
+from search.study.tuning import figures_with, tuning_of
+from search.study.zero_shot import ZeroShot, of_archs
 
 STARTUP = 12  # trials of a study before anything is predicted, a quarter at most
 ZERO_SHOT = 200  # evaluations in the supernet, without any training: they are no part of the budget
@@ -130,8 +128,8 @@ def _tuned(
     setting: Setting, seed: int, archs: Space, objectives: Sequence[str], limits: Limits, count: int
 ) -> list[Row]:
     """What a study of `count` fine-tunings makes."""
-    config = setting.config(seed)
-    tuning = tuning_of(config, setting.run, setting.trained)
+    request = setting.request(seed)
+    tuning = tuning_of(request, setting.trained)
     assert tuning is not None
     rows: list[Row] = []
     expected = zero_shot(setting, seed, objectives, limits) if archs.size > 1 and setting.learns_first else None
@@ -139,7 +137,7 @@ def _tuned(
     plan = SearchPlan(
         name="study",
         space=CandidateSpace(archs, tuning.keys.parameters),
-        figures=figures_with(tuning, config, setting.trained, setting.figures),
+        figures=figures_with(tuning, request, setting.trained, setting.figures),
         evaluate=lambda candidate: setting.evaluator(candidate.arch),
         evaluations=count,
         limits=limits,

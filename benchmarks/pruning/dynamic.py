@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from benchmarks.pruning.cells import Cells, column, markdown, mean_spread
-from benchmarks.pruning.setting import error, fit, make_net
+from benchmarks.pruning.setting import error, fit, make_net, terms
 from ofa.data import Dataset
 from ofa.prune import Constant, Geometric, Pruner, resolved
 from ofa.prune.allocation import erk, global_, per_layer
@@ -86,7 +86,7 @@ def _at_init(data: Dataset, seed: int, sparsity: float, options: dict[str, Any])
 
 
 def _trained(net: nn.Module, data: Dataset, seed: int, prune: Any) -> dict[str, Any]:
-    trained = fit(net, data, EPOCHS, seed, prune=prune)
+    trained = fit(net, data, terms(EPOCHS, seed), prune=prune)
     assert trained.pruner is not None
     kept = {name: int(mask.sum()) for name, mask in trained.pruner.masks.items()}
     return {"error": error(net, data), "density": trained.pruner.density, "kept": kept}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from benchmarks.pruning.cells import Cells, column, markdown, mean_spread
-from benchmarks.pruning.setting import error, fit, make_net
+from benchmarks.pruning.setting import error, fit, make_net, terms
 from ofa.data import Dataset
 from ofa.prune import Pruner
 from ofa.prune.regularizers import GroupLasso, SparseGroupLasso
@@ -38,7 +39,7 @@ def _measure(data: Dataset, seed: int, regularizer: Any) -> dict[str, Any]:
 
     # Plain gradient steps: the proximal step belongs to them, and Adam's would outgrow it.
     optimizer = partial(torch.optim.SGD, lr=0.05, momentum=0.9)
-    trained = fit(net, data, EPOCHS, seed, prune=prune, optimizer=optimizer)
+    trained = fit(net, data, replace(terms(EPOCHS, seed), optimizer=optimizer), prune=prune)
     assert trained.pruner is not None
     slim, _ = trained.pruner.slim()
     with torch.no_grad():

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from benchmarks.pruning.cells import Cells, column, markdown, mean_spread
-from benchmarks.pruning.setting import DENSE_EPOCHS, Ensemble, dense_net, error, fit
+from benchmarks.pruning.setting import DENSE_EPOCHS, Ensemble, dense_net, error, fit, terms
 from ofa.data import Dataset
 from ofa.prune import Cubic, Pruner, resolved
+from ofa.train import Distillation
 
 # Compression (all weights / kept weights) -> epochs of pruning and retraining from the level before.
 LEVELS = {"lenet300": {12: 25, 20: 25, 30: 25, 56: 25}, "lenet5": {12: 3, 20: 2, 30: 2, 108: 6}}
@@ -54,9 +55,8 @@ def _prune(model: str, net: nn.Module, teacher: nn.Module, data: Dataset, seed: 
         cubic = Cubic(1 - 1 / level, begin=0.0, end=0.6, every=100, initial=already)
         return Pruner(model, optimizer, schedule=resolved(cubic, total_steps))
 
-    trained = fit(
-        net, data, LEVELS[model][level], seed + 1000, prune=prune, teacher=teacher, distill=1.0, temperature=4.0
-    )
+    settings = terms(LEVELS[model][level], seed + 1000)
+    trained = fit(net, data, settings, prune=prune, distillation=Distillation(teacher, 1.0, temperature=4.0))
     assert trained.pruner is not None
     kept = {name: int(mask.sum()) for name, mask in trained.pruner.masks.items()}
     return {"error": error(net, data), "density": trained.pruner.density, "kept": kept}
@@ -64,7 +64,8 @@ def _prune(model: str, net: nn.Module, teacher: nn.Module, data: Dataset, seed: 
 
 def _control(model: str, own: nn.Module, teacher: nn.Module, data: Dataset, seed: int) -> dict[str, Any]:
     net = copy.deepcopy(own)
-    fit(net, data, CONTROL_EPOCHS[model], seed + 1000, teacher=teacher, distill=1.0, temperature=4.0)
+    settings = terms(CONTROL_EPOCHS[model], seed + 1000)
+    fit(net, data, settings, distillation=Distillation(teacher, 1.0, temperature=4.0))
     return {"error": error(net, data), "density": 1.0}
 
 

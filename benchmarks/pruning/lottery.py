@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.pruning.cells import Cells, column, markdown, mean_spread
-from benchmarks.pruning.setting import error, fit
+from benchmarks.pruning.setting import error, fit, terms
 from ofa.data import Dataset
 from ofa.models import LeNet300
 from ofa.prune import Pruner
@@ -46,7 +47,7 @@ def _train(data: Dataset, model: nn.Module, masks: Mapping[str, Tensor], seed: i
         return pruner
 
     optimizer = partial(torch.optim.Adam, lr=1.2e-3, fused=True)
-    fit(model, data, EPOCHS, seed, prune=prune, optimizer=optimizer, schedule=constant)
+    fit(model, data, replace(terms(EPOCHS, seed), optimizer=optimizer, schedule=constant), prune=prune)
     found = {"error": error(model, data)}
     print("lottery", seed, sum(int(mask.sum()) for mask in masks.values()), found, flush=True)
     return found

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from ofa._evaluate import evaluate
 from ofa.data import Dataset, hub
-from ofa.evaluate import evaluate
 from ofa.models import LeNet5Caffe, LeNet300
-from ofa.train import train_network
+from ofa.train import NetworkTraining, TrainSettings, train_network
 from ofa.train.schedules import cosine
 
 DENSE_EPOCHS = {"lenet300": 40, "lenet5": 8}
@@ -38,10 +38,21 @@ def adamw(learning_rate: float = 1e-3, weight_decay: float = 1e-4) -> Callable[.
     return partial(torch.optim.AdamW, lr=learning_rate, weight_decay=weight_decay, fused=True)
 
 
-def fit(net: nn.Module, data: Dataset, epochs: int, seed: int, **options: Any) -> Any:
-    """Trains `net` in place on the benchmark's terms; returns the NetworkTraining."""
-    settings: dict[str, Any] = {"optimizer": adamw(), "schedule": partial(cosine, warmup=0.1)} | options
-    return train_network(net, data, epochs=epochs, batch_size=BATCH_SIZE, seed=seed, validate_every=0, **settings)
+def terms(epochs: int, seed: int) -> TrainSettings:
+    """Returns the settings of a training on the benchmark's terms."""
+    return TrainSettings(
+        optimizer=adamw(),
+        schedule=partial(cosine, warmup=0.1),
+        epochs=epochs,
+        batch_size=BATCH_SIZE,
+        seed=seed,
+        validate_every=0,
+    )
+
+
+def fit(net: nn.Module, data: Dataset, settings: TrainSettings, **options: Any) -> NetworkTraining:
+    """Trains `net` in place; returns the outcome. `options` are those of `train_network`."""
+    return train_network(net, data, settings, **options)
 
 
 def error(net: nn.Module, data: Dataset) -> float:
@@ -68,7 +79,7 @@ def dense_net(model: str, data: Dataset, seed: int, folder: Path) -> nn.Module:
     if file.exists():
         net.load_state_dict(torch.load(file, weights_only=True))
     else:
-        fit(net, data, DENSE_EPOCHS[model], seed)
+        fit(net, data, terms(DENSE_EPOCHS[model], seed))
         folder.mkdir(parents=True, exist_ok=True)
         torch.save(net.state_dict(), file)
     return net

@@ -11,15 +11,15 @@ import torch
 from torch import nn
 
 from benchmarks.pruning.cells import Cells, column, markdown, mean_spread
+from ofa._evaluate import evaluate
 from ofa.data import Dataset, digits
 from ofa.data.augment import random_shift
-from ofa.evaluate import evaluate
 from ofa.models import ResNet
 from ofa.prune import Cubic, Pruner, resolved
 from ofa.prune.allocation import budget
 from ofa.prune.criteria import fpgm, magnitude, norm_scale, normalised, random_, taylor
 from ofa.prune.granularity import channel
-from ofa.train import train_network
+from ofa.train import Distillation, NetworkTraining, TrainSettings, train_network
 
 EPOCHS, PRUNE_EPOCHS, BATCH_SIZE = 30, 30, 64
 REMOVED = 0.5  # of the multiply-accumulates
@@ -43,19 +43,21 @@ def run(seeds: range, cells: Cells, folder: Path) -> None:
             cells.run(partial(_prune, dense, data, seed, criterion), method=method, seed=seed)
 
 
-def _fit(net: nn.Module, data: Dataset, epochs: int, seed: int, rate: float, **options: Any) -> Any:
+def _fit(net: nn.Module, data: Dataset, epochs: int, seed: int, rate: float, **options: Any) -> NetworkTraining:
     optimizer = partial(torch.optim.SGD, lr=rate, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True)
-    return train_network(
-        net,
-        data,
+    settings = TrainSettings(
         optimizer=optimizer,
         epochs=epochs,
         batch_size=BATCH_SIZE,
         seed=seed,
         augment=partial(random_shift, pixels=1),
         validate_every=0,
-        **options,
     )
+    return train_network(net, data, settings, **options)
+
+
+def _taught_by(dense: nn.Module) -> Distillation:
+    return Distillation(dense, 0.5, temperature=4.0)
 
 
 def _dense(data: Dataset, seed: int, folder: Path) -> nn.Module:
@@ -81,7 +83,7 @@ def _figures(net: nn.Module, data: Dataset) -> dict[str, Any]:
 
 def _train_on(dense: nn.Module, data: Dataset, seed: int) -> dict[str, Any]:
     net = copy.deepcopy(dense)
-    _fit(net, data, PRUNE_EPOCHS, seed + 1000, 0.05, teacher=dense, distill=0.5, temperature=4.0)
+    _fit(net, data, PRUNE_EPOCHS, seed + 1000, 0.05, distillation=_taught_by(dense))
     return _figures(net, data)
 
 
@@ -101,8 +103,9 @@ def _prune(dense: nn.Module, data: Dataset, seed: int, criterion: Any) -> dict[s
             seed=seed,
         )
 
-    trained = _fit(net, data, PRUNE_EPOCHS, seed + 1000, 0.05, prune=prune, teacher=dense, distill=0.5, temperature=4.0)
+    trained = _fit(net, data, PRUNE_EPOCHS, seed + 1000, 0.05, prune=prune, distillation=_taught_by(dense))
     pruner = trained.pruner
+    assert pruner is not None
     masked = evaluate(net, data.test.images, data.test.labels)
     slim, _ = pruner.slim()
     granularity = pruner.granularity

@@ -8,11 +8,12 @@ from pathlib import Path
 from benchmarks.searching.problem import Problem
 from ofa.errors import InvalidInput
 from search.app.main import main as ofa
-from search.candidate_space import CandidateSpace
-from search.evaluate import Evaluator
-from search.free_figures import free_figures, of_candidates
-from search.paths import RunFolder
-from search.trained import load_trained
+from search.candidates.figures import of_candidates
+from search.candidates.space import CandidateSpace
+from search.device.devices import free_figures
+from search.evaluation.supernet import Evaluator
+from search.run.paths import RunFolder
+from search.training.trained import load_trained
 
 # Narrow enough that size costs accuracy, and with as many images to validate on as to train on: the digits are easy.
 NARROW = ("model.depth=20", "model.widths=[4,8,16]", "space.multiple_of=1", "data.dataset.validation=0.4")

@@ -1,4 +1,4 @@
-"""A study played in memory, with the decisions of `search.study.run_study` and none of its files."""
+"""A study played in memory, with the decisions of `search.study.study.run_study` and none of its files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ import optuna
 from optuna.trial import TrialState
 
 from benchmarks.searching.problem import Problem
-from search.candidate import Candidate
-from search.evaluation import Evaluation
-from search.limits import Limits, violations
-from search.plan import SearchPlan, starting_candidates
-from search.propose import propose, trial_parameters
-from search.reach import find_unseen
+from search.candidates.feasible import find_unseen
+from search.candidates.limits import Limits, violations
+from search.candidates.space import Candidate, Evaluation
+from search.candidates.trials import propose, trial_parameters, write_candidate
 from search.samplers import SamplerContext, SamplerFactory
-from search.trials import write_candidate
+from search.study.plan import SearchPlan, starting_candidates
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from search.candidate import Candidate
-from search.candidate_space import CandidateSpace
-from search.figures import CandidateFigures
+from search.candidates.figures import CandidateFigures
+from search.candidates.space import Candidate, CandidateSpace
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.searching.play import Played
 from benchmarks.searching.problem import Problem
-from search.pareto import hypervolume
+from search.candidates.pareto import hypervolume
 
 
 def quality(problem: Problem, played: Played, evaluations: int) -> dict[str, float]:

@@ -9,10 +9,10 @@ import numpy as np
 
 from benchmarks.searching.problem import Problem
 from ofa.arch import Arch
-from ofa.space import Choice, Space
-from search.candidate import Candidate
-from search.candidate_space import CandidateSpace
-from search.free_figures import of_candidates
+from ofa.choice import Choice
+from ofa.space import Space
+from search.candidates.figures import of_candidates
+from search.candidates.space import Candidate, CandidateSpace
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -1,16 +1,20 @@
-"""Ranks of one layer: what a share of energy needs, what a rank costs, and when it saves anything."""
+"""Ranks of one layer: which one a share of energy needs, what it costs, and whether it saves anything."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ofa.compress.split import CONVS, Conv, split_conv, split_linear, split_tucker
 from ofa.compress.tucker import unfold_mode
+from ofa.inputs import Example, as_inputs
+from ofa.modes import in_mode
 
 # One rank of an SVD, or (outputs, inputs) of Tucker-2.
 Rank = tuple[int, ...]
@@ -21,7 +25,7 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Candidate:
-    """A layer that can be split, and at how many positions it works.
+    """A layer that can be split, and the number of positions it is applied at.
 
     Attributes:
         path: of the module.
@@ -112,3 +116,32 @@ def cumulative_energy(matrix: Tensor) -> Tensor:
 
 def _groups(layer: nn.Module) -> int:
     return layer.groups if isinstance(layer, CONVS) else 1
+
+
+def with_positions(
+    model: nn.Module, candidates: Sequence[Candidate], example_input: Example
+) -> tuple[list[Candidate], float]:
+    """Returns the candidates that ran, with their positions, and the MACs of the whole model; all for one example."""
+    inputs = as_inputs(example_input)
+    examples = inputs.batch
+    seen: dict[int, list[int]] = {}
+
+    def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        counts = seen.setdefault(id(layer), [0, 0])
+        channel = -1 if isinstance(layer, nn.Linear) else 1
+        for number, value in enumerate((inputs[0], output)):
+            counts[number] += value.numel() // value.shape[channel] // examples
+
+    handles = [candidate.layer.register_forward_hook(note) for candidate in candidates]
+    try:
+        with torch.no_grad(), in_mode(model, training=False), FlopCounterMode(display=False) as counter:
+            inputs.call(model)
+    finally:
+        for handle in handles:
+            handle.remove()
+    ran = [candidate for candidate in candidates if id(candidate.layer) in seen]
+    complete = [
+        replace(candidate, positions_in=seen[id(candidate.layer)][0], positions_out=seen[id(candidate.layer)][1])
+        for candidate in ran
+    ]
+    return complete, counter.get_total_flops() / 2 / examples

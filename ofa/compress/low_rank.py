@@ -1,23 +1,22 @@
-"""Low-rank factorisation of a whole model, with ranks given, by energy, or by a budget."""
+"""Low-rank factorization of a whole model, with ranks given, by energy, or by a budget."""
 
 from __future__ import annotations
 
 import copy
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from math import ceil, prod
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
-from ofa.compress.layer_ranks import Candidate, Rank
+from ofa.compress.layer_ranks import Candidate, Rank, with_positions
 from ofa.compress.split import CONVS
 from ofa.errors import InvalidInput, nearest
-from ofa.modes import in_mode
+from ofa.inputs import Example
+from ofa.plain_network import check_plain_weights, plain_network
 
 METHODS = ("svd", "tucker")
 METRICS = ("params", "macs")
@@ -35,7 +34,7 @@ def factorise(
     layers: Sequence[str] = ("*",),
     method: str = "svd",
     metric: str = "params",
-    example_input: Tensor | None = None,
+    example_input: Example | None = None,
     only_if_smaller: bool = True,
 ) -> nn.Module:
     """Returns a copy of `model` whose layers of low rank are sequences of thinner ones: "reduce" (, "core"), "expand".
@@ -63,6 +62,7 @@ def factorise(
         InvalidInput: not exactly one of rank, energy and budget; a value out of range; a glob that names no layer;
             a budget that cannot be met; weights that are NaN or infinite.
     """
+    model = plain_network(model, "factorise")
     ranks = choose_ranks(
         model,
         rank=rank,
@@ -74,15 +74,19 @@ def factorise(
         example_input=example_input,
         only_if_smaller=only_if_smaller,
     )
-    split = {id(one.layer): one.split(ranks[one.path]) for one in _candidates(model, method) if one.path in ranks}
+    split = {
+        id(candidate.layer): candidate.split(ranks[candidate.path])
+        for candidate in _candidates(model, method)
+        if candidate.path in ranks
+    }
     if id(model) in split:
         return split[id(model)]
-    made = copy.deepcopy(model)
+    factorised = copy.deepcopy(model)
     for path, module in model.named_modules(remove_duplicate=False):
         if id(module) in split:
             parent, _, name = path.rpartition(".")
-            setattr(made.get_submodule(parent), name, split[id(module)])
-    return made
+            setattr(factorised.get_submodule(parent), name, split[id(module)])
+    return factorised
 
 
 def choose_ranks(
@@ -94,7 +98,7 @@ def choose_ranks(
     layers: Sequence[str] = ("*",),
     method: str = "svd",
     metric: str = "params",
-    example_input: Tensor | None = None,
+    example_input: Example | None = None,
     only_if_smaller: bool = True,
 ) -> dict[str, Rank]:
     """Returns the ranks that `factorise` uses, by path of each layer that it replaces; arguments as there.
@@ -102,34 +106,41 @@ def choose_ranks(
     Raises:
         InvalidInput: as `factorise`.
     """
+    check_plain_weights(model, "factorise")
     if sum(rule is not None for rule in (rank, energy, budget)) != 1:
-        given = f"rank={rank!r}, energy={energy!r}, budget={budget!r}"
-        raise InvalidInput(f"{given}: give exactly one of the three")
+        arguments = f"rank={rank!r}, energy={energy!r}, budget={budget!r}"
+        raise InvalidInput(f"{arguments}: give exactly one of the three")
     for name, share in (("energy", energy), ("budget", budget)):
         if share is not None and not 0 < share <= 1:
             raise InvalidInput(f"{name}={share!r}: give a fraction above 0 and at most 1")
     for name, value, known in (("method", method, METHODS), ("metric", metric, METRICS)):
         if value not in known:
             raise InvalidInput(f"{name}={value!r} is unknown; {nearest(str(value), known)}")
-    every = _candidates(model, method)
+    candidates = _candidates(model, method)
     total = float(sum(parameter.numel() for parameter in model.parameters()))
     if metric == "macs":
         if example_input is None:
             raise InvalidInput("metric='macs' counts on an input of the model: give example_input")
-        every, total = _with_positions(model, every, example_input)
-    chosen = _matching(every, [*layers])
-    for one in chosen:
-        if not bool(torch.isfinite(one.layer.weight).all()):
-            raise InvalidInput(f"the weight of {one.path!r} has entries that are NaN or infinite; check the training")
+        candidates, total = with_positions(model, candidates, example_input)
+    chosen = _matching(candidates, [*layers])
+    for candidate in chosen:
+        if not bool(torch.isfinite(candidate.layer.weight).all()):
+            raise InvalidInput(
+                f"the weight of {candidate.path!r} has entries that are NaN or infinite; check the training"
+            )
     if budget is not None:
         ranks = _ranks_of_budget(chosen, budget, total)
     elif energy is not None:
-        ranks = {one.path: one.rank_of_energy(energy) for one in chosen}
+        ranks = {candidate.path: candidate.rank_of_energy(energy) for candidate in chosen}
     else:
         ranks = _given_ranks(chosen, rank)
     # A budget counts on layers that stay as they are where splitting them would cost more.
     always = not only_if_smaller and budget is None
-    return {one.path: ranks[one.path] for one in chosen if one.path in ranks and (always or one.saves(ranks[one.path]))}
+    return {
+        candidate.path: ranks[candidate.path]
+        for candidate in chosen
+        if candidate.path in ranks and (always or candidate.saves(ranks[candidate.path]))
+    }
 
 
 def _candidates(model: nn.Module, method: str) -> list[Candidate]:
@@ -138,23 +149,23 @@ def _candidates(model: nn.Module, method: str) -> list[Candidate]:
     for module in model.modules():
         for parameter in module.parameters(recurse=False):
             holders.setdefault(id(parameter), set()).add(id(module))
-    found = []
+    candidates = []
     for path, module in model.named_modules():
         # Exact classes: a subclass may use its weight in another way.
         if type(module) is nn.Linear or type(module) in CONVS:
             if all(len(holders[id(parameter)]) == 1 for parameter in module.parameters(recurse=False)):
                 kernel = module.weight.shape[2:]
                 tucker = method == "tucker" and prod(kernel) > 1 and module.groups == 1
-                found.append(Candidate(path, module, tucker))
-    return found
+                candidates.append(Candidate(path, module, tucker))
+    return candidates
 
 
 def _matching(candidates: Sequence[Candidate], layers: Sequence[str]) -> list[Candidate]:
-    paths = [one.path for one in candidates]
+    paths = [candidate.path for candidate in candidates]
     for pattern in layers:
         if not any(fnmatchcase(path, pattern) for path in paths):
             raise InvalidInput(f"the pattern {pattern!r} matches no layer to split; {nearest(pattern, paths)}")
-    return [one for one in candidates if any(fnmatchcase(one.path, pattern) for pattern in layers)]
+    return [candidate for candidate in candidates if any(fnmatchcase(candidate.path, pattern) for pattern in layers)]
 
 
 def _given_ranks(
@@ -164,43 +175,45 @@ def _given_ranks(
     for pattern in by_glob:
         _matching(candidates, [pattern])
     ranks = {}
-    for one in candidates:
-        wanted = [value for pattern, value in by_glob.items() if fnmatchcase(one.path, pattern)]
+    for candidate in candidates:
+        wanted = [value for pattern, value in by_glob.items() if fnmatchcase(candidate.path, pattern)]
         if wanted:
-            ranks[one.path] = _clipped(wanted[-1], one)
+            ranks[candidate.path] = _clipped(wanted[-1], candidate)
     return ranks
 
 
-def _clipped(wanted: Any, one: Candidate) -> Rank:
+def _clipped(wanted: Any, candidate: Candidate) -> Rank:
     """The wanted rank in the layer's form, no more than its full rank."""
-    full = one.full_rank
+    full = candidate.full_rank
     if isinstance(wanted, float) and 0 < wanted <= 1:
         return tuple(ceil(wanted * most) for most in full)
     both = tuple(wanted) if isinstance(wanted, Sequence) and not isinstance(wanted, str) else (wanted,) * len(full)
     if len(both) != len(full) or not all(isinstance(r, int) and not isinstance(r, bool) and r >= 1 for r in both):
         rule = "a whole number above 0, a fraction of the full rank as a float up to 1.0"
-        pair = ", or a pair (outputs, inputs)" if one.tucker else ""
-        raise InvalidInput(f"rank={wanted!r} for {one.path}: give {rule}{pair}; its full rank is {full}")
+        pair = ", or a pair (outputs, inputs)" if candidate.tucker else ""
+        raise InvalidInput(f"rank={wanted!r} for {candidate.path}: give {rule}{pair}; its full rank is {full}")
     return tuple(min(r, most) for r, most in zip(both, full, strict=True))
 
 
 def _ranks_of_budget(candidates: Sequence[Candidate], budget: float, total: float) -> dict[str, Rank]:
     """The ranks of the largest energy, the same for every layer, with which the model fits; then what still fits."""
-    rest = total - sum(one.dense_cost for one in candidates)
+    rest = total - sum(candidate.dense_cost for candidate in candidates)
     limit = budget * total
 
-    def left(energies: Sequence[float]) -> float:
-        return rest + sum(one.cost_of_energy(energy) for one, energy in zip(candidates, energies, strict=True))
+    def remaining_cost(energies: Sequence[float]) -> float:
+        return rest + sum(
+            candidate.cost_of_energy(energy) for candidate, energy in zip(candidates, energies, strict=True)
+        )
 
     # Ranks change at these energies only, so the search over them is exact.
-    levels = sorted({level for one in candidates for level in one.levels})
-    if not levels or left([0.0] * len(candidates)) > limit:
-        least = left([0.0] * len(candidates)) / total
+    levels = sorted({level for candidate in candidates for level in candidate.levels})
+    if not levels or remaining_cost([0.0] * len(candidates)) > limit:
+        least = remaining_cost([0.0] * len(candidates)) / total
         raise InvalidInput(
             f"budget={budget!r} cannot be met: with rank 1 in every layer {least:.4f} of the model is left; "
             f"give at least that, or let more layers be split"
         )
-    fitting = bisect_right(levels, limit, key=lambda level: left([level] * len(candidates)))
+    fitting = bisect_right(levels, limit, key=lambda level: remaining_cost([level] * len(candidates)))
     energies = [levels[fitting - 1] if fitting else 0.0] * len(candidates)
     grew = True
     while grew:  # one step more for the layer that has the least energy, of those where it fits
@@ -208,32 +221,9 @@ def _ranks_of_budget(candidates: Sequence[Candidate], budget: float, total: floa
         for number in sorted(range(len(candidates)), key=lambda n: energies[n]):
             more = next((level for level in candidates[number].levels if level > energies[number]), None)
             tried = [*energies[:number], more, *energies[number + 1 :]] if more is not None else None
-            if tried is not None and left(tried) <= limit:
+            if tried is not None and remaining_cost(tried) <= limit:
                 energies, grew = tried, True
                 break
-    return {one.path: one.rank_of_energy(energy) for one, energy in zip(candidates, energies, strict=True)}
-
-
-def _with_positions(
-    model: nn.Module, candidates: Sequence[Candidate], example_input: Tensor
-) -> tuple[list[Candidate], float]:
-    """The candidates that ran, with their positions, and the MACs of the whole model; all for one example."""
-    examples = example_input.shape[0]
-    seen: dict[int, list[int]] = {}
-
-    def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        counts = seen.setdefault(id(layer), [0, 0])
-        channel = -1 if isinstance(layer, nn.Linear) else 1
-        for number, value in enumerate((inputs[0], output)):
-            counts[number] += value.numel() // value.shape[channel] // examples
-
-    handles = [one.layer.register_forward_hook(note) for one in candidates]
-    try:
-        with torch.no_grad(), in_mode(model, training=False), FlopCounterMode(display=False) as counter:
-            model(example_input)
-    finally:
-        for handle in handles:
-            handle.remove()
-    ran = [one for one in candidates if id(one.layer) in seen]
-    made = [replace(one, positions_in=seen[id(one.layer)][0], positions_out=seen[id(one.layer)][1]) for one in ran]
-    return made, counter.get_total_flops() / 2 / examples
+    return {
+        candidate.path: candidate.rank_of_energy(energy) for candidate, energy in zip(candidates, energies, strict=True)
+    }

@@ -31,7 +31,7 @@ def split_linear(layer: nn.Linear, rank: int) -> nn.Sequential:
 
 
 def split_conv(layer: Conv, rank: int) -> nn.Sequential:
-    """Returns a convolution of the same kernel with `rank` outputs a group, and a 1x1 one that makes the outputs.
+    """Returns a convolution of the same kernel with `rank` outputs per group, and a 1x1 one that makes the outputs.
 
     The second works on each position alone, so stride, padding (of any mode) and dilation all stay with the
     first, and the weights are two dense layers over the patches: (out, rank) times (rank, in * kernel).
@@ -62,12 +62,12 @@ def split_tucker(layer: Conv, rank_out: int, rank_in: int) -> nn.Sequential:
     """
     if layer.groups != 1:
         raise InvalidInput(f"Tucker-2 of a convolution with groups={layer.groups}: use split_conv, which takes groups")
-    found = tucker2(layer.weight.detach().double(), rank_out, rank_in)
+    factors = tucker2(layer.weight.detach().double(), rank_out, rank_in)
     reduce = _pointwise(layer, layer.in_channels, rank_in, 1)
     core = _like(layer, rank_in, rank_out, 1)
     expand = _pointwise(layer, rank_out, layer.out_channels, 1)
     return _sequence(
-        layer, {"reduce": (reduce, found.inputs.T), "core": (core, found.core), "expand": (expand, found.outputs)}
+        layer, {"reduce": (reduce, factors.inputs.T), "core": (core, factors.core), "expand": (expand, factors.outputs)}
     )
 
 

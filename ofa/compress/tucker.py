@@ -20,8 +20,8 @@ class Tucker:
 
     def weight(self) -> Tensor:
         """Returns the weight that the three stand for, (O, C, kernel...)."""
-        made: Tensor = torch.einsum("or,rs...,cs->oc...", self.outputs, self.core, self.inputs)
-        return made
+        product: Tensor = torch.einsum("or,rs...,cs->oc...", self.outputs, self.core, self.inputs)
+        return product
 
 
 def unfold_mode(weight: Tensor, dim: int) -> Tensor:

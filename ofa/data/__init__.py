@@ -4,7 +4,10 @@ from ofa.data.batching import Augment, batches, steps_per_epoch
 from ofa.data.bundled import digits
 from ofa.data.dataset import Dataset, PixelSource, Preprocessing, Split
 from ofa.data.generated import synthetic
+from ofa.data.in_memory import from_tensors
 from ofa.data.loading import hub
+from ofa.data.several_inputs import from_inputs
+from ofa.data.text import generated_text
 
 __all__ = [
     "Augment",
@@ -14,6 +17,9 @@ __all__ = [
     "Split",
     "batches",
     "digits",
+    "from_inputs",
+    "from_tensors",
+    "generated_text",
     "hub",
     "steps_per_epoch",
     "synthetic",

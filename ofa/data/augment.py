@@ -1,6 +1,6 @@
 """Augmentation of whole batches: functions of (images (N, C, H, W) in [0, 1], CPU generator), same shape out.
 
-In a config each is a partial: `_target_: ofa.data.augment.random_shift`, `_partial_: true`, `pixels: 2`.
+In a config each one is a partial: `_target_: ofa.data.augment.random_shift`, `_partial_: true`, `pixels: 2`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Augment: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def random_shift(images: Tensor, generator: torch.Generator, *, pixels: int) -> Tensor:
-    """Returns each image moved by up to `pixels` in both directions; what comes in from outside is black (0).
+    """Returns each image moved by up to `pixels` in both directions; pixels from outside are black (0).
 
     The same as padding by `pixels` and cropping at random (He et al. 2016, 1512.03385, section 4.2).
     """
@@ -36,7 +36,7 @@ def random_shift(images: Tensor, generator: torch.Generator, *, pixels: int) -> 
 
 
 def horizontal_flip(images: Tensor, generator: torch.Generator, *, probability: float = 0.5) -> Tensor:
-    """Returns the images with each mirrored left to right with `probability`."""
+    """Returns the images, each mirrored left to right with `probability`."""
     if not 0 <= probability <= 1:
         raise InvalidInput(f"horizontal_flip probability={probability}: must be between 0 and 1")
     flip = (torch.rand(len(images), generator=generator) < probability).to(images.device)
@@ -44,7 +44,7 @@ def horizontal_flip(images: Tensor, generator: torch.Generator, *, probability: 
 
 
 def cutout(images: Tensor, generator: torch.Generator, *, size: int) -> Tensor:
-    """Returns the images with one square of `size` pixels each set to 0; it may reach over the border.
+    """Returns the images with one square of `size` pixels each set to 0; it may extend beyond the border.
 
     Source: DeVries and Taylor 2017, 1708.04552.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ def batches(
     device: torch.device | str = "cpu",
     augment: Augment | None = None,
     drop_last: bool = True,
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[Any, Tensor]]:
     """Returns an iterator of an epoch's (images (N, C, H, W) float32, labels (N,) int64), from batch `start`.
 
     The order is a function of (seed, epoch) and the augmentation of a batch of (seed, epoch, step): batches
@@ -43,29 +43,31 @@ def batches(
     decoded ahead.
 
     Raises:
-        InvalidInput: a batch size below 1, or a negative seed, epoch or start.
+        InvalidInput: a batch size below 1, a negative seed, epoch or start, or an augmentation of token ids.
     """
     if batch_size < 1:
         raise InvalidInput(f"batch_size={batch_size}: must be at least 1")
     if min(seed, epoch, start) < 0:
         raise InvalidInput(f"seed={seed}, epoch={epoch}, start={start}: none may be negative")
+    if augment is not None and split.preprocessing.as_they_are:
+        raise InvalidInput("an augmentation is for images, and these are token ids: give augment=null")
     order = torch.randperm(len(split), generator=_generator(seed, epoch))
     steps = range(start, steps_per_epoch(split, batch_size, drop_last=drop_last))
 
-    def make(step: int) -> tuple[Tensor, Tensor]:
+    def make(step: int) -> tuple[Any, Tensor]:
         rows = order[step * batch_size : (step + 1) * batch_size]
         images = split.preprocessing.unit(split.stored(rows).to(device))
         if augment is not None:
             images = augment(images, _generator(seed, epoch, step))
-        return split.preprocessing.normalise(images), split.labels[rows.to(split.labels.device)].to(device)
+        return split.preprocessing.normalize(images), split.labels[rows.to(split.labels.device)].to(device)
 
     return map(make, steps) if split.in_memory else _ahead(make, steps)
 
 
-def _ahead(make: Callable[[int], tuple[Tensor, Tensor]], steps: range) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yields make(step) in order, with the next few being made in another thread."""
+def _ahead(make: Callable[[int], tuple[Any, Tensor]], steps: range) -> Iterator[tuple[Any, Tensor]]:
+    """Yields make(step) in order, the next few computed ahead in another thread."""
     pool = ThreadPoolExecutor(max_workers=1)
-    waiting: list[Future[tuple[Tensor, Tensor]]] = []
+    waiting: list[Future[tuple[Any, Tensor]]] = []
     try:
         for step in steps:
             waiting.append(pool.submit(make, step))

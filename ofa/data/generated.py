@@ -28,7 +28,7 @@ def synthetic(
     `noise` is the standard deviation added to pixels in [0, 1]. Classes have equal shares of `samples`.
 
     Raises:
-        InvalidInput: a size below 1, or fewer than 10 samples a class.
+        InvalidInput: a size below 1, or fewer than 10 samples per class.
     """
     sizes = {"image_size": image_size, "channels": channels, "num_classes": num_classes}
     for name, value in sizes.items():
@@ -40,8 +40,11 @@ def synthetic(
     labels = torch.arange(samples) % num_classes
     pixels = _images(labels, num_classes, (channels, image_size, image_size), noise, generator)
     parts = stratified(labels, {"validation": validation, "test": test}, seed=seed)
-    preprocessing = preprocessing_of(pixels[parts["train"]], scale=255.0)
-    splits = {part: Split(pixels[rows], labels[rows], preprocessing) for part, rows in parts.items()}
+    preprocessing = preprocessing_of(pixels[parts["train"]], scale=255.0, stored="8 bits, 0 to 255")
+    splits = {
+        part: Split(pixels[rows], labels[rows], preprocessing, origin=f"made from seed {seed}")
+        for part, rows in parts.items()
+    }
     return Dataset("synthetic", splits["train"], splits["validation"], splits["test"], num_classes)
 
 

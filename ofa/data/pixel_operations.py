@@ -1,4 +1,4 @@
-"""Operations on the pixels of images (N, C, H, W) in [0, 1], each image with a strength of its own; 0 changes nothing.
+"""Operations on the pixels of images (N, C, H, W) in [0, 1], each image with its own strength; 0 changes nothing.
 
 Strengths are (N, 1, 1, 1), from -1 to 1: negative takes away, positive adds, by at most `_SPAN`.
 """
@@ -32,7 +32,7 @@ def saturation(images: Tensor, strengths: Tensor) -> Tensor:
 def sharpness(images: Tensor, strengths: Tensor) -> Tensor:
     """Returns the images with the distance to a smoothed copy multiplied by 1 + 0.9 strength: below 0 is blur.
 
-    The smoothing is a 3x3 mean in which the centre counts five times; beyond the border the border goes on.
+    The smoothing is a 3x3 mean in which the center counts five times; beyond the border its pixels are repeated.
     """
     box = functional.avg_pool2d(functional.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     return _away_from((9 * box + 4 * images) / 13, images, strengths)
@@ -44,10 +44,10 @@ def posterize(images: Tensor, strengths: Tensor) -> Tensor:
     return torch.where(strengths == 0, images, (images * steps).round() / steps)
 
 
-def cut(images: Tensor, strengths: Tensor, centres: Tensor) -> Tensor:
+def cut(images: Tensor, strengths: Tensor, centers: Tensor) -> Tensor:
     """Returns the images without a square whose side is 0.4 strength of the shorter side, strengths (N,) from 0 to 1.
 
-    Its centre is anywhere in the image: centres (2, N), rows and columns in [0, 1], so that it may reach over the
+    Its center is anywhere in the image: centers (2, N), rows and columns in [0, 1], so that it may reach over the
     border. Pixels that it covers in part lose that part, so that its size need not be whole.
 
     Source: DeVries and Taylor 2017, 1708.04552.
@@ -55,16 +55,16 @@ def cut(images: Tensor, strengths: Tensor, centres: Tensor) -> Tensor:
     height, width = images.shape[2:]
     half = strengths * (_SQUARE * min(height, width) / 2)
     rows, columns = (
-        _covered(centre * length, half, length) for centre, length in zip(centres, (height, width), strict=True)
+        _covered(center * length, half, length) for center, length in zip(centers, (height, width), strict=True)
     )
     return images * (1 - rows[:, None, :, None] * columns[:, None, None, :])
 
 
-def _covered(centres: Tensor, halves: Tensor, length: int) -> Tensor:
-    """Returns (N, length): the fraction of each pixel that lies within centre - half and centre + half."""
-    starts = torch.arange(length, dtype=centres.dtype, device=centres.device)
-    ends = torch.minimum(starts + 1, (centres + halves)[:, None])
-    return (ends - torch.maximum(starts, (centres - halves)[:, None])).clamp(0, 1)
+def _covered(centers: Tensor, halves: Tensor, length: int) -> Tensor:
+    """Returns (N, length): the fraction of each pixel that lies within center - half and center + half."""
+    starts = torch.arange(length, dtype=centers.dtype, device=centers.device)
+    ends = torch.minimum(starts + 1, (centers + halves)[:, None])
+    return (ends - torch.maximum(starts, (centers - halves)[:, None])).clamp(0, 1)
 
 
 def _away_from(plain: Tensor, images: Tensor, strengths: Tensor) -> Tensor:

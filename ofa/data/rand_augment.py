@@ -37,27 +37,27 @@ def rand_augment(
 ) -> Tensor:
     """Returns each image after `operations` random ones of `among` in turn, all of strength `magnitude`.
 
-    Every image draws operations and directions of its own, evenly and with replacement. No operations, or magnitude 0,
-    leave the images as they are, bit for bit. What comes in from outside is black (0). At magnitude 10:
+    Every image draws its own operations and directions, evenly and with replacement. No operations, or magnitude 0,
+    leave the images as they are, bit for bit. Pixels from outside are black (0). At magnitude 10:
 
         shift_x, shift_y    by 0.3 of the width or height        brightness   times 0.1 or 1.9
-        shear_x, shear_y    by 0.3 pixels a pixel                contrast     times 0.1 or 1.9, about the image's mean
+        shear_x, shear_y    by 0.3 pixels per pixel                contrast     times 0.1 or 1.9, about the image's mean
         rotate              by 30 degrees                        saturation   times 0.1 or 1.9, about the pixel's mean
         zoom                1.4 times as large or small          sharpness    times 0.1 (blur) or 1.9, of fine detail
-        cutout              a square of 0.4 of the shorter side  posterize    4 values a channel
+        cutout              a square of 0.4 of the shorter side  posterize    4 values per channel
 
     and in proportion below it (zoom and posterize: their logarithms). Single-channel images do not draw saturation.
 
     Args:
-        images: (N, C, H, W), floating point in [0, 1]; not yet normalised.
+        images: (N, C, H, W), floating point in [0, 1]; not yet normalized.
         generator: of the CPU, wherever the images are.
         operations: how many an image goes through, n in the paper.
         magnitude: 0 to 10, m in the paper; need not be whole.
         among: names of `OPERATIONS`.
-        first: an augmentation that comes before, such as random_shift; it is no part of the strength.
+        first: an augmentation that comes before, such as random_shift; its strength is separate.
 
     Raises:
-        InvalidInput: fewer than 0 operations, a magnitude outside 0 to 10, or a name that is no operation.
+        InvalidInput: fewer than 0 operations, a magnitude outside 0 to 10, or an unknown operation.
 
     Source: Cubuk et al. 2020, 1909.13719, algorithm 1. Their solarize, equalize and autocontrast, of which two have no
     strength, are left out; zoom and cutout (DeVries and Taylor 2017, 1708.04552) are in their place; moves interpolate.
@@ -86,7 +86,7 @@ def _check(operations: int, magnitude: float, among: Sequence[str]) -> None:
         raise InvalidInput(f"rand_augment magnitude={magnitude!r}: must be a number from 0 to {STRONGEST:g}")
     for name in among:
         if name not in OPERATIONS:
-            raise InvalidInput(f"rand_augment among {name!r}: is no operation; {nearest(name, OPERATIONS)}")
+            raise InvalidInput(f"rand_augment among {name!r}: is not an operation; {nearest(name, OPERATIONS)}")
 
 
 def _one_each(images: Tensor, names: Sequence[str], strengths: Tensor, places: Tensor) -> Tensor:
@@ -117,14 +117,14 @@ def _move(images: Tensor, matrices: Tensor) -> Tensor:
 
 
 def _matrices(names: Sequence[str], strengths: Tensor, size: Sequence[int]) -> Tensor:
-    """Returns (N, 2, 3): from output to input coordinates, each from -1 to 1 across the image, of one move an image.
+    """Returns (N, 2, 3): from output to input coordinates, each from -1 to 1 across the image, of one move per image.
 
     Positive strengths move to the right and downwards, turn clockwise, and enlarge.
     """
     height, width = size
 
     def of(name: str) -> Tensor:
-        return strengths * torch.tensor([each == name for each in names])
+        return strengths * torch.tensor([operation == name for operation in names])
 
     angle, scale = of("rotate") * math.radians(30), 1.4 ** of("zoom")
     cosine, sine = angle.cos() / scale, angle.sin() / scale

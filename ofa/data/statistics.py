@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -10,16 +12,24 @@ from ofa.data.dataset import PixelSource, Preprocessing
 _SAMPLE = 10_000  # images that the statistics are taken from: enough for four digits
 
 
-def preprocessing_of(pixels: Tensor | PixelSource, *, scale: float, resize: str = "none") -> Preprocessing:
+def sampled(pixels: Tensor | PixelSource, dtype: torch.dtype) -> Iterator[Tensor]:
+    """Yields the images (n, C, H, W) in pieces, as `dtype`; of more than 10,000 an evenly spaced 10,000."""
+    count = pixels.shape[0]
+    for rows in torch.split(torch.linspace(0, count - 1, min(count, _SAMPLE)).long(), 1000):
+        yield (pixels[rows] if isinstance(pixels, Tensor) else pixels.take(rows)).to(dtype)
+
+
+def preprocessing_of(
+    pixels: Tensor | PixelSource, *, scale: float, resize: str = "none", stored: str = ""
+) -> Preprocessing:
     """Returns the Preprocessing with mean and std of `pixels` (N, C, H, W) divided by `scale`.
 
     Of more than 10,000 images an evenly spaced 10,000 are looked at. A constant channel gets std 1.
     """
-    count, channels = pixels.shape[0], pixels.shape[1]
-    rows = torch.linspace(0, count - 1, min(count, _SAMPLE)).long()
+    channels = pixels.shape[1]
     total, squares, number = torch.zeros(channels).double(), torch.zeros(channels).double(), 0
-    for some in torch.split(rows, 1000):
-        values = (pixels[some] if isinstance(pixels, Tensor) else pixels.take(some)).double() / scale
+    for some in sampled(pixels, torch.float64):
+        values = some / scale
         total += values.sum((0, 2, 3))
         squares += values.square().sum((0, 2, 3))
         number += values.numel() // channels
@@ -28,5 +38,5 @@ def preprocessing_of(pixels: Tensor | PixelSource, *, scale: float, resize: str 
     std = torch.where(std > 1e-6, std, torch.ones_like(std))
     # Six decimals, so that the card's figures are the very ones in use.
     return Preprocessing(
-        scale, tuple(round(m, 6) for m in mean.tolist()), tuple(round(s, 6) for s in std.tolist()), resize
+        scale, tuple(round(m, 6) for m in mean.tolist()), tuple(round(s, 6) for s in std.tolist()), resize, stored
     )

@@ -1,4 +1,4 @@
-"""Tables of encoded images and labels from parquet files, image folders or the Hugging Face hub."""
+"""Tables of encoded images and labels from parquet files or the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -33,67 +33,84 @@ class ImageColumn:
 def open_tables(path: str, *, subset: str | None, cache_dir: str | None) -> Mapping[str, Any]:
     """Returns the `datasets` tables of `path` by split name; a single file is the split "train".
 
-    `path` is a parquet file, a folder of parquet files or of images (a folder a class), or a name on the hub.
+    `path` is a parquet file, a folder of those, or a name on the hub.
 
     Raises:
-        InvalidInput: the extra `data` is not installed, nothing is at `path`, or it cannot be read.
+        InvalidInput: nothing is at `path`, or it cannot be read.
+    """
+    import datasets
+
+    location = Path(path).expanduser()
+    arguments: dict[str, Any] = {"path": path, "name": subset}
+    if location.is_file():
+        if location.suffix != ".parquet":
+            raise InvalidInput(
+                f"{path} is not a parquet file; give one, a folder of parquet files or a folder of images"
+            )
+        arguments = {"path": "parquet", "data_files": str(location)}
+    elif location.is_dir():
+        arguments = {"path": str(location), "name": subset}
+    try:
+        tables = datasets.load_dataset(**arguments, cache_dir=cache_dir)
+    except Exception as error:  # this library, its file readers and its network clients share no base class
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        kind = "a parquet file" if arguments["path"] == "parquet" else "a data set"
+        where = "" if location.exists() else ", on this disk or on the hub"
+        raise InvalidInput(f"cannot read {path} as {kind}{where}: {reason:.200}") from error
+    return dict(tables)
+
+
+def check_installed() -> None:
+    """Checks that the libraries which read files are installed.
+
+    Raises:
+        InvalidInput: the extra `data` is not installed.
     """
     try:
-        import datasets
+        import datasets  # noqa: F401
         import PIL  # noqa: F401  (needed to decode)
     except ImportError as error:
         raise InvalidInput(
             f"data from files or the hub needs the extra: pip install 'ofa-search[data]' ({error})"
         ) from None
-    place = Path(path).expanduser()
-    if not place.exists() and _looks_local(path):
-        raise InvalidInput(f"{path} does not exist{_beside(place)}")
-    arguments: dict[str, Any] = {"path": path, "name": subset}
-    if place.is_file():
-        if place.suffix != ".parquet":
-            raise InvalidInput(
-                f"{path} is not a parquet file; give one, a folder of parquet files or a folder of images"
-            )
-        arguments = {"path": "parquet", "data_files": str(place)}
-    elif place.is_dir():
-        arguments = {"path": str(place), "name": subset}
-        if not any(place.rglob("*.parquet")):
-            arguments = {"path": "imagefolder", "data_dir": str(place)}
-    try:
-        tables = datasets.load_dataset(**arguments, cache_dir=cache_dir)
-    except Exception as error:  # this library, its file readers and its network clients share no base class
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        how = {"parquet": "a parquet file", "imagefolder": "a folder of images"}.get(arguments["path"], "a data set")
-        where = "" if place.exists() else ", on this disk or on the hub"
-        raise InvalidInput(f"cannot read {path} as {how}{where}: {reason:.200}") from error
-    return dict(tables)
+
+
+def check_there(path: str) -> None:
+    """Checks that `path` exists, if it names something on this disk.
+
+    Raises:
+        InvalidInput: it is not there.
+    """
+    location = Path(path).expanduser()
+    if not location.exists() and _looks_local(path):
+        raise InvalidInput(f"{path} does not exist{_beside(location)}")
 
 
 def image_column(table: Any, name: str) -> ImageColumn:
     """Returns column `name` of a table as encoded images.
 
     Raises:
-        InvalidInput: there is no such column (those there are named), or it does not hold images.
+        InvalidInput: no such column (the error names those there are), or it does not hold images.
     """
     import datasets
 
     _check_column(table, name, "image_column")
     feature = table.features[name]
     if not _holds_images(feature):
-        images = [column for column, kind in table.features.items() if _holds_images(kind)]
+        images = [other for other, kind in table.features.items() if _holds_images(kind)]
         there = f"columns with images: {', '.join(images)}" if images else "no column of this data set does"
         raise InvalidInput(f"image_column={name!r} does not hold encoded images but {_type_name(feature)}; {there}")
-    kept = table.select_columns([name])
+    column = table.select_columns([name])
     if isinstance(feature, datasets.Image):
-        kept = kept.cast_column(name, datasets.Image(decode=False))
-    return ImageColumn(kept, name)
+        column = column.cast_column(name, datasets.Image(decode=False))
+    return ImageColumn(column, name)
 
 
 def label_values(table: Any, name: str) -> tuple[list[Any], tuple[str, ...]]:
     """Returns the labels of all rows as stored, and the class names where the table knows them (else empty).
 
     Raises:
-        InvalidInput: there is no such column (those there are named), or it holds neither whole numbers nor
+        InvalidInput: no such column (the error names those there are), or it holds neither whole numbers nor
         text.
     """
     _check_column(table, name, "label_column")
@@ -142,13 +159,21 @@ def _type_name(feature: Any) -> str:
 
 def _looks_local(path: str) -> bool:
     """Whether a missing path is meant for this disk: names on the hub are "name" or "owner/name"."""
-    place = Path(path).expanduser()
-    in_a_folder = "/" in path and place.parent.is_dir()
+    location = Path(path).expanduser()
+    in_a_folder = "/" in path and location.parent.is_dir()
     return in_a_folder or path.startswith((".", "/", "~")) or path.endswith(".parquet") or path.count("/") > 1
 
 
-def _beside(place: Path) -> str:
-    """Returns what a missing path could have meant."""
-    if not place.parent.is_dir():
-        return ""
-    return f"; {nearest(place.name, sorted(entry.name for entry in place.parent.iterdir()))}"
+def _beside(location: Path) -> str:
+    """Returns what a missing path could have meant: its first part that is missing, and what is there instead."""
+    missing = location.absolute()
+    while not missing.parent.is_dir() and missing.parent != missing:
+        missing = missing.parent
+    first = "" if missing == location.absolute() else f": there is no {missing}"
+    try:
+        names = sorted(entry.name for entry in missing.parent.iterdir() if not entry.name.startswith("."))
+    except OSError:  # what others may not read
+        return first
+    hint = nearest(missing.name, names)
+    is_system = missing.parent == missing.parent.parent  # what is there is not data, unless it is named so
+    return first if is_system and not hint.startswith("did you mean") else f"{first}; {hint}"

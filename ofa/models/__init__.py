@@ -1,8 +1,10 @@
 """Models to start from: plain modules, built as Model(input_shape, num_classes, ...)."""
 
+from ofa.models.gpt import GPT
 from ofa.models.lenet import LeNet5, LeNet5Caffe, LeNet300
 from ofa.models.mobilenet import MobileNet
 from ofa.models.mobilenet_stage import Stage
 from ofa.models.resnet import ResNet
+from ofa.models.vit import ViT
 
-__all__ = ["LeNet5", "LeNet5Caffe", "LeNet300", "MobileNet", "ResNet", "Stage"]
+__all__ = ["GPT", "LeNet5", "LeNet5Caffe", "LeNet300", "MobileNet", "ResNet", "Stage", "ViT"]

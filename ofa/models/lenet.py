@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ofa.errors import InvalidInput
-from ofa.models.sizes import check_positive, check_shape, initialise_
+from ofa.models.sizes import check_positive, check_shape, initialize_
 
 
 class LeNet300(nn.Module):
@@ -34,7 +34,7 @@ class LeNet300(nn.Module):
         sizes = (math.prod(shape), *hidden)
         self.hidden = nn.ModuleList(nn.Linear(inputs, outputs) for inputs, outputs in pairwise(sizes))
         self.classifier = nn.Linear(sizes[-1], num_classes)
-        initialise_(self)
+        initialize_(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns logits (N, num_classes)."""
@@ -69,11 +69,11 @@ class LeNet5(nn.Module):
         inputs, height, width = check_shape("LeNet5", input_shape, least=4)
         check_positive("LeNet5", num_classes=num_classes, channels=channels, hidden=hidden)
         if len(channels) != 2 or len(hidden) != 2:
-            given = f"channels={tuple(channels)} and hidden={tuple(hidden)}"
-            raise InvalidInput(f"LeNet5 {given}: give two numbers in each, one a layer")
+            sizes = f"channels={tuple(channels)} and hidden={tuple(hidden)}"
+            raise InvalidInput(f"LeNet5 {sizes}: give two numbers in each, one per layer")
         first, second = channels
         units, features = hidden
-        trim = 0 if min(height, width) < 16 else 4  # pixels that an unpadded 5x5 convolution takes away
+        trim = 0 if min(height, width) < 16 else 4  # pixels that an unpadded 5x5 convolution removes
         flat = second * ((height // 2 - trim) // 2) * ((width // 2 - trim) // 2)
 
         def norm(size: int) -> nn.Module:
@@ -86,7 +86,7 @@ class LeNet5(nn.Module):
         self.linear1 = nn.Linear(flat, units)
         self.linear2 = nn.Linear(units, features)
         self.classifier = nn.Linear(features, num_classes)
-        initialise_(self)
+        initialize_(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns logits (N, num_classes)."""
@@ -118,14 +118,14 @@ class LeNet5Caffe(nn.Module):
         inputs, height, width = check_shape("LeNet5Caffe", input_shape, least=16)
         check_positive("LeNet5Caffe", num_classes=num_classes, channels=channels, hidden=hidden)
         if len(channels) != 2:
-            raise InvalidInput(f"LeNet5Caffe channels={tuple(channels)}: give two numbers, one a layer")
+            raise InvalidInput(f"LeNet5Caffe channels={tuple(channels)}: give two numbers, one per layer")
         first, second = channels
         flat = second * (((height - 4) // 2 - 4) // 2) * (((width - 4) // 2 - 4) // 2)
         self.conv1 = nn.Conv2d(inputs, first, 5)
         self.conv2 = nn.Conv2d(first, second, 5)
         self.linear = nn.Linear(flat, hidden)
         self.classifier = nn.Linear(hidden, num_classes)
-        initialise_(self)
+        initialize_(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns logits (N, num_classes)."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ofa.models.mobilenet_stage import DEFAULT_STAGES, Stage, drop_strides, multiple_of_8, read_stages
-from ofa.models.sizes import check_between, check_positive, check_shape, initialise_
+from ofa.models.sizes import check_between, check_positive, check_shape, initialize_
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "hardswish": nn.Hardswish}
 
@@ -116,7 +116,7 @@ class MobileNet(nn.Module):
         self.hidden = nn.Linear(head_width, hidden) if hidden else None
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(hidden or head_width, num_classes)
-        initialise_(self)
+        initialize_(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns logits (N, num_classes)."""

@@ -55,7 +55,7 @@ def read_stages(stages: Sequence[Stage | Mapping[str, Any]]) -> tuple[Stage, ...
     """Returns the stages, those given as mappings read by field name.
 
     Raises:
-        InvalidInput: there is none, or one has an unknown field, lacks its width, or is not a mapping.
+        InvalidInput: no stages, or one with an unknown field, without its width, or not a mapping.
     """
     if not stages:
         raise InvalidInput("MobileNet stages=[]: give at least one stage")
@@ -79,18 +79,18 @@ def read_stages(stages: Sequence[Stage | Mapping[str, Any]]) -> tuple[Stage, ...
 def drop_strides(strides: Sequence[int], image_size: int, least_map: int) -> list[int]:
     """Returns the strides, the earliest set to 1 until `image_size` pixels end as `least_map` or more."""
 
-    def end(kept: list[int]) -> int:
+    def size_after(strides: list[int]) -> int:
         size = image_size
-        for stride in kept:
+        for stride in strides:
             size = -(-size // stride)  # padding makes a strided layer round up
         return size
 
-    kept = list(strides)
-    for position in range(len(kept)):
-        if end(kept) >= least_map:
+    result = list(strides)
+    for position in range(len(result)):
+        if size_after(result) >= least_map:
             break
-        kept[position] = 1
-    return kept
+        result[position] = 1
+    return result
 
 
 def multiple_of_8(size: float) -> int:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ofa.errors import InvalidInput, nearest
-from ofa.models.sizes import check_positive, check_shape, initialise_
+from ofa.models.sizes import check_positive, check_shape, initialize_
 
 SHORTCUTS = ("conv", "pad")
 
@@ -83,7 +83,7 @@ class ResNet(nn.Module):
         if shortcut not in SHORTCUTS:
             raise InvalidInput(f"ResNet shortcut={shortcut!r} is unknown; {nearest(shortcut, SHORTCUTS)}")
         if len(widths) != 3 or (shortcut == "pad" and list(widths) != sorted(widths)):
-            rule = "three widths, one a stage" + (", not shrinking" if shortcut == "pad" else "")
+            rule = "three widths, one per stage" + (", not shrinking" if shortcut == "pad" else "")
             raise InvalidInput(f"ResNet widths={tuple(widths)} with shortcut={shortcut!r}: give {rule}")
         self.stem = nn.Sequential()
         self.stem.add_module("conv", nn.Conv2d(channels, widths[0], 3, stride=stem_stride, padding=1, bias=False))
@@ -99,7 +99,7 @@ class ResNet(nn.Module):
                 inputs = outputs
             self.stages.append(blocks)
         self.classifier = nn.Linear(inputs, num_classes)
-        initialise_(self)
+        initialize_(self)
         if zero_last_norm:
             for module in self.modules():
                 if isinstance(module, ResidualBlock):

@@ -1,4 +1,4 @@
-"""Checks and small sums on the sizes that a model is built with."""
+"""Checks of the sizes that a model is built with."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def check_between(model: str, low: float, high: float, **numbers: float) -> None
             raise InvalidInput(f"{model} {name}={value!r}: must be at least {low} and below {high}")
 
 
-def initialise_(model: nn.Module) -> None:
+def initialize_(model: nn.Module) -> None:
     """Sets weights in place: Kaiming normal for convolutions, Kaiming uniform for linear layers, zero biases.
 
     Norm layers start as identities (1 and 0). Source: He et al. 2015, 1502.01852.

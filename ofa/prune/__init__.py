@@ -1,5 +1,6 @@
 """Pruning: criteria, allocation, schedules, regrowth, initializers and regularizers that compose in one Pruner."""
 
+from ofa.prune.optimizer_settings import carry_scheduler
 from ofa.prune.pruner import Pruner
 from ofa.prune.schedules import Constant, Cosine, Cubic, Doubling, EveryEpoch, Geometric, Linear, OneShot
 from ofa.prune.times import resolved
@@ -14,5 +15,6 @@ __all__ = [
     "Linear",
     "OneShot",
     "Pruner",
+    "carry_scheduler",
     "resolved",
 ]

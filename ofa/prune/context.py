@@ -1,8 +1,8 @@
-"""What a criterion is given, and the type of a criterion."""
+"""What criteria and allocations are given, and their types."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ofa.errors import InvalidInput
+from ofa.inputs import Example, Inputs, as_inputs
+from ofa.prune.granularity.pool import Pool
 
-Batches: TypeAlias = Callable[[], Iterable[tuple[Tensor, Tensor]]]
+Batches: TypeAlias = Callable[[], Iterable[tuple[Example, Tensor]]]
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -21,13 +23,14 @@ class PruneContext:
     """One event of pruning, as a criterion or a regrowth sees it.
 
     Attributes:
-        model: the masked model, in whatever mode it is; a criterion leaves mode, weights, gradients and
-            buffers as it found them.
+        model: the masked model, in train or eval mode; a criterion leaves mode, weights, gradients and
+            buffers unchanged.
         weights: the parameters that may be pruned, by name.
         masks: bool, of the shape of each weight: what is alive now.
         generator: draws everything random; a CPU generator that belongs to the pruner.
         step: steps of the optimizer so far.
-        batches: makes the labelled batches (images (N, C, H, W), labels (N,)) that scores are measured on.
+        batches: makes the labeled batches that scores are measured on: images (N, C, H, W), or any inputs of the model
+            (see `ofa.Inputs`), and labels (N,).
         loss: (model output, labels) -> scalar.
         memory: what a criterion keeps from step to step, tensors by a name of its choice; saved with the pruner.
     """
@@ -41,19 +44,19 @@ class PruneContext:
     loss: Loss = functional.cross_entropy
     memory: dict[str, Tensor] = field(default_factory=dict)
 
-    def labelled(self, criterion: str) -> list[tuple[Tensor, Tensor]]:
+    def labelled(self, criterion: str) -> list[tuple[Inputs, Tensor]]:
         """Returns the batches, each on its weights' device.
 
         Raises:
-            InvalidInput: the pruner was given none, or none came.
+            InvalidInput: the pruner has none, or they are empty.
         """
         if self.batches is None:
             raise InvalidInput(f"{criterion} measures on data: give the pruner batches=, a function that returns them")
         device = next(iter(self.model.parameters())).device
-        found = [(images.to(device), labels.to(device)) for images, labels in self.batches()]
-        if not found:
+        labelled_batches = [(as_inputs(inputs).to(device), labels.to(device)) for inputs, labels in self.batches()]
+        if not labelled_batches:
             raise InvalidInput(f"{criterion} measures on data, but batches() gave none")
-        return found
+        return labelled_batches
 
 
 # A criterion returns by name of each weight how much it is worth, more being better: a tensor of the weight's
@@ -61,3 +64,26 @@ class PruneContext:
 # every step also has `observe(context)`, which the pruner calls after the optimizer's step, before gradients are
 # cleared.
 Criterion = Callable[[PruneContext], Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class AllocationContext:
+    """How much is to be removed now, and among what.
+
+    Attributes:
+        pools: see `Pool`.
+        scores: of each piece, floating, on the CPU, (pieces,) per pool; -inf for a removed piece.
+        sparsity: fraction to be removed by now, of all pieces, or of what the allocation counts instead.
+        progress: how far the schedule is, 0 to 1; 1 at its final sparsity.
+        cost: see `Granularity.cost`.
+    """
+
+    pools: Sequence[Pool]
+    scores: Sequence[Tensor]
+    sparsity: float
+    progress: float
+    cost: Callable[[Sequence[int]], Mapping[str, float]]
+
+
+# An allocation returns how many pieces each pool keeps; the best by score are kept, ties by position.
+Allocation = Callable[[AllocationContext], list[int]]

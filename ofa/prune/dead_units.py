@@ -1,4 +1,4 @@
-"""Dead units: channels that are zero wherever they are made, or that nothing reads."""
+"""Dead units: channels whose producing weights are all zero, or that nothing reads."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ofa.coupling import Group
 from ofa.prune.layers import find_layers
+from ofa.structure.coupling import Group
 from ofa.supernet import Supernet
 
 
@@ -29,21 +29,21 @@ def dead_units(supernet: Supernet, groups: Sequence[Group]) -> dict[str, Tensor]
     while True:
         changed = False
         for group in groups:
-            found = _dead_now(group, live) & ~dead[group.name]
-            if bool(found.any()):
+            newly_dead = _dead_now(group, live) & ~dead[group.name]
+            if bool(newly_dead.any()):
                 changed = True
-                dead[group.name] |= found
+                dead[group.name] |= newly_dead
                 for member in group.members:
                     if member.source in live:
-                        gone = torch.from_numpy(member.index)[found].reshape(-1)
-                        live[member.source].index_fill_(member.dim, gone, False)
+                        positions = torch.from_numpy(member.index)[newly_dead].reshape(-1)
+                        live[member.source].index_fill_(member.dim, positions, False)
         if not changed:
             return {name: units for name, units in dead.items() if bool(units.any())}
 
 
 def _silence_rows(supernet: Supernet, live: dict[str, Tensor]) -> None:
-    """Marks rows as dead whose norm lets nothing of them through."""
-    for layer in find_layers(supernet.model, supernet.example_input):
+    """Marks rows as dead whose norm maps them to zero."""
+    for layer in find_layers(supernet.model, supernet.inputs):
         scale, shift = live.get(f"{layer.norm}.weight"), live.get(f"{layer.norm}.bias")
         if scale is None or shift is None or layer.weight not in live or len(scale) != len(live[layer.weight]):
             continue
@@ -58,17 +58,17 @@ def _is_parameter(supernet: Supernet, name: str) -> bool:
 
 
 def _dead_now(group: Group, live: dict[str, Tensor]) -> Tensor:
-    """Units without any live entry where they are made (dimension 0), or where they are read (the others)."""
-    made, read = _untouched(group, live, made=True), _untouched(group, live, made=False)
-    return made | read
+    """Units without any live entry where they are produced (dimension 0), or where they are read (the others)."""
+    written, read = _untouched(group, live, along_outputs=True), _untouched(group, live, along_outputs=False)
+    return written | read
 
 
-def _untouched(group: Group, live: dict[str, Tensor], *, made: bool) -> Tensor:
+def _untouched(group: Group, live: dict[str, Tensor], *, along_outputs: bool) -> Tensor:
     zero = torch.ones(group.units, dtype=torch.bool)
     matrices = 0
     for member in group.members:
         entries = live.get(member.source)
-        if entries is None or (member.dim == 0) is not made:
+        if entries is None or (member.dim == 0) is not along_outputs:
             continue
         matrices += entries.dim() >= 2
         others = [dim for dim in range(entries.dim()) if dim != member.dim]

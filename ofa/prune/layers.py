@@ -9,16 +9,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from ofa.inputs import Example, as_inputs
 from ofa.modes import in_mode
+from ofa.norms import NORMS
 
 LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
-NORMS = (
-    nn.modules.batchnorm._BatchNorm,
-    nn.modules.instancenorm._InstanceNorm,
-    nn.GroupNorm,
-    nn.LayerNorm,
-    nn.RMSNorm,
-)
 
 
 @dataclass(frozen=True)
@@ -28,7 +23,7 @@ class Layer:
     Attributes:
         weight: the name of its weight in `model.named_parameters()`, such as "stem.conv.weight".
         bias: the name of its bias, or None.
-        norm: the path of the norm module whose input is this layer's very output, or None.
+        norm: the path of the norm module whose input is exactly this layer's output, or None.
     """
 
     weight: str
@@ -43,9 +38,9 @@ class Layer:
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Puts `model` in eval mode for a while; then its mode, its buffers and torch's global RNG are as before.
+    """Puts `model` in eval mode; afterwards its mode, its buffers and torch's global RNG are restored.
 
-    Inside, the RNG starts from a fixed seed, so that a model which draws in eval mode gives the same twice.
+    Inside, the RNG starts from a fixed seed, so a model that draws in eval mode gives the same output twice.
     """
     device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
     cuda = [device] if device.type == "cuda" else []
@@ -63,26 +58,26 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
                         buffer.copy_(before[name])
 
 
-def find_layers(model: nn.Module, example_input: Tensor) -> tuple[Layer, ...]:
-    """Returns the layers that run on `example_input` (N, ...), in the order in which they first run.
+def find_layers(model: nn.Module, example_input: Example) -> tuple[Layer, ...]:
+    """Returns the layers that run on `example_input`, in the order in which they first run.
 
     A weight that several modules hold is listed once. A norm counts as fed by a layer only where it takes the
     output as it is: with an activation, a reshape or a sum between them, also one made in place, it does not.
     """
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    found: dict[str, Layer] = {}
-    made: dict[int, tuple[Tensor, int, str]] = {}  # holds the outputs, so that no id is used twice
+    result: dict[str, Layer] = {}
+    outputs: dict[int, tuple[Tensor, int, str]] = {}  # holds the outputs, so that no id is used twice
 
     def after_layer(module: nn.Module, args: tuple[object, ...], output: object) -> None:
         weight = names.get(id(module.weight))
         if weight is not None and isinstance(output, Tensor):
-            found.setdefault(weight, Layer(weight, names.get(id(module.bias))))
-            made[id(output)] = (output, output._version, weight)
+            result.setdefault(weight, Layer(weight, names.get(id(module.bias))))
+            outputs[id(output)] = (output, output._version, weight)
 
-    def before_norm(path: str, given: object) -> None:
-        output, version, weight = made.get(id(given), (None, 0, ""))
-        if output is not None and output._version == version and found[weight].norm is None:
-            found[weight] = replace(found[weight], norm=path)
+    def before_norm(path: str, normalized: object) -> None:
+        output, version, weight = outputs.get(id(normalized), (None, 0, ""))
+        if output is not None and output._version == version and result[weight].norm is None:
+            result[weight] = replace(result[weight], norm=path)
 
     device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
     with ExitStack() as stack:
@@ -97,5 +92,5 @@ def find_layers(model: nn.Module, example_input: Tensor) -> tuple[Layer, ...]:
 
                 stack.callback(module.register_forward_pre_hook(hook).remove)
         with undisturbed(model), torch.no_grad():
-            model(example_input.to(device))
-    return tuple(found.values())
+            as_inputs(example_input).to(device).call(model)
+    return tuple(result.values())

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ofa.errors import InvalidInput, nearest
+from ofa.inputs import Example
 from ofa.prune.initializers.layers import Initializer
 from ofa.prune.lottery_folder import LotteryFolder
 from ofa.prune.lottery_masks import largest_left
@@ -38,7 +39,7 @@ def lottery(
     controls: Sequence[str] = CONTROLS,
     rewind_step: int = 0,
     initializer: Initializer | None = None,
-    images: Tensor | None = None,
+    images: Example | None = None,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
     """Returns the rows of all levels: "level", "kind", "seed", "asked" and "density", "kept" and "weights", and what
@@ -52,7 +53,7 @@ def lottery(
     each level below density 1: "reinit" is the ticket's mask on new initial weights, "random" a mask with as many
     weights in each layer, at random places, on the ticket's initial weights.
 
-    Every finished row is a file in `folder` and is not run again, so an interrupted run goes on where it was, and a
+    Every finished row is a file in `folder` and is not run again, so an interrupted run resumes where it was, and a
     longer one starts from a shorter one.
 
     Source: Frankle and Carbin 2019, 1803.03635, section 2 ("iterative pruning with resetting").
@@ -67,7 +68,7 @@ def lottery(
         rates: pace of layers by pattern, such as {"classifier": 0.5}; see `largest_left`.
         scope: "layer" or "global"; see `largest_left`.
         controls: any of "reinit", "random".
-        rewind_step: tickets go back to the weights after so many steps of the dense training, and train from there
+        rewind_step: tickets go back to the weights after this many steps of the dense training, and train from there
             ("random" too; "reinit" has no such step and trains all of them). Source: Frankle et al. 2019, 1903.01611.
         initializer: initial weights of the tickets and of "reinit"; None: those that make_model draws.
         images: for an initializer that measures on data.
@@ -88,8 +89,8 @@ def lottery(
         {"seed": seed, "rewind_step": rewind_step, "scope": scope, "rates": rates or {}, "initializer": initializer}
     )
 
-    def made(masks: Mapping[str, Tensor], draw: int) -> nn.Module:
-        """A network with initial weights of its own, masked; draw 0 is the ticket's."""
+    def masked_network(masks: Mapping[str, Tensor], draw: int) -> nn.Module:
+        """A masked network with new initial weights; draw 0 is the ticket's."""
         model = seeded(make_model, _mixed(seed, draw))
         if initializer is not None:
             reinitialise_(model, initializer, masks, torch.Generator().manual_seed(_mixed(seed, draw)), images)
@@ -102,7 +103,7 @@ def lottery(
         rewind_(model, start, masks)
         return model
 
-    start = _start(files, made, train, rewind_step, seed)
+    start = _start(files, masked_network, train, rewind_step, seed)
     rewinding = {"from_step": rewind_step} if rewind_step else {}
     rows = []
     for level, density in enumerate(wanted):
@@ -114,21 +115,21 @@ def lottery(
                 if kind == "ticket":
                     model = rewound(masks)
                 elif kind == "reinit":
-                    model, resumed = made(masks, level), {}
+                    model, resumed = masked_network(masks, level), {}
                 else:
                     used = random_masks(masks, torch.Generator().manual_seed(_mixed(seed, level)))
                     model = rewound(used)
-                found = train(model, used, seed, **resumed)
+                outcome = train(model, used, seed, **resumed)
                 check_removed(model, used)
                 if kind == "ticket":
                     files.write_trained(level, snapshot(model))
-                row = files.write_row(level, kind, {**found, "asked": density, **_counts(masks), "seed": seed})
+                row = files.write_row(level, kind, {**outcome, "asked": density, **_counts(masks), "seed": seed})
             rows.append(row)
     return rows
 
 
 def seeded(make_model: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Returns what `make_model` makes with torch's global generator seeded; the generator is then as it was."""
+    """Returns what `make_model` makes with torch's global generator seeded; the generator is restored afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return make_model()
@@ -144,7 +145,7 @@ def check_removed(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     for name, mask in masks.items():
         back = int((parameters[name].detach()[~mask.to(parameters[name].device)] != 0).sum())
         if back:
-            raise InvalidInput(f"train brought back {back} removed weights of {name!r}; it must keep to the masks")
+            raise InvalidInput(f"train brought back {back} removed weights of {name!r}; it must keep the masks")
 
 
 def _levels(densities: Sequence[float] | None, rounds: int | None, rate: float) -> list[float]:
@@ -163,20 +164,20 @@ def _levels(densities: Sequence[float] | None, rounds: int | None, rate: float) 
 
 def _start(
     files: LotteryFolder,
-    made: Callable[[Mapping[str, Tensor], int], nn.Module],
+    make_model: Callable[[Mapping[str, Tensor], int], nn.Module],
     train: Train,
     rewind_step: int,
     seed: int,
 ) -> dict[str, Tensor]:
     """The parameters and buffers that tickets are rewound to: initial ones, or those after some steps."""
-    held = files.start()
-    if held is None:
-        model = made({}, 0)
+    start = files.start()
+    if start is None:
+        model = make_model({}, 0)
         if rewind_step:
             train(model, full_masks(prunable_weights(model)), seed, until_step=rewind_step)
-        held = snapshot(model)
-        files.write_start(held)
-    return held
+        start = snapshot(model)
+        files.write_start(start)
+    return start
 
 
 def _masks(
@@ -187,7 +188,7 @@ def _masks(
     rates: Mapping[str, float] | None,
     scope: str,
 ) -> dict[str, Tensor]:
-    """The masks of a level: those in the folder once it has a row, else made from what the level before trained."""
+    """The masks of a level: those in the folder once it has a row, else from the weights of the previous level."""
     if files.row(level, "ticket", density) is None:
         if level == 0:
             masks = full_masks(prunable_weights(rewound({})))
@@ -198,8 +199,8 @@ def _masks(
 
 
 def _counts(masks: Mapping[str, Tensor]) -> dict[str, float]:
-    kept, weights = (sum(int(count(mask)) for mask in masks.values()) for count in (torch.sum, torch.numel))
-    return {"density": kept / weights, "kept": kept, "weights": weights}
+    alive, weights = (sum(int(count(mask)) for mask in masks.values()) for count in (torch.sum, torch.numel))
+    return {"density": alive / weights, "kept": alive, "weights": weights}
 
 
 def _mixed(seed: int, draw: int) -> int:

@@ -1,4 +1,4 @@
-"""The folder of a lottery run: a row of results for each level and control, and the tensors they go on from."""
+"""The folder of a lottery run: one row of results per level and control, and the tensors to resume from."""
 
 from __future__ import annotations
 
@@ -6,21 +6,52 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import msgspec
 import torch
 from torch import Tensor
 
 from ofa.checkpoint import load_checkpoint, save_checkpoint
 from ofa.errors import InvalidInput
-from ofa.paths import read_json, write_json
-from ofa.train.settings import as_json, check_same
+from ofa.identity import as_json, check_same
+from ofa.records import Count, Fraction, Object, Record, Text, read_content, write_content
+
+
+class LotterySettings(Record, frozen=True, kw_only=True):
+    """settings.json of a lottery run."""
+
+    KIND: ClassVar[str] = "lottery settings"
+    REMEDY: ClassVar[str] = "restore it, or use another folder"
+
+    settings: Object
+
+
+class LotteryResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished level or control; the results of its training are stored beside it."""
+
+    level: Count
+    kind: Text
+    seed: int
+    asked: Fraction
+    density: Fraction
+    kept: Count
+    weights: Count
+
+
+class LotteryRow(Record, frozen=True, kw_only=True):
+    """The file of a level or control."""
+
+    KIND: ClassVar[str] = "lottery row"
+    REMEDY: ClassVar[str] = "delete it to train that level again, or use another folder"
+
+    row: LotteryResult
 
 
 @dataclass(frozen=True)
 class LotteryFolder:
     """Files `settings.json`, `start.safetensors`, and for each level `level_03.masks.safetensors`,
-    `level_03.trained.safetensors`, `level_03.ticket.json` and a JSON row a control.
+    `level_03.trained.safetensors`, `level_03.ticket.json` and one JSON row per control.
 
     A row is written last, so a level with a row is finished and whole.
     """
@@ -35,26 +66,26 @@ class LotteryFolder:
         """
         file = self.path / "settings.json"
         if file.exists():
-            check_same(as_json(settings), read_json(file), str(file))
+            check_same(as_json(settings), read_content(file, LotterySettings)["settings"], str(file))
         else:
-            write_json(file, as_json(settings))
+            write_content(file, LotterySettings, {"settings": as_json(settings)})
 
     def row(self, level: int, kind: str, density: float) -> dict[str, Any] | None:
         """Returns the finished row of a level, `kind` being "ticket" or a control; None where there is none.
 
         Raises:
-            InvalidInput: the row is of another density than the one asked for, or damaged.
+            InvalidInput: the row is of another density than the requested one, or damaged.
         """
         file = self._file(level, f"{kind}.json")
         if not file.exists():
             return None
-        held: dict[str, Any] = read_json(file)
-        if not math.isclose(held["asked"], density):
+        content: dict[str, Any] = read_content(file, LotteryRow)["row"]
+        if not math.isclose(content["asked"], density):
             raise InvalidInput(
-                f"{file} is of density {held['asked']}, level {level} was now asked for with {density}; "
-                f"ask for the same again, or use another folder"
+                f"{file} is of density {content['asked']}, level {level} was now requested with {density}; "
+                f"request the same density, or use another folder"
             )
-        return held
+        return content
 
     def write_row(self, level: int, kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the row as it is read back.
@@ -63,11 +94,11 @@ class LotteryFolder:
             InvalidInput: the row holds something that JSON cannot, NaN included.
         """
         try:
-            write_json(self._file(level, f"{kind}.json"), {"level": level, "kind": kind, **row})
+            write_content(self._file(level, f"{kind}.json"), LotteryRow, {"row": {"level": level, "kind": kind, **row}})
         except (TypeError, ValueError) as error:
-            raise InvalidInput(f"train returned {dict(row)!r}, which is no JSON ({error})") from None
-        held: dict[str, Any] = read_json(self._file(level, f"{kind}.json"))
-        return held
+            raise InvalidInput(f"train returned {dict(row)!r}, which is not JSON ({error})") from None
+        content: dict[str, Any] = read_content(self._file(level, f"{kind}.json"), LotteryRow)["row"]
+        return content
 
     def masks(self, level: int) -> dict[str, Tensor]:
         """Returns the masks of a level, bool by name.

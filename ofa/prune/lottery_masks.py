@@ -1,4 +1,4 @@
-"""Which weights stay from one level of a lottery run to the next: the largest of those that are left."""
+"""Which weights stay from one level of a lottery run to the next: the largest of the remaining ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def largest_left(
 
     With scope "layer" a layer of n weights keeps round(n * density^r), r being its rate, that of the last pattern of
     `rates` that matches, else 1: at 0.5 it is pruned at about half the pace, at 0 never. With "global" all layers are
-    ranked as one, apart from those of rate 0, and keep round(n * density) of their n. No more is ever kept than was;
+    ranked as one, apart from those of rate 0, and keep round(n * density) of their n. Removed weights stay removed;
     every layer keeps at least one weight.
 
     Source: Frankle and Carbin 2019, 1803.03635, section 2 (there the last layer at half the rate).
@@ -46,8 +46,8 @@ def largest_left(
     alive = sum(int(masks[name].sum()) for name in ranked)
     count = max(len(ranked), min(alive, round(len(scores) * density)))
     parts = torch.split(keep_best(scores, count), [masks[name].numel() for name in ranked])
-    kept = {name: part.reshape(masks[name].shape) for name, part in zip(ranked, parts, strict=True)}
-    return {name: kept.get(name, mask) for name, mask in masks.items()}
+    ranked_masks = {name: part.reshape(masks[name].shape) for name, part in zip(ranked, parts, strict=True)}
+    return {name: ranked_masks.get(name, mask) for name, mask in masks.items()}
 
 
 def _best(weight: Tensor, mask: Tensor, count: int) -> Tensor:
@@ -61,7 +61,7 @@ def _scores(weight: Tensor, mask: Tensor) -> Tensor:
 
 
 def _with_first(scores: Tensor) -> Tensor:
-    """The scores with the best at inf: ranked before all others, so that no layer is emptied."""
+    """The scores with the best at inf: ranked before all others, so no layer becomes empty."""
     raised = scores.clone()
     raised[scores.argmax()] = torch.inf
     return raised

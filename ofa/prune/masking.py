@@ -1,4 +1,4 @@
-"""Masks at work on a model: gradients as they arrive, weights when asked."""
+"""Masks at work on a model: gradients as they arrive, weights on request."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Masking:
         return mask_gradient
 
     def capture(self, wanted: bool) -> None:
-        """Keeps the dense gradients of the coming step in `captured`, or forgets those there are."""
+        """Captures the dense gradients of the next step in `captured`, or discards them."""
         self.captured.clear()
         self._capturing = wanted
 
@@ -64,10 +64,10 @@ class Masking:
         for name, mask in masks.items():
             parameter = self._parameters[name]
             self.masks[name] = mask.to(device=parameter.device, dtype=torch.bool)
-            if int(self.masks[name].count_nonzero()) == mask.numel():  # much quicker than all()
+            if int(self.masks[name].count_nonzero()) == mask.numel():  # much faster than all()
                 self._factors.pop(name, None)
             else:
-                # Multiplying by 0 and 1 of the weight's own type is several times quicker than filling by bool.
+                # Multiplying by 0 and 1 of the weight's own type is several times faster than filling by bool.
                 self._factors[name] = self.masks[name].to(parameter.dtype)
         if zero:
             self.apply()
@@ -82,12 +82,12 @@ class Masking:
             torch._foreach_mul_(weights, factors)
 
     def remove(self) -> None:
-        """Takes the hooks off."""
+        """Removes the hooks."""
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
 
 
 def _on(factor: Tensor, like: Tensor) -> Tensor:
-    """The factor where the weight is, should the model have been moved or converted."""
+    """The factor on the device and in the type of the weight, which may have been moved or converted."""
     return factor if factor.device == like.device and factor.dtype == like.dtype else factor.to(like)

@@ -1,4 +1,4 @@
-"""A row a layer of a masked model: what is kept, what it computes, what it will weigh."""
+"""The report of a masked model, one row per layer: what is kept, its computation and its predicted size."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cached_property
 
 from torch import Tensor, nn
 
+from ofa.inputs import Example
 from ofa.prune.granularity.positions import find_use
 
 
@@ -63,8 +64,8 @@ class PruneReport:
     @property
     def macs(self) -> int | None:
         """Multiply-accumulates with kept weights, of one example; None without an example."""
-        found = [row.kept_macs for row in self.rows if row.kept_macs is not None]
-        return sum(found) if found else None
+        counts = [row.kept_macs for row in self.rows if row.kept_macs is not None]
+        return sum(counts) if counts else None
 
     @property
     def bytes(self) -> int:
@@ -90,24 +91,24 @@ class PruneReport:
 
 
 def make_report(
-    model: nn.Module, weights: Mapping[str, nn.Parameter], masks: Mapping[str, Tensor], example_input: Tensor | None
+    model: nn.Module, weights: Mapping[str, nn.Parameter], masks: Mapping[str, Tensor], example_input: Example | None
 ) -> PruneReport:
     """Returns the report of a masked model."""
     positions = find_use(model, example_input).positions
     rows = []
     for name, weight in weights.items():
-        kept = int(masks[name].count_nonzero())
+        alive = int(masks[name].count_nonzero())
         uses = positions.get(name)
         macs = None if not positions else weight.numel() * (uses or 0)
-        kept_macs = None if not positions else kept * (uses or 0)
+        kept_macs = None if not positions else alive * (uses or 0)
         rows.append(
             PruneRow(
                 name,
                 weight.numel(),
-                kept,
+                alive,
                 macs,
                 kept_macs,
-                predicted_bytes(weight.numel(), kept, weight.element_size()),
+                predicted_bytes(weight.numel(), alive, weight.element_size()),
             )
         )
     others = [parameter for name, parameter in model.named_parameters() if name not in weights]
@@ -116,5 +117,5 @@ def make_report(
 
 
 def predicted_bytes(weights: int, kept: int, bytes_each: int) -> int:
-    """Returns the size on disk of a sparse tensor: its kept values and one bit a position, or all values if less."""
+    """Returns the size on disk of a sparse tensor: kept values and one bit per position, or all values if smaller."""
     return min(weights * bytes_each, kept * bytes_each + -(-weights // 8))

@@ -1,7 +1,8 @@
-"""The pruner: masks beside a model, for anybody's training loop."""
+"""The pruner: masks beside a model, for any training loop."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,28 +10,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ofa.errors import InvalidInput
+from ofa.errors import CollapseWarning
+from ofa.inputs import Example
+from ofa.plain_network import plain_network
 from ofa.prune import optimizer_state
 from ofa.prune.allocation import global_
-from ofa.prune.allocation_context import Allocation, AllocationContext
-from ofa.prune.context import Batches, Criterion, Loss, PruneContext
+from ofa.prune.compatibility import check_parts
+from ofa.prune.context import Allocation, Batches, Criterion, Loss, PruneContext
 from ofa.prune.criteria import magnitude
 from ofa.prune.granularity import Granularity, weight
 from ofa.prune.masking import Masking
+from ofa.prune.optimizer_state import MakeOptimizer
 from ofa.prune.prune_report import PruneReport, make_report
-from ofa.prune.regrowth import Regrowth, regrow
-from ofa.prune.regularizers.regularizer import Regularizer, proximal_steps_, total_penalty
-from ofa.prune.schedules import Schedule
-from ofa.prune.scores import checked_scores
-from ofa.prune.selection import keep_best
-from ofa.prune.slimming import slim_model
+from ofa.prune.pruner_state import PrunerState
+from ofa.prune.regrowth import Regrowth, swapped
+from ofa.prune.regularization import Regularization, trained_names
+from ofa.prune.regularizers.regularizer import Regularizer
+from ofa.prune.removal import initial_masks, masks_after
+from ofa.prune.schedules import Schedule, progress_at
+from ofa.prune.shortfall import removal_warnings
+from ofa.prune.slim import slim_model
 from ofa.prune.weights import full_masks, prunable_weights
 
-MakeGranularity = Callable[[nn.Module, Mapping[str, Tensor], Tensor | None], Granularity]
+MakeGranularity = Callable[[nn.Module, Mapping[str, Tensor], Example | None], Granularity]
 
 
 class Pruner:
-    """Masks of a model that follow a schedule while anybody's loop trains it.
+    """Masks of a model that follow a schedule while any loop trains it.
 
         pruner = Pruner(model, optimizer, schedule=Cubic(0.9, begin=0, end=1000, every=100))
         ...
@@ -51,7 +57,7 @@ class Pruner:
         granularity: MakeGranularity = weight,
         regrowth: Regrowth | None = None,
         regularizers: Sequence[Regularizer] = (),
-        example_input: Tensor | None = None,
+        example_input: Example | None = None,
         batches: Batches | None = None,
         loss: Loss = functional.cross_entropy,
         keep: Sequence[str] = (),
@@ -61,64 +67,59 @@ class Pruner:
         """Puts full masks beside the model and, where the schedule has an event at step 0, prunes at once.
 
         Args:
-            model: any module; it is trained and masked in place.
+            model: any module; it is trained and masked in place. Of torch.compile and DataParallel, the one inside.
             optimizer: whose state is kept in line with the masks; None for masks alone.
             schedule: step -> sparsity at an event; None: only when `prune` is called.
             criterion, allocation, granularity: what a piece is worth, how many each layer keeps, what a piece is.
             regrowth: which weights are swapped for others while the density stays (SET, RigL).
             regularizers: losses (see `penalty`) and proximal steps.
-            example_input: (N, ...); for channels, `slim` and multiply-accumulates.
-            batches: makes labelled batches, for criteria that measure on data.
+            example_input: as `Supernet` takes it; for channels, `slim` and multiply-accumulates.
+            batches: makes labeled batches (inputs, labels), for criteria that measure on data.
             loss: (outputs, labels) -> scalar, for those criteria.
             keep: globs of layers or weights that are never pruned.
             seed: of everything random here.
-            state: of `state_dict`, to go on from; no event happens on construction then.
+            state: of `state_dict`, to resume from; no event happens on construction then.
 
         Raises:
             InvalidInput: nothing to prune, a pattern that matches nothing, or an event that cannot be done.
         """
+        model = plain_network(model, "Pruner")
         self.model = model
         self.optimizer = optimizer
         self.schedule = schedule
         self.criterion = criterion
         self.allocation = allocation
         self.regrowth = regrowth
-        self.regularizers = tuple(regularizers)
         self.example_input = example_input
         self.batches = batches
         self.loss = loss
-        self.steps = 0
-        self._last_progress = 0.0
+        self.steps, self._last_progress = 0, 0.0
         self.memory: dict[str, Tensor] = {}
         self.generator = torch.Generator().manual_seed(seed)
         self.weights = prunable_weights(model, keep)
         self.granularity = granularity(model, self.weights, example_input)
+        check_parts(criterion, allocation, self.granularity, schedule, regrowth, batches, full_masks(self.weights))
         self._parameters = dict(model.named_parameters())
-        self._masking = Masking(model, self._initial_masks())
+        self._masking = Masking(model, initial_masks(self.weights, self.granularity))
+        self._regularization = Regularization(tuple(regularizers), optimizer, self._parameters)
         if state is not None:
             self.load_state_dict(state)
             return
         self._fire()
 
-    def _initial_masks(self) -> dict[str, Tensor]:
-        """Masks of the weights, and of every other parameter that the granularity reaches."""
-        everything = [torch.ones(pool.pieces, dtype=torch.bool) for pool in self.granularity.pools]
-        return full_masks(self.weights) | self.granularity.spread(everything)
-
-    # -- in the loop --------------------------------------------------------------------------
-
     def step(self) -> None:
         """Does what is due after the optimizer's step: proximal steps, masks, and the events of the schedule."""
         with torch.no_grad():
-            self._observe()
-            self._proximal()
+            if (observe := getattr(self.criterion, "observe", None)) is not None:
+                observe(self.context())
+            self._regularization.proximal_steps_(self.progress)
             self._masking.apply()
             self.steps += 1
             self._fire()
 
     def penalty(self) -> Tensor:
         """Returns the sum of the regularizers that are losses, a scalar to add to the training loss; 0 if none."""
-        return total_penalty(self.regularizers, self._parameters, self.progress)
+        return self._regularization.penalty(self.progress)
 
     def prune(self, sparsity: float) -> None:
         """Removes pieces until `sparsity` (fraction of all) is gone, now.
@@ -126,17 +127,11 @@ class Pruner:
         Raises:
             InvalidInput: not in [0, 1], or scores that do not fit.
         """
-        if not 0 <= sparsity <= 1:
-            raise InvalidInput(f"sparsity={sparsity!r} is the fraction removed: from 0 to 1")
-        pools = self.granularity.pools
+        progress = 1.0 if self.schedule is None else progress_at(self.schedule, sparsity)
+        parts = self.granularity, self.criterion, self.allocation
         with torch.no_grad():
-            scores = self.granularity.gather(checked_scores(self.criterion, self.context()), self.masks)
-            counts = self.allocation(
-                AllocationContext(pools, scores, sparsity, self._progress(sparsity), self.granularity.cost)
-            )
-            keep = [keep_best(score, count) for score, count in zip(scores, counts, strict=True)]
-            self.set_masks(self.granularity.spread(keep))
-            self._last_progress = self._progress(sparsity)
+            self.set_masks(masks_after(sparsity, progress, self.context(), self.masks, *parts))
+            self._last_progress = progress
 
     def set_masks(self, masks: Mapping[str, Tensor]) -> None:
         """Takes these masks (bool, by name; names left out stay), zeroes what they remove, and its momentum.
@@ -153,11 +148,6 @@ class Pruner:
         """How far the schedule is: 0 before its first event, 1 at its final sparsity, or without a schedule."""
         return self._last_progress if self.schedule is not None else 1.0
 
-    def _progress(self, sparsity: float) -> float:
-        """How far a sparsity is on the way to the schedule's final one."""
-        final = sparsity if self.schedule is None else self.schedule.final
-        return min(1.0, sparsity / final) if final > 0 else 1.0
-
     def _fire(self) -> None:
         """Does the event of this step, if there is one."""
         sparsity = None if self.schedule is None else self.schedule(self.steps)
@@ -167,29 +157,19 @@ class Pruner:
             fraction = self.regrowth.fraction(self.steps)
             if fraction is not None and self.steps:
                 self._regrow(self.regrowth, fraction)
-            next_fraction = self.regrowth.fraction(self.steps + 1)
-            self._masking.capture(self.regrowth.needs_gradient and next_fraction is not None)
+            self._capture_gradients(self.regrowth)
+
+    def _capture_gradients(self, regrowth: Regrowth) -> None:
+        """Captures the dense gradients of the next step where its regrowth needs them."""
+        self._masking.capture(regrowth.needs_gradient and regrowth.fraction(self.steps + 1) is not None)
 
     def _regrow(self, regrowth: Regrowth, fraction: float) -> None:
-        context = self.context()
-        grow = regrowth.scores(context, self._masking.captured if regrowth.needs_gradient else None)
-        drop = {name: weight.detach().abs() for name, weight in self.weights.items()}
-        masks, grown = regrow(context, context.masks, drop, grow, fraction)
+        gradients = self._masking.captured if regrowth.needs_gradient else None
+        trained = trained_names(self.optimizer, self._parameters)  # frozen weights would stay zero where they grow
+        masks, grown = swapped(regrowth, fraction, self.context(), trained, gradients, self.granularity)
         self.set_masks(masks)
-        if self.optimizer is not None:  # a weight that was dropped and comes back starts anew as well
-            optimizer_state.mask_(self.optimizer, self._parameters, {name: ~one for name, one in grown.items()})
-
-    def _observe(self) -> None:
-        observe = getattr(self.criterion, "observe", None)
-        if observe is not None:
-            observe(self.context())
-
-    def _proximal(self) -> None:
-        if self.regularizers:
-            rate = self.optimizer.param_groups[0]["lr"] if self.optimizer is not None else 1.0
-            proximal_steps_(self.regularizers, self._parameters, float(rate), self.progress)
-
-    # -- what there is ------------------------------------------------------------------------
+        if self.optimizer is not None:  # a weight that was dropped and comes back starts fresh as well
+            optimizer_state.mask_(self.optimizer, self._parameters, {name: ~mask for name, mask in grown.items()})
 
     def context(self) -> PruneContext:
         """Returns what a criterion is given now."""
@@ -206,8 +186,8 @@ class Pruner:
     @property
     def density(self) -> float:
         """Fraction of the prunable weights that are kept."""
-        kept = sum(int(self.masks[name].count_nonzero()) for name in self.weights)
-        return kept / sum(weight.numel() for weight in self.weights.values())
+        alive = sum(int(self.masks[name].count_nonzero()) for name in self.weights)
+        return alive / sum(weight.numel() for weight in self.weights.values())
 
     @property
     def sparsity(self) -> float:
@@ -215,52 +195,55 @@ class Pruner:
         return 1.0 - self.density
 
     def report(self) -> PruneReport:
-        """Returns a row a layer (kept, multiply-accumulates, predicted bytes) and the totals."""
+        """Returns one row per layer (kept, multiply-accumulates, predicted bytes) and the totals."""
         return make_report(self.model, self.weights, self.masks, self.example_input)
 
-    def slim(self) -> tuple[nn.Module, torch.optim.Optimizer | None]:
+    def warnings(self) -> list[str]:
+        """Returns a line for each sign that too much or too little was removed (`slim` and `finalize` warn of them).
+
+        Too little: less than the schedule's final sparsity. Too much: a layer that keeps next to nothing.
+        """
+        return removal_warnings(self)
+
+    def slim(self, make_optimizer: MakeOptimizer | None = None) -> tuple[nn.Module, torch.optim.Optimizer | None]:
         """Returns a plain model without the dead channels, and an optimizer of it that carries the state over.
 
-        Both are new; the pruner stays with the full ones. A learning-rate schedule has to be made anew for the new
-        optimizer. Outputs are compared first.
+        Both are new; the pruner stays with the full ones, and so does a learning-rate scheduler: `carry_scheduler`
+        continues it with the new optimizer, or a new one can be made. Outputs are compared first.
+
+        Args:
+            make_optimizer: makes the optimizer from parameter groups, for a class whose constructor does not say how.
 
         Raises:
-            InvalidInput: no example input, or channels whose removal changes the outputs; the layer is named.
+            InvalidInput: no example input, channels whose removal changes the outputs (the layer is named), or an
+                optimizer that cannot be rebuilt.
         """
-        return slim_model(self.model, self.optimizer, self.granularity, self.masks, self.example_input)
+        for line in self.warnings():
+            warnings.warn(line, CollapseWarning, stacklevel=2)
+        return slim_model(self.model, self.optimizer, self.granularity, self.masks, self.example_input, make_optimizer)
 
     def finalize(self) -> nn.Module:
-        """Returns the model itself, masked a last time and without hooks: nothing of the pruner is left in it."""
+        """Returns the model itself, masked one last time and without hooks: nothing of the pruner remains in it."""
+        for line in self.warnings():
+            warnings.warn(line, CollapseWarning, stacklevel=2)
         self._masking.apply()
         self._masking.remove()
         return self.model
 
-    # -- resume -------------------------------------------------------------------------------
-
     def state_dict(self) -> dict[str, Any]:
         """Returns all that the next step depends on besides model and optimizer: tensors and numbers."""
-        return {
-            "steps": self.steps,
-            "progress": self._last_progress,
-            "masks": {name: mask.clone() for name, mask in self.masks.items()},
-            "memory": {name: value.clone() for name, value in self.memory.items()},
-            "generator": self.generator.get_state(),
-        }
+        generator = self.generator.get_state()
+        return PrunerState(self.steps, self._last_progress, self.masks, self.memory, generator).to_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from `state_dict`: load model and optimizer too, in any order.
+        """Resumes from `state_dict`: load model and optimizer too, in any order.
 
         Raises:
             InvalidInput: masks of other parameters or shapes.
         """
-        missing = {"steps", "progress", "masks", "memory", "generator"} - set(state)
-        if missing:
-            raise InvalidInput(f"this is no state of a pruner: it lacks {', '.join(sorted(missing))}")
-        self._masking.set(state["masks"], zero=False)
-        device = next(iter(self._parameters.values())).device
-        self.steps, self._last_progress = int(state["steps"]), float(state["progress"])
-        self.memory = {name: value.to(device) for name, value in state["memory"].items()}
-        self.generator.set_state(state["generator"].cpu())
+        there = PrunerState.from_dict(state, next(iter(self._parameters.values())).device)
+        self._masking.set(there.masks, zero=False)
+        self.steps, self._last_progress, self.memory = there.steps, there.progress, dict(there.memory)
+        self.generator.set_state(there.generator)
         if self.regrowth is not None:
-            coming = self.regrowth.fraction(self.steps + 1)
-            self._masking.capture(self.regrowth.needs_gradient and coming is not None)
+            self._capture_gradients(self.regrowth)

@@ -1,4 +1,4 @@
-"""What becomes of the weights, or of the masks, between two trainings of a pruned network.
+"""Weights and masks between two trainings of a pruned network: rewound, redrawn or shuffled.
 
 Masks are bool tensors by the name of the parameter; True stays. Keeping the weights as they are needs no function.
 """
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ofa.checkpoint import load_weights, weights
 from ofa.errors import InvalidInput, nearest
+from ofa.inputs import Example
 from ofa.prune.initializers.layers import Initializer
 
 
@@ -20,7 +21,7 @@ def snapshot(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in weights(model).items()}
 
 
-def rewind_(model: nn.Module, taken: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> None:
+def rewind_(model: nn.Module, start: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> None:
     """Puts back a snapshot, then sets what the masks remove to 0, in place.
 
     Taken before training this makes lottery tickets; taken after k steps it is late rewinding.
@@ -30,7 +31,7 @@ def rewind_(model: nn.Module, taken: Mapping[str, Tensor], masks: Mapping[str, T
         InvalidInput: the snapshot or a mask is of another model; the model is then untouched.
     """
     check_masks(model, masks)
-    load_weights(model, taken, "the snapshot")
+    load_weights(model, start, "the snapshot")
     remove_(model, masks)
 
 
@@ -39,7 +40,7 @@ def reinitialise_(
     initializer: Initializer,
     masks: Mapping[str, Tensor],
     generator: torch.Generator,
-    images: Tensor | None = None,
+    images: Example | None = None,
 ) -> None:
     """Gives the model new initial weights, then sets what the masks remove to 0, in place.
 
@@ -55,7 +56,7 @@ def reinitialise_(
 
 @torch.no_grad()
 def remove_(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
-    """Sets what the masks remove to exactly 0, in place, whatever it was.
+    """Sets what the masks remove to exactly 0, in place.
 
     Raises:
         InvalidInput: a mask is of another model; the model is then untouched.
@@ -67,7 +68,7 @@ def remove_(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
 
 
 def shuffle_masks(masks: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """Returns masks with the entries of each layer in random order: as many stay in each layer, at other places.
+    """Returns masks with the entries of each layer in random order: each layer keeps the same number.
 
     For masks of single weights; those of channels or blocks lose their structure.
     Source: Frankle et al. 2021, 2009.08576, "shuffling" within each layer.
@@ -84,13 +85,13 @@ def random_masks(
 ) -> dict[str, Tensor]:
     """Returns random masks that keep as many weights as `masks`: in each layer, or only altogether.
 
-    With `per_layer` this is `shuffle_masks`. Without, the places are drawn over all layers as one, so that the share of
+    With `per_layer` this is `shuffle_masks`. Without, positions are drawn over all layers as one, so that the share of
     each layer is lost too; a layer may then come out empty.
     """
     if per_layer or not masks:
         return shuffle_masks(masks, generator)
-    one = torch.cat([mask.reshape(-1).cpu() for mask in masks.values()])
-    parts = torch.split(shuffle_masks({"": one}, generator)[""], [mask.numel() for mask in masks.values()])
+    joined = torch.cat([mask.reshape(-1).cpu() for mask in masks.values()])
+    parts = torch.split(shuffle_masks({"": joined}, generator)[""], [mask.numel() for mask in masks.values()])
     return {
         name: part.reshape(mask.shape).to(mask.device) for (name, mask), part in zip(masks.items(), parts, strict=True)
     }
@@ -105,7 +106,7 @@ def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     parameters = dict(model.named_parameters())
     for name, mask in masks.items():
         if name not in parameters:
-            raise InvalidInput(f"a mask is of {name!r}, which the model has not; {nearest(name, parameters)}")
+            raise InvalidInput(f"a mask is of {name!r}, which the model does not have; {nearest(name, parameters)}")
         if mask.dtype != torch.bool or mask.shape != parameters[name].shape:
-            given = f"{tuple(mask.shape)} of {str(mask.dtype).removeprefix('torch.')}"
-            raise InvalidInput(f"the mask of {name!r} is {given}; it must be {tuple(parameters[name].shape)} of bool")
+            actual = f"{tuple(mask.shape)} of {str(mask.dtype).removeprefix('torch.')}"
+            raise InvalidInput(f"the mask of {name!r} is {actual}; it must be {tuple(parameters[name].shape)} of bool")

@@ -16,7 +16,7 @@ from ofa.prune.times import Time, check_times, whole
 
 
 class Schedule(Protocol):
-    """When weights are removed. Anything with these two is one."""
+    """When weights are removed. Any object with these two members is a schedule."""
 
     @property
     def final(self) -> float:
@@ -24,6 +24,11 @@ class Schedule(Protocol):
 
     def __call__(self, step: int) -> float | None:
         """Returns the sparsity after the event of this step, None where there is no event."""
+
+
+def progress_at(schedule: Schedule, sparsity: float) -> float:
+    """Returns how far a sparsity is on the way to the final one of a schedule, 0 to 1."""
+    return min(1.0, sparsity / schedule.final) if schedule.final > 0 else 1.0
 
 
 @dataclass(frozen=True)
@@ -83,16 +88,16 @@ class _Curve:
             return self.final
         if not begin <= step < end or (step - begin) % whole(self, "every") or (step == begin and not self.initial):
             return None
-        done = (step - begin) / (end - begin)
-        return self.initial + (self.final - self.initial) * self._shape(done)
+        progress = (step - begin) / (end - begin)
+        return self.initial + (self.final - self.initial) * self._shape(progress)
 
-    def _shape(self, done: float) -> float:
-        return 1 - (1 - done) ** self._POWER
+    def _shape(self, progress: float) -> float:
+        return 1 - (1 - progress) ** self._POWER
 
 
 @dataclass(frozen=True)
 class Linear(_Curve):
-    """As many weights at each event: sparsity rises linearly from `initial` at `begin` to `final` at `end`.
+    """The same number of weights at each event: sparsity rises linearly from `initial` at `begin` to `final` at `end`.
 
     An event each `every` steps, and one at `end`; none at `begin` where `initial` is 0.
     """
@@ -100,7 +105,7 @@ class Linear(_Curve):
 
 @dataclass(frozen=True)
 class Cubic(_Curve):
-    """Fast at first, slower as fewer are left: final + (initial - final) * (1 - done)^3, done from `begin` to `end`.
+    """Fast at first, slower as fewer remain: final + (initial - final) * (1 - done)^3, done from `begin` to `end`.
 
     An event each `every` steps, and one at `end`; none at `begin` where `initial` is 0.
     Source: Zhu and Gupta 2017, 1710.01878, equation 1.
@@ -116,8 +121,8 @@ class Cosine(_Curve):
     An event each `every` steps, and one at `end`; none at `begin` where `initial` is 0.
     """
 
-    def _shape(self, done: float) -> float:
-        return (1 - math.cos(math.pi * done)) / 2
+    def _shape(self, progress: float) -> float:
+        return (1 - math.cos(math.pi * progress)) / 2
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,8 @@ class Geometric:
 class EveryEpoch:
     """An event at the end of each of `epochs` epochs, from `begin_epoch` on; each keeps the same share of the rest.
 
-    `steps_per_epoch` may be left out where `resolved` is told it.
+    `steps_per_epoch` may be left out where `resolved` gets it. There, a training too short for that many events
+    has fewer, as many as leave one epoch of training after the last.
     """
 
     final: float
@@ -177,7 +183,7 @@ class EveryEpoch:
 class Doubling:
     """Intervals that double: events `first` * (0, 1, 3, 7, 15, ...) steps after `begin`, the last not after `end`.
 
-    Each keeps the same share of what is left, so that removal is fast at first and the longest rest comes last.
+    Each keeps the same share of what is left, so removal is fast at first and the longest pause comes last.
     """
 
     final: float
@@ -201,17 +207,18 @@ class Doubling:
 
 def events(schedule: Schedule, total_steps: int) -> list[tuple[int, float]]:
     """Returns (step, sparsity) of each event of a training of `total_steps`, which ends after that step."""
-    found = ((step, schedule(step)) for step in range(total_steps + 1))
-    return [(step, sparsity) for step, sparsity in found if sparsity is not None]
+    sparsities = ((step, schedule(step)) for step in range(total_steps + 1))
+    return [(step, sparsity) for step, sparsity in sparsities if sparsity is not None]
 
 
-def _after(done: int, rounds: int, final: float) -> float:
-    """The sparsity after some of so many rounds, each of which keeps the same share of what is left."""
-    return final if done == rounds else 1 - (1 - final) ** (done / rounds)
+def _after(rounds_done: int, rounds: int, final: float) -> float:
+    """The sparsity after some of all rounds, each of which keeps the same share of what is left."""
+    return final if rounds_done == rounds else 1 - (1 - final) ** (rounds_done / rounds)
 
 
 def _check_final(schedule: Schedule) -> None:
-    if not 0 <= schedule.final < 1:
+    final = schedule.final
+    if isinstance(final, bool) or not isinstance(final, int | float) or not 0 <= final < 1:
         raise InvalidInput(
             f"{type(schedule).__name__}: final={schedule.final!r} is the fraction removed in the end; "
             f"it must be 0 or more and below 1"

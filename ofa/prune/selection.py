@@ -1,4 +1,4 @@
-"""Selection: exactly so many of the best scores, ties by position, without sorting."""
+"""Selection: an exact number of the best scores, ties by position, without sorting."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SAMPLE = 1 << 14
 def keep_best(scores: Tensor, count: int) -> Tensor:
     """Returns a bool mask of the shape of `scores` that keeps exactly `count` of them, the highest.
 
-    Among equal scores the one of the lower (flat) index is kept, so the mask depends on nothing but the scores.
+    Among equal scores the one of the lower (flat) index is kept, so the mask depends only on the scores.
     The mask is on the device of the scores; the work is done on the CPU, in linear time.
 
     Raises:
@@ -31,19 +31,19 @@ def keep_best(scores: Tensor, count: int) -> Tensor:
         raise InvalidInput(f"count={count!r}: {scores.numel()} scores can keep 0 to {scores.numel()}")
     values = as_array(scores)
     if count in (0, values.size):
-        kept = np.full(values.size, count > 0)
+        keep = np.full(values.size, count > 0)
     else:
         level, ties = _last_kept(values, count)
-        kept = values > level
-        kept[np.flatnonzero(values == level)[:ties]] = True
-    return torch.from_numpy(kept).reshape(scores.shape).to(scores.device)
+        keep = values > level
+        keep[np.flatnonzero(values == level)[:ties]] = True
+    return torch.from_numpy(keep).reshape(scores.shape).to(scores.device)
 
 
 def count_best(values: Scores, sizes: Sequence[int], count: int) -> list[int]:
-    """Returns how many of the `count` best values lie in each of the parts that follow each other, of these sizes.
+    """Returns how many of the `count` best values lie in each of consecutive parts of these sizes.
 
     Equal values rank by position, so `keep_best` of each part with its count gives the mask of `keep_best` of the
-    whole. NaN is not looked for.
+    whole. There is no check for NaN.
     """
     if count == 0:
         return [0] * len(sizes)
@@ -59,7 +59,7 @@ def count_best(values: Scores, sizes: Sequence[int], count: int) -> list[int]:
 
 
 def as_array(scores: Tensor) -> Scores:
-    """Returns the scores as one flat array, float32 or float64; the same memory where they are that already.
+    """Returns the scores as one flat array, float32 or float64; without a copy where they already are.
 
     Raises:
         InvalidInput: a score is NaN.
@@ -68,7 +68,7 @@ def as_array(scores: Tensor) -> Scores:
     if values.dtype not in (torch.float32, torch.float64):
         values = values.double()  # holds every half, bfloat16 and any count that fits in memory
     array: Scores = values.numpy()
-    if array.size and np.isnan(array.min()):  # the least of numbers and NaN is NaN; quicker than asking each
+    if array.size and np.isnan(array.min()):  # the minimum of numbers and NaN is NaN; faster than checking each
         raise InvalidInput(f"{int(np.isnan(array).sum())} of {array.size} scores are NaN; scores must be numbers")
     return array
 
@@ -99,11 +99,11 @@ def _last_kept(values: Scores, count: int) -> tuple[float, int]:
         level, above = low, from_low_on
     if above < count <= above + int(np.count_nonzero(values == level)):
         return level, count - above
-    return _last_of_few(values, count)  # the sample missed
+    return _last_of_few(values, count)  # the sample did not bracket it
 
 
 def _last_of_few(values: Scores, count: int) -> tuple[float, int]:
-    place = values.size - count
-    ordered = np.partition(values, place)
-    level = ordered[place]
-    return level, count - int(np.count_nonzero(ordered[place:] > level))
+    position = values.size - count
+    ordered = np.partition(values, position)
+    level = ordered[position]
+    return level, count - int(np.count_nonzero(ordered[position:] > level))

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten
 
 from ofa.errors import InvalidInput
+from ofa.inputs import Example, Inputs, output_tensors
 from ofa.modes import in_mode
-from ofa.plan import Slice
+from ofa.prune import optimizer_state
 from ofa.prune.dead_units import dead_units
+from ofa.prune.granularity import ChannelGranularity, Granularity
+from ofa.prune.granularity._channel import every_width
+from ofa.prune.optimizer_state import MakeOptimizer
 from ofa.prune.units import cut_units, unit_slices
 from ofa.supernet import Supernet
+from ofa.views.plan import Slice
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +43,7 @@ def slim(supernet: Supernet, removable: Mapping[str, Tensor] | None = None, tole
 
     The slim model is compared with the full one on the example input; groups that change the outputs are left as
     they are. `removable` are units (bool (units,) by group) that must go, those that masks removed; then no others
-    go, so that widths stay what the masks made them.
+    go, so widths are exactly those of the masks.
 
     Source: dead neurons of Han et al. 2015, 1506.02626, section 3.5.
 
@@ -54,10 +58,10 @@ def slim(supernet: Supernet, removable: Mapping[str, Tensor] | None = None, tole
         dead = {name: units for name, units in removable.items() if bool(units.any())}
     left: dict[str, str] = {}
     while True:
-        kept = {name: _kept(units) for name, units in dead.items()}
-        made = cut_units(supernet, kept)
-        if _agree(supernet, made, tolerance):
-            return Slimmed(made, kept, unit_slices(supernet, kept), left)
+        keep = {name: _kept_units(units) for name, units in dead.items()}
+        slimmed = cut_units(supernet, keep)
+        if _agree(supernet, slimmed, tolerance):
+            return Slimmed(slimmed, keep, unit_slices(supernet, keep), left)
         if not dead:
             name = type(supernet.model).__name__
             raise InvalidInput(
@@ -72,11 +76,11 @@ def slim(supernet: Supernet, removable: Mapping[str, Tensor] | None = None, tole
 
 
 def _last_ones(dead: Tensor) -> Tensor:
-    """The dead units that no living one follows: others cannot go where units keep their order."""
+    """The dead units after the last live one: others cannot go where units keep their order."""
     return dead.flip(0).long().cumprod(0).bool().flip(0)
 
 
-def _kept(dead: Tensor) -> Tensor:
+def _kept_units(dead: Tensor) -> Tensor:
     """The units that stay; where all are dead, the first does, so that no layer is empty."""
     alive = ~dead
     alive[0] |= bool(dead.all())
@@ -84,34 +88,40 @@ def _kept(dead: Tensor) -> Tensor:
 
 
 def _culprits(supernet: Supernet, dead: Mapping[str, Tensor], tolerance: float) -> list[str]:
-    """The groups that change the outputs by themselves; all, where none does alone."""
-    found = [
+    """The groups that change the outputs on their own; all of them, where none does."""
+    culprits = [
         name
         for name, units in dead.items()
-        if not _agree(supernet, cut_units(supernet, {name: _kept(units)}), tolerance)
+        if not _agree(supernet, cut_units(supernet, {name: _kept_units(units)}), tolerance)
     ]
-    return found or list(dead)
+    return culprits or list(dead)
 
 
 def _agree(supernet: Supernet, slimmed: nn.Module, tolerance: float) -> bool:
-    """Whether both models give the same on the example and on noise of its shape, in eval mode."""
+    """Whether both models give the same outputs on the example and on noise of its shape, in eval mode."""
     model = supernet.model
     device = next(model.parameters()).device
-    example = supernet.example_input.to(device)
-    inputs = [example]
-    if example.is_floating_point():
-        noise = torch.randn(example.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        inputs.append(noise.to(example))
-    return all(_close(_outputs(model, one), _outputs(slimmed, one), tolerance) for one in inputs)
+    example = supernet.inputs.to(device)
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(tensor: Tensor) -> Tensor:
+        if not tensor.is_floating_point():
+            return tensor
+        return torch.randn(tensor.shape, generator=generator, dtype=torch.float64).to(tensor)
+
+    return all(
+        _close(_outputs(model, inputs), _outputs(slimmed, inputs), tolerance)
+        for inputs in (example, example.map(noise))
+    )
 
 
-def _outputs(model: nn.Module, value: Tensor) -> list[Tensor]:
+def _outputs(model: nn.Module, inputs: Inputs) -> list[Tensor]:
     with in_mode(model, training=False), torch.no_grad():
-        return [found for found in tree_flatten(model(value))[0] if isinstance(found, Tensor)]
+        return output_tensors(inputs.call(model))
 
 
 def _close(first: Sequence[Tensor], second: Sequence[Tensor], tolerance: float) -> bool:
-    """Whether outputs agree, relative to the largest entry: a sum over fewer zeros may round otherwise."""
+    """Whether outputs agree, relative to the largest entry: a sum over fewer zeros may round differently."""
     for a, b in zip(first, second, strict=True):
         if a.shape != b.shape:
             return False
@@ -119,3 +129,29 @@ def _close(first: Sequence[Tensor], second: Sequence[Tensor], tolerance: float) 
         if not bool(((a.double() - b.double()).abs() <= tolerance * scale).all()):
             return False
     return True
+
+
+def slim_model(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    granularity: Granularity,
+    masks: Mapping[str, Tensor],
+    example_input: Example | None,
+    make_optimizer: MakeOptimizer | None = None,
+) -> tuple[nn.Module, torch.optim.Optimizer | None]:
+    """Returns the model without dead channels and the optimizer, its state cut alike.
+
+    Raises:
+        InvalidInput: see `Pruner.slim`.
+    """
+    if example_input is None:
+        raise InvalidInput("slim() compares outputs: give the pruner example_input=")
+    if isinstance(granularity, ChannelGranularity):
+        supernet = granularity.supernet
+        alive = zip(granularity.groups, granularity.alive(masks), strict=True)
+        slimmed = slim(supernet, {group.name: ~units for group, units in alive})
+    else:
+        slimmed = slim(every_width(model, example_input))
+    if optimizer is None:
+        return slimmed.model, None
+    return slimmed.model, optimizer_state.cut(optimizer, model, slimmed.model, slimmed.slices, make_optimizer)

@@ -38,21 +38,24 @@ def resolved(timed: Timed, total_steps: int, steps_per_epoch: int | None = None)
     if isinstance(getattr(timed, "every", None), float) and hasattr(timed, "rounds"):
         begin = changes.get("begin", getattr(timed, "begin", 0))
         changes["rounds"] = max(1, min(timed.rounds, (total_steps - begin) // changes["every"] + 1))
-    found = dataclasses.replace(timed, **changes)
-    last = _last_step(found)
+    per_epoch = changes.get("steps_per_epoch", getattr(timed, "steps_per_epoch", None))
+    if isinstance(per_epoch, int) and hasattr(timed, "epochs") and hasattr(timed, "begin_epoch"):
+        changes["epochs"] = max(1, min(timed.epochs, total_steps // per_epoch - timed.begin_epoch - 1))
+    result = dataclasses.replace(timed, **changes)
+    last = _last_step(result)
     if last is not None and last > total_steps:
         raise InvalidInput(
             f"{type(timed).__name__} has its last event at step {last}, after the last of {total_steps} steps: "
             f"give times as fractions of the training, such as 0.5, or train longer"
         )
-    return found
+    return result
 
 
 def check_times(timed: object) -> None:
     """Checks the times of a dataclass against each other, as its `__post_init__` calls it.
 
     Raises:
-        InvalidInput: a time is no int of steps and no fraction between 0 and 1, or `end` comes before `begin`.
+        InvalidInput: a time is neither an int of steps nor a fraction between 0 and 1, or `end` comes before `begin`.
     """
     for name in _times_of(timed):
         value, least = getattr(timed, name), int(name in _INTERVALS)
@@ -72,7 +75,7 @@ def whole(timed: object, name: str) -> int:
     """Returns a time in steps.
 
     Raises:
-        InvalidInput: it is a fraction still, or not given.
+        InvalidInput: it is still a fraction, or not given.
     """
     value = getattr(timed, name)
     if not isinstance(value, int):

@@ -1,4 +1,4 @@
-"""Units: masks that zero chosen channels of a model, and the same channels cut out for real."""
+"""Units: masks that zero chosen channels of a model, and the same channels cut out."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ofa.coupling import Group
 from ofa.errors import InvalidInput, nearest
-from ofa.plan import Slice
-from ofa.structure import first_names
-from ofa.view import build, cloned, cloned_parameter, module_lists, plan_module
+from ofa.structure.coupling import Group
+from ofa.structure.size_attributes import follow
+from ofa.structure.structure import first_names
+from ofa.views.module_lists import module_lists
+from ofa.views.plan import Slice
+from ofa.views.view import build, cloned, cloned_parameter, plan_module
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -29,11 +31,11 @@ def check_kept(supernet: Supernet, kept: Mapping[str, Tensor]) -> None:
     groups = {group.name: group for group in supernet.groups}
     for name, keep in kept.items():
         if name not in groups:
-            raise InvalidInput(f"kept names {name!r}, which is no group of units; {nearest(name, groups)}")
+            raise InvalidInput(f"kept names {name!r}, which is not a group of units; {nearest(name, groups)}")
         units = groups[name].units
         if keep.dtype != torch.bool or tuple(keep.shape) != (units,):
-            given = f"{keep.dtype} of shape {tuple(keep.shape)}"
-            raise InvalidInput(f"kept[{name!r}] is {given}; give a bool tensor of shape ({units},)")
+            actual = f"{keep.dtype} of shape {tuple(keep.shape)}"
+            raise InvalidInput(f"kept[{name!r}] is {actual}; give a bool tensor of shape ({units},)")
         count = int(keep.sum())
         if count == 0:
             raise InvalidInput(f"kept[{name!r}] keeps none of {units} units; keep at least 1")
@@ -61,8 +63,8 @@ def unit_masks(supernet: Supernet, kept: Mapping[str, Tensor]) -> dict[str, Tens
             if member.source in parameters:
                 parameter = parameters[member.source]
                 mask = masks.setdefault(member.source, torch.ones_like(parameter, dtype=torch.bool))
-                gone = torch.from_numpy(member.index)[~kept[group.name].cpu()].reshape(-1)
-                mask.index_fill_(member.dim, gone.to(mask.device), False)
+                removed = torch.from_numpy(member.index)[~kept[group.name].cpu()].reshape(-1)
+                mask.index_fill_(member.dim, removed.to(mask.device), False)
     return masks
 
 
@@ -80,7 +82,11 @@ def cut_units(supernet: Supernet, kept: Mapping[str, Tensor], weights: nn.Module
     check_kept(supernet, kept)
     model = supernet.model if weights is None else weights
     slices = unit_slices(supernet, kept)
-    plan = plan_module(model, first_names(model), slices.__getitem__, frozenset(), module_lists(model))
+    removed = {name: int(units.numel() - units.count_nonzero()) for name, units in kept.items()}
+    numbers = follow(supernet.structure.attributes, removed)
+    plan = plan_module(
+        model, first_names(model), slices.__getitem__, {}, module_lists(model), numbers, supernet.recipes
+    )
     return build(plan, cloned_parameter, cloned)
 
 
@@ -92,8 +98,8 @@ def unit_slices(supernet: Supernet, kept: Mapping[str, Tensor]) -> dict[str, Sli
         gathers = []
         shape = list(source.shape)
         for axis in supernet.axes.get(source.name, ()):
-            owned = zip(axis.groups, axis.indices, strict=True)
-            parts = [index[units[number]].reshape(-1) for number, index in owned]
+            owned_indices = zip(axis.groups, axis.indices, strict=True)
+            parts = [index[units[number]].reshape(-1) for number, index in owned_indices]
             positions = np.sort(np.concatenate([axis.free, *parts]))
             if len(positions) < axis.size:
                 gathers.append((axis.dim, torch.from_numpy(positions)))
@@ -110,9 +116,9 @@ def outputs_dim(module: nn.Module) -> int:
 def producers(supernet: Supernet, group: Group) -> list[str]:
     """Returns the first names of the weights (of 2 dimensions or more) whose outputs are the group's channels."""
     tensors = supernet.tensors()
-    found = []
+    names = []
     for member in group.members:
         path = supernet.owners(member.source)[0]
         if tensors[member.source].dim() >= 2 and member.dim == outputs_dim(supernet.model.get_submodule(path)):
-            found.append(member.source)
-    return found
+            names.append(member.source)
+    return names

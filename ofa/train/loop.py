@@ -1,176 +1,158 @@
-"""The training loop: every strategy, optimizer and schedule runs in it."""
+"""The training loop, the same for supernets and plain networks."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from enum import Enum, auto
+from functools import partial
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from ofa.arch import Arch
-from ofa.data import Augment, Dataset, batches, steps_per_epoch
-from ofa.errors import InvalidInput
-from ofa.modes import in_mode
-from ofa.train import saving
-from ofa.train.checks import check_settings, loss_not_finite
-from ofa.train.context import StepContext, Strategy
-from ofa.train.ledger import Ledger
-from ofa.train.optimizers import OptimizerBuilder, parameter_groups
-from ofa.train.precision import precision_of
-from ofa.train.resume import History, Progress, load_training, save_training
-from ofa.train.schedules import Schedule, cosine
-from ofa.train.seeding import global_seed_per_step, step_rng
-from ofa.train.settings import as_json
-from ofa.train.validation import accuracies
+from ofa.train.settings import TrainSettings
+from ofa.train.state import History, TrainState
+from ofa.train.step import Batch, Step, StepContext, micro_batches, step_rng, training_mode
 
-if TYPE_CHECKING:
-    from ofa.supernet import Supernet
-
-_PROGRESS_SECONDS = 0.5
-_STEPS_UNREAD = 20  # a device that runs ahead of Python is not waited for at every step
+_UNREAD_LOSSES = 20  # a device that runs ahead of Python is not waited for at every step
 
 
-def train(
-    supernet: Supernet,
-    data: Dataset,
-    *,
-    strategy: Strategy,
-    optimizer: OptimizerBuilder,
-    epochs: int,
-    batch_size: int,
-    schedule: Schedule = cosine,
-    seed: int = 0,
-    augment: Augment | None = None,
-    label_smoothing: float = 0.0,
-    gradient_clip: float | None = None,
-    precision: str = "float32",
-    device: torch.device | str = "cpu",
-    checkpoint: Path | str | None = None,
-    checkpoint_seconds: float | None = 30.0,
-    checkpoint_steps: int | None = None,
-    stop_step: int | None = None,
-    validate_every: int = 5,
-    validate: Mapping[str, Arch] | None = None,
-    calibration_images: int = 1024,
-    progress: Callable[[dict[str, Any]], None] | None = None,
+class Event(Enum):
+    """When a callback is called: START; UPDATE and STEP of each step, with EPOCH between them if one ends; END."""
+
+    START = auto()  # before the first step of this process; what was resumed is in place
+    UPDATE = auto()  # the weights have moved; the step is not counted yet
+    EPOCH = auto()  # an epoch has ended; add to its `state.row`
+    STEP = auto()  # the step is whole, and so is the row of an epoch that ended with it
+    END = auto()  # the last step is done, or a callback or the data raised an error between two steps
+
+
+# A callback may change the state: what it changes is part of the training from then on. It ends the training with
+# `state.stop()`. If it has `state_dict` and `load_state_dict`, checkpoints include it.
+Callback: TypeAlias = Callable[[Event, TrainState], None]
+
+# (epoch, first batch) -> the batches of an epoch from that one on: functions of their arguments.
+Batches: TypeAlias = Callable[[int, int], Iterator[Batch]]
+
+
+def run(
+    step: Step, batches: Batches, state: TrainState, settings: TrainSettings, callbacks: Sequence[Callback] = ()
 ) -> History:
-    """Returns one row an epoch (see `History`), after training `supernet.model` in place.
+    """Returns one row per epoch, after training from `state.step` on; `state` is as after the last step.
 
-    With `checkpoint`, the state is written there every `checkpoint_seconds`, every `checkpoint_steps` and at
-    the end. If the file exists, training goes on from it, and ends with the same bits as if it had never
-    stopped: batches, augmentation, Archs and dropout are functions of (seed, step). The global random state
-    is left as it was. `stop_step` ends it after so many steps of the whole training, as a supernet to rewind to
-    wants.
+    Batches, augmentation, Archs and dropout are functions of (seed, step), so a training that is resumed ends with
+    the same bits. The global random state and the model's mode are left as they were. If a callback or the data
+    raises an error and the step is whole, all callbacks get `Event.END` first, so that a checkpoint loses nothing.
 
-    `validate` names Archs whose accuracy on the validation split is measured every `validate_every` epochs
-    and after the last (largest and smallest if not given; `validate_every=0`: never). `progress` gets the row
-    so far, with epochs and total_steps, about twice a second, and each finished row. The norm statistics of
-    the supernet stay untouched: `calibrate` each subnet.
+    Args:
+        step: runs forward and backward of a batch.
+        batches: the batches of each epoch.
+        state: see `new_state`; a checkpoint may have been loaded into it.
+        settings: those that `state` was made with.
+        callbacks: called in this order with every event.
 
     Raises:
-        InvalidInput: a setting out of range, a checkpoint that is damaged or of another training (it is left
-            as it is), or a loss that is not finite, by step.
+        InvalidInput: a loss that is not finite, by step.
     """
-    check_settings(epochs, batch_size, seed, label_smoothing, gradient_clip, validate_every)
-    if stop_step is not None and stop_step < 0:
-        raise InvalidInput(f"{stop_step=!r} must be 0 or more, or null")
-    place = torch.device(device)
-    model, data = supernet.model.to(place), data.to(place)
-    number_format = precision_of(precision, place)
-    optimiser = optimizer(parameter_groups(model))
-    rates = [group["lr"] for group in optimiser.param_groups]
-    settings = as_json(
-        {
-            "model": {name: list(parameter.shape) for name, parameter in model.named_parameters()},
-            "space": supernet.space.digest,
-            "data": [data.name, len(data.train), data.input_shape, data.num_classes, data.preprocessing],
-            **{"strategy": strategy, "optimizer": optimizer, "schedule": schedule, "augment": augment},
-            **{"epochs": epochs, "batch_size": batch_size, "seed": seed, "precision": precision},
-            **{"label_smoothing": label_smoothing, "gradient_clip": gradient_clip},
-        }
-    )
-    save_due = saving.when(checkpoint_seconds, checkpoint_steps)
-    file = None if checkpoint is None else Path(checkpoint)
-    done = Progress()
-    if file is not None and file.exists():
-        done = load_training(file, model, optimiser, number_format, settings)
-    groups = list(zip(optimiser.param_groups, rates, strict=True))  # those that loading has put there
-    ledger = Ledger(done, steps_per_epoch(data.train, batch_size), epochs)
-    total = ledger.total_steps
-    last = total if stop_step is None else min(stop_step, total)
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    shown = time.monotonic()
+    parameters = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
+    last = state.total_steps if settings.stop_step is None else min(settings.stop_step, state.total_steps)
+    step_is_whole = True
 
-    def read_losses(images: Tensor) -> None:
-        if bad := ledger.collect():
-            net = supernet.subnet(supernet.space.largest)
-            raise InvalidInput(loss_not_finite(net, images, *bad, total, groups[0][0]["lr"]))
+    def call(event: Event) -> None:
+        for callback in callbacks:
+            callback(event, state)
 
     with ExitStack() as stack:
-        reseed = stack.enter_context(global_seed_per_step(seed, place))
-        stack.enter_context(in_mode(model, training=True))
-        gradients = stack.enter_context(_gradients(parameters))
-        if place.type == "cuda":
-            stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True))
-        while done.step < last:
-            epoch, start = divmod(done.step, ledger.steps_per_epoch)
-            for images, labels in batches(
-                data.train, batch_size, seed=seed, epoch=epoch, start=start, device=place, augment=augment
-            ):
-                step = done.step
-                factor = schedule(step, total)
-                for group, learning_rate in groups:
-                    group["lr"] = learning_rate * factor
-                torch._foreach_zero_(gradients)
-                reseed(step)
-                context = StepContext(
-                    step=step,
-                    total_steps=total,
-                    rng=step_rng(seed, step),
-                    optimizer=optimiser,
-                    label_smoothing=label_smoothing,
-                    autocast=number_format.autocast,
-                    backward=number_format.backward,
-                )
-                ledger.pending[step] = strategy(supernet, images, labels, context)
-                if place.type == "cpu" or len(ledger.pending) == _STEPS_UNREAD:
-                    read_losses(images)  # before the weights move
-                number_format.update(optimiser, parameters, gradient_clip)
-                ledger.finish_step()
+        reseed = stack.enter_context(training_mode(state.model, settings.seed, state.device))
+        clear_gradients = stack.enter_context(_gradients(state, parameters))
+        try:
+            call(Event.START)
+            if state.at_epoch_end and state.progress.epoch_losses:  # an error came before the row was whole
+                state.set_learning_rates(settings.schedule(state.step - 1, state.total_steps))
+                _finish_epoch(state, call)
+            while state.step < last and not state.stopping:
+                for batch in batches(*divmod(state.step, state.steps_per_epoch)):
+                    step_is_whole = False
+                    state.set_learning_rates(settings.schedule(state.step, state.total_steps))
+                    clear_gradients()
+                    _learn(step, batch, state, settings, reseed)
+                    state.precision.update(state.optimizer, parameters, settings.gradient_clip)
+                    call(Event.UPDATE)
+                    if state.average is not None:
+                        state.average.update(state.step - settings.start_step)
+                    state.finish_step()
+                    if state.at_epoch_end:
+                        state.read_losses()
+                    step_is_whole = True
+                    if state.at_epoch_end:
+                        _finish_epoch(state, call)
+                    call(Event.STEP)
+                    if state.step >= last or state.stopping:
+                        break
+        except Exception:
+            if step_is_whole:
+                call(Event.END)
+            raise
+        state.read_losses()
+        call(Event.END)
+    return state.history
 
-                if ledger.at_epoch_end():
-                    read_losses(images)
-                    row = ledger.row(groups[0][0]["lr"])
-                    if validate_every and (row["epoch"] % validate_every == 0 or done.step == total):
-                        row |= accuracies(supernet, data, validate, calibration_images)
-                    ledger.finish_epoch(row)
-                if progress is not None:
-                    now = time.monotonic()
-                    if ledger.at_epoch_end() or now - shown >= _PROGRESS_SECONDS:
-                        shown = now
-                        row = done.history[-1] if ledger.at_epoch_end() else ledger.row(groups[0][0]["lr"])
-                        progress(row | {"epochs": epochs, "total_steps": total})
-                if file is not None and (save_due(done.step) or done.step == last):
-                    read_losses(images)
-                    save_training(file, model, optimiser, number_format, done, settings)
-                if done.step >= last:
-                    read_losses(images)
-                    break
-    return done.history
+
+def _learn(
+    step: Step, batch: Batch, state: TrainState, settings: TrainSettings, reseed: Callable[[int, int], None]
+) -> None:
+    """Leaves the gradient of a batch in the parameters and its loss in the state; one pass per micro-batch."""
+    state.images = batch[0]
+    parts = micro_batches(batch, settings.accumulation)
+    shares = [_images(part) / _images(batch) for part in parts]
+    losses = []
+    for number, (part, share) in enumerate(zip(parts, shares, strict=True)):
+        reseed(state.step, number)
+        context = StepContext(
+            step=state.step,
+            total_steps=state.total_steps,
+            rng=step_rng(settings.seed, state.step),
+            optimizer=state.optimizer,
+            label_smoothing=settings.label_smoothing,
+            autocast=state.precision.autocast,
+            backward=state.precision.backward if share == 1 else partial(_backward_share, state, share),
+            micro_batch=number,
+        )
+        losses.append(step(part, context))
+    loss = losses[0] if len(losses) == 1 else torch.stack(losses) @ torch.tensor(shares).to(losses[0])
+    state.pending_losses[state.step] = loss
+    if state.device.type == "cpu" or len(state.pending_losses) == _UNREAD_LOSSES:
+        state.read_losses()  # before the weights move
+
+
+def _images(batch: Batch) -> int:
+    assert batch[0] is not None  # a batch begins with its images
+    return len(batch[0])
+
+
+def _backward_share(state: TrainState, share: float, loss: Tensor) -> None:
+    state.precision.backward(loss * share)
+
+
+def _finish_epoch(state: TrainState, call: Callable[[Event], None]) -> None:
+    """Adds the row of the epoch to the history, once callbacks have added to it."""
+    state.row = state.current_row()
+    call(Event.EPOCH)
+    state.history.append(state.row)
+    state.row = {}
+    state.progress.epoch_losses.clear()
 
 
 @contextmanager
-def _gradients(parameters: list[nn.Parameter]) -> Iterator[list[Tensor]]:
-    """Gives each parameter a `.grad` of zeros, for views to accumulate into; afterwards there are none."""
-    gradients = [torch.zeros_like(parameter) for parameter in parameters]
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
+def _gradients(state: TrainState, parameters: Sequence[nn.Parameter]) -> Iterator[Callable[[], None]]:
+    """Yields what clears the gradients before a step; afterwards there are none."""
+    if state.held_gradients:
+        gradients = [torch.zeros_like(parameter) for parameter in parameters]
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
     try:
-        yield gradients
+        yield partial(torch._foreach_zero_, gradients) if state.held_gradients else state.optimizer.zero_grad
     finally:
         for parameter in parameters:
             parameter.grad = None

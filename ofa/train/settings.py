@@ -1,56 +1,103 @@
-"""What a training was asked to do, as JSON: kept in its checkpoint, so that no other goes on from it."""
+"""Settings of a training, whatever is trained."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Mapping, Sequence
-from functools import partial
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from ofa.arch import Arch
-from ofa.errors import InvalidInput
+import torch
+
+from ofa.data import Augment
+from ofa.errors import InvalidInput, nearest
+from ofa.train.optimizers import OptimizerBuilder
+from ofa.train.precision import DTYPES
+from ofa.train.schedules import Schedule, cosine
+
+# Fields that say how a training is run and change nothing that comes out of it.
+HOW_TO_RUN = ("device", "stop_step", "validate_every", "checkpoint_seconds", "checkpoint_steps")
 
 
-def describe(value: Any) -> Any:
-    """Returns JSON-able values, equal for equal settings: functions by name, partials with arguments."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, Arch):
-        return value.to_dict()
-    if isinstance(value, Mapping):
-        return {str(key): describe(entry) for key, entry in value.items()}
-    if isinstance(value, Sequence):
-        return [describe(entry) for entry in value]
-    if isinstance(value, partial):
-        return {"": describe(value.func), "args": describe(value.args), **describe(value.keywords)}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        held = {field.name: describe(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {"": describe(type(value)), **held}
-    name = getattr(value, "__qualname__", None)
-    if name is not None:
-        return f"{getattr(value, '__module__', '')}.{name}"
-    return {"": describe(type(value)), **describe(getattr(value, "__dict__", {}))}
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """Settings of the training loop, the same for supernets and plain networks.
 
-
-def as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns `settings` described, as they come back from a file."""
-    decoded: dict[str, Any] = json.loads(json.dumps(describe(settings), sort_keys=True))
-    return decoded
-
-
-def check_same(asked: Mapping[str, Any], held: Mapping[str, Any], source: str) -> None:
-    """Checks that a checkpoint's settings are those asked for.
+    Attributes:
+        optimizer: makes the optimizer from parameter groups, such as partial(torch.optim.SGD, lr=0.1).
+        epochs: passes over the training split.
+        batch_size: images per step.
+        schedule: (step, total steps) -> factor on the optimizer's learning rates.
+        seed: of batches, augmentation, Archs and dropout.
+        augment: (images, generator) -> images, of each training batch; None: images as they are.
+        label_smoothing: fraction of a label's probability that is spread over all classes.
+        gradient_clip: largest norm of the gradient; None: no clipping.
+        accumulation: micro-batches that each batch is split into. Their gradients add up before the weights move, so
+            memory is that of `batch_size / accumulation` images, and only norm statistics and dropout differ.
+        ema: decay per step of an exponential moving average of the weights, such as 0.999: validation measures
+            the average, and the model holds it when the training returns. At first the decay is less, (1 + step) /
+            (10 + step), so that short trainings are not dominated by their start. None: no average. Source: Polyak
+            and Juditsky 1992, Acceleration of stochastic approximation by averaging.
+        precision: "float32", "bfloat16" or "float16".
+        device: where it is trained.
+        start_step: the step of batches and schedule to begin at, with a new optimizer, for a rewound network.
+        stop_step: the step of the whole training to end after; None: the last.
+        validate_every: epochs between validations (0: never); a third of the training and its end are measured too.
+        checkpoint_seconds, checkpoint_steps: how often a checkpoint is written; None: not by time, not by steps.
 
     Raises:
-        InvalidInput: naming the first setting that differs, with both values.
+        InvalidInput: a setting out of range.
     """
-    differing = [name for name in sorted(asked.keys() | held.keys()) if asked.get(name) != held.get(name)]
-    if differing:
-        name = differing[0]
-        rest = f" ({', '.join(differing[1:])} differ too)" if differing[1:] else ""
-        was, now = json.dumps(held.get(name)), json.dumps(asked.get(name))
-        raise InvalidInput(
-            f"{source} is of another training: {name} was {was:.120}, now {now:.120}{rest}; "
-            f"ask for the same again, delete the file, or train into another folder"
-        )
+
+    optimizer: OptimizerBuilder
+    epochs: int
+    batch_size: int
+    schedule: Schedule = cosine
+    seed: int = 0
+    augment: Augment | None = None
+    label_smoothing: float = 0.0
+    gradient_clip: float | None = None
+    accumulation: int = 1
+    ema: float | None = None
+    precision: str = "float32"
+    device: torch.device | str = "cpu"
+    start_step: int = 0
+    stop_step: int | None = None
+    validate_every: int = 5
+    checkpoint_seconds: float | None = 30.0
+    checkpoint_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulation"):
+            _at_least(1, name, getattr(self, name))
+        for name in ("seed", "validate_every", "start_step"):
+            _at_least(0, name, getattr(self, name))
+        if self.stop_step is not None:
+            _at_least(0, "stop_step", self.stop_step, "null for the last")
+        if self.accumulation > self.batch_size:
+            raise InvalidInput(
+                f"accumulation={self.accumulation!r} splits a batch of batch_size={self.batch_size!r} images: "
+                f"it must be at most {self.batch_size}"
+            )
+        if not 0 <= self.label_smoothing < 1:
+            raise InvalidInput(f"label_smoothing={self.label_smoothing!r} is a fraction: at least 0 and less than 1")
+        if self.gradient_clip is not None and not (self.gradient_clip > 0 and math.isfinite(self.gradient_clip)):
+            raise InvalidInput(f"gradient_clip={self.gradient_clip!r} must be more than 0, or null for no clipping")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise InvalidInput(f"ema={self.ema!r} is a decay: more than 0 and less than 1, or null for no average")
+        if self.precision not in DTYPES:
+            raise InvalidInput(f"precision {self.precision!r} is unknown; {nearest(str(self.precision), DTYPES)}")
+        if self.checkpoint_seconds is not None and not self.checkpoint_seconds >= 0:
+            raise InvalidInput(f"checkpoint_seconds={self.checkpoint_seconds!r} must be 0 or more, or null for never")
+        if self.checkpoint_steps is not None:
+            _at_least(1, "checkpoint_steps", self.checkpoint_steps, "null for never")
+
+    def deciding(self) -> Mapping[str, Any]:
+        """Returns the settings that decide the trained weights, by name."""
+        return {name: value for name, value in vars(self).items() if name not in HOW_TO_RUN}
+
+
+def _at_least(least: int, name: str, value: int, otherwise: str = "") -> None:
+    if value < least:
+        rule = "at least 1" if least else "0 or more"
+        raise InvalidInput(f"{name}={value!r} must be {rule}{f', or {otherwise}' if otherwise else ''}")

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
+from ofa.inputs import call, logits_of
 from ofa.sorting import sort_channels_
-from ofa.train.context import StepContext
 from ofa.train.losses import label_loss, soft_cross_entropy
-from ofa.train.phases import OFA_PHASES, Phase, as_phases, opened, span_at
+from ofa.train.schedules import OFA_PHASES, Phase, as_phases, opened, span_at
+from ofa.train.step import StepContext
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -94,7 +95,7 @@ def progressive(
     """
     span = span_at(as_phases(phases), context.step, context.total_steps)
     phase, largest = span.phase, supernet.space.largest
-    if phase.sort_channels and context.step == span.start:
+    if phase.sort_channels and context.step == span.start and context.micro_batch == 0:
         sort_channels_(supernet, optimizer=context.optimizer)
     space = opened(supernet.space, phase)
     archs = dict.fromkeys(space.sample(context.rng) for _ in range(phase.subnets))
@@ -126,5 +127,4 @@ def _learn_labels(
 def _forward(supernet: Supernet, arch: Arch, images: Tensor, context: StepContext) -> Tensor:
     view = supernet.subnet(arch, accumulate=True)
     with context.autocast():
-        logits: Tensor = view(images)
-    return logits
+        return logits_of(call(view, images), view)

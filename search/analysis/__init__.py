@@ -1,1 +1,1 @@
-"""Analysis of finished searches: what decides the accuracy, and what each setting does to it."""
+"""Analysis of finished searches: the importance of choices for accuracy, and the effect of each setting."""

@@ -1,4 +1,4 @@
-"""Columns: the choices and settings of candidates as cells, a value or a range of numbers each."""
+"""Columns: the choices and settings of candidates as cells, and their permutation importance for accuracy."""
 
 from __future__ import annotations
 
@@ -8,12 +8,76 @@ from typing import Any
 
 import numpy as np
 
-from search.candidate import Setting
-from search.importance import by_size
+from ofa.records import Object
+from search.run.cards import Setting
+
+START = "search.tuning.start"
+
+INITIALIZER = "initializer"
+
+SCHEDULE = "prune.schedule"
+
+SPARSITY = "prune.sparsity"
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
+
 ABSENT = -1
+
 MOST_CELLS = 8
+
+
+@dataclass(frozen=True)
+class Searched:
+    """One setting: its name, the keys of the configuration that it sets, the values of others under which it is
+    active, and whether its numbers are on a logarithmic scale.
+    """
+
+    name: str
+    sets: tuple[str, ...] = ()
+    when: tuple[tuple[str, tuple[Setting, ...]], ...] = ()
+    log: bool = False
+
+
+def searched_settings(config: Object, names: Sequence[str]) -> tuple[Searched, ...]:
+    """Returns a Searched for each of `names`, in the order of `search.parameters`; one missing there has no keys.
+
+    Args:
+        config: the configuration of the search, from its stamp.
+        names: the settings of its candidates.
+    """
+    entries = _mapping(_mapping(config.get("search")).get("parameters"))
+    ordered = sorted(names, key=lambda name: list(entries).index(name) if name in entries else len(entries))
+    return tuple(_searched(name, _mapping(entries.get(name))) for name in ordered)
+
+
+def that_sets(settings: Sequence[Searched], key: str) -> Searched | None:
+    """Returns the setting that decides the key, under any name; None if none does."""
+    return next((setting for setting in settings if key in setting.sets), None)
+
+
+def dependents(name: str, settings: Sequence[Searched]) -> frozenset[str]:
+    """Returns the settings whose activity depends on that one, directly or through others."""
+    dependent = {name}
+    while more := {
+        setting.name
+        for setting in settings
+        if setting.name not in dependent and any(on in dependent for on, _ in setting.when)
+    }:
+        dependent |= more
+    return frozenset(dependent - {name})
+
+
+def _searched(name: str, entry: Object) -> Searched:
+    when = tuple((str(other), tuple(_listed(values))) for other, values in _mapping(entry.get("when")).items())
+    return Searched(name, tuple(map(str, _listed(entry.get("sets")))), when, bool(entry.get("log")))
+
+
+def _listed(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _mapping(value: Any) -> Object:
+    return value if isinstance(value, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -21,8 +85,8 @@ class Column:
     """One choice or setting over candidates.
 
     Attributes:
-        cells: the values in order, or ranges of numbers as (least, most) tried.
-        codes: int64 (candidates,), the cell of each; `ABSENT` where it does not count.
+        cells: the values in order, or ranges of numbers as (least, most) of the tried values.
+        codes: int64 (candidates,), the cell of each; `ABSENT` where the column is inactive.
     """
 
     name: str
@@ -31,19 +95,19 @@ class Column:
 
     @property
     def counts(self) -> Integers:
-        """int64 (cells,): how many candidates are in each."""
+        """The number of candidates in each cell, int64 (cells,)."""
         return np.bincount(self.codes[self.codes != ABSENT], minlength=len(self.cells)).astype(np.int64)
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The cells in words."""
+        """The labels of the cells."""
         return tuple(cell_text(cell) for cell in self.cells)
 
 
 def columns_of(candidates: Sequence[Mapping[str, Setting]], most_cells: int = MOST_CELLS) -> tuple[Column, ...]:
-    """Returns a Column a name, in the order in which names come; what does not count in a candidate is missing there.
+    """Returns one Column per name, in order of appearance; inactive settings are missing from a candidate.
 
-    Up to `most_cells` different values are a cell each. More of them are ranges with about as many candidates in each.
+    Up to `most_cells` distinct values are one cell each; more become ranges with about equally many candidates.
     """
     names = dict.fromkeys(name for values in candidates for name in values)
     return tuple(_column(name, [values.get(name) for values in candidates], most_cells) for name in names)
@@ -58,7 +122,7 @@ def cell_text(cell: Setting | tuple[float, float]) -> str:
 
 
 def in_order(values: Sequence[Setting]) -> list[Setting]:
-    """Returns the different ones among `values`: numbers by size, then texts."""
+    """Returns the distinct `values`: numbers by size, then texts."""
     return sorted(set(values), key=by_size)
 
 
@@ -76,6 +140,75 @@ def _column(name: str, values: Sequence[Setting | None], most_cells: int) -> Col
     ranges = tuple(
         (float(numbers[placed == cell].min()), float(numbers[placed == cell].max())) for cell in range(len(edges) + 1)
     )
-    every = np.full(len(values), ABSENT, dtype=np.int64)
-    every[[value is not None for value in values]] = placed
-    return Column(name, ranges, every)
+    codes_of_all = np.full(len(values), ABSENT, dtype=np.int64)
+    codes_of_all[[value is not None for value in values]] = placed
+    return Column(name, ranges, codes_of_all)
+
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+BELOW_RANKS = -1.0  # below every rank of a value
+
+FOLDS = 5
+
+REPEATS = 3
+
+
+def importances(
+    candidates: Sequence[Mapping[str, Setting]], target: Sequence[float], seed: int = 0
+) -> dict[str, float]:
+    """Returns the share of each choice in the predictability of `target`, largest first; sums to 1, or all 0.
+
+    By how much random forests predict held-out candidates worse when one choice's values are shuffled among the
+    candidates that have it: a choice that is active in few candidates is not confused with the depth that it depends
+    on. Source: permutation importance (Breiman 2001, "Random forests", section 10), on held-out folds.
+
+    Args:
+        candidates: the values by choice or setting; inactive ones are missing.
+        target: one number per candidate, such as its accuracy.
+    """
+    from sklearn.ensemble import RandomForestRegressor  # a slow import, only needed here
+
+    names = list(dict.fromkeys(name for values in candidates for name in values))
+    ranks = _ranks(candidates, names)
+    targets = np.asarray(target, dtype=np.float64)
+    worse = np.zeros(len(names))
+    rng = np.random.default_rng(seed)
+    fold_of = rng.permutation(len(targets)) % FOLDS
+    for fold in range(FOLDS if len(targets) >= 2 * FOLDS else 0):
+        held_out = fold_of == fold
+        forest = RandomForestRegressor(60, min_samples_leaf=2, max_features=0.5, random_state=seed)
+        forest.fit(ranks[~held_out], targets[~held_out])
+        shuffled = _shuffled(ranks[held_out], rng)
+        errors = (forest.predict(shuffled.reshape(-1, len(names))).reshape(len(shuffled), -1) - targets[held_out]) ** 2
+        exact = ((forest.predict(ranks[held_out]) - targets[held_out]) ** 2).sum()
+        worse += errors.sum(axis=1).reshape(len(names), REPEATS).mean(axis=1) - exact
+    worse = np.clip(worse, 0, None)
+    shares = worse / worse.sum() if worse.sum() > 0 else worse
+    order = np.argsort(-shares, kind="stable")
+    return {names[index]: float(shares[index]) for index in order}
+
+
+def _ranks(candidates: Sequence[Mapping[str, Setting]], names: Sequence[str]) -> Floats:
+    """The input of a forest, (candidates, names): the rank of each value among those of its choice."""
+    columns = []
+    for name in names:
+        distinct = sorted({values[name] for values in candidates if name in values}, key=by_size)
+        rank_of = {value: float(index) for index, value in enumerate(distinct)}
+        columns.append([rank_of[values[name]] if name in values else BELOW_RANKS for values in candidates])
+    return np.array(columns, dtype=np.float64).reshape(len(names), len(candidates)).T
+
+
+def by_size(value: Setting) -> tuple[bool, float, str]:
+    """Returns the key by which values are sorted: numbers by size, then texts."""
+    return (True, 0.0, value) if isinstance(value, str) else (False, float(value), "")
+
+
+def _shuffled(ranks: Floats, rng: np.random.Generator) -> Floats:
+    """The rows (names * REPEATS, rows, names), in each copy one column shuffled among the rows that have it."""
+    copies = np.repeat(ranks[None], ranks.shape[1] * REPEATS, axis=0)
+    for number, copy in enumerate(copies):
+        column = number // REPEATS
+        active = np.flatnonzero(copy[:, column] != BELOW_RANKS)
+        copy[active, column] = copy[rng.permutation(active), column]
+    return copies

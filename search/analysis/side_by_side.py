@@ -1,4 +1,4 @@
-"""Searches side by side: what each had reached once all had fine-tuned the same number of candidates."""
+"""Searches side by side: results after the same number of fine-tuned candidates, and their spread over repeats."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from search.pareto import hypervolume, non_dominated
+from search.candidates.pareto import hypervolume, non_dominated
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """One candidate that was fine-tuned for `epochs`; `accuracy`, a fraction, is None where it was given up early."""
+    """One candidate that was fine-tuned for `epochs`; `accuracy`, a fraction, is None if it stopped early."""
 
     accuracy: float | None
     latency_ms: float
@@ -35,35 +35,35 @@ class TunedSearch:
 
     @property
     def finished(self) -> tuple[Tuned, ...]:
-        """Those that were fine-tuned to the end."""
-        return tuple(one for one in self.tuned if one.accuracy is not None)
+        """The candidates that were fine-tuned to the end."""
+        return tuple(tuned for tuned in self.tuned if tuned.accuracy is not None)
 
     @property
     def epochs(self) -> int:
-        """All epochs of fine-tuning."""
-        return sum(one.epochs for one in self.tuned)
+        """The total number of epochs of fine-tuning."""
+        return sum(tuned.epochs for tuned in self.tuned)
 
 
 def at_equal_number(searches: Sequence[TunedSearch]) -> tuple[TunedSearch, ...]:
-    """Returns the searches as they were after as many fine-tuned candidates as the shortest of them has."""
+    """Returns the searches cut to the number of fine-tuned candidates of the shortest."""
     count = min(len(search.tuned) for search in searches)
     return tuple(replace(search, tuned=search.tuned[:count]) for search in searches)
 
 
 def best_within(search: TunedSearch, latency_ms: float, size: float) -> float | None:
-    """Returns the best accuracy that a search found within a latency and a number of bytes; None where it has none."""
-    met = [one.accuracy or 0.0 for one in search.finished if one.latency_ms <= latency_ms and one.bytes <= size]
+    """Returns the best accuracy that a search found within a latency and a number of bytes; None if there is none."""
+    met = [tuned.accuracy or 0.0 for tuned in search.finished if tuned.latency_ms <= latency_ms and tuned.bytes <= size]
     return max(met, default=None)
 
 
 def limits_of(searches: Sequence[TunedSearch], parts: int = 3) -> list[tuple[float, float]]:
     """Returns pairs of a latency and a number of bytes: limits that 1/parts, 2/parts ... and all of the finished
-    candidates of all searches meet, each by itself; rounded up to three digits.
+    candidates of all searches meet, each limit separately; rounded up to three digits.
     """
-    every = np.array([one.costs for search in searches for one in search.finished])
+    costs = np.array([tuned.costs for search in searches for tuned in search.finished])
     shares = np.arange(1, parts + 1) / parts
     latency, size = (
-        np.unique([_rounded_up(limit) for limit in np.quantile(every[:, column], shares, method="inverted_cdf")])
+        np.unique([_rounded_up(limit) for limit in np.quantile(costs[:, column], shares, method="inverted_cdf")])
         for column in (1, 2)
     )
     return [(float(ms), float(count)) for ms in latency for count in size]
@@ -75,23 +75,74 @@ def _rounded_up(value: float) -> float:
 
 
 def volumes(searches: Sequence[TunedSearch]) -> list[list[float]]:
-    """Returns what each search dominates after each candidate, as a share of the box that the front of all of them
-    spans, from its best to its worst error, latency and bytes; a figure that is the same everywhere does not count.
+    """Returns the hypervolume of each search after each candidate, as a share of the box that the joint front spans
+    from its best to its worst error, latency and bytes; a figure that does not vary is left out.
     """
-    every = np.array([one.costs for search in searches for one in search.finished])
-    every = every[non_dominated(every)]  # without the rest: one that collapsed would make the box of errors too large
-    low, high = every.min(axis=0), every.max(axis=0)
+    costs = np.array([tuned.costs for search in searches for tuned in search.finished])
+    costs = costs[non_dominated(costs)]  # a collapsed candidate would make the box of errors too large
+    low, high = costs.min(axis=0), costs.max(axis=0)
     varies = high > low
     grown = []
     for search in searches:
         front, shares, share = np.zeros((0, int(varies.sum()))), list[float](), 0.0
-        for one in search.tuned:
-            if one.accuracy is not None:
-                place = ((np.array(one.costs) - low)[varies] / (high - low)[varies])[None]
-                if (place < 1).all() and not (front <= place).all(axis=1).any():
-                    front = np.concatenate([front, place])
+        for tuned in search.tuned:
+            if tuned.accuracy is not None:
+                point = ((np.array(tuned.costs) - low)[varies] / (high - low)[varies])[None]
+                if (point < 1).all() and not (front <= point).all(axis=1).any():
+                    front = np.concatenate([front, point])
                     front = front[non_dominated(front)]
                     share = hypervolume(front, [1.0] * front.shape[1])
             shares.append(share)
         grown.append(shares)
     return grown
+
+
+Front = Sequence[tuple[float, float]]  # (latency in ms, accuracy) of non-dominated points
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over repeats; `deviation` is the sample standard deviation, None for a single repeat."""
+
+    mean: float
+    deviation: float | None
+    least: float
+    most: float
+
+
+@dataclass(frozen=True)
+class Band:
+    """The accuracy that is reached within a latency, over repeats: one value per step of any front."""
+
+    ms: tuple[float, ...]
+    least: tuple[float, ...]
+    mean: tuple[float, ...]
+    most: tuple[float, ...]
+
+
+def spread(values: Sequence[float]) -> Spread | None:
+    """Returns mean, sample standard deviation and extremes of `values`; None without any."""
+    if not len(values):
+        return None
+    array = np.asarray(values, dtype=np.float64)
+    deviation = float(array.std(ddof=1)) if len(array) > 1 else None
+    return Spread(float(array.mean()), deviation, float(array.min()), float(array.max()))
+
+
+def band(fronts: Sequence[Front], end_ms: float = 0.0) -> Band:
+    """Returns the accuracy that the fronts reach within each latency: least, mean and most.
+
+    It begins where every front has a point, and ends at `end_ms`, or at the last step of any front if that is later.
+    Each front is the step function of its attainment (da Fonseca, Fonseca, Hall 2001), so none is interpolated.
+    """
+    steps = [np.asarray(sorted(front), dtype=np.float64) for front in fronts if len(front)]
+    if not steps:
+        return Band((), (), (), ())
+    begin = max(step[0, 0] for step in steps)
+    ms = np.unique(np.concatenate([[end_ms], *(step[:, 0] for step in steps)]))
+    ms = ms[ms >= begin]
+    reached = np.array(
+        [np.maximum.accumulate(step[:, 1])[np.searchsorted(step[:, 0], ms, side="right") - 1] for step in steps]
+    )
+    least, mean, most = reached.min(axis=0), reached.mean(axis=0), reached.max(axis=0)
+    return Band(tuple(ms.tolist()), tuple(least.tolist()), tuple(mean.tolist()), tuple(most.tolist()))

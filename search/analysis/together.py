@@ -1,4 +1,4 @@
-"""Together: schedule, starting weights and sparsity, and whether what one of them does depends on another."""
+"""Interactions of schedule, starting weights and sparsity: whether the effect of one depends on another."""
 
 from __future__ import annotations
 
@@ -8,21 +8,83 @@ from itertools import combinations
 
 import numpy as np
 
-from search.analysis.adjusted import Floats
-from search.analysis.columns import ABSENT, Column, cell_text, columns_of
-from search.analysis.effects import Effect, among, effect_of
-from search.analysis.interaction import Interaction, interaction_of
-from search.analysis.searched import INITIALIZER, SCHEDULE, SPARSITY, START, Searched, dependents, that_sets
-from search.candidate import Setting
+from search.analysis.columns import (
+    ABSENT,
+    INITIALIZER,
+    SCHEDULE,
+    SPARSITY,
+    START,
+    Column,
+    Searched,
+    cell_text,
+    columns_of,
+    dependents,
+    that_sets,
+)
+from search.analysis.effects import LEAST_IN_CELL, Effect, Floats, adjusted_fit, among, effect_of, one_hot
+from search.run.cards import Setting
 
 WEIGHTS = "starting weights"
-RANGES = 3  # of sparsity, in which the others are compared
-LEAST = 40  # candidates; tests of fewer find interactions that are not there
+RANGES = 3  # ranges of sparsity within which the others are compared
+LEAST = 40  # candidates; with fewer the tests find false interactions
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """Two settings, and the p-value of their interaction (`chance`)."""
+
+    first: str
+    second: str
+    candidates: int
+    chance: float
+
+
+def interaction_of(first: Column, second: Column, accuracy: Floats, others: Sequence[Column]) -> Interaction | None:
+    """Returns the Interaction of two settings over the candidates in which both are active; None if too few
+    combinations were tried, or if it is confounded with the others.
+
+    A Wald test that the coefficients of the products are 0 beside those of either alone, as an F test, since the
+    covariance is estimated (Wooldridge 2010, "Econometric analysis of cross section and panel data", section 4.2.3).
+
+    Args:
+        accuracy: (candidates,), fractions.
+        others: columns to adjust for; none may depend on either setting.
+    """
+    from scipy.stats import f as fisher  # a slow import, only needed here
+
+    rows = (first.codes != ABSENT) & (second.codes != ABSENT)
+    if not rows.any():
+        return None
+    mains, products = _design(*among([first, second], rows))
+    if not products.shape[1]:
+        return None
+    fit = adjusted_fit(accuracy[rows], np.concatenate([mains, products], axis=1), among(others, rows))
+    if fit is None:
+        return None
+    product_indices = slice(mains.shape[1], None)
+    strength = fit.coefficients[product_indices] @ np.linalg.solve(
+        fit.covariance[product_indices, product_indices], fit.coefficients[product_indices]
+    )
+    count = products.shape[1]
+    return Interaction(first.name, second.name, int(rows.sum()), float(fisher.sf(strength / count, count, fit.freedom)))
+
+
+def _design(first: Column, second: Column) -> tuple[Floats, Floats]:
+    """Indicators of the cells of either column, and their products that are common and linearly independent."""
+    sides = [one_hot([column], len(column.codes))[:, column.counts > 0] for column in (first, second)]
+    mains = np.concatenate([side[:, 1:] for side in sides], axis=1)
+    basis, rank = np.concatenate([np.ones((len(mains), 1)), mains], axis=1), 1 + mains.shape[1]
+    for first_cell in sides[0][:, 1:].T:
+        for second_cell in sides[1][:, 1:].T:
+            wider = np.concatenate([basis, (first_cell * second_cell)[:, None]], axis=1)
+            if (first_cell * second_cell).sum() >= LEAST_IN_CELL and np.linalg.matrix_rank(wider) > rank:
+                basis, rank = wider, rank + 1
+    return mains, basis[:, 1 + mains.shape[1] :]
 
 
 @dataclass(frozen=True)
 class Within:
-    """What a setting does among the candidates of one range of sparsity."""
+    """The effect of a setting among the candidates of one range of sparsity."""
 
     setting: str
     range: str
@@ -32,13 +94,13 @@ class Within:
 
 @dataclass(frozen=True)
 class Together:
-    """The names of the settings that are searched, and what they do together.
+    """The names of the searched settings, and their interactions.
 
     Attributes:
-        start, initializer, schedule, sparsity: names; empty where a search does not decide that.
-        within: starting weights and schedule, range of sparsity by range.
+        start, initializer, schedule, sparsity: names; empty if not searched.
+        within: effects of starting weights and schedule in each range of sparsity.
         interactions: of each two of starting weights, schedule and sparsity.
-        untold: pairs that could not be tested.
+        untested: pairs that could not be tested.
     """
 
     start: str
@@ -47,73 +109,86 @@ class Together:
     sparsity: str
     within: tuple[Within, ...]
     interactions: tuple[Interaction, ...]
-    untold: tuple[tuple[str, str], ...]
+    untested: tuple[tuple[str, str], ...]
 
     def weights(self, settings: Mapping[str, Setting]) -> str:
-        """Returns what weights a candidate starts from, such as "inherit" or "fresh, lsuv"; empty if they are fixed."""
+        """Returns the starting weights of a candidate, such as "inherit" or "fresh, lsuv"; empty if they are fixed."""
         return ", ".join(str(settings[name]) for name in (self.start, self.initializer) if name in settings)
 
 
 def together_of(
     candidates: Sequence[Mapping[str, Setting]], accuracy: Floats, settings: Sequence[Searched]
 ) -> Together | None:
-    """Returns what schedule, starting weights and sparsity do together; None where fewer than two of them are searched.
+    """Returns the interactions of schedule, starting weights and sparsity; None if fewer than two are searched.
 
     Args:
         candidates: choices and settings by name, of those that were evaluated to the end.
         accuracy: of each, a fraction.
     """
     start, initializer, schedule, sparsity = (
-        one.name if (one := that_sets(settings, key)) is not None else ""
+        setting.name if (setting := that_sets(settings, key)) is not None else ""
         for key in (START, INITIALIZER, SCHEDULE, SPARSITY)
     )
     if sum(map(bool, (start or initializer, schedule, sparsity))) < 2:
         return None
-    found = Together(start, initializer, schedule, sparsity, (), (), ())
-    roles = _roles(found, candidates)
+    names = Together(start, initializer, schedule, sparsity, (), (), ())
+    roles = _roles(names, candidates)
     hidden = {start, initializer, schedule, sparsity} | {
-        name for one in (start, initializer, schedule, sparsity) for name in dependents(one, settings)
+        dependent for name in (start, initializer, schedule, sparsity) for dependent in dependents(name, settings)
     }
     columns = columns_of(candidates)
     others = [column for column in columns if column.name not in hidden]
-    finer = [column for column in columns if column.name == sparsity]  # than the ranges in which it is looked at
-    rest = {one.name: finer if one.name == sparsity else [one] for one in roles}
+    finer = [column for column in columns if column.name == sparsity]  # not in ranges
+    adjusting = {role.name: finer if role.name == sparsity else [role] for role in roles}
     tested = {
-        (one.name, other.name): interaction_of(one, other, accuracy, [*others, *_third(rest, one, other)])
-        for one, other in combinations(roles, 2)
+        (first.name, second.name): interaction_of(first, second, accuracy, [*others, *_third(adjusting, first, second)])
+        for first, second in combinations(roles, 2)
         if len(candidates) >= LEAST
     }
-    seen = tuple(one for one in tested.values() if one is not None)
-    untold = tuple(pair for pair, one in tested.items() if one is None)
+    interactions = tuple(interaction for interaction in tested.values() if interaction is not None)
+    untested = tuple(pair for pair, interaction in tested.items() if interaction is None)
     return Together(
-        start, initializer, schedule, sparsity, _within(roles, sparsity, accuracy, [*others, *finer]), seen, untold
+        start,
+        initializer,
+        schedule,
+        sparsity,
+        _within(roles, sparsity, accuracy, [*others, *finer]),
+        interactions,
+        untested,
     )
 
 
-def _roles(found: Together, candidates: Sequence[Mapping[str, Setting]]) -> list[Column]:
-    """A column each of what is searched among starting weights, schedule and sparsity, the last in ranges."""
-    made: list[Column] = []
-    if found.start or found.initializer:
-        made += columns_of([{WEIGHTS: text} if (text := found.weights(one)) else {} for one in candidates])
-    for name, cells in ((found.schedule, len(candidates)), (found.sparsity, RANGES)):
-        made += columns_of([{name: one[name]} if name in one else {} for one in candidates], cells) if name else ()
-    return made
+def _roles(names: Together, candidates: Sequence[Mapping[str, Setting]]) -> list[Column]:
+    """One column for each searched one of starting weights, schedule and sparsity, the last in ranges."""
+    columns: list[Column] = []
+    if names.start or names.initializer:
+        columns += columns_of([{WEIGHTS: text} if (text := names.weights(values)) else {} for values in candidates])
+    for name, cells in ((names.schedule, len(candidates)), (names.sparsity, RANGES)):
+        columns += (
+            columns_of([{name: values[name]} if name in values else {} for values in candidates], cells) if name else ()
+        )
+    return columns
 
 
-def _third(columns: Mapping[str, Sequence[Column]], one: Column, other: Column) -> list[Column]:
-    """What is neither of the two."""
-    return [column for name, own in columns.items() if name not in (one.name, other.name) for column in own]
+def _third(columns: Mapping[str, Sequence[Column]], first: Column, second: Column) -> list[Column]:
+    """The columns of the role that is neither of the two."""
+    return [
+        column
+        for name, role_columns in columns.items()
+        if name not in (first.name, second.name)
+        for column in role_columns
+    ]
 
 
 def _within(roles: Sequence[Column], sparsity: str, accuracy: Floats, others: Sequence[Column]) -> tuple[Within, ...]:
     ranges = next((column for column in roles if column.name == sparsity), None)
     if ranges is None:
         return ()
-    made = []
+    within = []
     for column in roles:
         for cell, values in enumerate(ranges.cells if column is not ranges else ()):
             rows = (ranges.codes == cell) & (column.codes != ABSENT)
-            (own,) = among([column], rows)
-            effect = effect_of(own, accuracy[rows], among(others, rows))
-            made.append(Within(column.name, cell_text(values), int(np.sum(rows)), effect))
-    return tuple(made)
+            (restricted,) = among([column], rows)
+            effect = effect_of(restricted, accuracy[rows], among(others, rows))
+            within.append(Within(column.name, cell_text(values), int(np.sum(rows)), effect))
+    return tuple(within)

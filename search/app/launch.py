@@ -1,24 +1,47 @@
-"""Hydra around a verb: composes its configuration, runs its task, and says in one line what went wrong."""
+"""Hydra around a verb: composes its configuration, runs its task, and reports errors in one line."""
 
 from __future__ import annotations
 
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from ofa.errors import InvalidInput
+from ofa.errors import CollapseWarning
 from search.app.messages import explain
-from search.paths import conf_dir
-from search.progress import PLAIN_VARIABLE, say
+from search.app.process import (
+    hidden_modules,
+    import_from_here,
+    say_stopped,
+    signals_as_interrupts,
+    stop_with,
+    write_any_character,
+)
+from search.config.read import read_request
+from search.config.verbs import REQUESTS
+from search.run.paths import conf_dir
+from search.run.progress import PLAIN_VARIABLE, say
 
-Task = Callable[[DictConfig], Any]
+
+def in_multirun() -> bool:
+    """Whether this is a job of a multirun; other jobs may then work on the same stage, and are waited for."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def is_first_job() -> bool:
+    """Whether this is a run by itself, or the first job of a multirun, whose rows make one table."""
+    return not in_multirun() or int(HydraConfig.get().job.num) == 0
+
+
+Task = Callable[[Any], Any]
 OPTIONS_WITH_VALUE = (
     *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
     *("--cfg", "-c", "--package", "-p", "--info", "-i"),
@@ -27,9 +50,9 @@ TRACEBACK_VARIABLES = ("HYDRA_FULL_ERROR", "OFA_TRACEBACK")
 
 
 class JobFailed(Exception):
-    """A job of a multirun that failed in a process of its own, carried home.
+    """A job of a multirun that failed in a separate process, as sent to the parent.
 
-    Its arguments are its exit code, what it said, its configuration, and Hydra's callbacks as plain values.
+    Its arguments are its exit code, its message, its configuration, and Hydra's callbacks as plain values.
     """
 
     @property
@@ -38,58 +61,62 @@ class JobFailed(Exception):
         return int(self.args[0])
 
     @property
-    def said(self) -> str:
-        """The line that the job ended with, wherever its own lines went."""
+    def message(self) -> str:
+        """The last line of the job, wherever its own output went."""
         return str(self.args[1])
 
     def end_multirun(self) -> None:
-        """Does what is done at the end of a multirun: Hydra leaves it out after a job that failed elsewhere."""
+        """Calls the end-of-multirun callbacks, which Hydra skips after a failed job in another process."""
         _, _, config, callbacks = self.args
         for callback in callbacks.values():
             instantiate(callback).on_multirun_end(config=config)
 
 
 def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -> int:
-    """Returns the exit code of one verb with Hydra overrides (2: unusable input, 130: stopped).
+    """Returns the exit code of one verb with Hydra overrides (2: unusable input, 130 or 143: stopped).
 
-    In a multirun every job runs, also after one that failed, in this process or, with a launcher for that, in others.
+    In a multirun every job runs, even after a failed one; in this process or, with a suitable launcher, in others.
     """
     home = os.getpid()
-    asked = any(os.environ.get(name, "0") not in ("", "0") for name in TRACEBACK_VARIABLES)
+    with_traceback = any(os.environ.get(name, "0") not in ("", "0") for name in TRACEBACK_VARIABLES)
     codes: list[int] = []
 
     def guarded(config: DictConfig) -> None:
-        job = "" if os.getpid() == home else _begin_in_worker(verb)
+        job = "" if os.getpid() == home else _begin_in_worker(verb, home)
         try:
+            for line in hidden_modules(OmegaConf.to_container(config)):
+                say(f"ofa {verb}: {line}")
+            warnings.simplefilter("ignore", CollapseWarning)  # verbs print these themselves
             task = load_task()
-            _use_threads(config)
-            task(config)
+            request = read_request(config, REQUESTS[verb])
+            _use_threads(request.threads)
+            task(request)
         except Exception as error:
-            code, said = _print_error(f"{verb}{job}", error, asked)
+            code, message = _print_error(f"{verb}{job}", error, with_traceback, str(config.get("outputs", "")))
             if job:  # the list of codes is not shared
-                raise JobFailed(code, said, config, _callbacks()) from None
+                raise JobFailed(code, message, config, _callbacks()) from None
             codes.append(code)
 
-    _import_from_here()
     arguments, sys.argv = sys.argv, [f"ofa {verb}", *overrides_first(overrides)]
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # progress is shown by us
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # verbs show their own progress
     previous = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(guarded)()
-    except KeyboardInterrupt:
-        print(f"\nofa {verb}: stopped; the same command continues where it was", file=sys.stderr)
-        return 130
+        with signals_as_interrupts():
+            import_from_here()
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(guarded)()
+    except KeyboardInterrupt as stop:
+        return say_stopped(verb, stop)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         sys.stdout = open(os.devnull, "w")  # so that no flush at the end fails again
     except SystemExit as stop:  # --help, and argparse's own errors
         codes.append(stop.code if isinstance(stop.code, int) else 2)
-    except JobFailed as failed:  # the first of those in other processes
+    except JobFailed as failed:  # the first that failed in another process
         codes.append(failed.code)
         failed.end_multirun()
-        print(f"not every job ended well, this one first:\n{failed.said}", file=sys.stderr)
+        print(f"some jobs failed, this one first:\n{failed.message}", file=sys.stderr)
     except Exception as error:
-        codes.append(_print_error(verb, error, asked)[0])
+        codes.append(_print_error(verb, error, with_traceback)[0])
     finally:
         sys.argv = arguments
         if previous is None:
@@ -100,7 +127,7 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
 
 
 def overrides_first(arguments: Sequence[str]) -> list[str]:
-    """Returns the arguments with the options behind the overrides: argparse takes these in one piece alone."""
+    """Returns the arguments with the options after the overrides, which argparse only accepts in one piece."""
     overrides: list[str] = []
     options: list[str] = []
     waiting = False  # for the value of an option
@@ -111,15 +138,11 @@ def overrides_first(arguments: Sequence[str]) -> list[str]:
     return overrides + options
 
 
-def _import_from_here() -> None:
-    """Lets a `_target_` name a user's own module in the current folder, such as my_module.MyNet."""
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-
-
-def _begin_in_worker(verb: str) -> str:
-    """Returns what names this job of a multirun in messages, after preparing its process and saying that it begins."""
-    _import_from_here()
+def _begin_in_worker(verb: str, home: int) -> str:
+    """Returns the label of this job of a multirun for messages, after preparing its process and announcing it."""
+    import_from_here()
+    stop_with(home)
+    write_any_character()
     os.environ[PLAIN_VARIABLE] = "1"  # bars of several processes would write over each other
     hydra = HydraConfig.get()
     job = f" (job {hydra.job.num}: {hydra.job.override_dirname})"
@@ -128,24 +151,20 @@ def _begin_in_worker(verb: str) -> str:
 
 
 def _callbacks() -> Any:
-    """Returns the callbacks that Hydra has in this process, as plain values that another one can read."""
+    """Returns Hydra's callbacks in this process as plain values, which another process can read."""
     return OmegaConf.to_container(HydraConfig.get().callbacks, resolve=True)
 
 
-def _use_threads(config: DictConfig) -> None:
-    """Sets how many threads PyTorch uses, where the verb has the key."""
-    if "threads" in config:
-        import torch
+def _use_threads(threads: int) -> None:
+    """Sets how many threads PyTorch uses."""
+    import torch
 
-        threads = config.threads
-        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise InvalidInput(f"threads={threads!r} must be a whole number, at least 1")
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
 
 
-def _print_error(verb: str, error: Exception, with_traceback: bool) -> tuple[int, str]:
-    """Returns the exit code of an error, and the line that was printed about it."""
-    message = explain(error)
+def _print_error(verb: str, error: Exception, with_traceback: bool, where: str = "") -> tuple[int, str]:
+    """Returns the exit code of an error, and the line that was printed about it; `where` is the folder of outputs."""
+    message = explain(error, where)
     if with_traceback:
         traceback.print_exception(error)
     if message is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 VERBS = {
     "run": "all of it: train, profile this machine, search, extract, report",
@@ -12,11 +13,18 @@ VERBS = {
     "profile": "measure a sample of subnets on a device and fit its latency model",
     "search": "find the best subnets for a device and a latency limit",
     "sweep": "show the searches over devices, limits and seeds side by side, with their spread",
-    "extract": "write each chosen subnet as a folder of its own: weights, ONNX, card",
+    "extract": "write each chosen subnet as a separate folder: weights, ONNX, card",
     "compare": "measure each device's chosen subnets on every device, and say which is better where",
     "prune": "make a plain network sparse or slim by a recipe",
+    "inspect": "show what can vary in a model, and what would free the rest",
     "report": "write one HTML page about everything found so far",
     "dashboard": "watch the searches live in a browser",
+}
+
+MODULES = {
+    **dict.fromkeys(("train", "prune"), "training"),
+    **dict.fromkeys(("run", "profile", "search", "extract", "compare"), "steps"),
+    **dict.fromkeys(("inspect", "report", "sweep", "dashboard"), "showing"),
 }
 
 HELP = """Once-for-all networks: train one supernet, take a fitted subnet for every device.
@@ -31,15 +39,19 @@ usage: ofa VERB [key=value ...]
 
 examples:
   ofa run                                          everything, on the bundled digits (a few minutes)
-  ofa train model=resnet20 data=cifar10 run=cifar  another model and data set, under a name of its own
+  ofa train model=resnet20 data=cifar10 run=cifar  another model and data set, in a run of its own
+  ofa inspect model=resnet20                       which layers can vary, and why others cannot
   ofa search latency_ms=0.2                        one more limit over the trained supernet
   ofa prune model=lenet300 data=mnist prune=han2015   a sparse network, 12 times fewer weights
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code of a verb: 0, 1 (a fault of ours), 2 (unusable input), 130 (stopped)."""
+    """Returns the exit code of a verb: 0, 1 (internal error), 2 (unusable input), 130 or 143 (stopped)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    from search.app.process import write_any_character
+
+    write_any_character()
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP.format(verbs="\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items())), end="")
         return 0
@@ -56,8 +68,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     from search.app.launch import launch
 
-    return launch(verb, lambda: importlib.import_module(f"search.app.{verb}").task, overrides)
+    def load_task() -> Callable[[Any], Any]:
+        task: Callable[[Any], Any] = getattr(importlib.import_module(f"search.app.{MODULES[verb]}"), f"{verb}_task")
+        return task
+
+    return launch(verb, load_task, overrides)
 
 
 if __name__ == "__main__":
+    if not sys.flags.safe_path:
+        sys.path.append(sys.path.pop(0))  # `python -m` puts the current folder first (see import_from_here)
     sys.exit(main())

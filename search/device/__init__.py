@@ -1,13 +1,12 @@
-"""Devices: runtimes, the measuring protocol, profile files and the latency model."""
+"""Devices: runtimes, the measurement protocol, profile files and the latency model."""
 
-from search.device.clock import CPU, WALL, Clock, clock_named
-from search.device.fit import fit_latency_model
-from search.device.latency_model import HeldOut, LatencyModel
-from search.device.measure import measure, measure_runs
-from search.device.profile_file import Anchor, Profile, read_profile
+from search.device.latency.fit import fit_latency_model
+from search.device.latency.model import HeldOut, LatencyModel
+from search.device.measuring import measure, measure_runs
+from search.device.profile import Anchor, Profile, read_profile
 from search.device.runtime import Runtime, make_runtime
 from search.device.runtimes.onnxruntime import OnnxRuntime
-from search.device.timing import Measurement, Timing
+from search.device.timing import CPU, WALL, Clock, Measurement, Timing, clock_named
 
 __all__ = [
     "CPU",

@@ -1,15 +1,17 @@
-"""What a runtime is: something that loads a network and runs it once."""
+"""The protocol of a runtime, which loads a network and runs it, and making one from its configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-import torch
 from hydra.utils import get_class, instantiate
 from torch import nn
 
 from ofa.errors import InvalidInput, nearest
+from ofa.inputs import Example, as_inputs
+from search.config.rules import Target
+from search.device.standalone.libraries import LoaderOptions
 
 RUNTIMES = {
     "onnxruntime": "search.device.runtimes.onnxruntime.OnnxRuntime",
@@ -29,39 +31,45 @@ class Runtime(Protocol):
 
     @property
     def name(self) -> str:
-        """The name that profiles and cards carry."""
+        """The name in profiles and cards."""
 
-    def load(self, net: nn.Module, example_input: torch.Tensor) -> Callable[[], object]:
+    def load(self, net: nn.Module, example_input: Example) -> Callable[[], object]:
         """Returns a function that runs `net` in eval mode once on `example_input` and waits for the result.
 
-        `net` takes one tensor, (1, C, H, W) for whole networks, and gives one; it is not changed.
+        `example_input` is a tensor, (1, C, H, W) for networks of images, or `ofa.Inputs`; `net` is not changed.
         """
 
     def describe(self) -> dict[str, Any]:
-        """Returns what decides the speed: name, version, threads, precision (JSON-able)."""
+        """Returns what determines the speed: name, version, threads, precision (JSON-able)."""
 
 
 @runtime_checkable
 class Portable(Runtime, Protocol):
-    """A runtime whose networks are files, to be run on a machine that has neither PyTorch nor this toolkit."""
+    """A runtime whose networks are files that run on a machine without PyTorch and this toolkit."""
 
     @property
     def loader(self) -> str:
-        """The name in `search.device.standalone.loaders.LOADERS` of what runs the files."""
+        """The name in `search.device.standalone.loaders.LOADERS` of the loader that runs the files."""
 
     @property
-    def options(self) -> Mapping[str, Any]:
+    def options(self) -> LoaderOptions:
         """The options of the loader (JSON-able)."""
 
-    def write(self, net: nn.Module, example_input: torch.Tensor) -> dict[str, bytes]:
+    def write(self, net: nn.Module, example_input: Example) -> dict[str, bytes]:
         """Returns the files of `net` in eval mode by suffix, such as {"onnx": ...}."""
 
 
-def make_runtime(config: str | Mapping[str, Any] | Runtime) -> Runtime:
+def simplest(example: Example) -> Example:
+    """Returns the example as runtimes get it: a tensor where that is all there is, so that `net(example)` runs."""
+    only = as_inputs(example).only
+    return example if only is None else only
+
+
+def make_runtime(config: str | Target | Runtime) -> Runtime:
     """Returns the runtime that `config` names: a short name, a mapping with `_target_`, or a runtime itself.
 
     Raises:
-        InvalidInput: nothing of that name, one that is not installed, or one that is not a runtime.
+        InvalidInput: it has no such name, is not installed, or is not a runtime.
     """
     if isinstance(config, str):
         target, arguments = RUNTIMES.get(config, config), {}
@@ -78,16 +86,16 @@ def make_runtime(config: str | Mapping[str, Any] | Runtime) -> Runtime:
             f"runtime {target!r} cannot be imported ({reason}); {nearest(target, [*RUNTIMES, *RUNTIMES.values()])}"
         ) from error
     try:
-        made = instantiate({"_target_": target, **arguments})
+        runtime = instantiate({"_target_": target, **arguments})
     except Exception as error:
         cause = error.__cause__ or error
         if isinstance(cause, InvalidInput):
             raise cause from error
         raise InvalidInput(f"runtime {target!r} cannot be made: {str(cause).splitlines()[0]}") from error
-    return _checked(made, target)
+    return _checked(runtime, target)
 
 
-def _checked(made: Any, target: str) -> Runtime:
-    if not isinstance(made, Runtime):
+def _checked(runtime: Any, target: str) -> Runtime:
+    if not isinstance(runtime, Runtime):
         raise InvalidInput(f"{target!r} is not a runtime: it needs `name`, load(net, example_input) and describe()")
-    return made
+    return runtime

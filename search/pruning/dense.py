@@ -2,114 +2,95 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
-from torch import Tensor, nn
+from torch import nn
 
+from ofa._evaluate import evaluate
 from ofa.checkpoint import load_checkpoint, load_weights, save_checkpoint, weights
 from ofa.data import Dataset
-from ofa.evaluate import evaluate
-from ofa.paths import read_json, write_atomic, write_json
+from ofa.identity import digest_of
+from ofa.inputs import Example
 from ofa.prune.initializers import Initializer
-from ofa.train import train_network
-from ofa.train.digest import digest_of
-from search.app.build import EXAMPLES, build_data, check_logits, make, make_partial
-from search.app.train import try_optimizer
-from search.paths import NetworkFolder, RunFolder
-from search.progress import say, stage_progress
-from search.pruning.naming import dense_name
-from search.report.numbers import percent_text
-from search.stages import Stage, hash_of, is_needed, written
+from ofa.records import read_record, write_record
+from ofa.train import TrainSettings, train_network
+from search.config.request import plain
+from search.config.tuning import NetworkRecipe
+from search.networks.folder import dense_name
+from search.objects import build_data, check_logits, example_of, make_model, make_partial
+from search.run.cards import Accuracy
+from search.run.locks import claimed
+from search.run.paths import NetworkFolder, RunFolder
+from search.run.progress import say, stage_progress
+from search.run.stages import Stage, hash_of, written
+from search.run.stored_inputs import begin_with, show_data, write_stored_config
+from search.run.training_cards import DenseCard, TrainingStep, history_of
+from search.text import percent_text
+from search.training.trained import early_warnings, late_warnings, say_warnings, showing, train_settings
 
+NAME = "the dense network"
 INITIAL_IMAGES = 512  # training images that an initializer sees
-# Keys of `dense` that say how to run it and change nothing that comes out.
-HOW_TO_RUN = ("checkpoint_seconds", "validate_every")
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network as a configuration describes it: model, data, initializer, dense and seed."""
+    """A network as its recipe describes it."""
 
-    config: Mapping[str, Any]
+    recipe: NetworkRecipe
 
     @cached_property
     def data(self) -> Dataset:
-        """The data set."""
-        return build_data(self.config["data"])
-
-    @property
-    def decides(self) -> dict[str, Any]:
-        """The part of the configuration that decides the trained weights."""
-        found = copy.deepcopy(dict(self.config))
-        for key in HOW_TO_RUN:
-            found["dense"].pop(key, None)
-        return found
+        """The data set; its contents are printed once."""
+        config = plain(self.recipe.data)
+        data = build_data(config)
+        show_data(data, config)
+        return data
 
     @property
     def seed(self) -> int:
-        """Of everything random."""
-        return int(self.config["seed"])
+        """The seed of everything random."""
+        return self.recipe.seed
 
     @property
     def initializer(self) -> Initializer | None:
-        """What gives the network its initial weights; None: the model itself."""
-        return make_partial("initializer", self.config["initializer"]) if self.config.get("initializer") else None
+        """The function that sets the initial weights; None keeps those of the model's class."""
+        return make_partial("initializer", self.recipe.initializer) if self.recipe.initializer else None
 
     @property
-    def initial_images(self) -> Tensor:
+    def initial_images(self) -> Example:
         """The training images that an initializer sees, (N, C, H, W)."""
-        return self.data.calibration(INITIAL_IMAGES)
+        images: Example = self.data.calibration(INITIAL_IMAGES)
+        return images
 
     def build(self) -> nn.Module:
-        """Returns the network as its class draws it, from torch's global generator."""
-        net: nn.Module = make(
-            self.config["model"], input_shape=self.data.input_shape, num_classes=self.data.num_classes
-        )
-        return net
+        """Returns the network with the weights that its class draws from torch's global generator."""
+        return make_model(self.recipe.model, self.data.input_shape, self.data.num_classes)
 
     def initial(self) -> nn.Module:
         """Returns the network with its initial weights, a function of the seed.
 
         Raises:
-            InvalidInput: a model that returns no logits, or an initializer that is no function.
+            InvalidInput: a model that returns no logits, or an initializer that is not a function.
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             net = self.build()
-            example = torch.randn(EXAMPLES, *self.data.input_shape)
+            example = example_of(self.data.input_shape)
         check_logits(net, example, self.data)
         if self.initializer is not None:
             self.initializer(net, self.initial_images, torch.Generator().manual_seed(self.seed))
         return net
 
-    def training(self) -> dict[str, Any]:
-        """Returns the keyword arguments of `train_network` that do not depend on a recipe.
+    def training(self) -> TrainSettings:
+        """Returns the settings of the training of the dense network.
 
         Raises:
             InvalidInput: an optimizer, a schedule or an augmentation that does not take its arguments.
         """
-        return training_settings(self.config["dense"], self.config["data"].get("augment"))
-
-
-def training_settings(dense: Mapping[str, Any], augment: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Returns the keyword arguments of `train_network` that a `dense` group and an augmentation say.
-
-    Raises:
-        InvalidInput: an optimizer, a schedule or an augmentation that does not take its arguments.
-    """
-    settings = dict(dense)
-    for key in ("optimizer", "schedule"):
-        settings[key] = make_partial(f"dense.{key}", settings[key])
-    try_optimizer(settings["optimizer"], "dense.optimizer")
-    settings["augment"] = make_partial("data.augment", augment) if augment else None
-    return settings
+        return train_settings(self.recipe.dense, self.recipe.data.augment, self.seed, "dense")
 
 
 @dataclass(frozen=True)
@@ -118,7 +99,7 @@ class Dense:
 
     network: Network
     files: NetworkFolder
-    card: Mapping[str, Any]
+    card: DenseCard
 
     def load(self) -> nn.Module:
         """Returns a new copy of the network with its trained weights.
@@ -132,61 +113,66 @@ class Dense:
 
 
 def dense_stage(network: Network, run: RunFolder, *, force: bool = False) -> Dense:
-    """Returns the dense network of a configuration, trained now unless that was done before."""
-    decides = network.decides
+    """Returns the dense network of a configuration, trained now unless it exists."""
+    decides = network.recipe.decides
     folder = run.dense / dense_name(decides)
     stage = Stage("dense", folder, decides)
     files = NetworkFolder(folder)
-    if not is_needed(stage, force=force):
-        say(f"dense: {folder} is there, nothing to do")
-        return Dense(network, files, read_json(files.card))
+    with claimed(stage, force=force, waits=True) as needed:  # many recipes start from it
+        if needed:
+            _train(network, stage, force=force)
+        else:
+            say(f"dense: {folder} is there, nothing to do")
+    card = read_record(files.card, DenseCard)
+    if needed:
+        say(f"dense: test accuracy {percent_text(card.accuracy.test)}")
+    return Dense(network, files, card)
+
+
+def _train(network: Network, stage: Stage, *, force: bool) -> None:
     net = network.initial()
     settings = network.training()
     count = sum(parameter.numel() for parameter in net.parameters())
     say(f"dense: {type(net).__name__} of {count:,} parameters on {network.data.name}")
     with written(stage, force=force) as target:
-        made = NetworkFolder(target)
+        partial = NetworkFolder(target)
+        begin_with(network.data, target, "delete that folder to start again")
         with stage_progress("dense") as update:
+
+            def show(step: TrainingStep) -> None:
+                update(step.step, step.total_steps, f"loss {step.loss:.3f}")
+                say_warnings("dense", early_warnings(step, {"accuracy": NAME}, network.data.validation.labels))
+
             training = train_network(
                 net,
                 network.data,
-                **settings,
-                seed=network.seed,
-                checkpoint=made.checkpoint,
-                progress=lambda row: update(int(row["step"]), int(row["total_steps"]), f"loss {row['loss']:.3f}"),
+                settings,
+                checkpoint=partial.checkpoint,
+                callbacks=[showing(show)],
             )
-        _save(net, network, training.history, made)
-    card = read_json(files.card)
-    say(f"dense: test accuracy {percent_text(card['accuracy']['test'])}")
-    return Dense(network, files, card)
+        _save(net, network, training.history, partial)
 
 
-def held_out(net: nn.Module, data: Dataset) -> dict[str, float]:
-    """Returns the accuracy of a network on "validation" and on "test", fractions."""
-    return {
-        "validation": evaluate(net, data.validation.in_order()),
-        "test": evaluate(net, data.test.in_order()),
-    }
-
-
-def save_config(path: Path, config: Mapping[str, Any]) -> None:
-    """Writes a configuration of plain values as YAML."""
-    write_atomic(path, OmegaConf.to_yaml(OmegaConf.create(dict(config))).encode())
+def held_out(net: nn.Module, data: Dataset) -> Accuracy:
+    """Returns the accuracy of a network on the validation and test splits."""
+    return Accuracy(validation=evaluate(net, data.validation.in_order()), test=evaluate(net, data.test.in_order()))
 
 
 def _save(net: nn.Module, network: Network, history: list[dict[str, Any]], files: NetworkFolder) -> None:
     net.to("cpu")
-    save_checkpoint(files.weights, weights(net), {"config_hash": hash_of(network.decides)})
-    save_config(files.config, network.config)
-    write_json(files.history, history)
-    card = {
-        "digest": digest_of(net),
-        "config_hash": hash_of(network.decides),
-        "model": type(net).__name__,
-        "data": network.data.name,
-        "params": sum(parameter.numel() for parameter in net.parameters()),
-        "accuracy": held_out(net, network.data),
-        "seconds": history[-1]["seconds"] if history else 0.0,
-    }
-    write_json(files.card, card)
+    accuracy = held_out(net, network.data)
+    save_checkpoint(files.weights, weights(net), {"config_hash": hash_of(network.recipe.decides)})
+    write_stored_config(files.config, plain(network.recipe))
+    write_record(files.history, history_of(history))
+    card = DenseCard(
+        digest=digest_of(net),
+        config_hash=hash_of(network.recipe.decides),
+        model=type(net).__name__,
+        data=network.data.name,
+        params=sum(parameter.numel() for parameter in net.parameters()),
+        accuracy=accuracy,
+        warnings=tuple(say_warnings("dense", late_warnings({NAME: accuracy}, network.data.validation.labels))),
+        seconds=history[-1]["seconds"] if history else 0.0,
+    )
+    write_record(files.card, card)
     files.checkpoint.unlink(missing_ok=True)

@@ -1,9 +1,9 @@
-"""What a method of pruning is given and what it returns."""
+"""The input of a pruning method (Job) and its result (Outcome)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,11 +12,19 @@ from torch import Tensor, nn
 
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
-from ofa.train import NetworkTraining, OptimizerBuilder, train_network
-from ofa.train.network import MakePruner
-from search.progress import Update
+from ofa.train import (
+    Distillation,
+    MakePruner,
+    NetworkTraining,
+    OptimizerBuilder,
+    TrainSettings,
+    train_network,
+)
 from search.pruning.dense import Network
 from search.pruning.recipe import Recipe
+from search.run.progress import Update
+from search.run.training_cards import LevelRow, OutcomeFacts, TrainingStep
+from search.training.trained import early_warnings, say_warnings, showing
 
 STARTS = ("dense", "initial")
 
@@ -26,17 +34,17 @@ class Job:
     """One network to prune.
 
     Attributes:
-        network: what the configuration says of the network: data, initial weights, seed.
-        dense: makes the trained dense network; None where none was trained.
-        training: keyword arguments of `train_network` for the pruned network.
-        recipe: what the configuration says.
-        folder: for what a method keeps on the way; checkpoints in it are removed at the end.
-        update: shows how far the method is.
+        network: the network of the configuration: data, initial weights, seed.
+        dense: loads the trained dense network; None if none was trained.
+        training: settings of the training of the pruned network.
+        recipe: the parts of the pruner.
+        folder: for a method's intermediate files; checkpoints in it are removed at the end.
+        update: shows the progress of the method.
     """
 
     network: Network
     dense: Callable[[], nn.Module] | None
-    training: Mapping[str, Any]
+    training: TrainSettings
     recipe: Recipe
     folder: Path
     update: Update
@@ -48,7 +56,7 @@ class Job:
 
     @property
     def seed(self) -> int:
-        """Of everything random."""
+        """The seed of everything random."""
         return self.network.seed
 
     def start(self) -> nn.Module:
@@ -64,52 +72,63 @@ class Job:
         raise InvalidInput(f"prune.start={self.recipe.start!r} must be one of {', '.join(STARTS)}")
 
     def train(
-        self, model: nn.Module, prune: MakePruner | None, checkpoint: Path, label: str = "", **changes: Any
+        self,
+        model: nn.Module,
+        prune: MakePruner | None,
+        checkpoint: Path,
+        label: str = "",
+        *,
+        start_step: int = 0,
+        stop_step: int | None = None,
     ) -> NetworkTraining:
-        """Returns the outcome of a training of `model` in place, which goes on from `checkpoint` where that exists.
-
-        `changes` are other arguments of `train_network` than the recipe's.
-        """
-        teacher = None
+        """Returns the outcome of a training of `model` in place, which resumes from `checkpoint` if that exists."""
+        distillation = None
         if self.recipe.distill:
             if self.dense is None:
                 raise InvalidInput("prune.retraining.distill learns from the dense network: add baseline=true")
-            teacher = self.dense()
+            distillation = Distillation(self.dense(), self.recipe.distill, self.recipe.temperature)
 
-        def show(row: Mapping[str, Any]) -> None:
-            density = f", density {row['density']:.4f}" if "density" in row else ""
-            loss = "" if row["loss"] is None else f"loss {row['loss']:.3f}"
-            self.update(int(row["step"]), int(row["total_steps"]), f"{label}{loss}{density}")
+        def show(step: TrainingStep) -> None:
+            density = "" if step.density is None else f", density {step.density:.4f}"
+            loss = "" if step.loss is None else f"loss {step.loss:.3f}"
+            self.update(step.step, step.total_steps, f"{label}{loss}{density}")
+            say_warnings("prune", early_warnings(step, {"accuracy": "the network"}, self.data.validation.labels))
 
-        settings = {
-            **self.training,
-            **{"seed": self.seed, "prune": prune, "scoring": self.recipe.scoring},
-            **{"teacher": teacher, "distill": self.recipe.distill, "temperature": self.recipe.temperature},
-        }
-        return train_network(model, self.data, **settings | changes, checkpoint=checkpoint, progress=show)
+        return train_network(
+            model,
+            self.data,
+            replace(self.training, seed=self.seed, start_step=start_step, stop_step=stop_step),
+            prune=prune,
+            scoring=self.recipe.scoring,
+            distillation=distillation,
+            checkpoint=checkpoint,
+            callbacks=[showing(show)],
+        )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a method made.
+    """The result of a method.
 
     Attributes:
         model: plain and full-size, its removed weights at zero.
-        masks: bool, True is kept, by name of the parameter.
+        masks: bool, True where a weight is kept, by parameter name.
         weights: names of the parameters that density counts; all masks where empty.
-        history: one row an epoch of the training that ended in `model`.
-        slim: the same network without what is zero, where the recipe asks for it.
-        levels: rows of other networks made on the way, with density and accuracy.
-        facts: whatever else the card should say, JSON-able.
+        history: one row per epoch of the training that ended in `model`.
+        facts: further fields of the card.
+        slim: the same network without its zero channels, if the recipe asks for it.
+        levels: intermediate networks.
+        warnings: lines about problems.
     """
 
     model: nn.Module
     masks: Mapping[str, Tensor]
     weights: tuple[str, ...]
     history: list[dict[str, Any]]
+    facts: OutcomeFacts
     slim: nn.Module | None = None
-    levels: tuple[Mapping[str, Any], ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    levels: tuple[LevelRow, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 Method: TypeAlias = Callable[[Job], Outcome]
@@ -126,7 +145,7 @@ def with_rate(builder: OptimizerBuilder, factor: float) -> OptimizerBuilder:
     if factor == 1:
         return builder
     if not isinstance(builder, partial) or "lr" not in builder.keywords:
-        raise InvalidInput("prune.retraining.learning_rate scales dense.optimizer.lr, which has to be given")
+        raise InvalidInput("prune.retraining.learning_rate scales dense.optimizer.lr, which must be set")
     return partial(builder.func, *builder.args, **builder.keywords | {"lr": builder.keywords["lr"] * factor})
 
 

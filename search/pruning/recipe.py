@@ -1,35 +1,43 @@
-"""A recipe of the configuration as objects, and the pruner that it describes."""
+"""The recipe of a configuration as objects, and the pruner that it describes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.prune import Pruner
-from ofa.prune.allocation_context import Allocation
-from ofa.prune.context import Batches, Criterion
+from ofa.prune.compatibility import check_parts
+from ofa.prune.context import Allocation, Batches, Criterion
+from ofa.prune.granularity._channel import Latency
 from ofa.prune.pruner import MakeGranularity
 from ofa.prune.regrowth import Regrowth
 from ofa.prune.regularizers import Regularizer
 from ofa.prune.schedules import Schedule
 from ofa.prune.times import resolved
-from ofa.train.network import MakePruner
-from search.app.build import make, make_partial, positive
-
-EXAMPLES = 2  # images that a model is traced with
+from ofa.prune.weights import full_masks, prunable_weights
+from ofa.supernet import Supernet
+from ofa.train import MakePruner
+from search import objects
+from search.config.rules import Target
+from search.config.tuning import Pruning
+from search.device.profile import read_profile
+from search.objects import make, make_partial
+from search.run.progress import say
 
 
 @dataclass(frozen=True)
 class Recipe:
     """The `prune` group of a configuration, all but its method; see conf/prune/cubic.yaml for the meanings."""
 
-    sparsity: float
+    sparsity: float | None
     start: str
     criterion: Criterion
     allocation: Allocation
@@ -44,37 +52,53 @@ class Recipe:
     temperature: float
 
 
-def read_recipe(config: Mapping[str, Any]) -> Recipe:
-    """Returns the recipe of a `prune` group.
+def read_recipe(request: Pruning) -> Recipe:
+    """Returns the parts of a recipe as objects.
 
     Raises:
-        InvalidInput: a setting out of range, or a `_target_` that does not take its arguments.
+        InvalidInput: a `_target_` that does not take its arguments.
     """
-    sparsity = config["sparsity"]
-    if isinstance(sparsity, bool) or not isinstance(sparsity, int | float) or not 0 <= sparsity < 1:
-        raise InvalidInput(f"prune.sparsity={sparsity!r} is the fraction removed: at least 0 and less than 1")
-    regularizers = config.get("regularizers") or {}
-    retraining = config["retraining"]
+    regularizers = request.regularizers or {}
     return Recipe(
-        sparsity=float(sparsity),
-        start=str(config["start"]),
-        criterion=_function("criterion", config["criterion"]),
-        allocation=_function("allocation", config["allocation"]),
-        granularity=_function("granularity", config["granularity"]),
-        schedule=make(config["schedule"]) if config.get("schedule") else None,
-        regrowth=make(config["regrowth"]) if config.get("regrowth") else None,
+        sparsity=request.sparsity,
+        start=request.start,
+        criterion=_function("criterion", request.criterion),
+        allocation=_function("allocation", request.allocation),
+        granularity=_function("granularity", request.granularity),
+        schedule=make(request.schedule) if request.schedule else None,
+        regrowth=make(request.regrowth) if request.regrowth else None,
         regularizers=tuple(make(regularizers[name]) for name in sorted(regularizers)),
-        keep=tuple(str(pattern) for pattern in config["keep"]),
-        scoring=positive("prune.scoring", config["scoring"]),
-        slim=bool(config["slim"]),
-        distill=float(retraining["distill"]),
-        temperature=float(retraining["temperature"]),
+        keep=request.keep,
+        scoring=request.scoring,
+        slim=request.slim,
+        distill=request.retraining.distill,
+        temperature=request.retraining.temperature,
     )
 
 
-def _function(name: str, config: Mapping[str, Any]) -> Any:
+def _function(name: str, config: Target) -> Any:
     """A function with its options, or an object that is called like one."""
     return make_partial(f"prune.{name}", config) if config.get("_partial_") else make(config)
+
+
+def check_recipe(recipe: Recipe, model: nn.Module, input_shape: Sequence[int]) -> None:
+    """Checks the parts of a recipe against each other on a network of the same shapes, before anything is trained.
+
+    Raises:
+        InvalidInput: see `ofa.prune.compatibility.check_parts`.
+    """
+    weights = prunable_weights(model, recipe.keep)
+    if recipe.schedule is None and recipe.regrowth is None:
+        return  # a method or a regularizer decides what is removed
+    check_parts(
+        recipe.criterion,
+        recipe.allocation,
+        recipe.granularity(model, weights, example_of(model, input_shape)),
+        recipe.schedule,
+        recipe.regrowth,
+        tuple,  # training will provide batches
+        full_masks(weights),
+    )
 
 
 def pruner_of(
@@ -86,9 +110,9 @@ def pruner_of(
     rounds_before: int = 0,
     prepare: Callable[[Pruner], None] | None = None,
 ) -> MakePruner:
-    """Returns what makes the recipe's pruner when the length of the training is known.
+    """Returns the function that makes the recipe's pruner once the length of the training is known.
 
-    `rounds_before` events come before the first step, each keeping the same share of what is left; `prepare` is
+    `rounds_before` events come before the first step, each keeping the same share of the rest; `prepare` is
     called with the new pruner.
 
     Raises:
@@ -96,6 +120,8 @@ def pruner_of(
     """
     if rounds_before and recipe.schedule is not None:
         raise InvalidInput("prune.method.rounds_before takes the place of a schedule: add prune/schedule=none")
+    if rounds_before and recipe.sparsity is None:
+        raise InvalidInput("prune.sparsity, the fraction removed, must be set for prune.method.rounds_before")
     return partial(
         _make_pruner,
         recipe=recipe,
@@ -135,14 +161,35 @@ def _make_pruner(
         keep=recipe.keep,
         seed=seed,
     )
-    for done in range(1, rounds_before + 1):
-        pruner.prune(1 - (1 - recipe.sparsity) ** (done / rounds_before))
+    for round_number in range(1, rounds_before + 1):
+        assert recipe.sparsity is not None  # checked by `pruner_of`
+        pruner.prune(1 - (1 - recipe.sparsity) ** (round_number / rounds_before))
     if prepare is not None:
         prepare(pruner)
     return pruner
 
 
 def example_of(model: nn.Module, input_shape: Sequence[int]) -> torch.Tensor:
-    """Returns an input of noise, (2, C, H, W), where the model is."""
-    place = next(model.parameters()).device
-    return torch.randn(EXAMPLES, *input_shape, generator=torch.Generator().manual_seed(0)).to(place)
+    """Returns two inputs to trace a model with, noise or token ids, on the model's device."""
+    return objects.example_of(input_shape, torch.Generator().manual_seed(0)).to(next(model.parameters()).device)
+
+
+def latency_of(profile: str) -> Latency:
+    """Returns the latency model (ms at batch 1) of a device's profile, a file that `ofa profile` wrote.
+
+    The profile should be of the same model: its latency model only knows the costs of such networks. Its held-out error
+    is printed.
+
+    Raises:
+        InvalidInput: no such file, or it is damaged.
+    """
+    device_profile = read_profile(Path(profile))
+    say(
+        f"prune: latency model of {device_profile.name}, "
+        f"{100 * device_profile.held_out_error:.1f} % off on networks held out"
+    )
+
+    def latency(supernet: Supernet, archs: Sequence[Arch]) -> Sequence[float]:
+        return [float(ms) for ms in device_profile.predict_archs(supernet, archs)]
+
+    return latency

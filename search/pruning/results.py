@@ -1,118 +1,218 @@
-"""What is kept of a pruned network: weights, masks, history, card, and the slim network where there is one."""
+"""The files of a pruned network: weights, masks, history, card, and the slim network if there is one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from msgspec import structs
 from torch import Tensor, nn
 
-from ofa.checkpoint import save_checkpoint, weights
+from ofa.arch import Arch
+from ofa.checkpoint import weights
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
-from ofa.paths import write_atomic, write_json
+from ofa.identity import digest_of
+from ofa.prune.granularity._channel import every_width
 from ofa.prune.prune_report import make_report
 from ofa.prune.weights import full_masks, prunable_weights
-from ofa.train.digest import digest_of
-from search.export import TOLERANCE, onnx_bytes, onnx_difference
-from search.paths import PrunedFolder
-from search.progress import say
+from ofa.records import write_record
+from ofa.rules import SpaceRules
+from ofa.supernet import Supernet
+from search.config.rules import Target
+from search.device.export import OPSET
+from search.networks.folder import SubnetFolder
+from search.networks.network_files import VERIFY_IMAGES, Origin, network_files
+from search.objects import example_of
 from search.pruning.dense import held_out
 from search.pruning.job import Outcome
+from search.run.cards import InputPreprocessing, NetworkCard
+from search.run.paths import PrunedFolder
+from search.run.progress import say
+from search.run.training_cards import Histogram, LayerRow, OutcomeFacts, PrunedCard, PruneFacts, SlimCard, history_of
+from search.training.trained import late_warnings, say_warnings
 
 BINS = 40  # of a layer's histogram
-VERIFY_IMAGES = 8
 
 
-def save_outcome(outcome: Outcome, data: Dataset, files: PrunedFolder, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the card after writing everything that belongs to a pruned network."""
-    net = outcome.model.to("cpu")
+def slim_origin(full: nn.Module, example_input: Tensor, state: Mapping[str, Tensor]) -> tuple[Arch, SpaceRules]:
+    """Returns which widths of `full` a slim network has, and the rules of a supernet that has all of them as choices.
+
+    Args:
+        full: the network before it lost channels.
+        example_input: (N, C, H, W).
+        state: the slim network's state_dict.
+
+    Raises:
+        InvalidInput: its shapes do not fit a narrower `full`.
+    """
+    supernet = every_width(full, example_input)
+    chosen = {choice.name for choice in supernet.space.choices}
+    widths = {
+        f"width.{group.name}": _units(supernet, number, state) * group.channels_per_unit
+        for number, group in enumerate(supernet.groups)
+        if group.name in chosen
+    }
+    return supernet.space.arch(widths), supernet.rules
+
+
+def _units(supernet: Supernet, number: int, state: Mapping[str, Tensor]) -> int:
+    """How many units of a group remain, read from a dimension that no other group shares."""
+    for name, axes in supernet.axes.items():
+        for axis in axes:
+            if axis.groups == (number,) and name in state:
+                each = axis.indices[0].shape[1] if axis.indices[0].ndim > 1 else 1
+                return (state[name].shape[axis.dim] - len(axis.free)) // each
+    raise InvalidInput(f"no weight alone has the channels {supernet.groups[number].name!r}")
+
+
+def save_outcome(
+    outcome: Outcome,
+    data: Dataset,
+    files: PrunedFolder,
+    facts: PruneFacts,
+    *,
+    model_config: Target | None = None,
+    opset: int = OPSET,
+) -> PrunedCard:
+    """Returns the card after writing everything that belongs to a pruned network.
+
+    Args:
+        outcome: the result of the method.
+        data: for the accuracy, and the inputs of verify.npz.
+        files: the folder to write.
+        facts: where the network came from.
+        model_config: the resolved config that built the network, with `_target_`, for `search.networks.rebuild.load`.
+        opset: of the ONNX files.
+    """
+    net = outcome.model.to("cpu").float().eval()
     masks = {name: mask.to("cpu") for name, mask in outcome.masks.items()}
-    save_checkpoint(files.weights, weights(net), {"digest": digest_of(net)})
-    save_checkpoint(files.masks, masks, {"digest": digest_of(net)})
-    write_json(files.history, outcome.history)
+    accuracy = held_out(net, data)
+    full_size = Origin(Arch(), model_config)
+    network = _write("the pruned network", net, data, SubnetFolder(files.root), full_size, opset, masks)
+    write_record(files.history, history_of(outcome.history))
     counted = outcome.weights or tuple(masks)
     total = sum(masks[name].numel() for name in counted)
-    kept = sum(int(masks[name].sum()) for name in counted)
-    card = {
-        **facts,
-        "digest": digest_of(net),
-        "accuracy": held_out(net, data),
-        "params": sum(parameter.numel() for parameter in net.parameters()),
-        "weights": total,
-        "kept": kept,
-        "density": kept / total,
-        "macs": full_macs(net, data),
-        **outcome.facts,
-        "layers": layer_rows(net, {name: masks[name] for name in counted}),
-        "levels": [dict(row) for row in outcome.levels],
-        "slim": None if outcome.slim is None else _save_slim(outcome.slim, data, files),
-        "seconds": outcome.history[-1]["seconds"] if outcome.history else 0.0,
-    }
-    write_json(files.card, card)
+    kept_weights = sum(int(masks[name].sum()) for name in counted)
+    slim = None if outcome.slim is None else _save_slim(outcome.slim, net, data, files, model_config, opset)
+    chance = late_warnings({"the pruned network": accuracy}, data.validation.labels)
+    card = PrunedCard(
+        **structs.asdict(facts),
+        **structs.asdict(outcome.facts),
+        **_with_warnings(network, say_warnings("prune", [*outcome.warnings, *network.warnings, *chance])),
+        **_data_facts(data),
+        digest=digest_of(net),
+        accuracy=accuracy,
+        params=sum(parameter.numel() for parameter in net.parameters()),
+        weights=total,
+        kept=kept_weights,
+        density=kept_weights / total,
+        macs=full_macs(net, data),
+        layers=layer_rows(net, {name: masks[name] for name in counted}),
+        levels=outcome.levels,
+        slim=slim,
+        seconds=outcome.history[-1]["seconds"] if outcome.history else 0.0,
+    )
+    write_record(files.card, card)
     return card
 
 
-def layer_rows(net: nn.Module, masks: Mapping[str, Tensor]) -> list[dict[str, Any]]:
-    """Returns a row a layer: name, shape, weights, kept, and the histogram of the weights that are left.
-
-    A histogram has edges `low` and `high` and as many `counts` as there are bins; None where nothing is left.
-    """
+def layer_rows(net: nn.Module, masks: Mapping[str, Tensor]) -> tuple[LayerRow, ...]:
+    """Returns one row per layer, with the histogram of the remaining weights."""
     parameters = dict(net.named_parameters())
     rows = []
     for name, mask in masks.items():
-        left = parameters[name].detach().cpu()[mask].double().numpy()
-        row = {"name": name, "shape": list(mask.shape), "weights": mask.numel(), "kept": int(mask.sum())}
-        rows.append(row | {"histogram": _histogram(left)})
-    return rows
+        remaining = parameters[name].detach().cpu()[mask].double().numpy()
+        row = LayerRow(
+            name=name,
+            shape=tuple(mask.shape),
+            weights=mask.numel(),
+            kept=int(mask.sum()),
+            histogram=_histogram(remaining),
+        )
+        rows.append(row)
+    return tuple(rows)
 
 
-def _histogram(values: np.ndarray[Any, Any]) -> dict[str, Any] | None:
-    """Of values; its range is symmetric and holds all of them."""
+def _histogram(values: np.ndarray[Any, Any]) -> Histogram | None:
+    """The histogram of values, over a symmetric range that holds all of them; None without values."""
     if not len(values):
         return None
     edge = float(np.abs(values).max()) or 1.0
     counts, _ = np.histogram(values, bins=BINS, range=(-edge, edge))
-    return {"low": -edge, "high": edge, "counts": counts.tolist()}
+    return Histogram(low=-edge, high=edge, counts=tuple(counts.tolist()))
 
 
-def report_facts(net: nn.Module, masks: Mapping[str, Tensor], data: Dataset) -> dict[str, Any]:
-    """Returns "kept_macs" and "predicted_bytes" of a network under masks, as a pruner's report has them."""
-    report = make_report(net, prunable_weights(net), masks, torch.zeros(2, *data.input_shape))
-    return {"kept_macs": report.macs, "predicted_bytes": report.bytes}
+def report_facts(net: nn.Module, masks: Mapping[str, Tensor], data: Dataset) -> OutcomeFacts:
+    """Returns the facts of a pruner's report on a network under masks."""
+    report = make_report(net, prunable_weights(net), masks, example_of(data.input_shape))
+    return OutcomeFacts(kept_macs=report.macs, predicted_bytes=report.bytes)
 
 
 def full_macs(net: nn.Module, data: Dataset) -> int | None:
     """Returns the multiply-accumulates of all weights of a network for one image."""
-    found = prunable_weights(net)
-    return make_report(net, found, full_masks(found), torch.zeros(2, *data.input_shape)).macs
+    prunable = prunable_weights(net)
+    return make_report(net, prunable, full_masks(prunable), example_of(data.input_shape)).macs
 
 
-def _save_slim(net: nn.Module, data: Dataset, files: PrunedFolder) -> dict[str, Any]:
-    """Writes the slim network's weights and ONNX; one that cannot be exported has weights alone."""
-    net = net.to("cpu").eval()
-    save_checkpoint(files.slim / "model.safetensors", weights(net), {"digest": digest_of(net)})
-    images, _ = data.test.take(torch.arange(min(VERIFY_IMAGES, len(data.test))))
-    card: dict[str, Any] = {
-        "folder": files.slim.name,
-        "params": sum(parameter.numel() for parameter in net.parameters()),
-        "macs": full_macs(net, data),
-        "accuracy": held_out(net, data),
-        "shapes": {name: list(tensor.shape) for name, tensor in weights(net).items()},
-        "onnx": None,
-    }
-    try:
-        model = onnx_bytes(net, images[:1])
-        with torch.no_grad():
-            absolute, relative = onnx_difference(model, images, net(images))
-        if relative <= TOLERANCE:
-            write_atomic(files.slim / "model.onnx", model)
-            card["onnx"] = {"max_abs_difference": absolute, "max_relative_difference": relative}
-        else:
-            say(f"prune: no ONNX file of the slim network, it would be off by {relative:.2g} of the largest logit")
-    except InvalidInput as error:
-        say(f"prune: no ONNX file of the slim network: {error}")
-    write_json(files.slim / "card.json", card)
+def _save_slim(
+    net: nn.Module,
+    full: nn.Module,
+    data: Dataset,
+    files: PrunedFolder,
+    model_config: Target | None,
+    opset: int,
+) -> SlimCard:
+    """Returns the slim network's card after writing its folder, which is like that of an extracted subnet."""
+    net = net.to("cpu").float().eval()
+    arch, rules = slim_origin(full, example_of(data.input_shape), net.state_dict())
+    folder = SubnetFolder(files.slim)
+    network = _write("the slim network", net, data, folder, Origin(arch, model_config, rules), opset)
+    card = SlimCard(
+        **structs.asdict(network),
+        **_data_facts(data),
+        folder=files.slim.name,
+        digest=digest_of(net),
+        params=sum(parameter.numel() for parameter in net.parameters()),
+        macs=full_macs(net, data),
+        accuracy=held_out(net, data),
+        shapes={name: tuple(tensor.shape) for name, tensor in weights(net).items()},
+    )
+    write_record(folder.card, card)
     return card
+
+
+def _write(
+    name: str,
+    net: nn.Module,
+    data: Dataset,
+    folder: SubnetFolder,
+    origin: Origin,
+    opset: int,
+    masks: Mapping[str, Tensor] | None = None,
+) -> NetworkCard:
+    """Returns the card's fields of the files after writing them; prints why a file cannot be made."""
+    images, _ = data.test.take(torch.arange(min(VERIFY_IMAGES, len(data.test))))
+    meta = {"digest": digest_of(net)}
+    built = network_files(net, images, origin, opset=opset, masks=masks, meta=meta, needs_onnx=False)
+    network = built.write(folder)
+    for part, kind in ((network.onnx, "ONNX file"), (network.plain_pytorch, "network.py")):
+        if part.refused is not None:
+            say(f"prune: no {kind} of {name}: {part.refused}")
+    return network
+
+
+def _with_warnings(network: NetworkCard, warnings: Sequence[str]) -> dict[str, Any]:
+    return structs.asdict(structs.replace(network, warnings=tuple(warnings)))
+
+
+def _data_facts(data: Dataset) -> dict[str, Any]:
+    """The fields of a `DataCard`."""
+    return {
+        "data": data.name,
+        "num_classes": data.num_classes,
+        "class_names": tuple(data.class_names),
+        "preprocessing": InputPreprocessing(**data.preprocessing),
+    }

@@ -1,8 +1,9 @@
-"""Lottery tickets as a method: levels of training, removing and rewinding, with controls."""
+"""Lottery tickets as a method: levels of training, pruning and rewinding, with controls."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,11 +13,14 @@ from ofa.prune import Pruner
 from ofa.prune.lottery import CONTROLS, lottery
 from ofa.prune.lottery_folder import LotteryFolder
 from ofa.prune.weights import prunable_weights
+from ofa.records import content_of, convert
 from search.pruning.dense import held_out
 from search.pruning.job import Job, Outcome, with_recipe
 from search.pruning.recipe import pruner_of
 from search.pruning.results import report_facts
-from search.pruning.retraining import CHECKPOINT, check_no_schedule
+from search.pruning.retraining import CHECKPOINT, check_no_schedule, unused_sparsity
+from search.run.stored_inputs import settings_digest
+from search.run.training_cards import LevelRow
 
 LEVELS = "levels"
 
@@ -33,15 +37,15 @@ def tickets(
 ) -> Outcome:
     """Returns the ticket of the last level, and all levels with their controls as rows.
 
-    Options are those of `ofa.prune.lottery.lottery`; `rates` of None prunes the last layer at half the pace
-    where layers are ranked by themselves.
+    Options are those of `ofa.prune.lottery.lottery`; `rates` of None prunes the last layer at half the rate
+    if layers are ranked separately.
     """
     check_no_schedule(job.recipe, "prune=lottery")
     weights = list(prunable_weights(job.network.initial()))
-    usual = {} if scope == "global" else {weights[-1]: 0.5}
-    paces = usual if rates is None else dict(rates)
-    paces |= dict.fromkeys(job.recipe.keep, 0.0)  # last, so that they win
-    free = with_recipe(job, keep=())  # what is kept has full masks
+    default = {} if scope == "global" else {weights[-1]: 0.5}
+    paces = default if rates is None else dict(rates)
+    paces |= dict.fromkeys(job.recipe.keep, 0.0)  # last, so that they take precedence
+    free = with_recipe(job, keep=())  # kept weights have full masks
 
     def train(
         model: nn.Module,
@@ -54,18 +58,16 @@ def tickets(
         def prepare(pruner: Pruner) -> None:
             pruner.set_masks(masks)
 
-        pruner = pruner_of(free.recipe, job.data.input_shape, seed, int(job.training["epochs"]), prepare=prepare)
-        # Of the one training that is under way: the next begins when this is gone.
-        checkpoint = job.folder / CHECKPOINT
-        kept = sum(int(mask.sum()) for mask in masks.values()) / sum(mask.numel() for mask in masks.values())
+        pruner = pruner_of(free.recipe, job.data.input_shape, seed, job.training.epochs, prepare=prepare)
+        # It stays until the next training begins: the results of this one are written first.
+        checkpoint = _checkpoint(job.folder, masks, seed, from_step, until_step)
+        density = sum(int(mask.sum()) for mask in masks.values()) / sum(mask.numel() for mask in masks.values())
         training = free.train(
-            model, pruner, checkpoint, f"density {kept:.3f}: ", start_step=from_step, stop_step=until_step
+            model, pruner, checkpoint, f"density {density:.3f}: ", start_step=from_step, stop_step=until_step
         )
         assert training.pruner is not None
         training.pruner.finalize()
-        found = {"accuracy": held_out(model, job.data), "history": training.history}
-        checkpoint.unlink(missing_ok=True)
-        return found
+        return {"accuracy": content_of(held_out(model, job.data)), "history": training.history}
 
     folder = job.folder / LEVELS
     rows = lottery(
@@ -88,6 +90,18 @@ def tickets(
     with torch.no_grad():
         model.load_state_dict(files.trained(last["level"]))
     masks = files.masks(last["level"])
-    levels = tuple({key: value for key, value in row.items() if key != "history"} for row in rows)
+    levels = convert(rows, tuple[LevelRow, ...], str(folder))
     facts = report_facts(model, masks, job.data)
-    return Outcome(model, masks, tuple(masks), last["history"], levels=levels, facts=facts)
+    unused = unused_sparsity(job.recipe, "prune=lottery")
+    return Outcome(model, masks, tuple(masks), last["history"], facts, levels=levels, warnings=unused)
+
+
+def _checkpoint(folder: Path, masks: Mapping[str, Tensor], *decides: int | None) -> Path:
+    """Returns the path of a training's state, named by its inputs; removes the states of earlier trainings."""
+    parts = [part for name, mask in sorted(masks.items()) for part in (name, mask)]
+    stem, _, suffix = CHECKPOINT.rpartition(".")
+    checkpoint = folder / f"{stem}-{settings_digest(*parts, *decides)}.{suffix}"
+    for path in folder.glob(f"{stem}*.{suffix}"):
+        if path != checkpoint:
+            path.unlink()
+    return checkpoint

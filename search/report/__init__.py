@@ -1,1 +1,1 @@
-"""The report: one self-contained HTML page, drawn from saved files alone."""
+"""The report: one self-contained HTML page, made only from saved files."""

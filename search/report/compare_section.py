@@ -1,44 +1,53 @@
-"""Devices compared, as a section of the report: every subnet on every device, own choices beside others."""
+"""The section that compares devices: every subnet on every device, own choices beside those of others; gathering it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-from search.report.architecture import silhouette
-from search.report.compare_figure import slopes_figure
+from ofa.records import read_record
 from search.report.data import Choice, Compared, ComparedPair, ComparedSide, ComparedSubnet, OnDevice
-from search.report.figures import Figure
-from search.report.html import figure_box, text_with_units
-from search.report.numbers import count_text, ms_text, percent_text
+from search.report.document import Card, Section, series_color
+from search.report.figures import Figure, drawn, layout, lines, markers
+from search.report.pictures import silhouette
+from search.run.paths import RunFolder
+from search.run.result_files import Comparison, PairComparison, SubnetComparison, SubnetOnDevice
+from search.run.stages import is_complete
+from search.subnets.advantage import purposes_text
+from search.subnets.chosen_subnets import digest_of_searches, found_by_searches
+from search.text import count_text, ms_text, percent_text
 
 FIGURE = "compare-slopes"
-MOST_LIMITS = 4  # that a cell names; more are counted
+
+MOST_LIMITS = 4  # limits that a cell names; more are counted
+
+SPACE = 10 * "\N{NO-BREAK SPACE}"  # between the ends of a line and its name, to leave room for the bar of a limit
+
+SHARED = "$muted"  # the color of subnets chosen for several devices
 
 
-def compare_section(compared: Compared | None, choices: Sequence[Choice], figures: dict[str, Figure]) -> str:
-    """Returns the HTML about subnets measured on every device, and adds its figure; empty where none were."""
+def compare_section(compared: Compared | None, choices: Sequence[Choice]) -> Section | None:
+    """Returns the section about subnets measured on every device; None without a comparison."""
     if compared is None:
-        return ""
-    old = " There are newer searches since; ofa compare takes them in." if compared.is_old else ""
-    cards = "".join(_card(subnet, choices) for subnet in compared.subnets if subnet.devices)
-    parts = [
-        f'<h2>{_title(compared)}</h2><p class="lead">{text_with_units(compared.found + old)}</p>'
-        f'<div class="cards">{cards}</div>'
-    ]
-    if len(compared.runtimes) > 1:
-        figures[FIGURE] = slopes_figure(compared)
-        parts.append(
-            '<p class="note">A line is a subnet, from device to device; a star is on the device that it was chosen '
-            f"for. Bars are limits.</p>{figure_box(FIGURE)}"
-        )
-    parts.append(f'{_matrix(compared)}<p class="note">{text_with_units(_how_measured(compared))}</p>')
-    if compared.pairs:
-        parts.append(
-            "<h2>Its own choice, or another device's</h2>"
-            f'<p class="note">{text_with_units(_how_decided(compared))}</p>{_pairs(compared.pairs)}'
-        )
-    return "".join(parts)
+        return None
+    outdated = " Newer searches are not included; run ofa compare again." if compared.is_old else ""
+    figures = {FIGURE: slopes_figure(compared)} if len(compared.runtimes) > 1 else {}
+    return Section(
+        "compare.html",
+        {
+            "title": _title(compared),
+            "lead": compared.finding + outdated,
+            "cards": [_card(subnet, choices) for subnet in compared.subnets if subnet.devices],
+            "figure_name": FIGURE if figures else "",
+            "devices": list(compared.runtimes),
+            "subnets": compared.subnets,
+            "most_limits": MOST_LIMITS,
+            "how_measured": _how_measured(compared),
+            "how_decided": _how_decided(compared),
+            "pairs": [_pair(pair) for pair in compared.pairs],
+        },
+        figures,
+    )
 
 
 def _title(compared: Compared) -> str:
@@ -52,82 +61,169 @@ def _title(compared: Compared) -> str:
 def _how_measured(compared: Compared) -> str:
     runtimes = "; ".join(f"{name}: {runtime}" for name, runtime in compared.runtimes.items())
     poor = ", ".join(f"{name} {verdict}" for name, verdict in compared.verdicts.items() if verdict != "ok")
-    doubt = f" Measurement: {poor}." if poor else ""
+    doubt = f" Measurement quality: {poor}." if poor else ""
     return (
-        f"Measured in turn at batch 1 ({runtimes}); beside the ms the share of the largest subnet's time, below it "
-        f"the limits there, in ms, met (✓) or not (✗). Times within {percent_text(compared.same_time, 0)} of each "
-        f"other are not told apart, nor a time from a limit.{doubt}"
+        f"Measured in turn at batch size 1 ({runtimes}). Each cell has the time, its share of the largest subnet's "
+        "time, and the limits on that device in ms, met (✓) or missed (✗). Times within "
+        f"{percent_text(compared.same_time, 0)} of each other, or of a limit, count as equal.{doubt}"
     )
 
 
 def _how_decided(compared: Compared) -> str:
     return (
-        "For every limit of a device, what was chosen for it beside what was chosen for another device under a limit "
-        "of about the same share of the largest subnet's time. Accuracies within the standard error on "
-        f"{compared.test_images} test images count as the same."
+        "For each limit on a device: the subnet chosen for it, and the one chosen for another device under a limit of "
+        "about the same share of the largest subnet's time. Accuracies within the standard error on "
+        f"{compared.test_images} test images count as equal."
     )
 
 
-def _card(subnet: ComparedSubnet, choices: Sequence[Choice]) -> str:
-    times = "".join(
-        f"<dt>on {escape(name)}</dt><dd>{ms_text(one.ms)}, {text_with_units(percent_text(one.of_largest, 0))}</dd>"
-        for name, one in subnet.on.items()
-    )
-    return (
-        f'<div class="card"><span class="pill">{escape(subnet.name)}</span>'
-        f'<div class="big">{percent_text(subnet.test_accuracy)}</div>'
-        f'<div class="label">test accuracy; chosen for {text_with_units(subnet.purpose)}</div>'
-        f"{silhouette(choices, subnet.arch)}"
-        f"<dl>{times}<dt>MACs</dt><dd>{count_text(subnet.macs)}</dd></dl></div>"
-    )
-
-
-def _matrix(compared: Compared) -> str:
-    devices = "".join(f"<th>on {escape(name)}</th>" for name in compared.runtimes)
-    head = f'<th>subnet</th><th class="text">chosen for</th><th>test accuracy</th><th>validation</th>{devices}'
-    rows = "".join(_row(subnet, list(compared.runtimes)) for subnet in compared.subnets)
-    return f'<div class="figure scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-
-
-def _row(subnet: ComparedSubnet, devices: Sequence[str]) -> str:
-    style = "" if subnet.devices else ' class="reference"'
-    styles = {name: ' class="own"' if name in subnet.devices else "" for name in devices}
-    cells = "".join(f"<td{styles[name]}>{_cell(subnet.on[name])}</td>" for name in devices)
-    return (
-        f'<tr{style}><td>{escape(subnet.name)}</td><td class="text wrap">{text_with_units(subnet.purpose)}</td>'
-        f"<td>{percent_text(subnet.test_accuracy)}</td><td>{percent_text(subnet.validation_accuracy)}</td>{cells}</tr>"
+def _card(subnet: ComparedSubnet, choices: Sequence[Choice]) -> Card:
+    times = {
+        f"on {device}": f"{ms_text(time.ms)}, {percent_text(time.of_largest, 0)}" for device, time in subnet.on.items()
+    }
+    return Card(
+        title=subnet.name,
+        accuracy=percent_text(subnet.test_accuracy),
+        label=f"test accuracy; chosen for {subnet.purpose}",
+        layers=silhouette(choices, subnet.arch),
+        facts={**times, "MACs": count_text(subnet.macs)},
     )
 
 
-def _cell(one: OnDevice) -> str:
-    times = f'{ms_text(one.ms)} <span class="of">{percent_text(one.of_largest, 0)}</span>'
-    if not one.limits:
-        return times
-    if len(one.limits) > MOST_LIMITS:
-        met = sum(is_met for _, is_met in one.limits)
-        return f'{times}<div class="limits">meets {met} of {len(one.limits)} limits</div>'
-    return f'{times}<div class="limits">{"".join(_mark(*limit) for limit in one.limits)}</div>'
+def _pair(pair: ComparedPair) -> dict[str, object]:
+    """A row of a device's own choice beside another device's, with the subnets' names in separate fields."""
+    return {
+        "device": pair.device,
+        "limit": f"≤ {ms_text(pair.limit_ms)}",
+        "own": (pair.own.subnet, _figures_text(pair.own)),
+        "other": (
+            pair.other.subnet,
+            f"{_figures_text(pair.other)} ({pair.other_device} ≤ {ms_text(pair.other_limit_ms)})",
+        ),
+        "verdict": pair.verdict,
+        "better": pair.better,
+    }
 
 
-def _mark(limit_ms: float, is_met: bool) -> str:
-    style, sign = ("met", "✓") if is_met else ("over", "✗")
-    return f'<span class="{style}">{sign} {ms_text(limit_ms).removesuffix(" ms")}</span>'
+def _figures_text(side: ComparedSide) -> str:
+    return f"{ms_text(side.ms)}, {percent_text(side.accuracy)}"
 
 
-def _pairs(pairs: Sequence[ComparedPair]) -> str:
-    titles = ("limit", "its own", "the other's", "its own is")
-    head = "<th>on</th>" + "".join(f'<th class="text">{title}</th>' for title in titles)
-    rows = "".join(_pair(pair) for pair in pairs)
-    return f'<div class="figure scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+def slopes_figure(compared: Compared) -> Figure:
+    """Returns each chosen subnet's fraction of the largest's time over the devices, with the limits of each device.
+
+    A line has the color of the device that its subnet was chosen for (gray for several), with stars on those devices.
+    """
+    devices = list(compared.runtimes)
+    chosen = [subnet for subnet in compared.subnets if subnet.devices]
+    owners = sorted({subnet.devices for subnet in chosen}, key=lambda owner: (len(owner), owner))
+    single_devices = [owner[0] for owner in owners if len(owner) == 1]
+    traces = [_limits(compared, devices)]
+    for owner in owners:
+        color = series_color(single_devices.index(owner[0])) if len(owner) == 1 else SHARED
+        group = [subnet for subnet in chosen if subnet.devices == owner]
+        traces += [_line(subnet, devices, color, first=index == 0) for index, subnet in enumerate(group)]
+    frame = layout("", "share of the largest's time, %", height=440)
+    frame["xaxis"] |= {"type": "category", "range": [-0.5, len(devices) - 0.5], "fixedrange": True}
+    frame["xaxis"] |= {"tickfont": {"size": 14, "color": "$ink"}, "showgrid": True}
+    frame["yaxis"] |= {"rangemode": "tozero"}
+    return drawn(traces, frame)
 
 
-def _pair(pair: ComparedPair) -> str:
-    other = f"{_side(pair.other)} ({escape(pair.other_device)} ≤ {ms_text(pair.other_limit_ms)})"
-    cells = (f"≤ {ms_text(pair.limit_ms)}", _side(pair.own), other)
-    inner = "".join(f'<td class="text">{cell}</td>' for cell in cells)
-    style = ' met"' if pair.better else '"'
-    return f'<tr><td>{escape(pair.device)}</td>{inner}<td class="text wrap{style}>{escape(pair.said)}</td></tr>'
+def _line(subnet: ComparedSubnet, devices: Sequence[str], color: str, *, first: bool) -> Figure:
+    ends = (0, len(devices) - 1)
+    owner = " and ".join(subnet.devices)
+    y = [100 * subnet.on[device].of_largest for device in devices]
+    name = f"{SPACE}<b>{escape(subnet.name)}</b>{SPACE}"
+    return lines(escape(f"chosen for {owner}"), [escape(device) for device in devices], y, color=color, width=2) | {
+        "mode": "lines+markers+text",
+        "legendgroup": escape(owner),
+        "showlegend": first,
+        "text": [name if index in ends else "" for index in range(len(devices))],
+        "textposition": ["middle left", *["top center"] * (len(devices) - 2), "middle right"],
+        "textfont": {"color": color, "size": 13},
+        "cliponaxis": False,
+        "customdata": [_text(subnet, device) for device in devices],
+        "hovertemplate": "%{customdata}<extra></extra>",
+        "marker": {
+            "color": color,
+            "symbol": ["star" if device in subnet.devices else "circle" for device in devices],
+            "size": [15 if device in subnet.devices else 8 for device in devices],
+            "line": {"width": 1.5, "color": "$page"},
+        },
+    }
 
 
-def _side(side: ComparedSide) -> str:
-    return f"<b>{escape(side.subnet)}</b> {ms_text(side.ms)}, {percent_text(side.accuracy)}"
+def _limits(compared: Compared, devices: Sequence[str]) -> Figure:
+    """A bar across each device at each of its limits."""
+    bars = []
+    for device in devices:
+        time = compared.subnets[0].on[device]
+        largest_ms = time.ms / time.of_largest
+        bars += [(device, limit_ms, 100 * limit_ms / largest_ms) for limit_ms, _ in time.limits]
+    return markers(
+        "limits",
+        [escape(device) for device, _, _ in bars],
+        [height for _, _, height in bars],
+        [f"limit {ms_text(limit_ms)}" for _, limit_ms, _ in bars],
+        symbol="line-ew",
+        size=46,
+        line={"width": 2, "color": "$limit"},
+    )
+
+
+def _text(subnet: ComparedSubnet, device: str) -> str:
+    time = subnet.on[device]
+    head = f"<b>{escape(subnet.name)}</b> on {escape(device)}: {ms_text(time.ms)}, {percent_text(time.of_largest, 0)}"
+    return f"{head}<br>{percent_text(subnet.test_accuracy)} on test<br>chosen for {escape(subnet.purpose)}"
+
+
+def gather_compared(run: RunFolder) -> Compared | None:
+    """Returns the comparison of a run; None if there is none.
+
+    Raises:
+        InvalidInput: the file is damaged; names it.
+    """
+    if not is_complete(run.comparison):
+        return None
+    content = read_record(run.comparison, Comparison)
+    return Compared(
+        runtimes={device.name: device.runtime for device in content.devices},
+        verdicts={device.name: device.verdict for device in content.devices},
+        subnets=tuple(map(_subnet, content.subnets)),
+        pairs=tuple(map(_compared_pair, content.pairs)),
+        finding=content.found,
+        same_time=content.same_time,
+        test_images=content.test_images,
+        is_old=content.searches != digest_of_searches(found_by_searches(run)),
+    )
+
+
+def _subnet(row: SubnetComparison) -> ComparedSubnet:
+    return ComparedSubnet(
+        name=row.name,
+        devices=tuple(sorted({device for purpose in row.chosen_for for device in purpose.devices})),
+        purpose=purposes_text(row.chosen_for),
+        arch=row.arch.values,
+        validation_accuracy=row.validation_accuracy,
+        test_accuracy=row.test_accuracy,
+        macs=row.macs,
+        on={name: _on(subnet) for name, subnet in row.on.items()},
+    )
+
+
+def _on(subnet: SubnetOnDevice) -> OnDevice:
+    return OnDevice(subnet.ms, subnet.of_largest, tuple((limit.limit_ms, limit.met) for limit in subnet.limits))
+
+
+def _compared_pair(row: PairComparison) -> ComparedPair:
+    return ComparedPair(
+        device=row.device,
+        limit_ms=row.limit_ms,
+        own=ComparedSide(row.own.subnet, row.own.ms, row.own.accuracy),
+        other_device=row.other_device,
+        other_limit_ms=row.other_limit_ms,
+        other=ComparedSide(row.other.subnet, row.other.ms, row.other.accuracy),
+        better=row.better,
+        verdict=row.sense if row.better else f"{row.sense}: {row.reason}",
+    )

@@ -1,25 +1,26 @@
-"""What a report is drawn from: plain values, gathered from saved files by `search.report.gather`."""
+"""The data of a report: plain values, gathered from saved files by `search.report.gather`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from search.analysis.analyse import Analysis
 from search.analysis.side_by_side import TunedSearch
-from search.candidate import Setting
+from search.run.cards import Setting
+from search.run.result_files import Layers
+from search.run.training_cards import Epoch
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One candidate of a search; `accuracy` is None where it was not evaluated (predicted over the limit)."""
+    """One candidate of a search; `accuracy` is None if it was not evaluated (predicted over the limit)."""
 
     number: int
     accuracy: float | None  # validation, a fraction
     latency_ms: float | None  # predicted, on the first device
-    macs: int | None
-    params: int | None
+    macs: float | None
+    params: float | None
     arch: Mapping[str, int]
     feasible: bool
     settings: Mapping[str, Setting] = field(default_factory=dict)  # of its fine-tuning
@@ -28,10 +29,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class Chosen:
-    """One extracted subnet, from its card: accuracies are fractions, `limit_ms` is None where latency has no limit.
+    """One extracted subnet, from its card: accuracies are fractions, `limit_ms` is None without a latency limit.
 
-    `predicted_ms` and `measured_ms` are of the search's first device; `times` has what was measured on each, by
-    figure, where there are several. `limits` are all limits that it was chosen for, by figure.
+    `predicted_ms` and `measured_ms` are of the search's first device; `times` holds the measurements on each device, by
+    figure, if there are several. `limits` are all limits that it was chosen for, by figure.
     """
 
     device: str
@@ -53,7 +54,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Anchor:
-    """One subnet that a profile measured, and what the model says of it when fitted without it."""
+    """One subnet that a profile measured, and its prediction by the model fitted without it."""
 
     measured_ms: float
     predicted_ms: float
@@ -62,7 +63,7 @@ class Anchor:
 
 @dataclass(frozen=True)
 class DeviceResult:
-    """One search on one device or several, with the first one's profile where no search before it has shown that."""
+    """One search on one device or several, with the first one's profile unless an earlier search shows it."""
 
     name: str  # of the search
     device: str  # the first
@@ -74,13 +75,13 @@ class DeviceResult:
     trials: tuple[Trial, ...]
     chosen: tuple[Chosen, ...]
     largest: Chosen | None
-    others: tuple[str, ...] = ()  # devices that the search is for beside the first
+    others: tuple[str, ...] = ()  # the search's devices beside the first
     analysis: Analysis | None = None
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One choice of the space, as the picture of an architecture needs it."""
+    """One choice of the space, for the picture of an architecture."""
 
     kind: str
     name: str
@@ -98,8 +99,8 @@ class PrunedLayer:
 
     Attributes:
         name: of the parameter.
-        weights, kept: entries, and those that are not removed.
-        low, high: the range of the weights that are left; both 0 where nothing is.
+        weights, kept: the number of entries, and of those that are not removed.
+        low, high: the range of the remaining weights; both 0 if none remain.
         counts: a histogram of them, in bins of equal width from `low` to `high`.
     """
 
@@ -137,11 +138,12 @@ class Pruned:
     slim_macs: int | None
     layers: tuple[PrunedLayer, ...]
     levels: tuple[Level, ...] = ()
+    files: tuple[str, ...] = ()  # paths of the portable files (ONNX and source), also of the slim network
 
 
 @dataclass(frozen=True)
 class OnDevice:
-    """What one subnet took on one device: ms, fraction of the largest's time, and the limits there."""
+    """The time of one subnet on one device: ms, fraction of the largest subnet's, and the device's limits."""
 
     ms: float
     of_largest: float
@@ -153,7 +155,7 @@ class ComparedSubnet:
     """One subnet that was measured on every device; accuracies are fractions."""
 
     name: str  # a letter, or "largest"
-    devices: tuple[str, ...]  # that it was chosen for
+    devices: tuple[str, ...]  # for which it was chosen
     purpose: str  # devices and limits in words, empty for the largest
     arch: Mapping[str, int]
     validation_accuracy: float
@@ -164,7 +166,7 @@ class ComparedSubnet:
 
 @dataclass(frozen=True)
 class ComparedSide:
-    """One subnet of a pair, by name, as it is on the device in question."""
+    """One subnet of a pair, by name, with its figures on the device in question."""
 
     subnet: str
     ms: float
@@ -182,31 +184,39 @@ class ComparedPair:
     other_limit_ms: float
     other: ComparedSide
     better: bool
-    said: str  # in what sense its own is better, or why not
+    verdict: str  # in what sense the own choice is better, or why not
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What `ofa compare` found: every chosen subnet on every device that could be run."""
+    """The result of `ofa compare`: every chosen subnet on every device that could be run."""
 
     runtimes: Mapping[str, str]  # in words, by device
     verdicts: Mapping[str, str]  # of the measurement, by device
     subnets: tuple[ComparedSubnet, ...]
     pairs: tuple[ComparedPair, ...]
-    found: str
-    same_time: float  # times that differ by no more than this fraction are the same
+    finding: str  # the conclusion in words
+    same_time: float  # times that differ by at most this fraction are the same
     test_images: int
-    is_old: bool  # whether there are searches that it does not know
+    is_old: bool  # whether there are newer searches
+
+
+@dataclass(frozen=True)
+class Warned:
+    """One warning on a network, by its folder in the run."""
+
+    network: str
+    line: str
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that one page shows."""
+    """The content of one page."""
 
     run: str
     summary: Mapping[str, str]  # headline facts by label: model, data, space size
     choices: tuple[Choice, ...]
-    history: tuple[Mapping[str, Any], ...]
+    history: tuple[Epoch, ...]
     devices: tuple[DeviceResult, ...]
     commands: tuple[str, ...]
     digests: Mapping[str, str]
@@ -214,4 +224,6 @@ class ReportData:
     versions: Mapping[str, str] = field(default_factory=dict)
     pruned: tuple[Pruned, ...] = ()
     compared: Compared | None = None
-    side_by_side: tuple[tuple[TunedSearch, ...], ...] = ()  # groups of searches that fine-tune alike
+    side_by_side: tuple[tuple[TunedSearch, ...], ...] = ()  # groups of searches with the same kind of fine-tuning
+    warned: tuple[Warned, ...] = ()
+    layers: Layers | None = None

@@ -1,25 +1,161 @@
-"""The frame of a page: styles, scripts and figures inside, nothing fetched."""
+"""Pages and pictures from the templates beside this module, and their palette; templates escape all text."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from html import escape
+from dataclasses import dataclass, field
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from search.report.figures import Figure
-from search.report.style import CSS, SCRIPT
+from search.text import bytes_text, count_text, limits_text, ms_text, percent_text, signed_points
+
+LIGHT = {
+    "page": "#fbfbfa",
+    "card": "#ffffff",
+    "ink": "#1c1d21",
+    "muted": "#63656e",
+    "grid": "#e6e6e3",
+    "faint": "#b9bac0",
+    "accent": "#2f5bea",
+    "soft": "#dfe6fd",
+    "second": "#0f9d8a",
+    "star": "#e0552b",
+    "dot": "#8ea3e8",
+    "limit": "#8a6d1f",
+}
+DARK = {
+    "page": "#131418",
+    "card": "#1b1d22",
+    "ink": "#eceded",
+    "muted": "#a2a5b0",
+    "grid": "#2d3037",
+    "faint": "#6f7482",
+    "accent": "#86a3ff",
+    "soft": "#26335e",
+    "second": "#45cdb8",
+    "star": "#ff8a5e",
+    "dot": "#6e85d4",
+    "limit": "#d9b755",
+}
+SERIES = ("$accent", "$star", "$second", "$limit", "$dot", "$muted")
+KINDS = {
+    "depth": "$accent",
+    "width": "$dot",
+    "kernel_size": "$second",
+    "operator": "$faint",
+    "setting": "$star",
+}  # of choices
+LEVELS = {"ticket": "$accent", "reinit": "$star", "random": "$faint"}  # of lottery tickets
 
 
-def document(title: str, sections: Sequence[str], figures: Mapping[str, Figure]) -> str:
-    """Returns a page, complete in itself, of sections of HTML and of the figures that have boxes in them, by name."""
-    from plotly.offline import get_plotlyjs  # a slow import, needed here alone
+def series_color(index: int) -> str:
+    """Returns the color of a series by its index; after the last color they repeat."""
+    return SERIES[index % len(SERIES)]
 
-    script = get_plotlyjs().replace("</script", "<\\/script")
-    payload = json.dumps(figures, separators=(",", ":")).replace("<", "\\u003c")
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>'
-        f"<style>{CSS}</style></head><body><main>{''.join(sections)}</main><script>{script}</script>"
-        f'<script type="application/json" id="figures">{payload}</script><script>{SCRIPT}</script>'
-        "</body></html>\n"
+
+def light(value: Any) -> Any:
+    """Returns a figure with the light colors in place of color names, for pages that do not know these."""
+    if isinstance(value, str) and value.startswith("$"):
+        return LIGHT.get(value[1:], value)
+    if isinstance(value, Mapping):
+        return {key: light(inner) for key, inner in value.items()}
+    return [light(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of a page.
+
+    Attributes:
+        template: the name of its file in `templates`.
+        values: the variables of the template.
+        figures: Plotly figures, by the id of their box in the template.
+    """
+
+    template: str
+    values: Mapping[str, object] = field(default_factory=dict)
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Card:
+    """A card of a subnet: its title, accuracy, label below the accuracy, picture, and figures by label.
+
+    Attributes:
+        layers: the picture, from `search.report.pictures.silhouette`.
+    """
+
+    title: str
+    accuracy: str
+    label: str
+    layers: Sequence[object]
+    facts: Mapping[str, str]
+
+
+def header(eyebrow: str, headline: str, lead: str, facts: Mapping[str, str]) -> Section:
+    """Returns the head of a page: a line above the headline, a sentence below it, and facts by label."""
+    return Section("header.html", {"eyebrow": eyebrow, "headline": headline, "lead": lead, "summary": facts})
+
+
+def footer(
+    title: str,
+    commands: Sequence[str],
+    versions: Mapping[str, str],
+    digests: Mapping[str, str] | None = None,
+    config: str = "",
+) -> Section:
+    """Returns the end of a page: the commands and versions that reproduce it."""
+    values = {"title": title, "commands": commands, "versions": versions, "digests": digests or {}, "config": config}
+    return Section("footer.html", values)
+
+
+def document(title: str, sections: Sequence[Section]) -> str:
+    """Returns a self-contained page: styles, scripts and figures are inline, nothing is fetched."""
+    from plotly.offline import get_plotlyjs  # a slow import, only needed here
+
+    return _ENVIRONMENT.get_template("page.html").render(
+        title=title,
+        light=LIGHT,
+        dark=DARK,
+        sections=[section_html(section) for section in sections],
+        figures={name: figure for section in sections for name, figure in section.figures.items()},
+        plotly=get_plotlyjs().replace("</script", "<\\/script"),
     )
+
+
+def section_html(section: Section) -> str:
+    """Returns the HTML of one section."""
+    return _ENVIRONMENT.get_template(section.template).render(section.values)
+
+
+def picture(template: str, **values: Any) -> str:
+    """Returns an SVG file from a template; it has the light colors, since an image cannot use those of the page."""
+    return _ENVIRONMENT.get_template(template).render(values, light=LIGHT) + "\n"
+
+
+def with_units(text: str) -> str:
+    """Returns the text with no line break between a number and its unit or sign."""
+    joined = text.replace(" %", f"{NO_BREAK_SPACE}%").replace(" ms", f"{NO_BREAK_SPACE}ms")
+    return joined.replace("≤ ", f"≤{NO_BREAK_SPACE}")
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("search.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    texts = (bytes_text, count_text, limits_text, ms_text, percent_text, signed_points, with_units)
+    environment.filters |= {function.__name__: function for function in texts}
+    return environment
+
+
+_ENVIRONMENT = _environment()

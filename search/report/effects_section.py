@@ -1,4 +1,4 @@
-"""What each setting does, and what schedule, starting weights and sparsity do together, in a search's section."""
+"""The section on the effect of each setting: a figure and a sentence for each, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ from collections.abc import Sequence
 from html import escape
 
 from search.analysis.analyse import Analysis
-from search.analysis.effects import CONFIDENCE
-from search.analysis.together import Together
-from search.report.accuracy_axis import AccuracyAxis, accuracy_axis
-from search.report.analysis_words import effect_text, interaction_texts
+from search.analysis.effects import CONFIDENCE, Difference, Effect
 from search.report.data import Trial
-from search.report.effect_figure import effect_figure
-from search.report.figures import Figure
-from search.report.html import captioned_figure, text_with_units
+from search.report.document import Section
+from search.report.figures import AccuracyAxis, Figure, accuracy_axis, layout, lines, markers, small
 from search.report.importance_section import given_up_text
-from search.report.together_figure import colours_of, together_figures, weights_of
+from search.text import percent_text
+
+MOST_NAMED = 3  # differences in a sentence
+MINUS = "\N{MINUS SIGN}"
+HEIGHT = 250
+JITTER = 0.5  # fraction of the width of a value, so that points do not hide each other
+GOLDEN = 0.618  # its multiples fill a range evenly
+NAME_LENGTH = 14  # characters
 
 
-def effects_section(analysis: Analysis, trials: Sequence[Trial], prefix: str, figures: dict[str, Figure]) -> str:
-    """Returns the HTML of what settings do, and adds its figures; empty where none is searched.
+def effects_section(analysis: Analysis, trials: Sequence[Trial], prefix: str) -> Section | None:
+    """Returns the section on the effects of settings; None if no setting is searched.
 
     Args:
-        trials: of the search; those without an accuracy are left out.
+        trials: the trials of the search; those without an accuracy are left out.
+        prefix: the beginning of its figures' names.
     """
-    known = [trial for trial in trials if trial.accuracy is not None]
-    if not analysis.effects or not known:
-        return ""
-    axis = accuracy_axis([trial.accuracy or 0.0 for trial in known])
-    boxes = []
+    evaluated = [trial for trial in trials if trial.accuracy is not None]
+    if not analysis.effects or not evaluated:
+        return None
+    axis = accuracy_axis([trial.accuracy or 0.0 for trial in evaluated])
+    log_scaled = {setting.name for setting in analysis.settings if setting.log}
+    figures, boxes = {}, []
     for number, setting in enumerate(_by_importance(analysis)):
         name, effect = f"{prefix}-effect-{number}", analysis.effects[setting]
-        log = next((one.log for one in analysis.settings if one.name == setting), False)
-        figures[name] = effect_figure(effect, known, axis, log=log)
-        boxes.append(captioned_figure(name, setting, effect_text(effect)))
-    note = text_with_units(_note(analysis))
-    parts = f'<h2>What each setting does</h2><p class="note">{note}</p><div class="grid">{"".join(boxes)}</div>'
-    if analysis.together is None:
-        return parts
-    return parts + _together(analysis.together, known, axis, f"{prefix}-together", figures)
+        figures[name] = effect_figure(effect, evaluated, axis, log=setting in log_scaled)
+        boxes.append((name, setting, effect_text(effect)))
+    return Section("effects.html", {"note": _note(analysis), "boxes": boxes}, figures)
 
 
 def _by_importance(analysis: Analysis) -> list[str]:
@@ -48,51 +48,137 @@ def _by_importance(analysis: Analysis) -> list[str]:
 
 def _note(analysis: Analysis) -> str:
     return (
-        f"A point is one of {analysis.candidates} candidates that were evaluated to the end.{given_up_text(analysis)} "
-        "Diamonds are mean accuracies with what the architecture and all other settings do taken out, and "
-        f"{100 * CONFIDENCE:.0f} % intervals; they count the candidates that collapsed as well. Each setting is judged "
-        "by itself: of twenty that do nothing, one would seem to do something. The scale is logarithmic in the error."
+        f"Each point is one of {analysis.candidates} candidates that were evaluated to the end."
+        f"{given_up_text(analysis)} Diamonds are mean accuracies adjusted for the architecture and all other settings, "
+        f"with {100 * CONFIDENCE:.0f} % intervals; collapsed candidates count as well. Each setting is tested on its "
+        "own: of twenty without any effect, about one will seem to have one. The scale is logarithmic in the error."
     )
 
 
-def _together(
-    together: Together, trials: Sequence[Trial], axis: AccuracyAxis, prefix: str, figures: dict[str, Figure]
-) -> str:
-    names = [
-        name
-        for name in (together.schedule, "starting weights" if together.start or together.initializer else "")
-        if name
-    ]
-    title = " and ".join([", ".join(names), together.sparsity] if together.sparsity else names)
-    parts = [f"<h2>{escape(title[:1].upper() + title[1:])}</h2>"]
-    parts += [f'<p class="note">{text_with_units(text)}</p>' for text in interaction_texts(together, len(trials))]
-    if together.schedule:
-        marks = "".join(
-            f'<span><i style="background:var(--{colour.removeprefix("$")})"></i>{escape(name)}</span>'
-            for name, colour in colours_of(together, trials).items()
-        )
-        parts.append(f'<div class="legend">{marks}</div>')
-    boxes = []
-    for number, (weights, figure) in enumerate(together_figures(together, trials, axis).items()):
-        name = f"{prefix}-{number}"
-        figures[name] = figure
-        count = sum(weights_of(together, trial) == weights for trial in trials)
-        boxes.append(captioned_figure(name, f"{weights} ({count})", ""))
-    if boxes:
-        parts.append(f'<div class="grid">{"".join(boxes)}</div>')
-    return "".join(parts) + _within(together)
+def effect_text(effect: Effect) -> str:
+    """Returns a sentence on which values of a setting are better, or that there is no clear difference."""
+    if effect.not_compared:
+        return f"Not compared: {effect.not_compared}."
+    clear = [difference for difference in effect.differences if difference.is_significant]
+    unclear = [difference for difference in effect.differences if not difference.is_significant]
+    texts = effect.column.texts
+    if not clear:
+        largest = max(unclear, key=lambda difference: difference.mean)
+        return f"No clear difference: {_difference(effect, largest)}.{_seldom(effect)}"
+    first, *others = sorted(clear, key=lambda difference: -difference.mean)[:MOST_NAMED]
+    text = "; ".join([_difference(effect, first), *(_difference(effect, other, "and") for other in others)])
+    alike = [texts[difference.low] for difference in unclear]
+    same = f" No clear difference between {texts[first.high]} and {_listed(alike)}." if alike else ""
+    return f"{text}.{same}{_seldom(effect)}"
 
 
-def _within(together: Together) -> str:
-    """What is seen in single ranges of sparsity, and in which ranges that cannot be told."""
-    told = [one for one in together.within if not one.effect.untold]
-    untold = [f"{one.setting} at {one.range}" for one in together.within if one.effect.untold]
-    parts = [
-        f"<b>{escape(one.setting)}</b> at {escape(together.sparsity)} {escape(one.range)}, {one.candidates} "
-        f"candidates: {text_with_units(effect_text(one.effect))}"
-        for one in told
+def points_text(fraction: float) -> str:
+    """Returns a difference of fractions in percentage points, such as "0.28" or "12.3"."""
+    points = abs(100 * fraction)
+    text = f"{points:.{1 if points >= 1 else 2}f}"
+    return f"{MINUS}{text}" if fraction < 0 and float(text) > 0 else text
+
+
+def _difference(effect: Effect, difference: Difference, lead: str = "") -> str:
+    texts, counts = effect.column.texts, effect.column.counts
+    begin = f"{lead} " if lead else f"{texts[difference.high]} is "
+    return (
+        f"{begin}{points_text(difference.mean)} points above {texts[difference.low]} (95 % interval "
+        f"{points_text(difference.least)} to {points_text(difference.most)}; {counts[difference.high]} and "
+        f"{counts[difference.low]} candidates)"
+    )
+
+
+def _seldom(effect: Effect) -> str:
+    column = effect.column
+    rare = [cell for cell in range(len(column.cells)) if cell not in effect.compared]
+    texts = [f"{column.texts[cell]} ({column.counts[cell]})" for cell in rare if column.counts[cell]]
+    return f" Tried too rarely to compare: {_listed(texts)}." if texts else ""
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
+def effect_figure(effect: Effect, trials: Sequence[Trial], axis: AccuracyAxis, *, log: bool) -> Figure:
+    """Returns the trials in which a setting is active, and the adjusted mean of each of its values or ranges.
+
+    Args:
+        trials: trials with an accuracy.
+        log: whether numbers are on a logarithmic scale.
+    """
+    name = effect.column.name
+    with_setting = [trial for trial in trials if name in trial.settings]
+    x = [_position(effect, trial, number) for number, trial in enumerate(with_setting)]
+    texts = [
+        f"{escape(name)} {escape(_value_text(trial.settings[name]))}, trial {trial.number}" for trial in with_setting
     ]
-    if untold:
-        text = f"Not to be compared within a range of {together.sparsity}: {', '.join(untold)}."
-        parts.append(escape(text))
-    return "".join(f'<p class="note">{part}</p>' for part in parts)
+    traces = [axis.points(x, [trial.accuracy or 0.0 for trial in with_setting], "trials", "$dot", texts)]
+    if effect.means:
+        traces += [_ranges(effect, axis), _means(effect, axis, log=log)]
+    frame = layout("", "validation accuracy, %", HEIGHT)
+    frame |= {"showlegend": False}
+    frame["margin"] |= {"t": 12, "r": 12, "b": 36}
+    frame["yaxis"] |= axis.frame
+    if _is_number(effect):
+        frame["xaxis"] |= {"type": "log", "dtick": 1, "exponentformat": "power"} if log else {"nticks": 6}
+    else:
+        values = effect.column.texts
+        frame["xaxis"] |= {"tickvals": list(range(len(values))), "ticktext": [escape(_short(text)) for text in values]}
+        frame["xaxis"] |= {"range": [-0.6, len(values) - 0.4], "showgrid": False}
+    return small({"data": traces, "layout": frame})
+
+
+def _means(effect: Effect, axis: AccuracyAxis, *, log: bool) -> Figure:
+    heights = [axis.position(mean) for mean in effect.means]
+    low = [height - axis.position(least) for height, least in zip(heights, effect.least, strict=True)]
+    high = [axis.position(most) - height for height, most in zip(heights, effect.most, strict=True)]
+    texts = [
+        f"{escape(effect.column.texts[cell])}: {percent_text(mean)} adjusted<br>{percent_text(least)} to "
+        f"{percent_text(most)}, {effect.column.counts[cell]} trials"
+        for cell, mean, least, most in zip(effect.compared, effect.means, effect.least, effect.most, strict=True)
+    ]
+    x = [_middle(effect, cell, log=log) for cell in effect.compared]
+    diamond = {"color": "$accent", "size": 10, "symbol": "diamond", "line": {"width": 1.5, "color": "$card"}}
+    bars = {"type": "data", "symmetric": False, "array": high, "arrayminus": low}
+    return markers("adjusted mean", x, heights, texts, **diamond) | {
+        "error_y": bars | {"color": "$accent", "thickness": 2, "width": 5}
+    }
+
+
+def _ranges(effect: Effect, axis: AccuracyAxis) -> Figure:
+    """A line over each range of numbers at its mean."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for cell, mean in zip(effect.compared, effect.means, strict=True):
+        ends = effect.column.cells[cell]
+        if isinstance(ends, tuple):
+            x += [*ends, None]
+            y += [axis.position(mean), axis.position(mean), None]
+    return lines("range", x, y, color="$accent", width=2) | {"hoverinfo": "skip"}
+
+
+def _is_number(effect: Effect) -> bool:
+    return any(isinstance(cell, tuple) for cell in effect.column.cells)
+
+
+def _position(effect: Effect, trial: Trial, number: int) -> float:
+    value = trial.settings[effect.column.name]
+    if _is_number(effect):
+        return float(value)
+    return effect.column.cells.index(value) + JITTER * (GOLDEN * number % 1 - 0.5)
+
+
+def _middle(effect: Effect, cell: int, *, log: bool) -> float:
+    ends = effect.column.cells[cell]
+    if not isinstance(ends, tuple):
+        return float(ends) if _is_number(effect) and not isinstance(ends, str) else float(cell)
+    return float((ends[0] * ends[1]) ** 0.5 if log else (ends[0] + ends[1]) / 2)
+
+
+def _value_text(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"

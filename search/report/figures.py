@@ -1,112 +1,25 @@
-"""Plotly figures as plain dictionaries. "$name" colours are filled in by the page, for light and for dark."""
+"""Plotly figures as plain dictionaries: their common style and shared parts.
+
+Colors are names from `search.report.document`, which the page replaces for light and dark mode.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from search.report.data import Anchor, Chosen
+from search.text import ms_text, percent_text
 
 Figure = dict[str, Any]
+Coordinates = Iterable[float | str | None]  # None interrupts a line
 FONT = "Inter, ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
-
-
-def training_figure(history: Sequence[Mapping[str, Any]]) -> Figure:
-    """Returns accuracy of the largest and the smallest subnet, and the loss, over epochs."""
-    traces = []
-    for key, name, colour in (
-        ("accuracy_largest", "largest subnet", "$accent"),
-        ("accuracy_smallest", "smallest subnet", "$second"),
-    ):
-        rows = [row for row in history if row.get(key) is not None]
-        traces.append(_line(rows, key, name, colour, 100.0) | {"hovertemplate": "epoch %{x}: %{y:.2f} %"})
-    losses = [row for row in history if row.get("loss") is not None]
-    traces.append(
-        _line(losses, "loss", "training loss", "$faint", 1.0)
-        | {"yaxis": "y2", "hovertemplate": "epoch %{x}: %{y:.3f}", "mode": "lines"}
-    )
-    frame = layout("epoch", "validation accuracy, %", height=360)
-    frame["yaxis2"] = _axis("loss") | {"overlaying": "y", "side": "right", "showgrid": False}
-    frame["yaxis2"] |= {"rangemode": "tozero", "tickmode": "auto", "nticks": 6}
-    frame["hovermode"] = "x"
-    return {"data": [trace for trace in traces if len(trace["x"])], "layout": frame}
-
-
-def latency_figure(anchors: Sequence[Anchor], chosen: Sequence[Chosen]) -> Figure:
-    """Returns predicted over measured latency: the profile's subnets, held out, and the finalists."""
-    pairs = [(anchor.measured_ms, anchor.predicted_ms, arch_text(anchor.arch)) for anchor in anchors]
-    finals = [
-        (subnet.measured_ms, subnet.predicted_ms, arch_text(subnet.arch))
-        for subnet in chosen
-        if subnet.measured_ms is not None and subnet.predicted_ms is not None
-    ]
-    ends = [value for measured, predicted, _ in [*pairs, *finals] for value in (measured, predicted)] or [
-        0.0,
-        1.0,
-    ]
-    low, high = min(ends) * 0.95, max(ends) * 1.05
-    diagonal = {
-        "type": "scatter",
-        "x": [low, high],
-        "y": [low, high],
-        "mode": "lines",
-        "hoverinfo": "skip",
-    } | {
-        "line": {"color": "$faint", "width": 1.5, "dash": "dot"},
-        "name": "exact",
-    }
-    traces = [
-        diagonal,
-        _pairs("profiled subnets, held out", pairs, "$dot", "circle", 8),
-        _pairs("finalists", finals, "$star", "star", 15),
-    ]
-    frame = layout("measured, ms", "predicted, ms", height=420)
-    return {"data": [trace for trace in traces if len(trace["x"])], "layout": frame}
-
-
-def _pairs(name: str, pairs: Sequence[tuple[float, float, str]], colour: str, symbol: str, size: int) -> Figure:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": name,
-        "x": [measured for measured, _, _ in pairs],
-        "y": [predicted for _, predicted, _ in pairs],
-        "text": [text for _, _, text in pairs],
-        "hovertemplate": "measured %{x:.4g} ms, predicted %{y:.4g} ms<br>%{text}<extra></extra>",
-        "marker": {"color": colour, "symbol": symbol, "size": size, "opacity": 0.9, "line": {"width": 0}},
-    }
-
-
-def _line(rows: Sequence[Mapping[str, Any]], key: str, name: str, colour: str, factor: float) -> Figure:
-    return {
-        "type": "scatter",
-        "mode": "lines+markers" if len(rows) < 40 else "lines",
-        "name": name,
-        "x": [row.get("epoch") for row in rows],
-        "y": [factor * float(row[key]) for row in rows],
-        "line": {"color": colour, "width": 2.2},
-        "marker": {"size": 4},
-    }
-
-
-def arch_text(arch: Mapping[str, int], per_line: int = 4) -> str:
-    """The choices of an Arch, a few a line, shortened where there are very many."""
-    items = [f"{escape(key)}={value}" for key, value in arch.items()]
-    shown = items if len(items) <= 32 else [*items[:32], f"... {len(items) - 32} more"]
-    return "<br>".join(", ".join(shown[start : start + per_line]) for start in range(0, len(shown), per_line))
-
-
-def _axis(title: str) -> Figure:
-    return {
-        "title": {"text": title, "standoff": 10},
-        "gridcolor": "$grid",
-        "linecolor": "$grid",
-        "zeroline": False,
-        "automargin": True,
-        "ticks": "outside",
-        "tickcolor": "$grid",
-    }
+MARGIN = 0.06  # fraction of the range of accuracies
+TICKS = (0, 20, 40, 50, 60, 70, 75, 80, 85, 90, 92, 94, 95, 96, 97, 98, 98.5, 99, 99.5, 99.8, 99.9)  # %
+MOST_TICKS = 6
+FEW = 200  # points; more are drawn smaller
 
 
 def layout(x: str, y: str, height: int) -> Figure:
@@ -118,16 +31,29 @@ def layout(x: str, y: str, height: int) -> Figure:
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": FONT, "size": 13, "color": "$muted"},
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "$faint", "activecolor": "$ink"},
-        "legend": {"orientation": "h", "y": -0.2, "x": 0},
+        "legend": {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
         "hoverlabel": {"bgcolor": "$card", "bordercolor": "$grid", "align": "left"}
         | {"font": {"family": FONT, "size": 12, "color": "$ink"}},
-        "xaxis": _axis(x),
-        "yaxis": _axis(y),
+        "xaxis": axis(x),
+        "yaxis": axis(y),
+    }
+
+
+def axis(title: str) -> Figure:
+    """Returns an axis with a title."""
+    return {
+        "title": {"text": title, "standoff": 10},
+        "gridcolor": "$grid",
+        "linecolor": "$grid",
+        "zeroline": False,
+        "automargin": True,
+        "ticks": "outside",
+        "tickcolor": "$grid",
     }
 
 
 def small(figure: Figure) -> Figure:
-    """Returns a figure as it stands in a grid beside others: smaller text, and no buttons over its points."""
+    """Returns a figure for a grid of several: smaller text, and no buttons over its points."""
     frame = figure["layout"]
     axes = {
         name: frame[name]
@@ -135,3 +61,125 @@ def small(figure: Figure) -> Figure:
         for name in ("xaxis", "yaxis")
     }
     return figure | {"layout": frame | axes, "config": {"displayModeBar": False}}
+
+
+def markers(name: str, x: Coordinates, y: Coordinates, texts: Iterable[str], **marker: Any) -> Figure:
+    """Returns a trace of points, each with its text as tooltip; `marker` is Plotly's."""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": list(x),
+        "y": list(y),
+        "text": list(texts),
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": marker,
+    }
+
+
+def lines(name: str, x: Coordinates, y: Coordinates, **line: Any) -> Figure:
+    """Returns a trace of lines; `line` is Plotly's."""
+    return {"type": "scatter", "mode": "lines", "name": name, "x": list(x), "y": list(y), "line": line}
+
+
+def drawn(traces: Iterable[Figure], frame: Figure) -> Figure:
+    """Returns the figure of a layout and the traces that have points."""
+    return {"data": [trace for trace in traces if trace["x"]], "layout": frame}
+
+
+def arch_text(arch: Mapping[str, int], per_line: int = 4) -> str:
+    """Returns the choices of an Arch, a few per line, cut short if there are very many."""
+    items = [f"{escape(key)}={value}" for key, value in arch.items()]
+    items_shown = items if len(items) <= 32 else [*items[:32], f"... {len(items) - 32} more"]
+    return "<br>".join(
+        ", ".join(items_shown[start : start + per_line]) for start in range(0, len(items_shown), per_line)
+    )
+
+
+def with_limits(frame: Figure, limits_ms: Sequence[float]) -> Figure:
+    """Returns a layout with latency limits as dashed vertical lines, labeled above it in two rows."""
+    return frame | {
+        "margin": frame["margin"] | {"t": 68},  # two rows of labels below the buttons
+        "shapes": [_limit_line(limit) for limit in limits_ms],
+        "annotations": [_limit_label(limit, index % 2) for index, limit in enumerate(limits_ms)],
+    }
+
+
+def _limit_line(limit_ms: float) -> Figure:
+    line = {"color": "$limit", "width": 1.5, "dash": "dash"}
+    across = {"type": "line", "x0": limit_ms, "x1": limit_ms, "yref": "paper", "y0": 0, "y1": 1}
+    return across | {"line": line, "layer": "below"}
+
+
+def _limit_label(limit_ms: float, row: int) -> Figure:
+    return {
+        "x": limit_ms,
+        "yref": "paper",
+        "y": 1,
+        "yanchor": "bottom",
+        "yshift": 15 * row,
+        "text": f"≤ {ms_text(limit_ms)}",
+        "showarrow": False,
+        "font": {"size": 11, "color": "$limit"},
+    }
+
+
+@dataclass(frozen=True)
+class AccuracyAxis:
+    """An axis of accuracy that is logarithmic in the error, so that a few collapsed trials do not flatten the others.
+
+    Attributes:
+        least, most: the range of errors, fractions; values beyond are drawn at that end.
+    """
+
+    least: float
+    most: float
+
+    def position(self, accuracy: float) -> float:
+        """Returns the position of an accuracy (a fraction) on the axis."""
+        return -math.log10(min(max(1 - accuracy, self.least), self.most))
+
+    @property
+    def frame(self) -> Figure:
+        """The axis in the form of a layout."""
+        low, high = -math.log10(self.most), -math.log10(self.least)
+        ticks = self._ticks((high - low) / MOST_TICKS)
+        margin = MARGIN * (high - low)
+        return {
+            "range": [low - margin, high + margin],
+            "tickvals": [self.position(tick / 100) for tick in ticks],
+            "ticktext": [f"{tick:.4g}" for tick in ticks],
+        }
+
+    def points(
+        self, x: Sequence[float], accuracy: Sequence[float], name: str, color: str, texts: Sequence[str]
+    ) -> Figure:
+        """Returns a trace of trials: accuracies as fractions, with a text for each below its accuracy."""
+        few = len(x) <= FEW
+        return markers(
+            name,
+            x,
+            [self.position(value) for value in accuracy],
+            [f"{percent_text(value)}<br>{text}" for value, text in zip(accuracy, texts, strict=True)],
+            color=color,
+            size=6 if few else 5,
+            opacity=0.6 if few else 0.4,
+            line={"width": 0},
+        )
+
+    def _ticks(self, apart: float) -> list[float]:
+        """Percentages to label, at least `apart` from each other; both ends if fewer than two round ones fit."""
+        ticks: list[float] = []
+        for tick in TICKS:
+            inside = self.least <= 1 - tick / 100 <= self.most
+            if inside and (not ticks or self.position(tick / 100) - self.position(ticks[-1] / 100) >= apart):
+                ticks.append(tick)
+        return ticks if len(ticks) > 1 else [100 * (1 - self.most), 100 * (1 - self.least)]
+
+
+def accuracy_axis(accuracy: Sequence[float]) -> AccuracyAxis:
+    """Returns the axis that shows all of these accuracies, fractions; 1 is at half the least other error."""
+    errors = [1 - value for value in accuracy]
+    positive = [error for error in errors if error > 0] or [0.01]
+    least = min(positive) / 2 if min(errors) <= 0 else min(positive)
+    return AccuracyAxis(least, max(*positive, 1.05 * least))

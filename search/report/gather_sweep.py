@@ -1,28 +1,104 @@
-"""From the saved searches of a run to a SweepData: those that differ in the seed alone belong together."""
+"""Gathers the saved searches of a run into a SweepData; searches that only differ in the seed are grouped."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
-from ofa.paths import read_json
-from search.figures import LATENCY
-from search.latency_limits import check_latency, search_name, seed_text
-from search.paths import RunFolder, SearchFolder
-from search.report.gather import run_arguments, versions
-from search.report.sweep_data import SweepChoice, SweepData, SweepFronts, SweepTarget
-from search.run_contents import begun_searches, complete_searches
-from search.spread import Front
-from search.stages import is_complete, stamped_config
-from search.subnet_rows import is_for, is_largest, times_of
+from ofa.records import convert, read_record
+from search.analysis.side_by_side import Front
+from search.candidates.limits import check_latency, search_name, seed_text
+from search.candidates.search_files import Finalist, Finalists, SubnetRow, Trials
+from search.report.gather import extracted_rows, run_arguments, versions
+from search.run.cards import Setting
+from search.run.contents import begun_searches, complete_searches
+from search.run.paths import RunFolder, SearchFolder
+from search.run.stages import stamp_path, stamped_config
+from search.subnets.chosen_subnets import row_for
+
+
+@dataclass(frozen=True)
+class SweepChoice:
+    """The choice of one search for one target; accuracies are fractions, times measured ms by figure.
+
+    `settings` are those of its pruning and fine-tuning; none if only the Arch was searched.
+    """
+
+    search: str
+    seed: int
+    limits: Mapping[str, float]  # by figure
+    arch: Arch
+    validation_accuracy: float
+    test_accuracy: float | None  # None if it was not extracted
+    times: Mapping[str, float]
+    evaluations: int  # of the search
+    settings: tuple[tuple[str, Setting], ...] = ()
+
+
+@dataclass(frozen=True)
+class SweepTarget:
+    """One target of a search, over its seeds, in order."""
+
+    search: str  # without a seed
+    devices: tuple[str, ...]
+    choices: tuple[SweepChoice, ...]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds, ascending."""
+        return tuple(choice.seed for choice in self.choices)
+
+    @property
+    def distinct(self) -> int:
+        """How many different subnets the seeds chose."""
+        return len({(choice.arch, choice.settings) for choice in self.choices})
+
+
+@dataclass(frozen=True)
+class SweepFronts:
+    """The Pareto front of each seed, over all of its searches of one kind: accuracy over predicted latency.
+
+    `kind` is the name of the study if one was given, else empty; latencies are of the first of the devices.
+    """
+
+    devices: tuple[str, ...]
+    kind: str
+    by_seed: Mapping[int, Front]
+    choices: tuple[SweepChoice, ...]
+
+
+@dataclass(frozen=True)
+class SweepData:
+    """The content of the page; `unfinished` are the names of searches that have begun and are not complete."""
+
+    run: str
+    targets: tuple[SweepTarget, ...]
+    fronts: tuple[SweepFronts, ...]
+    unfinished: tuple[str, ...]
+    commands: tuple[str, ...]
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """All seeds, ascending."""
+        return tuple(sorted({seed for target in self.targets for seed in target.seeds}))
+
+    @property
+    def searches(self) -> tuple[str, ...]:
+        """The names of all complete searches."""
+        return tuple(dict.fromkeys(choice.search for target in self.targets for choice in target.choices))
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The names of all devices."""
+        return tuple(dict.fromkeys(device for target in self.targets for device in target.devices))
 
 
 @dataclass(frozen=True)
 class _Search:
-    """One search that is done: its name without the seed, its kind, and what it chose for each target."""
+    """One complete search: its name without the seed, its kind, and its choice for each target."""
 
     base: str
     kind: str
@@ -33,17 +109,21 @@ class _Search:
 
 
 def gather_sweep(run: RunFolder) -> SweepData:
-    """Returns what the searches of a run that are done come to, by target and seed.
+    """Returns the results of the complete searches of a run, by target and seed.
 
     Raises:
-        InvalidInput: there is none, or a damaged file, by name.
+        InvalidInput: there is none, or a damaged file; names it.
     """
     names = complete_searches(run)
     unfinished = tuple(sorted(set(begun_searches(run)) - set(names)))
     if not names:
-        begun = f" ({', '.join(unfinished)} not finished)" if unfinished else ""
-        raise InvalidInput(f"{run.searches} holds no search that is done{begun}: run ofa search run={run.name} first")
-    searches = sorted((_search(run, name) for name in names), key=lambda one: (one.devices, one.kind, one.seed))
+        unfinished_text = f" ({', '.join(unfinished)} not finished)" if unfinished else ""
+        raise InvalidInput(
+            f"{run.searches} holds no complete search{unfinished_text}: run ofa search run={run.name} first"
+        )
+    searches = sorted(
+        (_search(run, name) for name in names), key=lambda search: (search.devices, search.kind, search.seed)
+    )
     return SweepData(
         run=run.name,
         targets=tuple(sorted(_targets(searches), key=_order)),
@@ -55,7 +135,7 @@ def gather_sweep(run: RunFolder) -> SweepData:
 
 
 def front_of(points: Front) -> Front:
-    """Returns the points that no other one beats in both latency and accuracy, quickest first."""
+    """Returns the points that no other beats in both latency and accuracy, fastest first."""
     front: list[tuple[float, float]] = []
     for ms, accuracy in sorted(points, key=lambda point: (point[0], -point[1])):
         if not front or accuracy > front[-1][1]:
@@ -65,66 +145,66 @@ def front_of(points: Front) -> Front:
 
 def _search(run: RunFolder, name: str) -> _Search:
     files, stamp = SearchFolder(run.search(name)), stamped_config(run.search(name))
-    found, trials = read_json(files.finalists), read_json(files.trials)
-    seed = int(stamp.get("seed", 0))
+    finalists, trials = read_record(files.finalists, Finalists), read_record(files.trials, Trials).rows
+    seed: int = convert(stamp.get("seed", 0), int, f"{stamp_path(files.root)}: seed")
     base = name.removesuffix(seed_text(seed))
-    usual = search_name(found["device"], check_latency(stamp.get("latency_ms")))
-    listed = run.subnet_list(name)
-    rows = read_json(listed) if is_complete(listed) else []
-    evaluated = [row for row in trials if row["state"] == "evaluated"]
-    first, *_ = times_of(found["largest"])
+    default_name = search_name(finalists.device, check_latency(stamp.get("latency_ms")))
+    rows = extracted_rows(run, name)
+    evaluated = [(row, row.accuracy) for row in trials if row.state == "evaluated" and row.accuracy is not None]
+    first = next(iter(finalists.devices))
+    if lacking := [row.number for row, _ in evaluated if first not in row.figures]:
+        raise InvalidInput(f"{files.trials}: trial {lacking[0]} has no {first}; {Trials.REMEDY}")
     return _Search(
         base=base,
-        kind="" if base == usual else base,
+        kind="" if base == default_name else base,
         seed=seed,
-        devices=tuple(found.get("devices", {LATENCY: found["device"]}).values()),
-        choices=tuple(_choice(name, seed, one, rows, len(evaluated)) for one in found["finalists"]),
-        points=tuple((float(row["figures"][first]), float(row["accuracy"])) for row in evaluated),
+        devices=tuple(finalists.devices.values()),
+        choices=tuple(_choice(name, seed, finalist, rows, len(evaluated)) for finalist in finalists.finalists),
+        points=tuple((row.figures[first], accuracy) for row, accuracy in evaluated),
     )
 
 
-def _choice(search: str, seed: int, finalist: Mapping[str, Any], rows: list[Any], evaluations: int) -> SweepChoice:
-    chosen, target = finalist["chosen"], finalist["target"]
-    extracted: Any = next((row for row in rows if not is_largest(row) and is_for(row, target)), {})
+def _choice(search: str, seed: int, finalist: Finalist, rows: Sequence[SubnetRow], evaluations: int) -> SweepChoice:
+    chosen, extracted = finalist.chosen, row_for(rows, finalist.target)
     return SweepChoice(
         search=search,
         seed=seed,
-        limits=target,
-        arch=Arch.from_dict(chosen["arch"]),
-        validation_accuracy=float(chosen["accuracy"]),
-        test_accuracy=(extracted.get("accuracy") or {}).get("test"),
-        times=times_of(chosen),
+        limits=finalist.target,
+        arch=chosen.arch,
+        validation_accuracy=chosen.accuracy,
+        test_accuracy=None if extracted is None else extracted.accuracy.test,
+        times=chosen.measured,
         evaluations=evaluations,
-        settings=tuple(sorted((chosen.get("settings") or {}).items())),
+        settings=tuple(sorted(chosen.settings.items())),
     )
 
 
 def _targets(searches: list[_Search]) -> list[SweepTarget]:
-    """Targets of searches that differ in the seed alone are the same by their place.
+    """Groups the targets of searches that only differ in the seed by their index.
 
     Limits that are fractions of the largest subnet's latency differ a little from seed to seed: each search adds to
-    the profile that the next one takes them from.
+    the profile from which the next one computes them.
     """
     groups: dict[tuple[str, tuple[str, ...], int], list[SweepChoice]] = {}
-    for one in searches:
-        for place, choice in enumerate(one.choices):
-            groups.setdefault((one.base, one.devices, place), []).append(choice)
+    for search in searches:
+        for index, choice in enumerate(search.choices):
+            groups.setdefault((search.base, search.devices, index), []).append(choice)
     return [SweepTarget(base, devices, tuple(choices)) for (base, devices, _), choices in groups.items()]
 
 
 def _fronts(searches: list[_Search]) -> list[SweepFronts]:
     groups: dict[tuple[tuple[str, ...], str], list[_Search]] = {}
-    for one in searches:
-        groups.setdefault((one.devices, one.kind), []).append(one)
+    for search in searches:
+        groups.setdefault((search.devices, search.kind), []).append(search)
     return [
         SweepFronts(
             devices=devices,
             kind=kind,
             by_seed={
-                seed: front_of([point for one in group if one.seed == seed for point in one.points])
-                for seed in sorted({one.seed for one in group})
+                seed: front_of([point for search in group if search.seed == seed for point in search.points])
+                for seed in sorted({search.seed for search in group})
             },
-            choices=tuple(choice for one in group for choice in one.choices),
+            choices=tuple(choice for search in group for choice in search.choices),
         )
         for (devices, kind), group in groups.items()
     ]

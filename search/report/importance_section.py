@@ -1,84 +1,159 @@
-"""What matters as a part of a search's section: bars, the strongest pairs, and how far the forest is to be trusted."""
+"""The section on importance: a bar per setting and stage, the strongest pairs, and how reliable they are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
-from search.analysis.analyse import LEAST, Analysis
-from search.analysis.decisive import Decisive
+from search.analysis.analyse import LEAST, Analysis, Decisive
 from search.report.data import Choice
-from search.report.figures import Figure
-from search.report.html import figure_box, text_with_units
-from search.report.importance_figure import SHOWN, Part, importance_bars, name_of, parts_of
+from search.report.document import KINDS as COLORS
+from search.report.document import Section
+from search.report.figures import Figure, layout, markers
+from search.report.pictures import KINDS, shortened, stage_of
 
-LEAST_HELD_OUT = 0.1  # R^2; a forest that predicts less says nothing about what decides
-LEAST_SHARE = 0.01  # of a pair that is worth a row
+LEAST_HELD_OUT = 0.1  # R^2; the importances of a forest that predicts worse mean nothing
+LEAST_SHARE = 0.01  # smallest share of a pair with a row
+SETTING = "setting"
+SHOWN = 14  # bars
+NAME_LENGTH = 22  # characters
+ROW = 30  # pixels
 
 
-def importance_section(analysis: Analysis, choices: Sequence[Choice], prefix: str, figures: dict[str, Figure]) -> str:
-    """Returns the HTML of what decides the accuracy, and adds its figure; empty without any candidate."""
+@dataclass(frozen=True)
+class Part:
+    """One choice or setting: its bar, kind and name, its share alone, and its permutation importance."""
+
+    bar: str
+    kind: str
+    name: str
+    share: float
+    permuted: float
+
+
+def importance_section(analysis: Analysis, choices: Sequence[Choice], prefix: str) -> Section | None:
+    """Returns the section on importance; None without candidates. The name of its figure begins with `prefix`."""
     if not analysis.candidates:
-        return ""
-    found = analysis.decisive
-    if found is None or found.held_out < LEAST_HELD_OUT:
-        return f'<h2>What matters</h2><p class="note">{text_with_units(_why_not(analysis))}</p>'
-    parts = parts_of(found.mains, analysis.permuted, choices)
-    figures[f"{prefix}-importance"] = importance_bars(parts)
-    return (
-        f'<h2>What matters</h2><p class="note">{text_with_units(_note(analysis, found, parts))}</p>'
-        f"{figure_box(f'{prefix}-importance')}{_pairs(found, choices)}"
+        return None
+    decisive = analysis.decisive
+    if decisive is None or decisive.held_out < LEAST_HELD_OUT:
+        return Section("importance.html", {"note": _why_not(analysis), "figure_name": ""})
+    parts = parts_of(decisive.mains, analysis.permuted, choices)
+    figure = f"{prefix}-importance"
+    names = {choice.key: name_of(choice) for choice in choices}
+    pairs = [
+        (names.get(first, first), names.get(second, second), f"{100 * share:.1f} %")
+        for first, second, share in decisive.pairs
+        if share >= LEAST_SHARE
+    ]
+    return Section(
+        "importance.html",
+        {
+            "note": _note(analysis, decisive, parts),
+            "figure_name": figure,
+            "pairs_note": "What two choices explain together, beyond what each explains alone."
+            if pairs
+            else f"No two choices explain {100 * LEAST_SHARE:.0f} % or more together beyond what each explains alone.",
+            "pairs": pairs,
+        },
+        {figure: importance_bars(parts)},
     )
 
 
 def given_up_text(analysis: Analysis) -> str:
-    """Returns how many candidates are left out and why, with a space before it; empty where none is."""
+    """Returns how many candidates are left out and why, after a space; empty if there are none."""
     if not analysis.given_up:
         return ""
-    was = "1 more was" if analysis.given_up == 1 else f"{analysis.given_up} more were"
-    return f" {was} given up early, after less training, and left out."
+    others = "1 more was" if analysis.given_up == 1 else f"{analysis.given_up} more were"
+    return f" {others} stopped early, after less training, and left out."
 
 
 def _why_not(analysis: Analysis) -> str:
     count = analysis.candidates
     if count < LEAST:
         were = "candidate is" if count == 1 else "candidates are"
-        text = f"{count} evaluated {were} too few to tell: {LEAST} are needed."
+        text = f"{count} evaluated {were} too few to tell; at least {LEAST} are needed."
     elif analysis.decisive is None:
         text = f"All {count} evaluated candidates are equally accurate."
     else:
         text = (
-            f"Not shown: a random forest of {count} evaluated candidates predicts those that it has not seen with R² = "
-            f"{analysis.decisive.held_out:.2f}, where 0 is no better than their mean. What it takes as decisive would "
-            "mean nothing."
+            f"Not shown: a random forest fitted to {count} evaluated candidates predicts unseen ones with R² = "
+            f"{analysis.decisive.held_out:.2f}, where 0 is no better than their mean; its importances mean nothing."
         )
     return text + given_up_text(analysis)
 
 
-def _note(analysis: Analysis, found: Decisive, parts: Sequence[Part]) -> str:
+def _note(analysis: Analysis, decisive: Decisive, parts: Sequence[Part]) -> str:
     bars = len({part.bar for part in parts})
     most = f"; the {SHOWN} largest of {bars} are shown" if bars > SHOWN else ""
     return (
-        f"What each choice decides of the validation accuracy by itself, as a share of the variance that a random "
-        f"forest of {found.candidates} evaluated candidates predicts, all choices drawn independently of each other "
-        f"(functional ANOVA). It predicts candidates that it has not seen with R² = {found.held_out:.2f}, where 1 is "
-        f"exactly and 0 no better than their mean. Choices of a stage are in one bar{most}. The marks are permutation "
-        "importances: what counts among the candidates that the search went to, and sums to 100 %."
-        + given_up_text(analysis)
+        "Each bar is the share of the variance in validation accuracy that a choice explains by itself, by functional "
+        f"ANOVA on a random forest fitted to {decisive.candidates} evaluated candidates, with all choices drawn "
+        f"independently. The forest predicts unseen candidates with R² = {decisive.held_out:.2f}, where 1 is exact and "
+        f"0 is no better than their mean. Choices of the same stage share a bar{most}. The marks are permutation "
+        "importances, which describe the candidates that the search visited and sum to 100 %." + given_up_text(analysis)
     )
 
 
-def _pairs(found: Decisive, choices: Sequence[Choice]) -> str:
-    names = {choice.key: name_of(choice) for choice in choices}
-    shown = [pair for pair in found.pairs if pair[2] >= LEAST_SHARE]
-    if not shown:
-        text = f"No two decide {100 * LEAST_SHARE:.0f} % or more together beside what each decides alone."
-        return f'<p class="note">{text_with_units(text)}</p>'
-    cells = [(names.get(one, one), names.get(other, other), share) for one, other, share in shown]
-    rows = "".join(
-        f'<tr><td class="text">{escape(one)}</td><td class="text">{escape(other)}</td><td>{100 * share:.1f} %</td></tr>'
-        for one, other, share in cells
-    )
-    head = '<th class="text">one</th><th class="text">other</th><th>share</th>'
-    note = '<p class="note">What two decide together, beside what each decides alone.</p>'
-    return f'{note}<div class="figure scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+def parts_of(mains: Mapping[str, float], permuted: Mapping[str, float], choices: Sequence[Choice]) -> list[Part]:
+    """Returns a Part for each name; choices of the space are in the bar of their stage, settings in their own."""
+    choice_of = {choice.key: choice for choice in choices}
+    depths = [choice.name for choice in choices if choice.kind == "depth"]
+    parts = []
+    for name, share in mains.items():
+        choice = choice_of.get(name)
+        when_permuted = permuted.get(name, 0.0)
+        if choice is None:
+            parts.append(Part(name, SETTING, name, share, when_permuted))
+        else:
+            stage = choice.name if choice.name in depths else stage_of(choice.name, depths)
+            parts.append(Part(stage, choice.kind, name_of(choice), share, when_permuted))
+    return parts
+
+
+def name_of(choice: Choice) -> str:
+    """Returns the readable name of a choice, such as "width of stem.conv"."""
+    return f"{KINDS.get(choice.kind, choice.kind)} of {choice.name}"
+
+
+def importance_bars(parts: Sequence[Part]) -> Figure:
+    """Returns horizontal bars, the largest on top, colored by kind, with a mark at each permutation importance."""
+    bars = dict.fromkeys(part.bar for part in parts)
+    totals = {bar: sum(part.share for part in parts if part.bar == bar) for bar in bars}
+    top_bars = sorted(totals, key=lambda bar: -totals[bar])[:SHOWN]
+    order = list(COLORS)
+    kinds = sorted({part.kind: None for part in parts}, key=lambda kind: order.index(kind) if kind in order else 99)
+    permuted = [100 * sum(part.permuted for part in parts if part.bar == bar) for bar in top_bars]
+    mark = {"color": "$ink", "symbol": "line-ns-open", "size": 13, "line": {"width": 2, "color": "$ink"}}
+    marks = markers("permutation importance", permuted, range(len(top_bars)), map(escape, top_bars), **mark)
+    frame = layout("share of variance, %", "", height=ROW * len(top_bars) + 150)
+    frame["barmode"] = "stack"
+    frame["xaxis"] |= {"rangemode": "tozero"}
+    frame["yaxis"] |= {
+        "tickvals": list(range(len(top_bars))),
+        "ticktext": [escape(shortened(bar, NAME_LENGTH)) for bar in top_bars],
+    }
+    frame["yaxis"] |= {"range": [len(top_bars) - 0.4, -0.6], "showgrid": False, "ticks": ""}
+    frame["legend"] |= {"y": 1.0, "yref": "paper", "yanchor": "bottom", "traceorder": "normal"}
+    traces = [_bars(kind, top_bars, parts) for kind in kinds]
+    return {
+        "data": [*traces, marks | {"hovertemplate": "%{text}, permuted: %{x:.1f} %<extra></extra>"}],
+        "layout": frame,
+    }
+
+
+def _bars(kind: str, top_bars: Sequence[str], parts: Sequence[Part]) -> Figure:
+    groups = [[part for part in parts if part.bar == bar and part.kind == kind] for bar in top_bars]
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": escape(KINDS.get(kind, kind)),
+        "x": [100 * sum(part.share for part in group) for group in groups],
+        "y": list(range(len(top_bars))),
+        "text": ["<br>".join(f"{escape(part.name)}: {100 * part.share:.1f} %" for part in group) for group in groups],
+        "textposition": "none",
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {"color": COLORS.get(kind, "$limit")},
+        "width": 0.62,
+    }

@@ -1,39 +1,41 @@
-"""The report as one HTML text: headline, a section a search, devices, pruned networks, training, how to reproduce."""
+"""The report of a run as one page: warnings, searches, devices, pruned networks, layers, training."""
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Sequence
 
 from search.report.compare_section import compare_section
-from search.report.data import ReportData
-from search.report.document import document
-from search.report.figures import Figure, training_figure
-from search.report.html import facts_list, figure_box, text_with_units
-from search.report.numbers import limits_text, percent_text, signed_points
+from search.report.data import ReportData, Warned
+from search.report.document import Section, document, footer, header
+from search.report.figures import Figure, axis, drawn, layout, lines
 from search.report.prune_section import prune_section
-from search.report.search_section import search_section
-from search.report.side_by_side_section import side_by_side_section
+from search.report.search_section import search_sections, side_by_side_section
+from search.run.result_files import Layers
+from search.run.training_cards import Epoch
+from search.text import count_text, limits_text, percent_text, signed_points
+
+FEW = 40  # epochs; longer curves have no markers
 
 
 def render(data: ReportData) -> str:
-    """Returns the page, complete in itself: scripts and styles are inside, nothing is fetched."""
-    figures: dict[str, Figure] = {}
-    sections = [_header(data)]
-    for index, device in enumerate(data.devices):
-        sections.append(search_section(data, device, f"s{index}", figures, titled=len(data.devices) > 1))
-    sections.append(side_by_side_section(data.side_by_side, figures))
-    sections.append(compare_section(data.compared, data.choices, figures))
-    sections.append(prune_section(data.pruned, figures))
-    sections.append(_training(data, figures))
-    sections.append(_reproduce(data))
-    return document(f"{data.run} · ofa report", sections, figures)
-
-
-def _header(data: ReportData) -> str:
-    return (
-        f'<p class="eyebrow">ofa · run {escape(data.run)}</p><h1>{escape(_headline(data))}</h1>'
-        f'<p class="lead">{text_with_units(_lead(data))}</p>{facts_list(data.summary)}'
-    )
+    """Returns the self-contained page: scripts and styles are inline, nothing is fetched."""
+    several = len(data.devices) > 1
+    sections = [
+        header(f"ofa · run {data.run}", _headline(data), _lead(data), data.summary),
+        _warnings(data.warned),
+        *(
+            section
+            for index, device in enumerate(data.devices)
+            for section in search_sections(data.choices, device, f"s{index}", titled=several)
+        ),
+        *(side_by_side_section(group, f"side-by-side-{index}") for index, group in enumerate(data.side_by_side)),
+        compare_section(data.compared, data.choices),
+        prune_section(data.pruned),
+        _training(data.history),
+        layers_section(data.layers),
+        footer("How to reproduce", data.commands, data.versions, data.digests, data.config),
+    ]
+    return document(f"{data.run} · ofa report", [section for section in sections if section is not None])
 
 
 def _headline(data: ReportData) -> str:
@@ -49,7 +51,7 @@ def _headline(data: ReportData) -> str:
 
 def _lead(data: ReportData) -> str:
     if not data.config:
-        return "Accuracies are of the test images; density is the share of the prunable weights that is kept."
+        return "Accuracies are on the test images. Density is the share of prunable weights that remain."
     for device in data.devices:
         largest = device.largest
         for subnet in device.chosen:
@@ -61,28 +63,78 @@ def _lead(data: ReportData) -> str:
                 limits = limits_text(subnet.limits, "") or "no limit"
                 where = f" on {device.device}" if device.others else ""
                 return (
-                    f"The subnet for {limits} needs {100 * share:.0f} % of the time of the "
-                    f"largest network{where} and reaches {percent_text(subnet.test_accuracy)} on the test images "
-                    f"({signed_points(loss)}). Latencies of chosen subnets are measured, batch 1."
+                    f"The subnet for {limits} takes {100 * share:.0f} % of the largest network's time{where} and "
+                    f"reaches {percent_text(subnet.test_accuracy)} on the test images ({signed_points(loss)}). "
+                    "Latencies of chosen subnets are measured at batch size 1."
                 )
-    return "Latencies of chosen subnets are measured, batch 1; those of all other candidates are predicted."
+    return "Latencies of chosen subnets are measured at batch size 1; all others are predicted."
 
 
-def _training(data: ReportData, figures: dict[str, Figure]) -> str:
-    if not data.history:
-        return ""
-    figures["training"] = training_figure(data.history)
+def _warnings(warned: Sequence[Warned]) -> Section | None:
+    """Warnings of the cards, at the top of the page."""
+    if not warned:
+        return None
+    title = "One warning" if len(warned) == 1 else f"{len(warned)} warnings"
+    networks: dict[str, list[str]] = {}
+    for warning in warned:
+        networks.setdefault(warning.network, []).append(warning.line)
+    return Section("warnings.html", {"title": title, "networks": networks})
+
+
+def _training(history: Sequence[Epoch]) -> Section | None:
+    return Section("training.html", figures={"training": training_figure(history)}) if history else None
+
+
+def training_figure(history: Sequence[Epoch]) -> Figure:
+    """Returns accuracy of the largest and the smallest subnet, and the loss, over epochs."""
+    loss = _curve(history, "loss", "training loss", "$faint")
+    traces = [
+        _curve(history, "accuracy_largest", "largest subnet", "$accent"),
+        _curve(history, "accuracy_smallest", "smallest subnet", "$second"),
+        loss | {"yaxis": "y2", "mode": "lines"},
+    ]
+    frame = layout("epoch", "validation accuracy, %", height=360)
+    frame["yaxis2"] = axis("loss") | {"overlaying": "y", "side": "right", "showgrid": False}
+    frame["yaxis2"] |= {"rangemode": "tozero", "tickmode": "auto", "nticks": 6}
+    return drawn(traces, frame | {"hovermode": "x"})
+
+
+def _curve(history: Sequence[Epoch], key: str, name: str, color: str) -> Figure:
+    points = [(row.epoch, float(value)) for row in history if (value := getattr(row, key)) is not None]
+    accuracy = key != "loss"
+    y = [100 * value if accuracy else value for _, value in points]
+    return lines(name, [epoch for epoch, _ in points], y, color=color, width=2.2) | {
+        "mode": "lines+markers" if len(points) < FEW else "lines",
+        "marker": {"size": 4},
+        "hovertemplate": "epoch %{x}: %{y:.2f} %" if accuracy else "epoch %{x}: %{y:.3f}",
+    }
+
+
+GROUPED = 9  # digits of the longest number that is written out
+
+
+def layers_section(layers: Layers | None) -> Section | None:
+    """Returns the section on layers; None where the run has no such file."""
+    if layers is None:
+        return None
+    obstacles = [(count_text(row.parameters), row.reason, row.cure or "nothing: it stays") for row in layers.obstacles]
+    rows = [(row.layer, row.kind, row.state, ", ".join(map(str, row.choices)), row.reason) for row in layers.rows]
+    return Section("layers.html", {"note": layers_text(layers), "obstacles": obstacles, "rows": rows})
+
+
+def layers_text(layers: Layers) -> str:
+    """Returns how much of a model can vary, in one sentence."""
+    choices = ", ".join(f"{count} of {kind.replace('_', ' ')}" for kind, count in layers.choices.items())
+    fixed, removable = layers.parameters - layers.elastic, 1 - layers.smallest / max(1, layers.parameters)
     return (
-        '<h2>Training</h2><p class="note">One training of the supernet; the largest and the smallest subnet '
-        f"on the validation images as it goes on.</p>{figure_box('training')}"
+        f"{layers.model}: {layers.parameters:,} parameters, all but {fixed:,} of them elastic; the smallest of "
+        f"{subnets_text(layers.subnets)} subnets has {layers.smallest:,} ({percent_text(removable)} less). "
+        f"Choices: {choices}."
     )
 
 
-def _reproduce(data: ReportData) -> str:
-    commands = escape("\n".join(data.commands))
-    versions = ", ".join(f"{name} {text}" for name, text in data.versions.items())
-    config = f"<details><summary>Configuration of the supernet</summary><pre>{escape(data.config)}</pre></details>"
-    return (
-        f"<h2>How to reproduce</h2><pre>{commands}</pre>{facts_list(data.digests)}{config if data.config else ''}"
-        f"<footer>{escape(versions)}</footer>"
-    )
+def subnets_text(digits: str) -> str:
+    """Returns a whole number of any size, given by its digits, as text such as "1,024" or "3.1e412"."""
+    if len(digits) <= 9:
+        return f"{int(digits):,}"
+    return f"{digits[0]}.{digits[1]}e{len(digits) - 1}"

@@ -1,58 +1,240 @@
-"""Pruned networks as a section of the report: accuracy over density, a table, densities of layers, weights left."""
+"""The section on pruned networks: accuracy over density, a table, layer densities, remaining weights; gathering it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
-from search.report.data import Pruned
-from search.report.figures import Figure
-from search.report.html import figure_box
-from search.report.numbers import count_text, percent_text, signed_points
-from search.report.prune_figures import accuracy_figure, layers_figure, weights_figure
+from ofa.records import read_record
+from search.networks.folder import SubnetFolder
+from search.report.data import Level, Pruned, PrunedLayer
+from search.report.document import LEVELS, Section, series_color
+from search.report.figures import Figure, layout, lines, markers
+from search.run.paths import PrunedFolder, RunFolder
+from search.run.stages import is_complete
+from search.run.training_cards import LayerRow, PrunedCard
+from search.text import count_text, percent_text, signed_points
 
-TITLES = ("density", "weights kept", "test accuracy", "of dense", "validation", "MACs kept", "slim params", "slim MACs")
+SIZES = ("MACs kept", "slim params", "slim MACs")
+TITLES = ("network", "density", "weights kept", "test accuracy", "vs. dense", "validation", *SIZES, "files")
+MOST_SHOWN = 6  # networks visible initially in a figure of bars
+MOST_LAYERS = 12  # lines of a histogram, for the layers with the most weights
 
 
-def prune_section(pruned: Sequence[Pruned], figures: dict[str, Figure]) -> str:
-    """Returns the HTML about all pruned networks of a run, and adds its figures; empty where there are none."""
+def prune_section(pruned: Sequence[Pruned]) -> Section | None:
+    """Returns the section about all pruned networks of a run; None if there are none."""
     if not pruned:
-        return ""
-    figures["prune-accuracy"] = accuracy_figure(pruned)
-    parts = [
-        "<h2>Pruned networks</h2>"
-        '<p class="note">Density is the share of the prunable weights that is kept. Dotted lines are the dense '
-        f"networks that the recipes started from.</p>{figure_box('prune-accuracy')}{_table(pruned)}"
-    ]
-    for index, network in enumerate(dict.fromkeys(one.network for one in pruned)):
-        group = [one for one in pruned if one.network == network]
+        return None
+    figures = {"prune-accuracy": accuracy_figure(pruned)}
+    groups = []
+    for index, network in enumerate(dict.fromkeys(result.network for result in pruned)):
+        group = [result for result in pruned if result.network == network]
         layers, weights = f"prune-layers-{index}", f"prune-weights-{index}"
-        figures[layers], figures[weights] = layers_figure(group), weights_figure(group)
-        parts.append(
-            f'<h2>Layers of {escape(network)}</h2><p class="note">Density of each layer, in order of the model.</p>'
-            f'{figure_box(layers)}<p class="note">Weights that are left, layer by layer: the gap around zero is what '
-            f"was removed. Choose a network in the menu.</p>{figure_box(weights)}"
-        )
-    return "".join(parts)
-
-
-def _table(pruned: Sequence[Pruned]) -> str:
-    head = '<th class="text">network</th>' + "".join(f"<th>{title}</th>" for title in TITLES)
-    rows = "".join(_row(one) for one in pruned)
-    return f'<div class="figure scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-
-
-def _row(one: Pruned) -> str:
-    change = None if one.dense_test_accuracy is None else one.test_accuracy - one.dense_test_accuracy
-    cells = (
-        percent_text(one.density),
-        f"{count_text(one.kept)} of {count_text(one.weights)}",
-        percent_text(one.test_accuracy),
-        signed_points(change),
-        percent_text(one.validation_accuracy),
-        count_text(one.kept_macs),
-        count_text(one.slim_params),
-        count_text(one.slim_macs),
+        figures |= {layers: layers_figure(group), weights: weights_figure(group)}
+        groups.append((network, layers, weights, len(group) > 1))
+    return Section(
+        "prune.html",
+        {
+            "columns": TITLES,
+            "rows": [(result.name, _cells(result), _links(result)) for result in pruned],
+            "groups": groups,
+        },
+        figures,
     )
-    inner = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    return f'<tr><td class="text"><code>{escape(one.name)}</code></td>{inner}</tr>'
+
+
+def _cells(pruned: Pruned) -> tuple[str, ...]:
+    dense = pruned.dense_test_accuracy
+    return (
+        percent_text(pruned.density),
+        f"{count_text(pruned.kept)} of {count_text(pruned.weights)}",
+        percent_text(pruned.test_accuracy),
+        signed_points(None if dense is None else pruned.test_accuracy - dense),
+        percent_text(pruned.validation_accuracy),
+        count_text(pruned.kept_macs),
+        count_text(pruned.slim_params),
+        count_text(pruned.slim_macs),
+    )
+
+
+def _links(pruned: Pruned) -> list[tuple[str, str]]:
+    """Paths of a network's files from the report's folder, each with its path in the network's own folder."""
+    return [(path, path.split("/", 2)[-1]) for path in pruned.files]
+
+
+def accuracy_figure(pruned: Sequence[Pruned]) -> Figure:
+    """Returns test accuracy over density (logarithmic): each network, the levels of tickets, the dense networks."""
+    traces: list[Figure] = []
+    for index, network in enumerate(dict.fromkeys(result.network for result in pruned)):
+        group = [result for result in pruned if result.network == network]
+        color = series_color(index)
+        traces.append(_points(network, group, color))
+        traces += _dense_lines(network, group, color)
+        for result in group:
+            traces += _level_lines(result)
+    frame = layout("density, %", "test accuracy, %", height=480)
+    ticks = _ticks(pruned)
+    frame["xaxis"] |= {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+    return {"data": traces, "layout": frame}
+
+
+def layers_figure(pruned: Sequence[Pruned]) -> Figure:
+    """Returns the density of each layer as bars, one color per network; later ones are hidden behind the legend."""
+    traces = [
+        {
+            "type": "bar",
+            "name": escape(result.name),
+            "x": [escape(layer.name.removesuffix(".weight")) for layer in result.layers],
+            "y": [100 * layer.kept / layer.weights for layer in result.layers],
+            "text": [f"{count_text(layer.kept)} of {count_text(layer.weights)}" for layer in result.layers],
+            "textposition": "none",
+            "hovertemplate": "%{x}: %{y:.2f} %<br>%{text}",
+            "marker": {"color": series_color(index)},
+            "visible": True if index < MOST_SHOWN else "legendonly",
+        }
+        for index, result in enumerate(pruned)
+    ]
+    frame = layout("", "density, %", height=420 + 18 * len(pruned))
+    frame["barmode"] = "group"
+    frame["xaxis"] |= {"tickangle": -40, "automargin": True}
+    # Above the bars, since the names of layers below them can be long.
+    frame["legend"] |= {"orientation": "v", "xanchor": "left", "y": 1.02, "yref": "paper"}
+    frame["margin"]["t"] = 40 + 18 * len(pruned)
+    return {"data": traces, "layout": frame}
+
+
+def weights_figure(pruned: Sequence[Pruned]) -> Figure:
+    """Returns histograms of the remaining weights, one line per layer, with a menu of the networks."""
+    traces: list[Figure] = []
+    owners: list[int] = []
+    for index, result in enumerate(pruned):
+        largest = sorted(result.layers, key=lambda layer: -layer.weights)[:MOST_LAYERS]
+        visible_layers = [layer for layer in result.layers if layer in largest and layer.counts]
+        traces += [
+            _histogram(layer, series_color(number)) | {"visible": index == 0}
+            for number, layer in enumerate(visible_layers)
+        ]
+        owners += [index] * len(visible_layers)
+    frame = layout("weight", "share of its weights, %", height=420)
+    if len(pruned) > 1:
+        frame["margin"]["t"] = 84
+        frame["updatemenus"] = [_menu(pruned, owners)]
+    return {"data": traces, "layout": frame}
+
+
+def _points(name: str, group: Sequence[Pruned], color: str) -> Figure:
+    return markers(
+        escape(name),
+        [100 * result.density for result in group],
+        [100 * result.test_accuracy for result in group],
+        map(_text, group),
+        color=color,
+        size=11,
+        line={"width": 1.5, "color": "$page"},
+    )
+
+
+def _text(pruned: Pruned) -> str:
+    dense = pruned.dense_test_accuracy
+    change = "" if dense is None else f" ({signed_points(pruned.test_accuracy - dense)} vs. dense)"
+    sizes = f"{count_text(pruned.kept)} of {count_text(pruned.weights)} weights ({percent_text(pruned.density)})"
+    return f"<b>{escape(pruned.name)}</b><br>{percent_text(pruned.test_accuracy)} on test{change}<br>{sizes}"
+
+
+def _dense_lines(network: str, group: Sequence[Pruned], color: str) -> list[Figure]:
+    """A dotted line for each dense network, over the densities of the networks pruned from it."""
+    traces: list[Figure] = []
+    for accuracy in dict.fromkeys(result.dense_test_accuracy for result in group):
+        if accuracy is None:
+            continue
+        low = min(100 * result.density for result in group if result.dense_test_accuracy == accuracy)
+        line = lines(
+            f"{escape(network)}, dense", [low, 100.0], [100 * accuracy] * 2, color=color, width=1.5, dash="dot"
+        )
+        template = f"dense: {percent_text(accuracy)}<extra></extra>"
+        traces.append(line | {"showlegend": not traces, "hovertemplate": template})
+    return traces
+
+
+def _level_lines(pruned: Pruned) -> list[Figure]:
+    """One line for tickets and one for each control, over the levels."""
+    traces = []
+    for kind in dict.fromkeys(level.kind for level in pruned.levels):
+        levels: list[Level] = [level for level in pruned.levels if level.kind == kind]
+        x, y = [100 * level.density for level in levels], [100 * level.test_accuracy for level in levels]
+        line = lines(f"{escape(pruned.name)}: {escape(kind)}", x, y, color=LEVELS.get(kind, "$muted"), width=2)
+        template = f"{escape(kind)}, density %{{x:.2f}} %: %{{y:.2f}} %<extra></extra>"
+        traces.append(line | {"mode": "lines+markers", "hovertemplate": template, "marker": {"size": 5}})
+    return traces
+
+
+def _histogram(layer: PrunedLayer, color: str) -> Figure:
+    width = (layer.high - layer.low) / len(layer.counts)
+    x = [layer.low + (number + 0.5) * width for number in range(len(layer.counts))]
+    y = [100 * count / sum(layer.counts) for count in layer.counts]
+    line = lines(escape(layer.name), x, y, color=color, width=2, shape="hvh")
+    return line | {"hovertemplate": "%{x:.3g}: %{y:.2f} %"}
+
+
+def _menu(pruned: Sequence[Pruned], owners: Sequence[int]) -> dict[str, Any]:
+    buttons = [
+        {"label": escape(result.name), "method": "restyle", "args": [{"visible": [owner == index for owner in owners]}]}
+        for index, result in enumerate(pruned)
+    ]
+    placement = {"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
+    return {"type": "dropdown", "buttons": buttons, "bgcolor": "$card", "bordercolor": "$grid", **placement}
+
+
+def _ticks(pruned: Sequence[Pruned]) -> list[float]:
+    """Percentages 1, 2, 5, 10, ... that span the densities."""
+    densities = [result.density for result in pruned] + [level.density for result in pruned for level in result.levels]
+    low = math.floor(math.log10(max(100 * min(densities), 1e-3)))
+    return [step * 10.0**power for power in range(low, 2) for step in (1, 2, 5)] + [100.0]
+
+
+def gather_pruned(run: RunFolder) -> tuple[Pruned, ...]:
+    """Returns the pruned networks of a run that are finished, densest first for each network.
+
+    Raises:
+        InvalidInput: a damaged card; names it.
+    """
+    folders = [path for path in sorted(run.pruned.glob("*/")) if not path.name.endswith((".new", ".old"))]
+    networks = [_pruned(PrunedFolder(path)) for path in folders if is_complete(path)]
+    return tuple(sorted(networks, key=lambda network: (network.network, -network.density, network.name)))
+
+
+def _pruned(files: PrunedFolder) -> Pruned:
+    card = read_record(files.card, PrunedCard)
+    dense, slim = card.dense, card.slim
+    return Pruned(
+        name=card.name,
+        network=card.network,
+        test_accuracy=card.accuracy.test,
+        validation_accuracy=card.accuracy.validation,
+        dense_test_accuracy=None if dense is None else dense.accuracy.test,
+        density=card.density,
+        weights=card.weights,
+        kept=card.kept,
+        kept_macs=card.kept_macs,
+        slim_params=None if slim is None else slim.params,
+        slim_macs=None if slim is None else slim.macs,
+        layers=tuple(map(_layer, card.layers)),
+        levels=tuple(Level(row.kind, row.density, row.accuracy.test) for row in card.levels),
+        files=_files(files),
+    )
+
+
+def _files(files: PrunedFolder) -> tuple[str, ...]:
+    """The paths of the portable files of the full-size and the slim network, from the report's folder."""
+    folders = (SubnetFolder(files.root), SubnetFolder(files.slim))
+    paths = [path for folder in folders for path in (folder.onnx, folder.source) if path.is_file()]
+    return tuple(path.relative_to(files.root.parents[1]).as_posix() for path in paths)
+
+
+def _layer(row: LayerRow) -> PrunedLayer:
+    low, high, counts = (
+        (0.0, 0.0, ()) if row.histogram is None else (row.histogram.low, row.histogram.high, row.histogram.counts)
+    )
+    return PrunedLayer(row.name, row.weights, row.kept, low, high, counts)

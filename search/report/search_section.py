@@ -1,110 +1,80 @@
-"""A search as a section of the report: cards, Pareto front, table, architectures, predicted latency."""
+"""The sections of searches: cards, Pareto front, finalists, architectures, latency; and all searches side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-from search.figures import device_of
-from search.report.architecture import comparison_table, silhouette
-from search.report.data import Chosen, DeviceResult, ReportData
+from search.analysis.side_by_side import TunedSearch, at_equal_number, best_within, limits_of, volumes
+from search.candidates.figures import device_of
+from search.report.data import Anchor, Choice, Chosen, DeviceResult
+from search.report.document import Card, Section, series_color
 from search.report.effects_section import effects_section
-from search.report.figures import Figure, latency_figure
-from search.report.html import facts_list, figure_box, text_with_units
+from search.report.figures import Figure, arch_text, drawn, layout, lines, markers
 from search.report.importance_section import importance_section
-from search.report.numbers import bytes_text, count_text, limits_text, ms_text, percent_text, signed_points
-from search.report.pareto_figure import pareto_figure
+from search.report.interaction_section import interaction_section
+from search.report.pareto_section import pareto_section
+from search.report.pictures import comparison_rows, silhouette
+from search.text import bytes_text, count_text, limits_text, ms_text, percent_text, signed_points
 
-TITLES = ("test accuracy", "validation", "MACs", "parameters", "size", "activations")
+TITLES = ("test accuracy", "validation", "MACs", "parameters", "size", "activations", "folder")
+
 NO_LIMIT = "no limit"
 
 
-def search_section(
-    data: ReportData, device: DeviceResult, prefix: str, figures: dict[str, Figure], *, titled: bool
-) -> str:
-    """Returns the HTML of one search, and adds its figures to `figures`, named from `prefix` on."""
-    parts = []
-    if titled:
-        parts.append(f"<h2>{escape(device.name)}</h2>")
-    if device.chosen:
-        cards = "".join(_card(data, device, subnet) for subnet in device.chosen)
-        parts.append(f'<div class="cards">{cards}</div>')
-    if device.trials:
-        figures[f"{prefix}-pareto"] = pareto_figure(device)
-        parts.append(
-            "<h2>Accuracy and latency</h2>"
-            f'<p class="note">{text_with_units(_trials_note(device))}</p>{figure_box(f"{prefix}-pareto")}'
-        )
-    if device.chosen:
-        parts.append(f"<h2>Finalists</h2>{_table(device)}")
-        columns = [(limits_text(subnet.limits, "") or NO_LIMIT, subnet.arch) for subnet in device.chosen]
-        parts.append(
-            '<h2>Architectures</h2><p class="note">Every choice of the space. Filled: the subnet; '
-            "pale: the supernet; dashed: in a block that is left out.</p>"
-            f'<div class="figure scroll">{comparison_table(data.choices, columns)}</div>'
-        )
+def search_sections(choices: Sequence[Choice], device: DeviceResult, prefix: str, *, titled: bool) -> list[Section]:
+    """Returns the sections of one search.
+
+    Args:
+        choices: the choices of the space.
+        device: the search.
+        prefix: the beginning of its figures' names.
+        titled: whether the name of the search is the title.
+    """
+    sections = [
+        Section("search.html", {"title": device.name if titled else "", "cards": _cards(choices, device)}),
+        pareto_section(device, prefix),
+        _finalists(choices, device),
+    ]
     if device.analysis is not None:
-        parts.append(importance_section(device.analysis, data.choices, prefix, figures))
-        parts.append(effects_section(device.analysis, device.trials, prefix, figures))
-    if device.anchors:
-        figures[f"{prefix}-latency"] = latency_figure(device.anchors, device.chosen)
-        parts.append(
-            "<h2>How well latency is predicted</h2>"
-            f'<p class="note">{text_with_units(_latency_note(device))}</p>'
-            f"{figure_box(f'{prefix}-latency')}{facts_list(device.description)}"
+        sections += [
+            importance_section(device.analysis, choices, prefix),
+            effects_section(device.analysis, device.trials, prefix),
+            interaction_section(device.analysis, device.trials, prefix),
+        ]
+    sections.append(_latency_section(device, f"{prefix}-latency"))
+    return [section for section in sections if section is not None]
+
+
+def _cards(choices: Sequence[Choice], device: DeviceResult) -> list[Card]:
+    """A card for each chosen subnet: its limits, its accuracy, its picture and its figures by label."""
+    cards = []
+    for subnet in device.chosen:
+        first = next(other for other in device.chosen if other.arch == subnet.arch)
+        again = "" if first is subnet else f" (same subnet as for {limits_text(first.limits, '')})"
+        cards.append(
+            Card(
+                title=limits_text(subnet.limits, "≤ ") or NO_LIMIT,
+                accuracy=percent_text(subnet.test_accuracy),
+                label=f"test accuracy{again}",
+                layers=silhouette(choices, subnet.arch),
+                facts=_facts(subnet, device.largest),
+            )
         )
-    return "".join(parts)
+    return cards
 
 
-def _trials_note(device: DeviceResult) -> str:
-    evaluated = sum(trial.accuracy is not None for trial in device.trials)
-    refused = len(device.trials) - evaluated
-    where = f" on {device.device}, the first of the devices" if device.others else ""
-    text = f"{evaluated} candidates evaluated, each at its predicted latency{where}."
-    if refused:
-        text += f" {refused} more were over a limit and not evaluated: the ticks below the plot."
-    return text + " Stars are the chosen subnets where they were measured, tied to their prediction."
-
-
-def _latency_note(device: DeviceResult) -> str:
-    text = f"{len(device.anchors)} subnets were measured on {device.device} to fit the latency model."
-    if device.held_out_error is not None:
-        error = percent_text(device.held_out_error, 1)
-        text += f" On subnets kept out of the fit it is off by {error} on average"
-        if device.macs_only_error is not None:
-            text += f" (MACs alone: {percent_text(device.macs_only_error, 1)})"
-        text += "."
-    return text + (f" Measurement: {device.quality}." if device.quality else "")
-
-
-def _card(data: ReportData, device: DeviceResult, subnet: Chosen) -> str:
-    largest, against = device.largest, ""
-    first = next(other for other in device.chosen if other.arch == subnet.arch)
-    again = "" if first is subnet else f" (same subnet as for {text_with_units(limits_text(first.limits, ''))})"
+def _facts(subnet: Chosen, largest: Chosen | None) -> dict[str, str]:
+    facts = {f"measured on {device_of(name)}": ms_text(ms) for name, ms in subnet.times.items()}
+    facts = facts or {"measured": ms_text(subnet.measured_ms)}
+    facts |= {"MACs": count_text(subnet.macs), "parameters": count_text(subnet.params)}
+    if subnet.peak_activation_bytes is not None:
+        facts["activations"] = bytes_text(subnet.peak_activation_bytes)
     if largest is not None and largest.measured_ms and subnet.measured_ms:
-        against = f"<dt>of the largest's time</dt><dd>{_shares(subnet, largest)}</dd>"
+        facts["time vs. largest"] = _shares(subnet, largest)
         if largest.test_accuracy is not None and subnet.test_accuracy is not None:
-            change = signed_points(subnet.test_accuracy - largest.test_accuracy)
-            against += f"<dt>against its accuracy</dt><dd>{change}</dd>"
-    peak = subnet.peak_activation_bytes
-    memory = "" if peak is None else f"<dt>activations</dt><dd>{bytes_text(peak)}</dd>"
-    return (
-        f'<div class="card"><span class="pill">{escape(limits_text(subnet.limits, "≤ ") or NO_LIMIT)}</span>'
-        f'<div class="big">{percent_text(subnet.test_accuracy)}</div><div class="label">test accuracy{again}</div>'
-        f"{silhouette(data.choices, subnet.arch)}<dl>{_measured(subnet)}"
-        f"<dt>MACs</dt><dd>{count_text(subnet.macs)}</dd><dt>parameters</dt><dd>{count_text(subnet.params)}</dd>"
-        f"{memory}{against}</dl></div>"
-    )
-
-
-def _measured(subnet: Chosen) -> str:
-    """What was measured, a line a device where there are several."""
-    if not subnet.times:
-        return f"<dt>measured</dt><dd>{ms_text(subnet.measured_ms)}</dd>"
-    lines = (
-        f"<dt>measured on {escape(device_of(name))}</dt><dd>{ms_text(ms)}</dd>" for name, ms in subnet.times.items()
-    )
-    return "".join(lines)
+            facts["accuracy vs. largest"] = signed_points(subnet.test_accuracy - largest.test_accuracy)
+    return facts
 
 
 def _shares(subnet: Chosen, largest: Chosen) -> str:
@@ -114,22 +84,31 @@ def _shares(subnet: Chosen, largest: Chosen) -> str:
     return ", ".join(f"{100 * ms / of:.0f} %" for ms, of in pairs if of)
 
 
-def _table(device: DeviceResult) -> str:
+def _finalists(choices: Sequence[Choice], device: DeviceResult) -> Section | None:
+    """The chosen subnets as rows of figures, and their architectures as columns."""
+    if not device.chosen:
+        return None
     names = [device_of(name) for name in device.chosen[0].times]
     measured = [f"measured on {name}" for name in names] or ["measured"]
     predicted = f"predicted on {names[0]}" if names else "predicted"
-    titles = ("limits" if len(device.chosen[0].limits) > 1 else "limit", *measured, predicted, *TITLES)
-    head = "".join(f"<th>{escape(title)}</th>" for title in titles) + '<th class="text">folder</th>'
-    rows = [_row(subnet, limits_text(subnet.limits, "≤ ") or NO_LIMIT, "") for subnet in device.chosen]
+    limit = "limits" if len(device.chosen[0].limits) > 1 else "limit"
+    rows = [("", _cells(subnet, limits_text(subnet.limits, "≤ ") or NO_LIMIT), subnet) for subnet in device.chosen]
     if device.largest is not None:
-        rows.append(_row(device.largest, "largest", ' class="reference"'))
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return f'<div class="figure scroll">{table}</div>'
+        rows.append(("reference", _cells(device.largest, "largest"), device.largest))
+    return Section(
+        "finalists.html",
+        {
+            "columns": (limit, *measured, predicted, *TITLES),
+            "rows": rows,
+            "subnets": [limits_text(subnet.limits, "") or NO_LIMIT for subnet in device.chosen],
+            "choices": comparison_rows(choices, [subnet.arch for subnet in device.chosen]),
+        },
+    )
 
 
-def _row(subnet: Chosen, limit: str, style: str) -> str:
+def _cells(subnet: Chosen, limit: str) -> tuple[str, ...]:
     times = subnet.times.values() or (subnet.measured_ms,)
-    cells: Sequence[str] = (
+    return (
         limit,
         *(ms_text(ms) for ms in times),
         ms_text(subnet.predicted_ms),
@@ -140,5 +119,104 @@ def _row(subnet: Chosen, limit: str, style: str) -> str:
         bytes_text(subnet.bytes),
         bytes_text(subnet.peak_activation_bytes),
     )
-    inner = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    return f'<tr{style}>{inner}<td class="text"><code>{escape(subnet.folder)}</code></td></tr>'
+
+
+def _latency_section(device: DeviceResult, name: str) -> Section | None:
+    """Predicted against measured latency; None without the device's profile."""
+    if not device.anchors:
+        return None
+    return Section(
+        "latency.html",
+        {"note": _latency_note(device), "figure_name": name, "description": device.description},
+        {name: latency_figure(device.anchors, device.chosen)},
+    )
+
+
+def _latency_note(device: DeviceResult) -> str:
+    text = f"{len(device.anchors)} subnets were measured on {device.device} to fit the latency model."
+    if device.held_out_error is not None:
+        error = percent_text(device.held_out_error, 1)
+        text += f" Its mean error on held-out subnets is {error}"
+        if device.macs_only_error is not None:
+            text += f" (MACs alone: {percent_text(device.macs_only_error, 1)})"
+        text += "."
+    return text + (f" Measurement quality: {device.quality}." if device.quality else "")
+
+
+def latency_figure(anchors: Sequence[Anchor], chosen: Sequence[Chosen]) -> Figure:
+    """Returns predicted over measured latency: the profile's subnets, held out, and the finalists."""
+    pairs = [(anchor.measured_ms, anchor.predicted_ms, arch_text(anchor.arch)) for anchor in anchors]
+    finalists = [
+        (subnet.measured_ms, subnet.predicted_ms, arch_text(subnet.arch))
+        for subnet in chosen
+        if subnet.measured_ms is not None and subnet.predicted_ms is not None
+    ]
+    values = [value for measured, predicted, _ in [*pairs, *finalists] for value in (measured, predicted)] or [0.0, 1.0]
+    ends = [min(values) * 0.95, max(values) * 1.05]
+    traces = [
+        lines("exact", ends, ends, color="$faint", width=1.5, dash="dot") | {"hoverinfo": "skip"},
+        _pairs("profiled subnets, held out", pairs, color="$dot", symbol="circle", size=8),
+        _pairs("finalists", finalists, color="$star", symbol="star", size=15),
+    ]
+    return drawn(traces, layout("measured, ms", "predicted, ms", height=420))
+
+
+def _pairs(name: str, pairs: Sequence[tuple[float, float, str]], *, color: str, symbol: str, size: int) -> Figure:
+    x, y, texts = zip(*pairs, strict=True) if pairs else ((), (), ())
+    marker = {"color": color, "symbol": symbol, "size": size, "opacity": 0.9, "line": {"width": 0}}
+    template = "measured %{x:.4g} ms, predicted %{y:.4g} ms<br>%{text}<extra></extra>"
+    return markers(name, x, y, texts, **marker) | {"hovertemplate": template}
+
+
+def side_by_side_section(searches: Sequence[TunedSearch], name: str) -> Section:
+    """Returns the section on at least two comparable searches; `name` is the name of its figure."""
+    equal = at_equal_number(searches)
+    names = [search.name for search in equal]
+    return Section(
+        "side_by_side.html",
+        {
+            "title": f"{', '.join(names[:-1])} and {names[-1]} side by side",
+            "note": _note(equal),
+            "figure_name": name,
+            "columns": ("latency", "bytes", *names),
+            "rows": [_search_cells(equal, *limits) for limits in limits_of(equal)],
+        },
+        {name: volume_figure(equal)},
+    )
+
+
+def volume_figure(searches: Sequence[TunedSearch]) -> Figure:
+    """Returns each search's hypervolume of error, latency and bytes over its fine-tuned candidates."""
+    traces = [
+        lines(
+            escape(search.name),
+            range(1, len(shares) + 1),
+            [100 * share for share in shares],
+            color=series_color(number),
+            width=2.2,
+            shape="hv",
+        )
+        | {"hovertemplate": "%{x} candidates: %{y:.1f} %"}
+        for number, (search, shares) in enumerate(zip(searches, volumes(searches), strict=True))
+    ]
+    frame = layout("fine-tuned candidates", "dominated, %", height=360)
+    return {"data": traces, "layout": frame | {"hovermode": "x"}}
+
+
+def _note(searches: Sequence[TunedSearch]) -> str:
+    count = len(searches[0].tuned)
+    spent = ", ".join(f"{search.name} {search.epochs}" for search in searches)
+    return (
+        f"Each search up to its first {count} fine-tuned candidates, including those that stopped early; epochs of "
+        f"fine-tuning: {spent}. The figure is the share that each search dominates of the box between the best and the "
+        "worst error, latency and bytes on their joint front. Accuracies are on the validation images, before "
+        "finalists are fine-tuned further. Each search ran once; other seeds may give other results."
+    )
+
+
+def _search_cells(searches: Sequence[TunedSearch], latency_ms: float, size: float) -> list[tuple[str, bool]]:
+    """The two limits, then the best accuracy of each search within them, each with whether it is the highest."""
+    accuracy = [best_within(search, latency_ms, size) for search in searches]
+    best = max((value for value in accuracy if value is not None), default=None)
+    limits = [(f"≤ {ms_text(latency_ms)}", False), (f"≤ {bytes_text(size)}", False)]
+    return limits + [(percent_text(value), value is not None and value == best) for value in accuracy]

@@ -1,22 +1,55 @@
-"""CandidateSampler: what samplers of whole candidates have in common; each says how a candidate is found."""
+"""The base of samplers that propose whole candidates, the goals of their steps and the trials they learn from."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
 
-from search.candidate import Candidate
-from search.propose import distributions, trial_parameters
-from search.samplers.context import SamplerContext
+from ofa.errors import InvalidInput
+from search.candidates.feasible import find_unseen
+from search.candidates.limits import meets
+from search.candidates.space import Candidate
+from search.candidates.trials import WORKER, SamplerContext, candidate_of, distributions, state_of, trial_parameters
+
+Goal = Mapping[str, float]  # the most that a proposal may cost, by figure
+LEVELS = (1.0, 0.75, 0.5, 0.25)  # goals of a front, as fractions of the way from the smallest candidate to a limit
+CHILDREN = 64
+MUTATION = 0.1
+
+
+def unseen_candidate(
+    context: SamplerContext, seen: Collection[Candidate], near: Sequence[Candidate], rng: np.random.Generator
+) -> Candidate:
+    """Returns a candidate that is not in `seen` and within the target of the step, else within the hard limits.
+
+    It resembles one of `near` if possible. If no such candidate exists it is a uniform draw, which the study then
+    judges.
+    """
+    limits = context.limits
+    for allowed in (limits.allowed(limits.targets[context.step % len(limits.targets)]), limits.hard):
+        if near:
+            children = [context.space.mutate(near[number % len(near)], rng, MUTATION) for number in range(CHILDREN)]
+            fresh = [child for child in dict.fromkeys(children) if child not in seen]
+            good = np.flatnonzero(context.feasible(fresh, allowed)) if fresh else np.zeros(0, dtype=np.int64)
+            if len(good):
+                return fresh[int(good[0])]
+        unseen = find_unseen(context.space, context.figures, allowed, set(seen), rng, near=near)
+        if unseen is not None:
+            return unseen
+    return context.space.sample(rng)
 
 
 class CandidateSampler(BaseSampler):
-    """An Optuna sampler that proposes a Candidate of a space at a time, by `next_candidate`."""
+    """An Optuna sampler that proposes one Candidate at a time, by `next_candidate`."""
 
     def __init__(self, context: SamplerContext) -> None:
         self._context = context
@@ -26,7 +59,7 @@ class CandidateSampler(BaseSampler):
         """Returns the candidate of this step, a function of the trials of `study`, the seed and the step."""
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Returns everything with more than one value."""
+        """Returns the distributions of all parameters with more than one value."""
         return distributions(self._context.space)
 
     def sample_relative(
@@ -38,6 +71,90 @@ class CandidateSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Returns a uniform draw, for a parameter that is no choice of the space."""
+        """Returns a uniform draw, for a parameter that is not in the space."""
         chance = RandomSampler(seed=self._context.step_seed)
         return chance.sample_independent(study, trial, param_name, param_distribution)
+
+
+def accuracy_index(study: Study) -> int:
+    """Returns the index of accuracy among the objectives: the only one that is maximized."""
+    return study.directions.index(StudyDirection.MAXIMIZE)
+
+
+def objective_figures(study: Study) -> list[str]:
+    """Returns the names of the objectives beside accuracy.
+
+    Raises:
+        InvalidInput: several objectives without names.
+    """
+    names = study.metric_names
+    if names is None and len(study.directions) > 1:
+        raise InvalidInput("a search of several objectives needs a study that names them: study.set_metric_names")
+    return [name for index, name in enumerate(names or []) if index != accuracy_index(study)]
+
+
+def goals_of(context: SamplerContext, objectives: Sequence[str]) -> list[Goal]:
+    """Returns the goals that proposals take in turn: what each may cost.
+
+    With accuracy as the only objective these are the targets. For a front each target is split into `LEVELS`, from the
+    smallest candidate's figures to its limits, or to the largest candidate's figure where an objective has no limit.
+    """
+    targets = [context.limits.allowed(target) for target in context.limits.targets]
+    if not objectives:
+        return list(targets)
+    figures = context.figures([context.space.smallest, context.space.largest])
+    ends = {name: (float(figures[name][0]), float(figures[name][1])) for name in objectives}
+    goals: list[Goal] = []
+    for level in LEVELS:
+        for target in targets:
+            parts = {name: least + level * (target.get(name, most) - least) for name, (least, most) in ends.items()}
+            goals.append({**target, **parts})
+    return goals
+
+
+def tightest(context: SamplerContext, goals: Sequence[Goal], candidates: Sequence[Candidate]) -> list[int]:
+    """Returns for each candidate the index of the last goal that it meets, 0 where it meets none.
+
+    Goals come from the loosest to the tightest level.
+    """
+    if not candidates:
+        return []
+    figures = context.figures(candidates)
+    last_met = [0] * len(candidates)
+    for index, goal in enumerate(goals):
+        for row, met in enumerate(meets(figures, goal)):
+            last_met[row] = index if met else last_met[row]
+    return last_met
+
+
+@dataclass(frozen=True)
+class FinishedTrial:
+    """A trial that was evaluated to its end."""
+
+    number: int
+    candidate: Candidate
+    accuracy: float
+
+
+def finished_trials(study: Study) -> list[FinishedTrial]:
+    """Returns the evaluated trials in the order in which they ended, so that new ones only append."""
+    objective = accuracy_index(study)
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    ordered = sorted(trials, key=_ended)
+    return [
+        FinishedTrial(trial.number, candidate, float(trial.values[objective]))
+        for trial in ordered
+        if (candidate := candidate_of(trial)) is not None
+    ]
+
+
+def _ended(trial: FrozenTrial) -> tuple[datetime, int]:
+    """Sorts trials by when they ended; the clock counts only with several workers, since a clock can be set back."""
+    shared = WORKER in trial.user_attrs and trial.datetime_complete is not None
+    return (trial.datetime_complete or datetime.min) if shared else datetime.min, trial.number
+
+
+def seen_candidates(study: Study) -> set[Candidate]:
+    """Returns the candidates of all trials, including running trials but not interrupted ones."""
+    trials = [trial for trial in study.get_trials(deepcopy=False) if state_of(trial) != "interrupted"]
+    return {candidate for trial in trials if (candidate := candidate_of(trial)) is not None}

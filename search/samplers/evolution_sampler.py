@@ -1,4 +1,4 @@
-"""Evolution the once-for-all way as an Optuna sampler: it proposes nothing that a limit forbids.
+"""The evolution of Once-for-All as an Optuna sampler: it proposes nothing that a limit forbids.
 
 Source: the search of Once-for-All (Cai et al. 2020, 1908.09791; population 100, parents 25 %, mutation 0.1,
 half of the children mutated, half crossed), with the ranking of NSGA-II (Deb et al. 2002) where there are
@@ -11,28 +11,26 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from ofa.errors import InvalidInput
-from search.candidate import Candidate
-from search.limits import violations
-from search.pareto import best_first
+from search.candidates.limits import violations
+from search.candidates.pareto import best_first
+from search.candidates.space import Candidate
+from search.candidates.trials import SamplerContext, candidate_of, figures_of
 from search.samplers.candidate_sampler import CandidateSampler
-from search.samplers.context import SamplerContext
-from search.trials import candidate_of, figures_of
 
-BATCH = 8  # children looked at together: free figures are cheap by the array, not one by one
+BATCH = 8  # children checked together: free figures are cheap for an array of candidates, not one by one
 
 
 class EvolutionSampler(CandidateSampler):
-    """Children of the best trials so far, all within the limits and, as far as found, new.
+    """Children of the best trials so far, all within the limits and new if such a child is found.
 
     Parents are the best `parents` of a population among all finished trials (Once-for-All keeps its parents
-    from generation to generation, which comes to the same). Where a study serves several targets they take
-    turns: a step breeds from what meets its target and proposes what meets it, and all share one history. It
-    keeps no state: a proposal is a function of the finished trials and (seed, step).
+    from generation to generation, which is equivalent). If a study serves several targets they take turns:
+    a step breeds from candidates that meet its target and proposes one that meets it, and all share one history.
+    The sampler keeps no state: a proposal is a function of the finished trials and (seed, step).
     """
 
     def __init__(
@@ -91,7 +89,7 @@ class EvolutionSampler(CandidateSampler):
         rng: np.random.Generator,
     ) -> Candidate:
         """The first child that is allowed and new; else an allowed one; else any, for the study to refuse."""
-        known: Candidate | None = None
+        repeated: Candidate | None = None
         children: list[Candidate] = []
         for _ in range(0, self._tries, BATCH):
             children = [self._child(parents, rng) for _ in range(BATCH)]
@@ -99,8 +97,8 @@ class EvolutionSampler(CandidateSampler):
             new = next((child for child in good if child not in seen), None)
             if new is not None:
                 return new
-            known = known or next(iter(good), None)
-        return known or children[0]
+            repeated = repeated or next(iter(good), None)
+        return repeated or children[0]
 
     def _child(self, parents: list[Candidate], rng: np.random.Generator) -> Candidate:
         space = self._context.space
@@ -112,6 +110,6 @@ class EvolutionSampler(CandidateSampler):
         return space.crossover(first, parents[int(rng.integers(len(parents)))], rng)
 
 
-def evolution(context: SamplerContext, **options: Any) -> BaseSampler:
+def evolution(context: SamplerContext, **options: Any) -> EvolutionSampler:
     """Returns the evolution of Once-for-All; `options` are those of EvolutionSampler."""
     return EvolutionSampler(context, **options)

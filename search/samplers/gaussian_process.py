@@ -14,17 +14,17 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import minimize
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
-Blocks = Sequence[Floats]  # features in groups, each (points, features): each group has a linear kernel of its own
+Blocks = Sequence[Floats]  # features in groups, each (points, features): each group has its own kernels
 
 JITTER = 1e-6
-SPREAD = 1.5  # standard deviation of the prior on each logarithm: keeps what the data do not tell near the start
+SPREAD = 1.5  # standard deviation of the prior on each logarithm: keeps what the data do not determine near the start
 
 
 @dataclass(frozen=True)
 class Kernel:
     """A sum of a linear and a quadratic kernel for every block of features, a squared exponential over all, and noise.
 
-    The quadratic ones are of the products of two features: what one choice is worth beside another. All variances are
+    The quadratic kernels cover products of two features: how choices interact. All variances are
     of observations scaled to mean 0 and variance 1; `length` is in units of the root mean square distance between the
     points.
     """
@@ -37,12 +37,12 @@ class Kernel:
 
     @classmethod
     def start(cls, blocks: int) -> Kernel:
-        """Returns where the fit begins."""
+        """Returns the kernel that the fit starts from."""
         return cls((0.3,) * blocks, (0.1,) * blocks, squared_exponential=0.3, length=1.0, noise=0.05)
 
     @property
     def logarithms(self) -> Floats:
-        """The parameters as the fit has them."""
+        """The logarithms of the parameters, which the fit varies."""
         return np.log([*self.linear, *self.quadratic, self.squared_exponential, self.length, self.noise])
 
     @classmethod
@@ -60,11 +60,11 @@ class Kernel:
 
 @dataclass(frozen=True)
 class GaussianProcess:
-    """What was learned: predicts the mean and the standard deviation without noise, in the units of the targets."""
+    """A fitted process: predicts the mean and the standard deviation without noise, in the units of the targets."""
 
     kernel: Kernel
-    blocks: tuple[Floats, ...]  # of the points learned from, centred and scaled
-    centres: tuple[Floats, ...]
+    blocks: tuple[Floats, ...]  # of the training points, centered and scaled
+    centers: tuple[Floats, ...]
     scales: tuple[float, ...]
     distance: float
     weights: Floats  # (points,)
@@ -76,19 +76,19 @@ class GaussianProcess:
         """Returns the mean and the standard deviation, each (points,)."""
         scaled = self._scaled(blocks)
         across = _covariance(self.kernel, scaled, self.blocks, self.distance)
-        own = self.kernel.squared_exponential + self.kernel.of_products(
+        prior = self.kernel.squared_exponential + self.kernel.of_products(
             [np.square(block).sum(axis=1) for block in scaled]
         )
-        variance = own - np.square(across @ self.whitening.T).sum(axis=1)
+        variance = prior - np.square(across @ self.whitening.T).sum(axis=1)
         mean = self.offset + self.unit * (across @ self.weights)
         return mean, self.unit * np.sqrt(np.maximum(variance, 1e-12))
 
     def covariance(self, blocks: Blocks) -> Floats:
-        """Returns the covariance of what is predicted, (points, points), without noise."""
+        """Returns the covariance of the predictions, (points, points), without noise."""
         scaled = self._scaled(blocks)
         across = _covariance(self.kernel, scaled, self.blocks, self.distance) @ self.whitening.T
-        own = _covariance(self.kernel, scaled, scaled, self.distance)
-        return np.asarray(self.unit**2 * (own - across @ across.T))
+        prior = _covariance(self.kernel, scaled, scaled, self.distance)
+        return np.asarray(self.unit**2 * (prior - across @ across.T))
 
     @property
     def noise(self) -> float:
@@ -97,24 +97,24 @@ class GaussianProcess:
 
     def _scaled(self, blocks: Blocks) -> tuple[Floats, ...]:
         return tuple(
-            (block - centre) / scale for block, centre, scale in zip(blocks, self.centres, self.scales, strict=True)
+            (block - center) / scale for block, center, scale in zip(blocks, self.centers, self.scales, strict=True)
         )
 
 
 def fit_gaussian_process(
     blocks: Blocks, targets: Floats, rng: np.random.Generator, *, likelihood_points: int = 160
 ) -> GaussianProcess:
-    """Returns the process that `targets` (points,) at the points of `blocks` speak for.
+    """Returns the process fitted to `targets` (points,) at the points of `blocks`.
 
-    The kernel's parameters maximise the marginal likelihood of at most `likelihood_points` of the points, drawn by
+    The kernel's parameters maximize the marginal likelihood of at most `likelihood_points` of the points, drawn by
     `rng`; the prediction uses all points.
     """
-    centres = tuple(block.mean(axis=0) for block in blocks)
+    centers = tuple(block.mean(axis=0) for block in blocks)
     scales = tuple(
-        float(np.sqrt(np.square(block - centre).sum(axis=1).mean())) or 1.0
-        for block, centre in zip(blocks, centres, strict=True)
+        float(np.sqrt(np.square(block - center).sum(axis=1).mean())) or 1.0
+        for block, center in zip(blocks, centers, strict=True)
     )
-    scaled = tuple((block - centre) / scale for block, centre, scale in zip(blocks, centres, scales, strict=True))
+    scaled = tuple((block - center) / scale for block, center, scale in zip(blocks, centers, scales, strict=True))
     offset, unit = float(targets.mean()), float(targets.std()) or 1.0
     values = (targets - offset) / unit
     distance = float(_squared_distances(scaled, scaled).mean()) or 1.0
@@ -126,11 +126,11 @@ def fit_gaussian_process(
     factor, _ = cho_factor(within, lower=True)
     weights = cho_solve((factor, True), values)
     whitening = solve_triangular(factor, np.eye(len(values)), lower=True)
-    return GaussianProcess(kernel, scaled, centres, scales, distance, weights, whitening, offset, unit)
+    return GaussianProcess(kernel, scaled, centers, scales, distance, weights, whitening, offset, unit)
 
 
 def _squared_distances(first: Blocks, second: Blocks) -> Floats:
-    """Between the rows of two sets of blocks, (points, points): every block weighs the same."""
+    """Squared distances between the rows of two sets of blocks, (points, points); all blocks have equal weight."""
     left, right = np.concatenate(first, axis=1), np.concatenate(second, axis=1)
     squares = np.square(left).sum(axis=1)[:, None] + np.square(right).sum(axis=1)[None, :] - 2 * left @ right.T
     return np.asarray(np.maximum(squares, 0.0))
@@ -144,7 +144,7 @@ def _covariance(kernel: Kernel, first: Blocks, second: Blocks, distance: float) 
 
 
 def _most_likely(blocks: Blocks, values: Floats, distance: float) -> Kernel:
-    """The kernel of most likelihood, under a wide prior around the start."""
+    """The most likely kernel, under a wide prior around the start."""
     products = [block @ block.T for block in blocks]
     squares = _squared_distances(blocks, blocks) / distance
     start = Kernel.start(len(blocks)).logarithms
@@ -162,10 +162,10 @@ def _most_likely(blocks: Blocks, values: Floats, distance: float) -> Kernel:
         changes = [*parts, smooth, smooth * squares / kernel.length**2]
         gradient = [0.5 * float((slope * change).sum()) for change in changes]
         gradient.append(0.5 * kernel.noise * float(np.trace(slope)))
-        away = (logarithms - start) / SPREAD
+        deviation = (logarithms - start) / SPREAD
         likelihood = 0.5 * float(values @ weights) + float(np.log(np.diag(factor[0])).sum())
-        return likelihood + 0.5 * float(away @ away), np.array(gradient) + away / SPREAD
+        return likelihood + 0.5 * float(deviation @ deviation), np.array(gradient) + deviation / SPREAD
 
     bounds = [(value - 7, value + 7) for value in start]
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40})
-    return Kernel.of_logarithms(found.x)
+    solution = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40})
+    return Kernel.of_logarithms(solution.x)

@@ -1,4 +1,4 @@
-"""A batch of the guided search: an evolution over what is free, then a choice spread over the predicted front."""
+"""A batch of the guided search: evolution by predictions and free figures, then a choice along the predicted front."""
 
 from __future__ import annotations
 
@@ -7,22 +7,56 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.candidate import Candidate
-from search.candidate_space import CandidateSpace
-from search.limits import meets
-from search.pareto import Floats, best_first
+from search.candidates.limits import meets
+from search.candidates.pareto import Floats, best_first, non_dominated
+from search.candidates.space import Candidate, CandidateSpace
+from search.candidates.trials import SamplerContext
 from search.samplers.accuracy_model import AccuracyModel, Pool, fit_accuracy, pool_of
-from search.samplers.context import SamplerContext
 from search.samplers.genome import candidates_of, cross, draw, draw_at_levels, genomes_of, mutate
-from search.samplers.spread import gains
 
-MUTATION = 0.15  # the most that a child's genes are redrawn with, so that steps of all lengths are made
+MUTATION = 0.15  # the largest mutation rate of a child; rates vary below it, so that steps of all lengths occur
+DRAWS = 4096  # of points in the box, with more than two objectives
+
 Target = Mapping[str, float]
+
+
+def gains(points: Floats, observed: Floats, reference: Floats, rng: np.random.Generator) -> Floats:
+    """Returns how much hypervolume each of the points (N, D) adds to `observed` (M, D), up to `reference` (D,).
+
+    Lower is better everywhere. Exact for one and two objectives, an estimate from draws of `rng` for more.
+    """
+    if points.shape[1] == 1:
+        best = min([float(reference[0]), *observed[:, 0].tolist()])
+        return np.asarray(np.maximum(best - points[:, 0], 0.0))
+    if points.shape[1] == 2:
+        return _exact_gains(points, observed, reference)
+    return _estimated_gains(points, observed, reference, rng)
+
+
+def _exact_gains(points: Floats, observed: Floats, reference: Floats) -> Floats:
+    """The area that each point adds to the staircase of the observed ones."""
+    inside = observed[(observed < reference).all(axis=1)]
+    front = inside[non_dominated(inside)] if len(inside) else inside
+    front = front[np.argsort(front[:, 0], kind="stable")]
+    starts = np.concatenate([[-np.inf], front[:, 0]])  # of steps along the first objective
+    ends = np.concatenate([front[:, 0], [reference[0]]])
+    heights = np.concatenate([[reference[1]], front[:, 1]])
+    widths = np.maximum(ends[None, :] - np.maximum(starts[None, :], points[:, :1]), 0.0)
+    return np.asarray((widths * np.maximum(heights[None, :] - points[:, 1:], 0.0)).sum(axis=1))
+
+
+def _estimated_gains(points: Floats, observed: Floats, reference: Floats, rng: np.random.Generator) -> Floats:
+    """The share of draws in the box that a point dominates and no observed one does."""
+    lowest = np.minimum(points.min(axis=0), reference)
+    drawn = lowest + rng.random((DRAWS, points.shape[1])) * (reference - lowest)
+    for point in observed:
+        drawn = drawn[~(point <= drawn).all(axis=1)]
+    return np.asarray((points[:, None, :] <= drawn[None, :, :]).all(axis=2).sum(axis=1) / DRAWS)
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is looked at for a batch: the children of a generation, how many breed, and for how long.
+    """The effort spent on a batch: generations, children per generation, and how many of them breed.
 
     `optimism` is how many standard deviations above the mean a candidate is judged.
     """
@@ -35,7 +69,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class Observed:
-    """What a study has found out: candidates with their accuracy (candidates,), and all that must not come again."""
+    """The results of a study: candidates with their accuracy (candidates,), and all that must not be repeated."""
 
     candidates: Sequence[Candidate]
     accuracies: Floats
@@ -52,21 +86,21 @@ def next_batch(
 ) -> list[Candidate]:
     """Returns a new candidate for each of `targets` (what each may cost), or fewer where no more were found.
 
-    `objectives` names the figures that are minimised beside accuracy; it may be empty.
+    `objectives` names the figures that are minimized beside accuracy; it may be empty.
     """
-    known = _pool(context, observed.candidates, context.figures(observed.candidates))
-    model = fit_accuracy(known, observed.accuracies, rng)
+    evaluated = _pool(context, observed.candidates, context.figures(observed.candidates))
+    model = fit_accuracy(evaluated, observed.accuracies, rng)
     distinct = {tuple(sorted(target.items())): target for target in targets}
     judged = list(objectives)
-    if len(distinct) > 1:  # each target needs its own best: what they limit is an objective of the evolution too
+    if len(distinct) > 1:  # each target needs its own best, so limited figures are objectives of the evolution too
         judged += sorted({name for target in targets for name in target} - set(judged))
-    found = _evolve(context, known, model, list(distinct.values()), judged, effort, observed.seen, rng)
-    return _choose(found, known, model, objectives, targets, effort.optimism, rng) if found else []
+    pool = _evolve(context, evaluated, model, list(distinct.values()), judged, effort, observed.seen, rng)
+    return _choose(pool, evaluated, model, objectives, targets, effort.optimism, rng) if pool else []
 
 
 def _evolve(
     context: SamplerContext,
-    known: Pool,
+    evaluated: Pool,
     model: AccuracyModel,
     targets: Sequence[Target],
     judged: Sequence[str],
@@ -74,15 +108,17 @@ def _evolve(
     seen: frozenset[Candidate],
     rng: np.random.Generator,
 ) -> Pool | None:
-    """The best new candidates that some target allows, by predicted accuracy and figures; None where there is none."""
+    """The best new candidates that some target allows, by predicted accuracy and figures; None if there is none."""
     space = context.space
-    parents = known.take(best_first(_points(known, model, judged, effort.optimism))[: effort.parents]).candidates
+    parents = evaluated.take(
+        best_first(_points(evaluated, model, judged, effort.optimism))[: effort.parents]
+    ).candidates
     best: Pool | None = None
     genomes = draw_at_levels(space, rng.random(effort.children), rng)
     for _ in range(effort.generations):
         genomes = np.concatenate([genomes, _children(context.space, parents, effort.children, rng)])
-        passed = seen.union(best.candidates) if best else seen
-        children = [one for one in dict.fromkeys(candidates_of(space, genomes)) if one not in passed]
+        excluded = seen.union(best.candidates) if best else seen
+        children = [child for child in dict.fromkeys(candidates_of(space, genomes)) if child not in excluded]
         genomes = draw(space, effort.children // 10, rng)
         pool = _allowed(context, children, targets)
         if pool is not None:
@@ -94,12 +130,12 @@ def _evolve(
 
 
 def _survivors(pool: Pool, points: Floats, targets: Sequence[Target], count: int) -> list[int]:
-    """The places of the best of a pool, and of the best for each of several targets, which a large front hides."""
-    own: list[int] = []
+    """The indices of the best of a pool, and of the best for each of several targets, which a large front can hide."""
+    best_of_targets: list[int] = []
     if len(targets) > 1:
         within = [meets(pool.figures, target) for target in targets]
-        own = [int(np.argmin(np.where(one, points[:, 0], np.inf))) for one in within]
-    return list(dict.fromkeys([*own, *best_first(points)[:count]]))
+        best_of_targets = [int(np.argmin(np.where(allowed, points[:, 0], np.inf))) for allowed in within]
+    return list(dict.fromkeys([*best_of_targets, *best_first(points)[:count]]))
 
 
 def _children(space: CandidateSpace, parents: Sequence[Candidate], count: int, rng: np.random.Generator) -> Floats:
@@ -112,13 +148,13 @@ def _children(space: CandidateSpace, parents: Sequence[Candidate], count: int, r
 
 
 def _allowed(context: SamplerContext, candidates: Sequence[Candidate], targets: Sequence[Target]) -> Pool | None:
-    """The pool of those that some target allows."""
+    """The pool of the candidates that some target allows; None if there is none."""
     if not candidates:
         return None
     figures = context.figures(candidates)
-    kept = np.flatnonzero(np.logical_or.reduce([meets(figures, target) for target in targets]))
-    known = {name: np.asarray(values)[kept] for name, values in figures.items()}
-    return _pool(context, [candidates[int(place)] for place in kept], known) if len(kept) else None
+    indices = np.flatnonzero(np.logical_or.reduce([meets(figures, target) for target in targets]))
+    allowed_figures = {name: np.asarray(values)[indices] for name, values in figures.items()}
+    return _pool(context, [candidates[int(index)] for index in indices], allowed_figures) if len(indices) else None
 
 
 def _pool(context: SamplerContext, candidates: Sequence[Candidate], figures: Mapping[str, Floats]) -> Pool:
@@ -128,7 +164,7 @@ def _pool(context: SamplerContext, candidates: Sequence[Candidate], figures: Map
 
 
 def _points(pool: Pool, model: AccuracyModel, judged: Sequence[str], optimism: float) -> Floats:
-    """What is minimised, (candidates, 1 + judged): optimistic accuracy below 0, and figures."""
+    """What is minimized, (candidates, 1 + judged): negative optimistic accuracy, and figures."""
     mean, deviation = model.predict(pool)
     return np.column_stack(
         [-model.accuracy(mean + optimism * deviation, pool), *(pool.figures[name] for name in judged)]
@@ -137,25 +173,25 @@ def _points(pool: Pool, model: AccuracyModel, judged: Sequence[str], optimism: f
 
 def _choose(
     pool: Pool,
-    known: Pool,
+    evaluated: Pool,
     model: AccuracyModel,
     objectives: Sequence[str],
     targets: Sequence[Target],
     optimism: float,
     rng: np.random.Generator,
 ) -> list[Candidate]:
-    """One after the other, what adds most hypervolume within its target.
+    """For one target after the other, the candidate that adds most hypervolume within it.
 
-    Where there are several targets every second choice is what is best for its own: hypervolume alone draws a batch to
-    what is cheap. A choice makes what is like it less uncertain, as its evaluation will, so that a batch is no heap of
-    near copies. What was evaluated counts with its predicted accuracy: a lucky one must not hide the region around it.
+    With several targets every second choice is the best of its own target: hypervolume alone favors cheap candidates.
+    A choice makes similar candidates less uncertain, as its evaluation will, so a batch holds no near-duplicates.
+    Evaluated candidates count with their predicted accuracy: a lucky one must not hide the region around it.
     """
     mean, _ = model.predict(pool)
     covariance = model.process.covariance(pool.blocks)
-    expected = model.accuracy(model.predict(known)[0], known)
+    expected = model.accuracy(model.predict(evaluated)[0], evaluated)
     several = len({tuple(target.items()) for target in targets}) > 1
-    known_points = np.column_stack([-expected, *(known.figures[name] for name in objectives)])
-    largest = [max(known.figures[name].max(), pool.figures[name].max()) * (1 + 1e-9) for name in objectives]
+    evaluated_points = np.column_stack([-expected, *(evaluated.figures[name] for name in objectives)])
+    largest = [max(evaluated.figures[name].max(), pool.figures[name].max()) * (1 + 1e-9) for name in objectives]
     free = np.ones(len(pool.candidates), dtype=np.bool_)
     chosen: list[int] = []
     for target in targets:
@@ -164,8 +200,8 @@ def _choose(
             continue
         judged = model.accuracy(mean + optimism * np.sqrt(np.maximum(np.diag(covariance), 0.0)), pool)
         points = np.column_stack([-judged, *(pool.figures[name] for name in objectives)])
-        before = [place for place in chosen if allowed[place]]
-        base = np.concatenate([known_points[meets(known.figures, target)], points[before]])
+        before = [index for index in chosen if allowed[index]]
+        base = np.concatenate([evaluated_points[meets(evaluated.figures, target)], points[before]])
         reference = np.array([-expected.min(), *largest])
         gained = np.where(free & allowed, gains(points, base, reference, rng), -1.0)
         best = int(np.argmax(gained))
@@ -175,4 +211,4 @@ def _choose(
         free[best] = False
         column = covariance[:, best].copy()
         covariance -= np.outer(column, column) / (column[best] + model.process.noise)
-    return [pool.candidates[place] for place in chosen]
+    return [pool.candidates[index] for index in chosen]

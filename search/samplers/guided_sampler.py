@@ -1,33 +1,84 @@
-"""Predictor-guided search as an Optuna sampler: accuracy is learned, figures are free, limits are kept.
+"""Predictor-guided search as an Optuna sampler: accuracy is predicted, figures are free, limits always hold.
 
 A Gaussian process learns accuracy from the finished trials; an evolution over thousands of candidates, whose figures
 cost nothing, finds the predicted front within the limits; a batch spread over it is evaluated next. Related: BRP-NAS
-(Dudziak et al. 2020, 2007.08668) and BANANAS (White et al. 2021, 1910.11858), which search by a learned accuracy too;
+(Dudziak et al. 2020, 2007.08668) and BANANAS (White et al. 2021, 1910.11858), which also search by a learned accuracy;
 the choice of a batch by hypervolume is that of Emmerich et al. 2006 with an optimistic mean in place of a draw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ofa.errors import InvalidInput
-from search.candidate import Candidate
-from search.samplers.candidate_sampler import CandidateSampler
-from search.samplers.context import SamplerContext
-from search.samplers.goals import accuracy_place, objective_figures
+from search.candidates.limits import Bools, meets
+from search.candidates.pareto import Floats
+from search.candidates.space import Candidate, CandidateSpace
+from search.candidates.trials import SamplerContext, candidate_of, state_of
+from search.samplers.candidate_sampler import CandidateSampler, accuracy_index, objective_figures, unseen_candidate
+from search.samplers.genome import candidates_of, draw_at_levels, genomes_of, mutate
 from search.samplers.guided_batch import Effort, Observed, next_batch
-from search.samplers.startup_design import startup_design
-from search.samplers.unseen import unseen_candidate
-from search.trials import candidate_of, state_of
 
-# The batch of a study that is under way, and the step that it began with: what is lost here is computed again, equal.
+DRAWS = 1024
+NEAREST = 32  # candidates in size, of which the one least like those chosen before is taken
+
+
+def startup_design(
+    context: SamplerContext, targets: Sequence[Mapping[str, float]], rng: np.random.Generator
+) -> list[Candidate]:
+    """Returns a candidate for each of `targets` (what each may cost), or fewer if no more were found.
+
+    Sizes are spread evenly over what a target allows, by the logarithm of the first figure that it limits (of the
+    first figure if it limits none); among the nearest to a size, the one farthest from all before in features.
+    """
+    drawn = _allowed(context, targets, rng)
+    figures, features = context.figures(drawn), context.space.features(drawn)
+    allowed = {id(target): meets(figures, target) for target in targets}
+    far = np.full(len(drawn), np.inf)  # squared distance to the nearest chosen candidate
+    free = np.ones(len(drawn), dtype=np.bool_)
+    chosen: list[int] = []
+    for position in rng.permutation(len(targets)):
+        target = targets[position]
+        eligible = np.flatnonzero(allowed[id(target)] & free)
+        if not len(eligible):
+            continue
+        size = np.log(np.maximum(np.asarray(figures[next(iter(target), next(iter(figures)))]), 1e-12))
+        within = size[allowed[id(target)]]
+        desired = within.min() + (within.max() - within.min()) * (position + 0.5) / len(targets)
+        near = eligible[
+            np.argsort(np.abs(size[eligible] - desired), kind="stable")[: max(1, min(NEAREST, len(eligible) // 4))]
+        ]
+        best = int(near[np.argmax(far[near])])
+        chosen.append(best)
+        free[best] = False
+        far = np.minimum(far, np.square(features - features[best]).sum(axis=1))
+    return [drawn[index] for index in chosen]
+
+
+def _allowed(
+    context: SamplerContext, targets: Sequence[Mapping[str, float]], rng: np.random.Generator
+) -> list[Candidate]:
+    """Candidates of every size; where few of them are allowed, more around the smallest."""
+    space = context.space
+    drawn = _distinct(space, draw_at_levels(space, rng.random(DRAWS), rng))
+    masks: list[Bools] = [meets(context.figures(drawn), target) for target in targets]
+    if min(int(mask.sum()) for mask in masks) < 4 * len(targets):
+        smallest = genomes_of(space, [space.smallest] * DRAWS)
+        drawn += _distinct(space, mutate(space, smallest, rng.uniform(0, 0.5, DRAWS), rng))
+    return list(dict.fromkeys(drawn))
+
+
+def _distinct(space: CandidateSpace, genomes: Floats) -> list[Candidate]:
+    return list(dict.fromkeys(candidates_of(space, genomes)))
+
+
+# The current batch of each study and the step that it began with: a cache, recomputed with the same result.
 _BATCHES: WeakKeyDictionary[Study, tuple[int, list[Candidate]]] = WeakKeyDictionary()
 
 
@@ -38,7 +89,7 @@ class GuidedSampler(CandidateSampler):
     a function of the trials that were finished when it began, the seed and the step. Targets take turns in it.
 
     Args:
-        context: what is searched.
+        context: the search that it proposes for.
         startup_trials: steps before anything is predicted.
         batch: steps between two fits.
         generations: of the evolution for a batch.
@@ -75,19 +126,19 @@ class GuidedSampler(CandidateSampler):
         """Returns one new candidate."""
         context, step = self._context, self._context.step
         start = self._start_of_batch(step)
-        trials = [one for one in study.get_trials(deepcopy=False) if state_of(one) != "interrupted"]
-        known = _BATCHES.get(study)
-        if known is None or known[0] != start:
-            finished = [one for one in trials if one.state.is_finished()]
-            known = (start, self._new_batch(study, finished[:start], start))
-            _BATCHES[study] = known
-        members = known[1]
-        seen = {candidate_of(one) for one in trials}
+        trials = [trial for trial in study.get_trials(deepcopy=False) if state_of(trial) != "interrupted"]
+        batch = _BATCHES.get(study)
+        if batch is None or batch[0] != start:
+            finished = [trial for trial in trials if trial.state.is_finished()]
+            batch = (start, self._new_batch(study, finished[:start], start))
+            _BATCHES[study] = batch
+        members = batch[1]
+        seen = {candidate_of(trial) for trial in trials}
         turn = (step - start) % max(len(members), 1)
-        new = next((one for one in [*members[turn:], *members[:turn]] if one not in seen), None)
+        new = next((member for member in [*members[turn:], *members[:turn]] if member not in seen), None)
         if new is None:
-            known_candidates = [one for one in seen if one is not None]
-            new = unseen_candidate(context, known_candidates, members, np.random.default_rng([context.seed, step, 3]))
+            excluded = [candidate for candidate in seen if candidate is not None]
+            new = unseen_candidate(context, excluded, members, np.random.default_rng([context.seed, step, 3]))
         return new
 
     def _start_of_batch(self, step: int) -> int:
@@ -98,19 +149,21 @@ class GuidedSampler(CandidateSampler):
     def _new_batch(self, study: Study, finished: Sequence[FrozenTrial], start: int) -> list[Candidate]:
         """The batch that begins at step `start`, when `finished` are the trials before it."""
         limits, length = self._context.limits, self._batch if start else self._startup_trials
-        turns = [limits.targets[(start + place) % len(limits.targets)] for place in range(length)]
+        turns = [limits.targets[(start + position) % len(limits.targets)] for position in range(length)]
         targets = [limits.allowed(target) for target in turns]
         rng = np.random.default_rng([self._context.seed, start, 2])
-        rows = [(one, trial) for trial in finished if (one := candidate_of(trial)) is not None]
-        complete = [(one, trial) for one, trial in rows if trial.state == TrialState.COMPLETE]
+        rows = [(candidate, trial) for trial in finished if (candidate := candidate_of(trial)) is not None]
+        complete = [(candidate, trial) for candidate, trial in rows if trial.state == TrialState.COMPLETE]
         if not start or len(complete) < 2:
             return startup_design(self._context, targets, rng)
-        place = accuracy_place(study)
-        accuracies = np.array([trial.values[place] for _, trial in complete], dtype=np.float64)
-        observed = Observed([one for one, _ in complete], accuracies, frozenset(one for one, _ in rows))
+        objective = accuracy_index(study)
+        accuracies = np.array([trial.values[objective] for _, trial in complete], dtype=np.float64)
+        observed = Observed(
+            [candidate for candidate, _ in complete], accuracies, frozenset(candidate for candidate, _ in rows)
+        )
         return next_batch(self._context, observed, objective_figures(study), targets, self._effort, rng)
 
 
-def guided(context: SamplerContext, **options: Any) -> BaseSampler:
+def guided(context: SamplerContext, **options: Any) -> GuidedSampler:
     """Returns the predictor-guided search; `options` are those of GuidedSampler."""
     return GuidedSampler(context, **options)

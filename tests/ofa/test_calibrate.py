@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ofa.calibrate import calibrate
+from ofa._calibrate import calibrate
 from ofa.errors import InvalidInput
 
 
@@ -57,7 +57,7 @@ def test_several_batches_give_the_pooled_mean_and_variance(images, batch_size):
     seen = net[0](images)
     assert torch.allclose(net[1].running_mean, seen.mean((0, 2, 3)), rtol=1e-12)
     assert torch.allclose(net[1].running_var, seen.var((0, 2, 3)), rtol=1e-12)
-    # The second sees batches normalised each by its own statistics.
+    # The second sees batches normalized each by its own statistics.
     parts = images.tensor_split(math.ceil(30 / batch_size))
     normalised = [
         nn.functional.batch_norm(net[0](part), None, None, net[1].weight, net[1].bias, True) for part in parts

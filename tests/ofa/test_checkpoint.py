@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import struct
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ofa.checkpoint import (
+    _checksum,
     load_checkpoint,
     load_supernet,
     load_weights,
@@ -17,8 +22,9 @@ from ofa.checkpoint import (
     save_supernet,
     weights,
 )
+from ofa.choice import Choice
 from ofa.errors import InvalidInput
-from ofa.space import Choice, Space
+from ofa.space import Space
 
 TENSORS = {
     "a": torch.randn(3, 4).t(),
@@ -62,6 +68,56 @@ def test_a_flipped_bit_is_refused(tmp_path):
         load_checkpoint(path)
 
 
+@pytest.mark.slow
+def test_equal_content_gives_equal_bytes(tmp_path):
+    script = """
+import sys, torch
+from pathlib import Path
+from ofa.checkpoint import save_checkpoint
+names = sys.argv[2:]
+save_checkpoint(Path(sys.argv[1]), {name: torch.arange(3) for name in names}, {name: 1 for name in sorted(names)})
+"""
+    names = [f"layer.{number}" for number in range(12)]
+    for path, order in ((tmp_path / "a", names), (tmp_path / "b", names[::-1])):
+        subprocess.run([sys.executable, "-c", script, str(path), *order], check=True, timeout=120)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    again = tmp_path / "c"
+    for _ in range(5):
+        save_checkpoint(again, *load_checkpoint(tmp_path / "a"))
+        assert again.read_bytes() == (tmp_path / "a").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b'step\\": 3', b'step\\": 4'), (b'"I64"', b'"U64"'), (b"[4,3]", b"[3,4]"), (b'"half"', b'"hall"')],
+)
+def test_an_edit_of_the_header_is_refused(tmp_path, old, new):
+    path = tmp_path / "file.safetensors"
+    save_checkpoint(path, TENSORS, META)
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+    with pytest.raises(InvalidInput, match=f"{path} is damaged or was edited"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("meta", ["[1]", "[" * 100_000, "{"])
+def test_meta_that_is_no_object_is_refused_though_the_checksum_fits(tmp_path, meta):
+    path = tmp_path / "file.safetensors"
+    tensors = {"a": torch.zeros(2)}
+    save_file(tensors, path, {"ofa_version": "2", "ofa_meta": meta, "ofa_sha256": _checksum(tensors, meta)})
+    with pytest.raises(InvalidInput, match=f"{path} is damaged"):
+        load_checkpoint(path)
+
+
+def test_what_a_damaged_header_says_is_not_repeated_at_length(tmp_path):
+    header = json.dumps({"w": {"dtype": "x" * 20_000, "shape": [1], "data_offsets": [0, 4]}}).encode()
+    (tmp_path / "odd.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    with pytest.raises(InvalidInput, match="not a checkpoint") as error:
+        load_checkpoint(tmp_path / "odd.safetensors")
+    assert len(str(error.value)) < 500 + len(str(tmp_path))
+
+
 def test_files_of_others_are_refused(tmp_path):
     path = tmp_path / "file.safetensors"
     save_file({"a": torch.zeros(2)}, path)
@@ -71,7 +127,7 @@ def test_files_of_others_are_refused(tmp_path):
     with pytest.raises(InvalidInput, match=f"{path} is truncated or not a checkpoint"):
         load_checkpoint(path)
     save_file({"a": torch.zeros(2)}, path, {"ofa_version": "99", "ofa_meta": "{}"})
-    with pytest.raises(InvalidInput, match="version 99, this program reads 1"):
+    with pytest.raises(InvalidInput, match="version 99, this program reads 2"):
         load_checkpoint(path)
     with pytest.raises(InvalidInput, match=r"none[.]safetensors does not exist"):
         load_checkpoint(tmp_path / "none.safetensors")
@@ -109,8 +165,8 @@ def test_weights_hold_tied_tensors_once_and_load_in_place(tmp_path):
     view = other.first.weight[:2]
     save_checkpoint(tmp_path / "file", weights(model), {})
     load_weights(other, load_checkpoint(tmp_path / "file")[0])
-    for one, same in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
-        assert torch.equal(one, same)
+    for tensor, same in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
+        assert torch.equal(tensor, same)
     assert other.second.weight is other.first.weight
     assert torch.equal(view, model.first.weight[:2])
 
@@ -118,8 +174,8 @@ def test_weights_hold_tied_tensors_once_and_load_in_place(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda held: held.pop("first.bias"), "the model has 'first.bias', x.safetensors has not"),
-        (lambda held: held.update(new=torch.zeros(1)), "x.safetensors has 'new', the model has not"),
+        (lambda held: held.pop("first.bias"), "the model has 'first.bias', x.safetensors does not"),
+        (lambda held: held.update(new=torch.zeros(1)), "x.safetensors has 'new', the model does not"),
         (
             lambda held: held.update({"first.bias": torch.zeros(5)}),
             r"'first.bias' has shape \(5,\), the model's \(4,\)",
@@ -150,3 +206,11 @@ def test_a_supernet_comes_back_and_another_space_is_refused(tmp_path):
     save_checkpoint(path, weights(first.model), {"step": 3})
     with pytest.raises(InvalidInput, match="holds no finished supernet"):
         load_supernet(second, path)
+
+
+def test_what_was_loaded_does_not_change_with_the_file(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, {"a": torch.arange(64.0)}, {})
+    tensors, _ = load_checkpoint(path)
+    path.write_bytes(bytes(path.stat().st_size))  # the same file, not a new one in its place
+    assert torch.equal(tensors["a"], torch.arange(64.0))

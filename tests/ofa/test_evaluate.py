@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ofa._evaluate import evaluate
 from ofa.errors import InvalidInput
-from ofa.evaluate import evaluate
 
 
 class Reads(nn.Module):

@@ -1,4 +1,4 @@
-"""Supernet, subnet and extract agree, for many Archs on every model, with randomised weights and statistics."""
+"""Supernet, subnet and extract agree, for many Archs on every model, with randomized weights and statistics."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tests.ofa.nets import SHIPPED, from_zoo, shipped, zeroed_output
 from tests.ofa.zoo import AWKWARD, PLAIN
 
 
-def check(supernet: ofa.Supernet, images: torch.Tensor, count: int, with_zeroed: bool) -> None:
+def check(supernet: ofa.Supernet, images: torch.Tensor, count: int) -> None:
     rng = np.random.default_rng(0)
     archs = [supernet.space.largest, supernet.space.smallest] + [supernet.space.sample(rng) for _ in range(count)]
     for arch in archs:
@@ -17,27 +17,33 @@ def check(supernet: ofa.Supernet, images: torch.Tensor, count: int, with_zeroed:
             viewed = supernet.subnet(arch).eval()(images)
             extracted = supernet.extract(arch).eval()(images)
             torch.testing.assert_close(viewed, extracted, rtol=1e-10, atol=1e-10)
-            if with_zeroed:
-                torch.testing.assert_close(viewed, zeroed_output(supernet, arch, images), rtol=1e-10, atol=1e-10)
+            torch.testing.assert_close(viewed, zeroed_output(supernet, arch, images), rtol=1e-10, atol=1e-10)
     with torch.no_grad():
         torch.testing.assert_close(
             supernet.subnet(supernet.space.largest).eval()(images), supernet.model(images), rtol=0, atol=0
         )
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_models_agree_in_double_precision(name: str) -> None:
+SLOW = {"mobilenet", "resnet56"}
+MODELS = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in SHIPPED]
+COUNTS = {**dict.fromkeys(SHIPPED, 20), "resnet56": 10, "mobilenet": 5}  # of Archs
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [*COUNTS.items(), *(pytest.param(name, 50, marks=pytest.mark.slow) for name in SHIPPED)]
+)
+def test_shipped_models_agree_in_double_precision(name: str, count: int) -> None:
     supernet, images = shipped(name)
-    check(supernet, images, 10 if name == "resnet56" else 50, with_zeroed=True)
+    check(supernet, images, count)
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", MODELS)
 def test_shipped_models_agree_in_single_precision(name: str) -> None:
     supernet, images = shipped(name)
     supernet.model.float()
     images = images.float()
     rng = np.random.default_rng(1)
-    for _ in range(10 if name == "resnet56" else 50):
+    for _ in range(10):
         arch = supernet.space.sample(rng)
         with torch.no_grad():
             viewed = supernet.subnet(arch).eval()(images)
@@ -51,11 +57,4 @@ def test_shipped_models_agree_in_single_precision(name: str) -> None:
 @pytest.mark.parametrize("name", [*PLAIN, *AWKWARD])
 def test_other_peoples_models_agree(name: str) -> None:
     supernet, images = from_zoo(name)
-    # Behind a layer norm a removed channel changes the statistics, so zeroing is another function there.
-    check(supernet, images, 10, with_zeroed=not any(group.renormalised for group in supernet.groups))
-
-
-@pytest.mark.slow
-def test_resnet56_agrees_for_fifty_archs() -> None:
-    supernet, images = shipped("resnet56")
-    check(supernet, images, 50, with_zeroed=True)
+    check(supernet, images, 10)

@@ -39,6 +39,7 @@ def test_no_ratios_open_every_multiple() -> None:
         assert choice.values == tuple(range(4, choice.values[-1] + 1, 4))
 
 
+@pytest.mark.slow
 def test_kernels_open_by_pattern() -> None:
     rules = ofa.SpaceRules(kernel_sizes={"*depthwise": [3, 5]})
     space = ofa.Supernet(MobileNet(SHAPE, 10), torch.randn(2, *SHAPE), rules).space

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ofa import Arch, Choice, InvalidArch, InvalidInput, Space
-from ofa.space import ALWAYS, Conditions
+from ofa.choice import ALWAYS, Conditions
 from tests.ofa.nets import shipped
 
 
@@ -81,7 +81,7 @@ def test_largest_and_smallest() -> None:
     [
         ({"width.stem": 12}, "width.stem=12 is not one of 8, 16; the nearest is 8"),
         ({"width.stm": 8}, "did you mean width.stem"),
-        ({"width.a.2": 8}, "deepen depth.a to 3"),
+        ({"width.a.2": 8}, "set depth.a to 3"),
         ({"width.stem": None}, "width.stem is missing; its choices are 8, 16"),
     ],
 )
@@ -131,8 +131,8 @@ def made_up(draw: st.DrawFn) -> Space:
     depths = [
         Choice("depth", f"s{i}", tuple(range(draw(st.integers(0, 1)), 3))) for i in range(draw(st.integers(1, 2)))
     ]
-    gates: list[Conditions] = [ALWAYS, *(((("depth." + one.name, 1),),) for one in depths)]
-    gates.append(tuple((("depth." + one.name, 2),) for one in depths))
+    gates: list[Conditions] = [ALWAYS, *(((("depth." + depth.name, 1),),) for depth in depths)]
+    gates.append(tuple((("depth." + depth.name, 2),) for depth in depths))
     widths = [
         Choice("width", f"w{i}", tuple(draw(values)), draw(st.sampled_from(gates)))
         for i in range(draw(st.integers(1, 4)))
@@ -156,7 +156,9 @@ def test_an_aligned_space_has_exactly_the_archs_with_aligned_or_largest_widths(s
     assert all(space.contains(arch) for arch in wanted)
     assert {arch for arch in every(space) if aligned.contains(arch)} == wanted
     assert aligned.largest == space.largest
-    assert [(one.key, one.active_when) for one in aligned.choices] == [(c.key, c.active_when) for c in space.choices]
+    assert [(choice.key, choice.active_when) for choice in aligned.choices] == [
+        (c.key, c.active_when) for c in space.choices
+    ]
     assert aligned.aligned(multiple) == aligned
     assert (aligned.digest == space.digest) == (len(wanted) == space.size)
 

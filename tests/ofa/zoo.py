@@ -209,7 +209,7 @@ class Fourier(nn.Module):
         self.conv3 = nn.Conv2d(8, 8, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv3(torch.fft.fft2(self.conv2(self.conv1(x))).real)
+        return self.conv3(torch.fft.fft(self.conv2(self.conv1(x)), dim=1).real)
 
 
 class Closure(nn.Module):
@@ -237,9 +237,9 @@ class WriteInto(nn.Module):
         self.conv3 = nn.Conv2d(8, 8, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        made = self.conv1(x)
+        features = self.conv1(x)
         wide = torch.zeros(x.shape[0], 16, *x.shape[2:], dtype=x.dtype)
-        wide[:, :8] = made
+        wide[:, :8] = features
         return self.conv3(torch.relu(self.conv2(wide)))
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from ofa.arch import Arch
-from ofa.space import Choice, Space
-from search.candidate_space import CandidateSpace
-from search.figures import CandidateFigures
-from search.free_figures import of_candidates
+from ofa.choice import Choice
+from ofa.space import Space
+from search.candidates.figures import CandidateFigures, of_candidates
+from search.candidates.space import CandidateSpace
 
 KERNELS = (3, 5, 7)
 WIDTHS = (24, 32, 48)

@@ -1,7 +1,7 @@
 """Allocations: how many pieces each layer keeps. Each is a function of an `AllocationContext`; its options are
 keyword arguments, given by functools.partial or by a config with `_partial_: true`."""
 
-from ofa.prune.allocation.by_group import by_group
+from ofa.prune.allocation._by_group import by_group
 from ofa.prune.allocation.cost_budget import budget
 from ofa.prune.allocation.erdos_renyi import er, erk
 from ofa.prune.allocation.fixed_rates import per_layer

@@ -1,4 +1,4 @@
-"""Allocation to a budget: as much of another allocation's ranking as a number of MACs, bytes or milliseconds pays."""
+"""Allocation to a budget: as much of another allocation's ranking as a number of MACs, bytes or milliseconds allows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ofa.errors import InvalidInput, nearest
 from ofa.prune.allocation.global_ranking import global_
-from ofa.prune.allocation_context import Allocation, AllocationContext
+from ofa.prune.context import Allocation, AllocationContext
 
 
 def budget(
@@ -44,11 +44,11 @@ def budget(
     full = cost([pool.pieces for pool in context.pools])
     target = full - context.sparsity * full if limit is None else full + context.progress * (limit - full)
     least = cost(keep(0))
-    asked = target if limit is None else min(limit, target)
+    goal = target if limit is None else min(limit, target)
     tolerance = 1e-9 * abs(full)  # for targets such as 0.1 * full, which arithmetic rounds
-    if not least <= asked + tolerance:
+    if not least <= goal + tolerance:
         raise InvalidInput(
-            f"{metric}={asked:.6g} cannot be reached by removing pieces: the least is {least:.6g} of {full:.6g}"
+            f"{metric}={goal:.6g} cannot be reached by removing pieces: the least is {least:.6g} of {full:.6g}"
         )
     return keep(_last_that_fits(lambda count: cost(keep(count)), pieces, target + tolerance, least))
 
@@ -69,9 +69,9 @@ def _last_that_fits(cost: Callable[[int], float], pieces: int, target: float, le
             share = (target - low_cost) / (high_cost - low_cost)
             middle = min(max(low + math.floor(share * (high - low)), low + 1), high - 1)
         interpolate = not interpolate
-        found = cost(middle)
-        if found <= target:
-            low, low_cost = middle, found
+        middle_cost = cost(middle)
+        if middle_cost <= target:
+            low, low_cost = middle, middle_cost
         else:
-            high, high_cost = middle, found
+            high, high_cost = middle, middle_cost
     return low

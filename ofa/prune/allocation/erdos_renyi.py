@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ofa.prune.allocation.limits import Limits, kept_of, limits_of, read_scores, share_out
-from ofa.prune.allocation_context import AllocationContext
+from ofa.prune.context import AllocationContext
 
 
 def erk(context: AllocationContext, *, allow_empty: bool = False) -> list[int]:
@@ -48,7 +48,7 @@ def fill(shares: Sequence[float], limits: Sequence[Limits], total: int) -> list[
     """Returns quotas in proportion to the shares, but within the limits, that add up to `total`.
 
     The sum of clip(scale * share, least, most) is piecewise linear in the scale and never falls, so the scale is
-    found exactly between two of the places where a quota meets a limit. `total` is within the limits.
+    found exactly between two of the points where a quota meets a limit. `total` is within the limits.
     """
     share = np.asarray(shares, dtype=np.float64)
     least, most = (np.array([getattr(limit, end) for limit in limits], dtype=np.float64) for end in ("least", "most"))
@@ -61,6 +61,6 @@ def fill(shares: Sequence[float], limits: Sequence[Limits], total: int) -> list[
     after = min(int(np.searchsorted(sums, total)), len(bends) - 1)
     if after == 0 or sums[after] == sums[after - 1]:
         return [float(quota) for quota in quotas(bends[after])]
-    done = (total - sums[after - 1]) / (sums[after] - sums[after - 1])
+    fraction = (total - sums[after - 1]) / (sums[after] - sums[after - 1])
     before = quotas(bends[after - 1])
-    return [float(quota) for quota in before + min(done, 1.0) * (quotas(bends[after]) - before)]
+    return [float(quota) for quota in before + min(fraction, 1.0) * (quotas(bends[after]) - before)]

@@ -1,4 +1,4 @@
-"""Allocation by layer: the same sparsity everywhere, or what each layer is told."""
+"""Allocation by layer: the same sparsity everywhere, or one per layer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ofa.errors import InvalidInput, nearest
 from ofa.prune.allocation.limits import kept_of, limits_of, read_scores
-from ofa.prune.allocation_context import AllocationContext
+from ofa.prune.context import AllocationContext
 from ofa.prune.weights import matches
 
 
@@ -17,17 +17,17 @@ def per_layer(
     rates: Mapping[str, float] | None = None,
     allow_empty: bool = False,
 ) -> list[int]:
-    """Returns how many pieces each pool keeps when each has a sparsity of its own: n - round(sparsity * n) of n.
+    """Returns how many pieces each pool keeps when each has its own sparsity: n - round(sparsity * n) of n.
 
     A pool that no pattern names has the sparsity of the event, so without options all are pruned alike (uniform).
     With a step above 1 a pool keeps the nearest whole steps. Where several patterns name a pool the last counts,
     and one of `sparsities` before one of `rates`.
 
     Args:
-        sparsities: final sparsity by glob of layers or weights, whatever that of the schedule; a gradual schedule
+        sparsities: final sparsity by glob of layers or weights, independent of the schedule's; a gradual schedule
             reaches it in proportion to its own progress.
         rates: by glob, how fast a layer goes: its density is (1 - sparsity) ** rate. 0.5 removes about half as much
-            an event (the output layer of a lottery ticket), 0 nothing.
+            per event (the output layer of a lottery ticket), 0 nothing.
         allow_empty: whether a pool may lose all its pieces.
 
     Raises:
@@ -60,5 +60,5 @@ def _check(sparsities: Mapping[str, float], rates: Mapping[str, float], names: S
 
 
 def _last(name: str, by_pattern: Mapping[str, float], otherwise: float) -> float:
-    found = [value for pattern, value in by_pattern.items() if matches(name, pattern)]
-    return found[-1] if found else otherwise
+    values = [value for pattern, value in by_pattern.items() if matches(name, pattern)]
+    return values[-1] if values else otherwise

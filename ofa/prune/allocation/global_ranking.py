@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ofa.prune.allocation.limits import Limits, kept_of, limits_of, read_scores
-from ofa.prune.allocation_context import AllocationContext
+from ofa.prune.context import AllocationContext
 from ofa.prune.granularity.pool import Pool
 from ofa.prune.selection import Scores, count_best
 
@@ -17,8 +17,8 @@ def global_(context: AllocationContext, *, allow_empty: bool = False) -> list[in
 
     Exactly N - round(sparsity * N) of all N pieces are kept, where every pool's step is 1; with steps, the most
     that whole steps allow without exceeding it. Equal scores rank by the order of the pools, then by position,
-    so the same scores give the same pieces wherever they lie in memory. No pool loses its last step unless
-    `allow_empty`, even if that is more than asked for; pieces that are gone stay so.
+    so the same scores give the same pieces wherever they are in memory. No pool loses its last step unless
+    `allow_empty`, even if that is more than asked for; removed pieces stay removed.
     """
     return rank_globally(context.pools, read_scores(context), context.sparsity, allow_empty=allow_empty)
 
@@ -26,7 +26,7 @@ def global_(context: AllocationContext, *, allow_empty: bool = False) -> list[in
 def rank_globally(
     pools: Sequence[Pool], scores: Sequence[Scores], sparsity: float, *, allow_empty: bool = False
 ) -> list[int]:
-    """Returns the counts of `global_` for these scores, (pieces,) a pool, in any order within their pool."""
+    """Returns the counts of `global_` for these scores, (pieces,) per pool, in any order within their pool."""
     limits = [limits_of(pool, part, allow_empty) for pool, part in zip(pools, scores, strict=True)]
     total = kept_of(sum(pool.pieces for pool in pools), sparsity)
     total = min(max(total, sum(limit.least for limit in limits)), sum(limit.most for limit in limits))
@@ -58,5 +58,5 @@ def _rank_steps(pools: Sequence[Pool], scores: Sequence[Scores], limits: Sequenc
     ranked_sizes = np.concatenate(sizes)[order]
     room = total - sum(limit.least for limit in limits)
     fitting = int(np.searchsorted(np.cumsum(ranked_sizes), room, side="right"))
-    taken = np.bincount(np.concatenate(owners)[order[:fitting]], weights=ranked_sizes[:fitting], minlength=len(limits))
-    return [limit.least + int(extra) for limit, extra in zip(limits, taken, strict=True)]
+    extras = np.bincount(np.concatenate(owners)[order[:fitting]], weights=ranked_sizes[:fitting], minlength=len(limits))
+    return [limit.least + int(extra) for limit, extra in zip(limits, extras, strict=True)]

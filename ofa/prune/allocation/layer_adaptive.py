@@ -1,4 +1,4 @@
-"""Layer-adaptive magnitude: a global ranking of what each weight counts for in its own layer."""
+"""Layer-adaptive magnitude: a global ranking of each weight's share in its own layer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from ofa.errors import InvalidInput
 from ofa.prune.allocation.global_ranking import rank_globally
 from ofa.prune.allocation.limits import kept_of, read_scores
-from ofa.prune.allocation_context import AllocationContext
+from ofa.prune.context import AllocationContext
 from ofa.prune.selection import Scores
 
 
@@ -24,20 +24,20 @@ def lamp(context: AllocationContext, *, allow_empty: bool = False) -> list[int]:
     Source: Lee et al. 2021, 2010.07611, equation 4.
     """
     pools, parts = context.pools, read_scores(context)
-    kept = max(1, kept_of(sum(pool.pieces for pool in pools), context.sparsity))
-    ranked = [_scores(part, kept + pool.step, pool.name) for pool, part in zip(pools, parts, strict=True)]
+    total = max(1, kept_of(sum(pool.pieces for pool in pools), context.sparsity))
+    ranked = [_scores(part, total + pool.step, pool.name) for pool, part in zip(pools, parts, strict=True)]
     return rank_globally(pools, ranked, context.sparsity, allow_empty=allow_empty)
 
 
 def _scores(scores: Scores, ranked: int, name: str) -> Scores:
     """The LAMP scores of the best `ranked` pieces, highest first; -1 for the other ones, -inf for those gone.
 
-    No pool keeps more pieces than all together do, so the others need no score: sorting is what takes the time.
+    No pool keeps more pieces than all together do, so the others need no score, which saves sorting them.
     """
     alive = int(np.count_nonzero(scores > -np.inf))
-    found = np.full(scores.size, -np.inf)
+    result = np.full(scores.size, -np.inf)
     if not alive:
-        return found
+        return result
     first = scores.size - alive
     lowest = float(scores.min() if not first else scores.min(where=scores > -np.inf, initial=np.inf))
     if lowest < 0:
@@ -50,7 +50,7 @@ def _scores(scores: Scores, ranked: int, name: str) -> Scores:
     best.sort()
     squares = np.square(best[::-1], dtype=np.float64)
     ahead = np.cumsum(squares)
-    found[:alive] = -1.0
+    result[:alive] = -1.0
     np.divide(squares, ahead, out=squares, where=ahead > 0)  # 0 where all so far are 0
-    found[:ranked] = squares
-    return found
+    result[:ranked] = squares
+    return result

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ofa.errors import InvalidInput
-from ofa.prune.allocation_context import AllocationContext
+from ofa.prune.context import AllocationContext
 from ofa.prune.granularity.pool import Pool
 from ofa.prune.selection import Scores, as_array
 
@@ -20,7 +20,7 @@ class Limits:
 
     Attributes:
         least: the fewest: one step (all that is alive where that is less), 0 where the pool may be emptied.
-        most: the most: what is alive, in whole steps unless that is the whole pool. Pruning revives nothing.
+        most: the most: what is alive, in whole steps unless that is the whole pool; pruning revives nothing.
         step: see `Pool`.
     """
 
@@ -29,7 +29,7 @@ class Limits:
     step: int = 1
 
     def nearest(self, count: float) -> int:
-        """Returns the count nearest to `count`; of two equally near ones the higher."""
+        """Returns the count nearest to `count`; the higher of two equally near ones."""
         if count <= self.least:
             return self.least
         if count >= self.most:
@@ -39,7 +39,7 @@ class Limits:
         return below if count - below < above - count else above
 
     def next_above(self, count: int) -> int:
-        """Returns the next higher count than `count`, `most` where there is none."""
+        """Returns the next higher count than `count`, at most `most`."""
         return min((count // self.step + 1) * self.step, self.most)
 
 
@@ -62,11 +62,11 @@ def read_scores(context: AllocationContext) -> list[Scores]:
         raise InvalidInput("pools=(): an allocation needs at least one pool of pieces")
     if not 0 <= context.sparsity <= 1:
         raise InvalidInput(f"sparsity={context.sparsity!r} is the fraction to remove; it must be between 0 and 1")
-    found = [as_array(scores) for scores in context.scores]
-    if [len(scores) for scores in found] != [pool.pieces for pool in context.pools]:
+    arrays = [as_array(scores) for scores in context.scores]
+    if [len(scores) for scores in arrays] != [pool.pieces for pool in context.pools]:
         sizes = {pool.name: pool.pieces for pool in context.pools}
-        raise InvalidInput(f"scores of {[len(scores) for scores in found]} pieces, but the pools have {sizes}")
-    return found
+        raise InvalidInput(f"scores of {[len(scores) for scores in arrays]} pieces, but the pools have {sizes}")
+    return arrays
 
 
 def kept_of(pieces: int, sparsity: float) -> int:
@@ -82,7 +82,7 @@ def share_out(quotas: Sequence[float], limits: Sequence[Limits], total: int) -> 
     """
     counts = []
     for quota, limit in zip(quotas, limits, strict=True):
-        # A quota that arithmetic left a hair above a whole step gets that step back as the largest remainder.
+        # A quota that rounding left slightly above a whole step gets that step back as the largest remainder.
         below = math.floor(quota * (1 - 1e-12) / limit.step) * limit.step
         counts.append(limit.most if quota >= limit.most else max(limit.least, below))
     while True:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ofa.prune.allocation.limits import limits_of, read_scores
-from ofa.prune.allocation_context import AllocationContext
+from ofa.prune.context import AllocationContext
 
 
 def threshold(context: AllocationContext, *, level: float = 1.0, allow_empty: bool = False) -> list[int]:
-    """Returns how many pieces of each pool score `level` or more, whatever sparsity the event asks for.
+    """Returns how many pieces of each pool score `level` or more, whatever the sparsity of the event.
 
     With the criterion `std_threshold` and level 1 these are the weights of at least quality * standard deviation.
     No pool loses its last step unless `allow_empty`; with a step above 1 a pool keeps the nearest whole steps.

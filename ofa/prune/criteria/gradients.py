@@ -1,4 +1,4 @@
-"""Gradients of the loss, taken without leaving a trace in the model."""
+"""Gradients of the loss, without side effects on the model."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ofa.errors import InvalidInput
+from ofa.inputs import Inputs, logits_of
 from ofa.prune.context import PruneContext
 from ofa.prune.layers import undisturbed
 
@@ -17,7 +18,7 @@ from ofa.prune.layers import undisturbed
 def differentiable(context: PruneContext) -> Iterator[None]:
     """Lets the context's weights be differentiated by: eval mode, autograd on, also for weights that are frozen.
 
-    Afterwards the model is as it was.
+    Afterwards the model is unchanged.
     """
     frozen = [weight for weight in context.weights.values() if not weight.requires_grad]
     with undisturbed(context.model), torch.enable_grad():
@@ -31,56 +32,58 @@ def differentiable(context: PruneContext) -> Iterator[None]:
 
 
 def batch_gradient(
-    context: PruneContext, images: Tensor, labels: Tensor, *, temperature: float = 1.0, create_graph: bool = False
+    context: PruneContext, inputs: Inputs, labels: Tensor, *, temperature: float = 1.0, create_graph: bool = False
 ) -> dict[str, Tensor]:
     """Returns the gradient of the loss on one batch by name of each weight; zeros where the loss does not depend.
 
-    The model's outputs are divided by `temperature`. To be called within `differentiable`; `.grad` is not touched.
+    The model's outputs (see `ofa.inputs.logits_of`) are divided by `temperature`. To be called within `differentiable`;
+    `.grad` is not touched.
     """
-    loss = context.loss(context.model(images) / temperature, labels)
+    output = logits_of(inputs.call(context.model), context.model)
+    loss = context.loss(output / temperature, labels)
     return _grad(loss, context, create_graph)
 
 
 def mean_gradient(
-    context: PruneContext, batches: Sequence[tuple[Tensor, Tensor]], *, temperature: float = 1.0
+    context: PruneContext, batches: Sequence[tuple[Inputs, Tensor]], *, temperature: float = 1.0
 ) -> dict[str, Tensor]:
     """Returns the gradient of the mean loss over all images; the loss of a batch is a mean over its images."""
-    total = sum(len(images) for images, _ in batches)
+    total = sum(inputs.batch for inputs, _ in batches)
     mean = {name: torch.zeros_like(weight) for name, weight in context.weights.items()}
     with differentiable(context):
-        for images, labels in batches:
-            found = batch_gradient(context, images, labels, temperature=temperature)
-            for name, gradient in found.items():
-                mean[name].add_(gradient, alpha=len(images) / total)
+        for inputs, labels in batches:
+            gradients = batch_gradient(context, inputs, labels, temperature=temperature)
+            for name, gradient in gradients.items():
+                mean[name].add_(gradient, alpha=inputs.batch / total)
     return mean
 
 
 def hessian_product(
     context: PruneContext,
-    batches: Sequence[tuple[Tensor, Tensor]],
+    batches: Sequence[tuple[Inputs, Tensor]],
     direction: Mapping[str, Tensor],
     *,
     temperature: float = 1.0,
 ) -> dict[str, Tensor]:
     """Returns H v, by name of each weight: the Hessian of the mean loss over all images times `direction`."""
-    total = sum(len(images) for images, _ in batches)
+    total = sum(inputs.batch for inputs, _ in batches)
     product = {name: torch.zeros_like(weight) for name, weight in context.weights.items()}
     with differentiable(context):
-        for images, labels in batches:
-            found = batch_gradient(context, images, labels, temperature=temperature, create_graph=True)
-            along = torch.stack([(found[name] * vector).sum() for name, vector in direction.items()]).sum()
+        for inputs, labels in batches:
+            gradients = batch_gradient(context, inputs, labels, temperature=temperature, create_graph=True)
+            along = torch.stack([(gradients[name] * vector).sum() for name, vector in direction.items()]).sum()
             if not along.requires_grad:  # a loss that is linear in the weights
                 continue
             for name, second in _grad(along, context, create_graph=False).items():
-                product[name].add_(second, alpha=len(images) / total)
+                product[name].add_(second, alpha=inputs.batch / total)
     return product
 
 
 def _grad(value: Tensor, context: PruneContext, create_graph: bool) -> dict[str, Tensor]:
-    found = torch.autograd.grad(
+    gradients = torch.autograd.grad(
         value, list(context.weights.values()), create_graph=create_graph, allow_unused=True, materialize_grads=True
     )
-    return dict(zip(context.weights, found, strict=True))
+    return dict(zip(context.weights, gradients, strict=True))
 
 
 def finite(criterion: str, scores: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ def mean_output(
     """
     batches = context.labelled(criterion)
     if layers is None:
-        layers = find_layers(context.model, batches[0][0][:1])
+        layers = find_layers(context.model, batches[0][0].rows(0, 1))
     by_name = {layer.weight: layer for layer in layers}
     sums: dict[str, Tensor] = {}
     counts = dict.fromkeys(context.weights, 0)
@@ -50,7 +50,7 @@ def mean_output(
                 counts[name] += values.shape[1]
 
             stack.callback(source.register_forward_hook(hook).remove)
-        for images, _ in batches:
-            context.model(images)
+        for inputs, _ in batches:
+            inputs.call(context.model)
     means = {name: sums[name] / counts[name] for name in context.weights}
     return {name: by_weight(context, name, mean) for name, mean in finite(criterion, means).items()}

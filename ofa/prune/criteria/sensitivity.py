@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from ofa.errors import InvalidInput
 from ofa.prune.context import Batches, Criterion, Loss, PruneContext
-from ofa.prune.criteria.magnitude import magnitude
-from ofa.prune.criteria.std_threshold import live_std
+from ofa.prune.criteria._magnitude import magnitude
+from ofa.prune.criteria._std_threshold import live_std
 from ofa.prune.weights import full_masks, prunable_weights
 
 # By name of a weight: (fraction of its live weights removed, accuracy), by rising sparsity from 0.
@@ -49,11 +49,11 @@ def sensitivity_scan(
     generator = torch.Generator().manual_seed(seed)
     scores = criterion(PruneContext(model, weights, masks, generator, batches=batches, loss=loss))
     whole = evaluate(model)
-    found: Scan = {}
+    scan: Scan = {}
     for name, weight in weights.items():
         worst_first = _worst_first(scores[name], masks[name].to(weight.device))
-        found[name] = [(0.0, whole), *_scan_layer(model, evaluate, levels[1:], weight, worst_first)]
-    return found
+        scan[name] = [(0.0, whole), *_scan_layer(model, evaluate, levels[1:], weight, worst_first)]
+    return scan
 
 
 def _worst_first(score: Tensor, mask: Tensor) -> Tensor:
@@ -72,18 +72,18 @@ def _scan_layer(
     worst_first: Tensor,
 ) -> list[tuple[float, float]]:
     before = weight.detach().clone()
-    found = []
+    points = []
     try:
         for level in levels:
             pruned = before.clone()
             pruned.view(-1)[worst_first[: round(level * len(worst_first))]] = 0
             with torch.no_grad():
                 weight.copy_(pruned)
-            found.append((level, evaluate(model)))
+            points.append((level, evaluate(model)))
     finally:
         with torch.no_grad():
             weight.copy_(before)
-    return found
+    return points
 
 
 def qualities(
@@ -105,13 +105,13 @@ def qualities(
     if not drop >= 0:
         raise InvalidInput(f"drop={drop!r} must be 0 or more, in the unit of the accuracies")
     parameters = dict(model.named_parameters())
-    found = {}
+    result = {}
     for name, points in scan.items():
         if name not in parameters:
             raise InvalidInput(f"the scan is of {name!r}, which {type(model).__name__} does not have")
         mask = torch.ones_like(parameters[name], dtype=torch.bool) if masks is None else masks[name]
-        found[name] = _quality(parameters[name], mask, _tolerated(name, points, drop))
-    return found
+        result[name] = _quality(parameters[name], mask, _tolerated(name, points, drop))
+    return result
 
 
 def _tolerated(name: str, points: list[tuple[float, float]], drop: float) -> float:

@@ -1,10 +1,10 @@
-"""Granularity: what is removed as one, from single weights to the coupled channels of a whole network."""
+"""Granularity: what is removed as a unit, from single weights to the coupled channels of a whole network."""
 
-from ofa.prune.granularity.block import BlockGranularity, block
-from ofa.prune.granularity.channel import ChannelGranularity, channel
-from ofa.prune.granularity.n_of_m import NOfMGranularity, n_of_m
+from ofa.prune.granularity._block import BlockGranularity, block
+from ofa.prune.granularity._channel import ChannelGranularity, channel
+from ofa.prune.granularity._n_of_m import NOfMGranularity, n_of_m
+from ofa.prune.granularity._weight import WeightGranularity, weight
 from ofa.prune.granularity.pool import Granularity, Pool
-from ofa.prune.granularity.weight import WeightGranularity, weight
 
 __all__ = [
     "BlockGranularity",

@@ -1,4 +1,4 @@
-"""Pools and pieces: what is removed as one, and among what it is ranked."""
+"""Pools and pieces: what is removed as a unit, and what it is ranked among."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Pool:
     Attributes:
         name: of the weight, such as "conv1.weight", or of the group, such as "conv1".
         pieces: how many there are: weights, blocks or units.
-        weights: how many weights the pieces are made of altogether.
+        weights: how many weights all pieces together hold.
         shape: of the layer's weight, (rows, columns, kernel...); of the layer that names the group.
         step: the count of kept pieces is a multiple of this, or all of them.
     """
@@ -29,20 +29,20 @@ class Pool:
 
 
 class Granularity(Protocol):
-    """How weights are cut into pieces: scores in, kept pieces out, masks made of them."""
+    """How weights are cut into pieces: scores in, kept pieces out, masks out."""
 
     @property
     def pools(self) -> tuple[Pool, ...]:
         """The pools, in the model's order."""
 
     def gather(self, scores: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> list[Tensor]:
-        """Returns the score of each piece, floating, on the CPU, (pieces,) a pool, from scores of weights or rows.
+        """Returns the score of each piece, floating, on the CPU, (pieces,) per pool, from scores of weights or rows.
 
         A piece of which nothing is left has -inf.
         """
 
     def spread(self, keep: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Returns the masks, bool, of the kept pieces, bool (pieces,) a pool."""
+        """Returns the masks, bool, of the kept pieces, bool (pieces,) per pool."""
 
     def cost(self, counts: Sequence[int]) -> dict[str, float]:
         """Returns what is left when each pool keeps `counts` pieces: "params", and "macs", "bytes" and

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
-from ofa.structure import analyse, first_names, private_copy
+from ofa.inputs import Example, as_inputs
+from ofa.structure.structure import analyse, first_names, private_copy
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class WeightUse:
     params: int
 
     def cost(self, model: nn.Module, kept: Mapping[str, int]) -> dict[str, float]:
-        """Returns "params" and, where positions are known, "macs", with so many entries kept by weight."""
+        """Returns "params" and, where positions are known, "macs", with this many entries kept, by weight."""
         sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
         left = sizes | dict(kept)
         result = {"params": float(self.params - sum(sizes[name] - count for name, count in kept.items()))}
@@ -35,8 +36,8 @@ class WeightUse:
         return result
 
 
-def find_use(model: nn.Module, example_input: Tensor | None) -> WeightUse:
-    """Returns the counts of `model`; without positions where `example_input` (N, ...) is None.
+def find_use(model: nn.Module, example_input: Example | None) -> WeightUse:
+    """Returns the counts of `model`; without positions where `example_input` is None.
 
     Raises:
         InvalidInput: the model does not run on the example.
@@ -44,14 +45,14 @@ def find_use(model: nn.Module, example_input: Tensor | None) -> WeightUse:
     params = sum(parameter.numel() for parameter in model.parameters())
     if example_input is None:
         return WeightUse({}, 0, params)
-    trace = analyse(private_copy(model), example_input.detach().cpu()).trace
+    trace = analyse(private_copy(model), as_inputs(example_input).to("cpu")).trace
     first = first_names(model)
     positions: dict[str, int] = {}
     fixed = 0
-    for found in trace.contractions:
-        if found.weight is None:
-            fixed += found.macs
+    for contraction in trace.contractions:
+        if contraction.weight is None:
+            fixed += contraction.macs
         else:
-            name = first.get(found.weight, found.weight)
-            positions[name] = positions.get(name, 0) + found.positions
+            name = first.get(contraction.weight, contraction.weight)
+            positions[name] = positions.get(name, 0) + contraction.positions
     return WeightUse(positions, fixed, params)

@@ -8,26 +8,27 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
+from ofa.inputs import Example
 from ofa.prune.initializers.layers import Layer, layers, normal
 from ofa.prune.initializers.measuring import run
 
 TOLERANCE = 0.01
 
 
-def gradient_ratios(model: nn.Module, images: Tensor, top: Tensor, leave: Collection[str] = ()) -> dict[str, float]:
+def gradient_ratios(model: nn.Module, images: Example, top: Tensor, leave: Collection[str] = ()) -> dict[str, float]:
     """Returns sqrt(mean g^2 / mean w^2) by path of each layer, g being its gradient when that of the output is `top`.
 
     Left out: the paths in `leave`, frozen layers, and those that the output does not depend on. `.grad` stays.
     """
-    held = {path: layer.weight for path, layer in layers(model).items() if layer.weight.requires_grad}
-    held = {path: weight for path, weight in held.items() if path not in leave}
-    if not held:
+    trainable = {path: layer.weight for path, layer in layers(model).items() if layer.weight.requires_grad}
+    trainable = {path: weight for path, weight in trainable.items() if path not in leave}
+    if not trainable:
         return {}
     with torch.enable_grad():
         output = run(model, images)
-        gradients = torch.autograd.grad(output, list(held.values()), top, allow_unused=True)
+        gradients = torch.autograd.grad(output, list(trainable.values()), top, allow_unused=True)
     ratios = {}
-    for (path, weight), gradient in zip(held.items(), gradients, strict=True):
+    for (path, weight), gradient in zip(trainable.items(), gradients, strict=True):
         if gradient is not None and bool(gradient.any()) and bool(weight.detach().any()):
             ratio = gradient.double().square().mean() / weight.detach().double().square().mean()
             ratios[path] = math.sqrt(float(ratio))
@@ -35,7 +36,7 @@ def gradient_ratios(model: nn.Module, images: Tensor, top: Tensor, leave: Collec
 
 
 def calibrate_layers_(
-    model: nn.Module, images: Tensor, generator: torch.Generator, *, rounds: int = 10, leave: Collection[str] = ()
+    model: nn.Module, images: Example, generator: torch.Generator, *, rounds: int = 10, leave: Collection[str] = ()
 ) -> None:
     """Scales layers, in place, until `gradient_ratios` of all but `leave` are equal within 1 %, or `rounds` are over.
 

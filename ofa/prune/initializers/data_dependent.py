@@ -7,18 +7,54 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ofa.errors import InvalidInput, nearest
+from ofa.inputs import Example
 from ofa.prune.initializers.calibrating import calibrate_layers_
 from ofa.prune.initializers.directions import clustered, principal
-from ofa.prune.initializers.layers import Layer, layers, normal, rows, set_rows_, start_anew_
-from ofa.prune.initializers.measuring import followed_by_norm, normalising, on_model, output_of, run
-from ofa.prune.initializers.patches import patches
+from ofa.prune.initializers.layers import TRANSPOSED, Layer, fans, layers, normal, reset_, rows, set_rows_
+from ofa.prune.initializers.measuring import followed_by_norm, normalizing, on_model, output_of, run
+
+MOST = 2**25  # numbers in memory at once: 256 MiB
+
+
+def patches(layer: Layer, inputs: Tensor, count: int, generator: torch.Generator) -> Tensor | None:
+    """Returns up to `count` input vectors of the layer, float64 on the CPU: (groups, vectors, inputs of one output).
+
+    A vector is what one row of the weight is multiplied with: padded, strided and dilated as the layer does it.
+    Images and positions are drawn with replacement, or all taken where there are no more than `count`. None for
+    transposed convolutions, which have no such vectors. Very wide layers give fewer, to bound the memory.
+    """
+    if isinstance(layer, TRANSPOSED):
+        return None
+    count = max(1, min(count, MOST // (fans(layer)[0] * getattr(layer, "groups", 1))))
+    if isinstance(layer, nn.Linear):
+        vectors = inputs.flatten(0, -2)
+        return vectors[_draws(len(vectors), count, generator).to(vectors.device)].double().cpu()[None]
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    windows = functional.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
+    dimensions = inputs.dim() - 2
+    for axis in range(dimensions):
+        kernel, stride, dilation = layer.kernel_size[axis], layer.stride[axis], layer.dilation[axis]
+        windows = windows.unfold(2 + axis, (kernel - 1) * dilation + 1, stride)[..., ::dilation]
+    places = (windows.shape[0], *windows.shape[2 : 2 + dimensions])  # images and positions
+    chosen = torch.unravel_index(_draws(torch.Size(places).numel(), count, generator).to(windows.device), places)
+    vectors = windows.movedim(1, 1 + dimensions)[chosen]  # (vectors, channels, kernel...)
+    grouped: Tensor = vectors.reshape(len(vectors), layer.groups, -1).transpose(0, 1)
+    return grouped.double().cpu()
+
+
+def _draws(available: int, count: int, generator: torch.Generator) -> Tensor:
+    """Indices of all, or of `count` drawn ones (few enough of many, so repetitions do no harm)."""
+    if available <= count:
+        return torch.arange(available)
+    return torch.randint(available, (count,), generator=generator)
+
 
 METHODS = ("random", "pca", "kmeans")
 
 
 def data_dependent_(
     model: nn.Module,
-    images: Tensor | None,
+    images: Example | None,
     generator: torch.Generator,
     *,
     method: str = "random",
@@ -43,15 +79,15 @@ def data_dependent_(
     Source: Kraehenbuehl et al. 2016, 1511.06856, algorithms 1 and 2; `bias` 0.1 is that of its code.
 
     Raises:
-        InvalidInput: an unknown method, fewer than two images, or a model that does not give one tensor.
+        InvalidInput: an unknown method, fewer than two images, or several outputs, none named logits.
     """
     if method not in METHODS:
         raise InvalidInput(f"data_dependent_ method={method!r} is unknown; {nearest(method, METHODS)}")
     examples = on_model(model, images, "data_dependent_")
-    start_anew_(model)
+    reset_(model)
     for layer in layers(model).values():
         set_rows_(layer, _unit(normal(rows(layer).shape, generator)))
-    with normalising(model):
+    with normalizing(model):
         with torch.no_grad():
             normed = followed_by_norm(model, examples)
 
@@ -59,7 +95,7 @@ def data_dependent_(
                 if method != "random":
                     _take_directions_(layer, inputs, method, vectors, generator)
                 if path not in normed:
-                    _normalise_rows_(layer, inputs, bias)
+                    _normalize_rows_(layer, inputs, bias)
 
             run(model, examples, arrival)
         if calibrate:
@@ -71,12 +107,12 @@ def _take_directions_(layer: Layer, inputs: Tensor, method: str, count: int, gen
     seen = patches(layer, inputs, count, generator)
     if seen is None:
         return
-    each = len(rows(layer)) // len(seen)
+    rows_per_group = len(rows(layer)) // len(seen)
     directions = principal if method == "pca" else clustered
-    set_rows_(layer, torch.cat([_unit(directions(group, each, generator)) for group in seen]))
+    set_rows_(layer, torch.cat([_unit(directions(group, rows_per_group, generator)) for group in seen]))
 
 
-def _normalise_rows_(layer: Layer, inputs: Tensor, bias: float) -> None:
+def _normalize_rows_(layer: Layer, inputs: Tensor, bias: float) -> None:
     """Makes each row's output have deviation 1 and mean `bias`; a row with a constant output keeps its scale."""
     output = output_of(layer, inputs).double()
     mean, deviation = output.mean(dim=1), output.std(dim=1, correction=0)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ofa.prune.initializers.layers import normal
 
-# Eigenvalues below this share of the largest are noise of the arithmetic, or inputs that never vary.
+# Eigenvalues below this share of the largest are rounding noise, or inputs that never vary.
 NEGLIGIBLE = 1e-6
 
 
@@ -26,7 +26,7 @@ def principal(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor
 def clustered(vectors: Tensor, count: int, generator: torch.Generator, rounds: int = 10) -> Tensor:
     """Returns `count` rows (count, size): the means of spherical k-means on the whitened vectors (number, size).
 
-    Vectors are centred, whitened with the leading components (at most `count`), brought to length 1 and
+    Vectors are centered, whitened with the leading components (at most `count`), brought to length 1 and
     clustered; a mean c of whitened vectors becomes the row c W of the whitening W.
     Source: Kraehenbuehl et al. 2016, 1511.06856, section 3.1; Coates and Ng 2012, "Learning feature representations
     with k-means".
@@ -40,12 +40,12 @@ def clustered(vectors: Tensor, count: int, generator: torch.Generator, rounds: i
 
 
 def _whitening(vectors: Tensor, most: int) -> Tensor:
-    """Up to `most` rows, leading first: the outputs of the centred vectors have unit variance, uncorrelated."""
-    centred = vectors - vectors.mean(dim=0)
-    variances, basis = torch.linalg.eigh(centred.T @ centred / len(vectors))
+    """Up to `most` rows, leading first: the outputs of the centered vectors have unit variance, uncorrelated."""
+    centered = vectors - vectors.mean(dim=0)
+    variances, basis = torch.linalg.eigh(centered.T @ centered / len(vectors))
     variances, basis = variances.flip(0)[:most], basis.flip(1)[:, :most]
-    kept = variances > NEGLIGIBLE * variances[0].clamp_min(1e-30)
-    rows: Tensor = (basis[:, kept] / variances[kept].sqrt()).T
+    significant = variances > NEGLIGIBLE * variances[0].clamp_min(1e-30)
+    rows: Tensor = (basis[:, significant] / variances[significant].sqrt()).T
     return rows
 
 
@@ -65,22 +65,22 @@ def _seeds(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
     With seeds drawn evenly, the many equal patches of a flat background would each be a cluster.
     """
-    found = [int(torch.randint(len(points), (), generator=generator))]
-    distance = (points - points[found[0]]).square().sum(dim=1)
-    while len(found) < count and float(distance.max()) > 1e-12:
+    seeds = [int(torch.randint(len(points), (), generator=generator))]
+    distance = (points - points[seeds[0]]).square().sum(dim=1)
+    while len(seeds) < count and float(distance.max()) > 1e-12:
         # By inversion of the cumulative sum: torch.multinomial takes at most 2^24 of them.
         total = distance.cumsum(0)
         drawn = torch.rand((), generator=generator, dtype=torch.float64) * total[-1]
-        found.append(min(int(torch.searchsorted(total, drawn, right=True)), len(points) - 1))
-        distance = torch.minimum(distance, (points - points[found[-1]]).square().sum(dim=1))
-    return points[found]
+        seeds.append(min(int(torch.searchsorted(total, drawn, right=True)), len(points) - 1))
+        distance = torch.minimum(distance, (points - points[seeds[-1]]).square().sum(dim=1))
+    return points[seeds]
 
 
-def _filled(made: Tensor, whiten: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """`made`, with rows of random directions in the whitened space (or in the whole one, where no vector varies)."""
-    missing = count - len(made)
+def _filled(directions: Tensor, whiten: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """`directions`, filled up with random ones in the whitened space (in the whole one, where no vector varies)."""
+    missing = count - len(directions)
     if missing <= 0:
-        return made[:count]
+        return directions[:count]
     size = whiten.shape[1]
     basis = whiten if len(whiten) else torch.eye(size, dtype=torch.float64)
-    return torch.cat([made, normal((missing, len(basis)), generator) @ basis])
+    return torch.cat([directions, normal((missing, len(basis)), generator) @ basis])

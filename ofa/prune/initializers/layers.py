@@ -1,4 +1,4 @@
-"""The layers that an initializer gives weights, seen as matrices with a row a neuron or filter."""
+"""The layers that an initializer gives weights, seen as matrices with one row per neuron or filter."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ofa.train.optimizers import NORMS
+from ofa.inputs import Example
+from ofa.norms import NORMS
+from ofa.plain_network import check_plain_weights
 
-# In place, from (model, images (N, ...), CPU generator). Convolutions and linear layers get new weights, norm layers
-# start anew (1, 0, and fresh statistics), other parameters (position embeddings, ...) stay as they are.
-Initializer: TypeAlias = Callable[[nn.Module, Tensor, torch.Generator], None]
+# In place, from (model, images (N, ...) or any inputs, CPU generator). Convolutions and linear layers get new weights,
+# norm layers are reset (1, 0, and fresh statistics), other parameters (position embeddings, ...) stay as they are.
+Initializer: TypeAlias = Callable[[nn.Module, Example, torch.Generator], None]
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -23,14 +25,19 @@ Layer: TypeAlias = (
 
 
 def layers(model: nn.Module) -> dict[str, Layer]:
-    """Returns the convolutions and linear layers by path, in the model's order; of tied weights, the first."""
-    found: dict[str, Layer] = {}
+    """Returns the convolutions and linear layers by path, in the model's order; of tied weights, the first.
+
+    Raises:
+        InvalidInput: a weight that is computed from other parameters, which setting it would not change.
+    """
+    check_plain_weights(model, "initializing")
+    result: dict[str, Layer] = {}
     seen: set[int] = set()
     for path, module in model.named_modules():
         if isinstance(module, (nn.Linear, *CONVOLUTIONS, *TRANSPOSED)) and id(module.weight) not in seen:
             seen.add(id(module.weight))
-            found[path] = module
-    return found
+            result[path] = module
+    return result
 
 
 def rows(layer: Layer) -> Tensor:
@@ -53,7 +60,7 @@ def set_rows_(layer: Layer, matrix: Tensor) -> None:
 
 
 def fans(layer: Layer) -> tuple[int, int]:
-    """Returns how many inputs an output sums over, and how many outputs an input reaches (strides left aside)."""
+    """Returns how many inputs an output sums over, and how many outputs an input reaches (strides ignored)."""
     kernel = math.prod(layer.weight.shape[2:])
     groups = 1 if isinstance(layer, nn.Linear) else layer.groups
     first, second = layer.weight.shape[0], layer.weight.shape[1] * groups
@@ -62,7 +69,7 @@ def fans(layer: Layer) -> tuple[int, int]:
 
 
 @torch.no_grad()
-def start_anew_(model: nn.Module) -> None:
+def reset_(model: nn.Module) -> None:
     """Sets biases of the layers to 0, and norm layers to the identity with fresh statistics, in place."""
     for module in model.modules():
         if isinstance(module, (nn.Linear, *CONVOLUTIONS, *TRANSPOSED)) and module.bias is not None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ofa.inputs import Example
 from ofa.prune.initializers.layers import Layer, rows, set_rows_
-from ofa.prune.initializers.measuring import followed_by_norm, normalising, on_model, output_of, run
+from ofa.prune.initializers.measuring import followed_by_norm, normalizing, on_model, output_of, run
 from ofa.prune.initializers.random_ import orthogonal_
 
 
-def lsuv_(model: nn.Module, images: Tensor | None, generator: torch.Generator) -> None:
+def lsuv_(model: nn.Module, images: Example | None, generator: torch.Generator) -> None:
     """Sets orthonormal weights, each layer's divided by the deviation of its output on `images` (N, ...), in place.
 
     The layers are visited in the order of one forward pass, each with its inputs as the layers before it give them
@@ -21,11 +22,11 @@ def lsuv_(model: nn.Module, images: Tensor | None, generator: torch.Generator) -
     Source: Mishkin and Matas 2016, 1511.06422, algorithm 1.
 
     Raises:
-        InvalidInput: fewer than two images, or a model that does not give one tensor.
+        InvalidInput: fewer than two images, or a model that gives several tensors, none named logits.
     """
     orthogonal_(model, images, generator, gain=1.0)
     examples = on_model(model, images, "lsuv_")
-    with normalising(model), torch.no_grad():
+    with normalizing(model), torch.no_grad():
         normed = followed_by_norm(model, examples)
 
         def arrival(path: str, layer: Layer, inputs: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Runs of a model whose layers are looked at, or changed, as the data reaches them."""
+"""Runs of a model whose layers are measured, or changed, as the data reaches them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from ofa.errors import InvalidInput
+from ofa.inputs import Example, Inputs, as_inputs, logits_of
 from ofa.modes import in_mode
+from ofa.norms import NORMS, BatchNorm
 from ofa.prune.initializers.layers import Layer, layers
-from ofa.train.optimizers import NORMS
-
-BatchNorm = nn.modules.batchnorm._BatchNorm
 
 # (path, layer, input) before a layer runs for the first time.
 Arrival: TypeAlias = Callable[[str, Layer, Tensor], None]
 
 
 @contextmanager
-def normalising(model: nn.Module) -> Iterator[None]:
-    """Puts the model in eval mode with batch norm on the batch's own statistics; afterwards all is as it was."""
+def normalizing(model: nn.Module) -> Iterator[None]:
+    """Puts the model in eval mode with batch norm on the batch's own statistics; afterwards everything is restored."""
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with in_mode(model, training=False):
         for module in model.modules():
@@ -38,11 +37,11 @@ def normalising(model: nn.Module) -> Iterator[None]:
                     buffer.copy_(buffers[name])
 
 
-def run(model: nn.Module, images: Tensor, arrival: Arrival | None = None) -> Tensor:
+def run(model: nn.Module, images: Example, arrival: Arrival | None = None) -> Tensor:
     """Returns the model's output; `arrival` may change a layer just before its first call.
 
     Raises:
-        InvalidInput: the model gives something else than one tensor.
+        InvalidInput: the model gives several tensors, none named logits.
     """
     paths = {id(layer): path for path, layer in layers(model).items()}
     handles = []
@@ -56,50 +55,50 @@ def run(model: nn.Module, images: Tensor, arrival: Arrival | None = None) -> Ten
 
         handles = [layer.register_forward_pre_hook(before) for layer in layers(model).values()]
     try:
-        output = model(images)
+        output = as_inputs(images).call(model)
     finally:
         for handle in handles:
             handle.remove()
-    if not isinstance(output, Tensor):
-        raise InvalidInput(f"the model gives a {type(output).__name__}; an initializer from data needs one tensor")
-    return output
+    return logits_of(output, model)
 
 
-def on_model(model: nn.Module, images: Tensor | None, initializer: str) -> Tensor:
+def on_model(model: nn.Module, images: Example | None, initializer: str) -> Inputs:
     """Returns the images on the model's device, in its precision.
 
     Raises:
         InvalidInput: fewer than two images, of which no statistics can be taken.
     """
-    count = 0 if images is None else len(images)
+    count = 0 if images is None or (isinstance(images, Tensor) and not len(images)) else as_inputs(images).batch
     if images is None or count < 2:
         raise InvalidInput(f"{initializer} measures on images: {count} given, it needs at least 2, better some hundred")
     weight = next(iter(layers(model).values())).weight
-    return images.to(weight.device, weight.dtype if images.is_floating_point() else images.dtype)
+    return as_inputs(images).map(
+        lambda tensor: tensor.to(weight.device, weight.dtype if tensor.is_floating_point() else tensor.dtype)
+    )
 
 
 @torch.no_grad()
-def followed_by_norm(model: nn.Module, images: Tensor) -> frozenset[str]:
+def followed_by_norm(model: nn.Module, images: Example) -> frozenset[str]:
     """Returns the paths of the layers whose output goes into a norm layer as it is: a scale there has no effect."""
     paths = {id(layer): path for path, layer in layers(model).items()}
-    made: dict[int, tuple[str, Tensor]] = {}  # the tensor is held, so that its id stays its own
-    found: set[str] = set()
+    outputs: dict[int, tuple[str, Tensor]] = {}  # the tensor is held, so that its id stays its own
+    followed: set[str] = set()
 
     def after(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        made[id(output)] = (paths[id(module)], output)
+        outputs[id(output)] = (paths[id(module)], output)
 
     def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if inputs and id(inputs[0]) in made:
-            found.add(made[id(inputs[0])][0])
+        if inputs and id(inputs[0]) in outputs:
+            followed.add(outputs[id(inputs[0])][0])
 
     handles = [layer.register_forward_hook(after) for layer in layers(model).values()]
     handles += [module.register_forward_pre_hook(before) for module in model.modules() if isinstance(module, NORMS)]
     try:
-        model(images)
+        as_inputs(images).call(model)
     finally:
         for handle in handles:
             handle.remove()
-    return frozenset(found)
+    return frozenset(followed)
 
 
 def output_of(layer: Layer, inputs: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ofa.errors import InvalidInput, nearest
-from ofa.prune.initializers.layers import Layer, fans, layers, normal, rows, set_rows_, start_anew_
+from ofa.inputs import Example
+from ofa.prune.initializers.layers import Layer, fans, layers, normal, reset_, rows, set_rows_
 
 MODES = ("fan_in", "fan_out")
 DISTRIBUTIONS = ("normal", "uniform")
@@ -17,7 +18,7 @@ DISTRIBUTIONS = ("normal", "uniform")
 
 def kaiming_(
     model: nn.Module,
-    images: Tensor | None,
+    images: Example | None,
     generator: torch.Generator,
     *,
     mode: str = "fan_in",
@@ -38,7 +39,7 @@ def kaiming_(
 
 def xavier_(
     model: nn.Module,
-    images: Tensor | None,
+    images: Example | None,
     generator: torch.Generator,
     *,
     distribution: str = "normal",
@@ -56,13 +57,13 @@ def xavier_(
 
 
 def orthogonal_(
-    model: nn.Module, images: Tensor | None, generator: torch.Generator, *, gain: float = math.sqrt(2)
+    model: nn.Module, images: Example | None, generator: torch.Generator, *, gain: float = math.sqrt(2)
 ) -> None:
     """Sets weights whose rows (or columns, if fewer) are orthogonal, of length `gain`; zero biases; without `images`.
 
     Source: Saxe et al. 2014, 1312.6120; the sign of the QR factors as in Mezzadri 2007, math-ph/0609050.
     """
-    start_anew_(model)
+    reset_(model)
     for layer in layers(model).values():
         set_rows_(layer, gain * orthonormal(rows(layer).shape, generator))
 
@@ -79,7 +80,7 @@ def orthonormal(shape: torch.Size, generator: torch.Generator) -> Tensor:
 def _fill(model: nn.Module, generator: torch.Generator, distribution: str, deviation: Callable[[Layer], float]) -> None:
     if distribution not in DISTRIBUTIONS:
         raise InvalidInput(f"distribution={distribution!r} is unknown; {nearest(distribution, DISTRIBUTIONS)}")
-    start_anew_(model)
+    reset_(model)
     for layer in layers(model).values():
         shape = rows(layer).shape
         if distribution == "normal":

@@ -13,7 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ofa.errors import InvalidInput
-from ofa.prune.learned.linear_layer import linear_layer
+
+
+def linear_layer(inputs: int, outputs: int, bound: float, generator: torch.Generator) -> nn.Linear:
+    """Returns a layer whose weights and biases are uniform within `bound`; the global generator is not touched."""
+    # Built on the meta device, because the layer's own initialization would draw from the global generator.
+    layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.uniform_(-bound, bound, generator=generator)
+    return layer
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,7 @@ class AgentSettings:
         hidden: units of the two hidden layers of actor and critic.
         actor_rate, critic_rate: learning rates of Adam.
         tau: how far the slow copies move towards the networks at each update.
-        batch_size: transitions an update.
+        batch_size: transitions per update.
         discount: of later values, 1 being none.
         replay: transitions that are remembered, for each layer that is decided.
         warmup: episodes of uniform actions, without learning.
@@ -63,7 +72,7 @@ class AgentSettings:
 
 @dataclass(frozen=True)
 class Transition:
-    """One decision: the state (features,), the ratio asked for, the reward, the next state, whether it was the last."""
+    """One decision: the state (features,), the requested ratio, the reward, the next state, whether it was the last."""
 
     state: Tensor
     action: float
@@ -83,7 +92,7 @@ def truncated_normal(mean: float, deviation: float, generator: torch.Generator) 
 
 
 class Agent:
-    """An actor and a critic that learn from transitions; every draw comes from the generator that is given."""
+    """An actor and a critic that learn from transitions; every draw comes from the given generator."""
 
     def __init__(self, features: int, layers: int, settings: AgentSettings, generator: torch.Generator) -> None:
         self.settings = settings
@@ -116,9 +125,9 @@ class Agent:
         drawn = torch.randint(len(self.memory), (settings.batch_size,), generator=self.generator).tolist()
         batch = [self.memory[number] for number in drawn]
         states, following = (torch.stack(values) for values in (_each(batch, "state"), _each(batch, "following")))
-        actions = torch.tensor([[one.action] for one in batch])
-        rewards = torch.tensor([[one.reward] for one in batch])
-        goes_on = torch.tensor([[float(not one.last)] for one in batch])
+        actions = torch.tensor([[transition.action] for transition in batch])
+        rewards = torch.tensor([[transition.reward] for transition in batch])
+        goes_on = torch.tensor([[float(not transition.last)] for transition in batch])
         mean = float(rewards.mean())
         rate = settings.baseline_rate
         self.baseline = mean if self.baseline is None else self.baseline + rate * (mean - self.baseline)
@@ -135,12 +144,12 @@ class Agent:
         self.actor_optimizer.step()
         for slow, network in ((self.slow_actor, self.actor), (self.slow_critic, self.critic)):
             with torch.no_grad():
-                for to, come_from in zip(slow.parameters(), network.parameters(), strict=True):
-                    to.lerp_(come_from, settings.tau)
+                for slow_parameter, parameter in zip(slow.parameters(), network.parameters(), strict=True):
+                    slow_parameter.lerp_(parameter, settings.tau)
 
 
 def _each(batch: Sequence[Transition], name: str) -> list[Tensor]:
-    return [getattr(one, name) for one in batch]
+    return [getattr(transition, name) for transition in batch]
 
 
 def _network(inputs: int, hidden: tuple[int, int], generator: torch.Generator) -> nn.Sequential:

@@ -1,18 +1,20 @@
-"""The policy of try-and-learn: reads a layer's filters, gives each a probability to stay; learns by REINFORCE."""
+"""The agent of try-and-learn: from a layer's filters a probability for each to stay, trained by REINFORCE."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ofa.coupling import Group
 from ofa.errors import InvalidInput
-from ofa.prune.learned.linear_layer import linear_layer
+from ofa.prune.learned.ddpg import linear_layer
 from ofa.prune.units import producers
+from ofa.structure.coupling import Group
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -21,7 +23,7 @@ _HIDDEN = 24
 
 
 def unit_features(supernet: Supernet, group: Group, model: nn.Module) -> Tensor:
-    """Returns what the policy reads of a group: (units, features) float32 on the CPU, each column standardised.
+    """Returns what the policy reads of a group: (units, features) float32 on the CPU, each column standardized.
 
     A row holds the unit's weights in the layers that make its channels, and its biases and norm weights.
     `model` has the weights and the structure of the supernet's.
@@ -54,7 +56,7 @@ class FilterPolicy(nn.Module):
         generator: draws the first weights.
 
     Raises:
-        InvalidInput: a probability that is not between 0 and 1.
+        InvalidInput: a probability outside (0, 1).
     """
 
     features: Tensor
@@ -94,8 +96,8 @@ def reinforce_loss(logits: Tensor, actions: Tensor, advantages: Tensor, counted:
     """
     wide = logits.expand(len(actions), -1)
     unlikely = functional.binary_cross_entropy_with_logits(wide, actions.to(logits), reduction="none")
-    each = unlikely if counted is None else unlikely * counted
-    return (advantages.to(logits) * each.sum(dim=1)).mean()
+    losses = unlikely if counted is None else unlikely * counted
+    return (advantages.to(logits) * losses.sum(dim=1)).mean()
 
 
 def advantages(rewards: Tensor, greedy: float | None) -> Tensor:
@@ -109,3 +111,63 @@ def advantages(rewards: Tensor, greedy: float | None) -> Tensor:
     if len(rewards) == 1:
         return rewards
     return rewards - (rewards.sum() - rewards) / (len(rewards) - 1)
+
+
+BASELINES = ("mean", "self_critical")
+_SURE = 0.49  # every probability is then below 0.01 or above 0.99
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One network that was tried: the units its layer kept, its reward, its accuracy, and itself."""
+
+    keep: Tensor
+    reward: float
+    accuracy: float
+    net: nn.Module
+
+
+def train_agent(
+    policy: FilterPolicy,
+    attempt: Callable[[Tensor], Trial],
+    *,
+    updates: int,
+    samples: int,
+    learning_rate: float,
+    baseline: str,
+    generator: torch.Generator,
+) -> tuple[Trial, list[dict[str, float]]]:
+    """Returns the trial of the highest reward that keeps a filter, and one row per update; `policy` learns in place.
+
+    `attempt` rates an action, bool (units,); each distinct action is tried once.
+    """
+    best = attempt(torch.ones(len(policy.features), dtype=torch.bool))
+    rewards_of = {best.keep.numpy().tobytes(): best.reward}
+
+    def reward_of(keep: Tensor) -> float:
+        nonlocal best
+        key = keep.numpy().tobytes()
+        if key not in rewards_of:
+            trial = attempt(keep)
+            rewards_of[key] = trial.reward
+            if trial.reward > best.reward and bool(keep.any()):
+                best = trial  # only this one's network is kept in memory
+        return rewards_of[key]
+
+    optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate)
+    rows: list[dict[str, float]] = []
+    for update in range(updates):
+        logits = policy()
+        actions = draw(logits, samples, generator)
+        rewards = torch.tensor([reward_of(keep) for keep in actions], dtype=torch.float64)
+        probable = logits.detach() >= 0
+        greedy = reward_of(probable)
+        optimizer.zero_grad()
+        gained = advantages(rewards, greedy if baseline == "self_critical" else None)
+        torch.autograd.backward(reinforce_loss(logits, actions, gained))
+        optimizer.step()
+        counts = {"update": update, "greedy_kept": int(probable.sum())}
+        rows.append({**counts, "mean_reward": float(rewards.mean()), "greedy_reward": greedy})
+        if float((torch.sigmoid(logits.detach()) - 0.5).abs().min()) > _SURE:
+            break
+    return best, rows

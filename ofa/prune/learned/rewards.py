@@ -1,10 +1,15 @@
-"""Rewards: what an agent that prunes is paid, from accuracies in [0, 1]."""
+"""What an agent that prunes is rewarded for, from accuracies in [0, 1], and the network it ends with."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
+from torch import Tensor, nn
+
+from ofa.arch import Arch
 from ofa.errors import InvalidInput
 
 # (accuracy in [0, 1], cost of the network in the budget's unit) -> reward.
@@ -12,7 +17,7 @@ Reward = Callable[[float, float], float]
 
 
 def negative_error(accuracy: float, cost: float) -> float:
-    """Returns accuracy - 1, whatever the cost: for searches whose budget is kept by the choice of actions.
+    """Returns accuracy - 1, independent of the cost: for searches whose choice of actions keeps the budget.
 
     Source: He et al. 2018 (AMC), 1802.03494, section 3.3, R_err.
     """
@@ -22,7 +27,7 @@ def negative_error(accuracy: float, cost: float) -> float:
 def error_times_log_cost(accuracy: float, cost: float) -> float:
     """Returns -(1 - accuracy) * log(cost): for searches without a budget, which then keep the accuracy.
 
-    `cost` is a count above 1 (MACs or parameters), so that less of it makes every error hurt less.
+    `cost` is a count above 1 (MACs or parameters), so that a lower cost makes every error cost less.
     Source: He et al. 2018 (AMC), 1802.03494, section 3.3, R_FLOPs and R_Param.
 
     Raises:
@@ -58,3 +63,30 @@ def filter_reward(accuracy: float, baseline: float, bound: float, kept: int, fil
     if kept == 0:
         accuracy, kept = 0.0, 1
     return (bound - (baseline - accuracy)) / bound * math.log(filters / kept)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A smaller network, and where it came from.
+
+    Attributes:
+        net: the network with its removed channels cut out: plain, with weights of its own.
+        masked: the full-size network with the removed channels at zero; the same function as `net`.
+        kept: by group of the supernet, which of its units stay, bool (units,).
+        masks: by name of each parameter that a group touches, what stays, bool of its shape.
+        accuracy: of `net`, as the given function measured it.
+        cost: of `net`, in the budget's unit.
+        full_cost: of the network that nothing was removed from.
+        history: one row per episode or update, JSON-able.
+        arch: the widths of `net` where they are of the supernet's space; None where they were chosen freely.
+    """
+
+    net: nn.Module
+    masked: nn.Module
+    kept: Mapping[str, Tensor]
+    masks: Mapping[str, Tensor]
+    accuracy: float
+    cost: float
+    full_cost: float
+    history: tuple[Mapping[str, Any], ...]
+    arch: Arch | None = None

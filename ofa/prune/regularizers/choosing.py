@@ -20,23 +20,25 @@ def chosen(weights: Mapping[str, Held], select: Sequence[str], dimensions: int |
     """Returns the parameters whose names match one of the patterns `select`, such as ("conv*.weight",).
 
     Without patterns: those with at least two dimensions (`dimensions=None`), or those named "...weight" with
-    exactly `dimensions`.
+    exactly `dimensions`. Either way, only those that require a gradient: a frozen layer is not regularized.
 
     Raises:
         InvalidInput: a pattern that no name matches.
     """
     if select:
-        return {name: weights[name] for name in _matching(tuple(weights), tuple(select))}
-    if dimensions is None:
-        return {name: weight for name, weight in weights.items() if weight.dim() >= 2}
-    return {
-        name: weight
-        for name, weight in weights.items()
-        if weight.dim() == dimensions and name.rpartition(".")[2] == "weight"
-    }
+        matching = {name: weights[name] for name in _matching(tuple(weights), tuple(select))}
+    elif dimensions is None:
+        matching = {name: weight for name, weight in weights.items() if weight.dim() >= 2}
+    else:
+        matching = {
+            name: weight
+            for name, weight in weights.items()
+            if weight.dim() == dimensions and name.rpartition(".")[2] == "weight"
+        }
+    return {name: weight for name, weight in matching.items() if weight.requires_grad}
 
 
-# Asked for in every step of a training, with the same names.
+# Needed in every step of a training, with the same names.
 @lru_cache(maxsize=64)
 def _matching(names: tuple[str, ...], select: tuple[str, ...]) -> tuple[str, ...]:
     for pattern in select:
@@ -54,11 +56,13 @@ def strength_of(name: str, layers: tuple[tuple[str, float], ...], otherwise: flo
 def with_bias(weights: Mapping[str, Held], names: Mapping[str, Held]) -> Iterator[tuple[str, Held, Held | None]]:
     """Yields each of `names` with its parameter and its bias: "<path>.bias" beside "<path>.weight", if it fits.
 
-    A bias that is among `names` itself comes once, with its weight.
+    A bias that is among `names` itself comes once, with its weight; a frozen one does not come.
     """
     biases = {name: f"{name.removesuffix('weight')}bias" for name in names if name.rpartition(".")[2] == "weight"}
     fitting = {
-        name: bias for name, bias in biases.items() if bias in weights and weights[bias].shape == names[name].shape[:1]
+        name: bias
+        for name, bias in biases.items()
+        if bias in weights and weights[bias].requires_grad and weights[bias].shape == names[name].shape[:1]
     }
     for name, weight in names.items():
         if name not in fitting.values():
@@ -76,6 +80,6 @@ def check_strengths(kind: str, strengths: Mapping[str, float]) -> None:
             raise InvalidInput(f"{kind} {name}={value!r}: a strength must be a number, 0 or more")
 
 
-def added(terms: Iterable[Tensor]) -> Tensor:
+def total(terms: Iterable[Tensor]) -> Tensor:
     """Returns the sum of scalars, 0 of none."""
     return sum(terms, start=torch.zeros(()))

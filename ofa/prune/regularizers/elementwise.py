@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ofa.prune.regularizers.choosing import added, check_strengths, chosen
+from ofa.prune.regularizers.choosing import check_strengths, chosen, total
+from ofa.prune.regularizers.regularizer import StepSize, step_size_of
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,14 @@ class _Elementwise:
 
 @dataclass(frozen=True)
 class L1(_Elementwise):
-    """Lasso, as a loss: strength * sum |w|. Weights shrink by equal steps; near zero they swing about it.
+    """Lasso, as a loss: strength * sum |w|. Weights shrink by equal steps; near zero they oscillate.
 
     Source: Tibshirani 1996, "Regression shrinkage and selection via the lasso".
     """
 
     def penalty(self, weights: Mapping[str, Tensor], progress: float) -> Tensor:
         """Returns the scalar penalty."""
-        return self.strength * added(weight.abs().sum() for weight in chosen(weights, self.select).values())
+        return self.strength * total(weight.abs().sum() for weight in chosen(weights, self.select).values())
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class L2(_Elementwise):
 
     def penalty(self, weights: Mapping[str, Tensor], progress: float) -> Tensor:
         """Returns the scalar penalty."""
-        return self.strength * added(weight.square().sum() for weight in chosen(weights, self.select).values())
+        return self.strength * total(weight.square().sum() for weight in chosen(weights, self.select).values())
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,10 @@ class ProximalL1(_Elementwise):
     """
 
     @torch.no_grad()
-    def proximal_(self, weights: Mapping[str, nn.Parameter], step_size: float, progress: float) -> None:
+    def proximal_(self, weights: Mapping[str, Tensor], step_size: StepSize, progress: float) -> None:
         """Shrinks the weights in place."""
-        for weight in chosen(weights, self.select).values():
-            weight.copy_(soft_threshold(weight, step_size * self.strength))
+        for name, weight in chosen(weights, self.select).items():
+            weight.copy_(soft_threshold(weight, step_size_of(name, step_size) * self.strength))
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,10 @@ class ProximalL2(_Elementwise):
     """
 
     @torch.no_grad()
-    def proximal_(self, weights: Mapping[str, nn.Parameter], step_size: float, progress: float) -> None:
+    def proximal_(self, weights: Mapping[str, Tensor], step_size: StepSize, progress: float) -> None:
         """Shrinks the weights in place."""
-        for weight in chosen(weights, self.select).values():
-            weight.div_(1 + 2 * step_size * self.strength)
+        for name, weight in chosen(weights, self.select).items():
+            weight.div_(1 + 2 * step_size_of(name, step_size) * self.strength)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class NormL1(_Elementwise):
     def penalty(self, weights: Mapping[str, Tensor], progress: float) -> Tensor:
         """Returns the scalar penalty."""
         scales = chosen(weights, self.select, dimensions=1)
-        return self.strength * added(scale.abs().sum() for scale in scales.values())
+        return self.strength * total(scale.abs().sum() for scale in scales.values())
 
 
 def soft_threshold(weight: Tensor, threshold: float) -> Tensor:

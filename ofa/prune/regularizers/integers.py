@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from ofa.errors import InvalidInput
-from ofa.prune.regularizers.choosing import added, check_strengths, chosen
+from ofa.prune.regularizers.choosing import check_strengths, chosen, total
 
 
 @dataclass(frozen=True)
 class IntegerAttracting:
     """strength * ramp * sum sin^2(pi w / delta): zero where w is a multiple of delta, largest half way between.
 
-    Each layer has its own delta = max |w| / (2^(bits - 1) - 1), taken anew in every step and not differentiated:
+    Each layer has its own delta = max |w| / (2^(bits - 1) - 1), recomputed in every step and not differentiated:
     with delta = 1 almost every weight (|w| < 1/2) would only go to 0. The gradient is
     strength * ramp * pi / delta * sin(2 pi w / delta). A removed weight, 0, stays.
 
@@ -46,7 +46,7 @@ class IntegerAttracting:
         """Returns the scalar penalty at this progress."""
         ramped = self.strength * self.ramped(progress)
         terms = chosen(weights, self.select).values()
-        return ramped * added((math.pi / step_of(w, self.bits) * w).sin().square().sum() for w in terms)
+        return ramped * total((math.pi / step_of(w, self.bits) * w).sin().square().sum() for w in terms)
 
     def ramped(self, progress: float) -> float:
         """Returns the share of the strength at this progress: 0 up to ramp[0], 1 from ramp[1] on, linear between."""

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ofa.errors import InvalidInput
-from ofa.prune.regularizers.choosing import added, check_strengths, chosen
+from ofa.prune.regularizers.choosing import check_strengths, chosen, total
 
 
 @dataclass(frozen=True)
 class Orthogonal:
-    """strength * sum |W W^T - I|^2 (Frobenius), W being the weight as a matrix, a row a neuron or filter.
+    """strength * sum |W W^T - I|^2 (Frobenius), W being the weight as a matrix, one row per neuron or filter.
 
     A matrix with more rows than columns cannot have orthonormal rows: its columns count instead, |W^T W - I|^2, which
     differs by a constant, rows - columns, and so has the same gradient.
@@ -37,13 +37,13 @@ class Orthogonal:
         Raises:
             InvalidInput: `select` names a parameter of one dimension.
         """
-        held = chosen(weights, self.select)
-        for name, weight in held.items():
+        matrices = chosen(weights, self.select)
+        for name, weight in matrices.items():
             if weight.dim() < 2:
                 raise InvalidInput(
-                    f"Orthogonal: {name!r} is no matrix, its shape is {tuple(weight.shape)}; narrow select"
+                    f"Orthogonal: {name!r} is not a matrix, its shape is {tuple(weight.shape)}; narrow select"
                 )
-        return self.strength * added(_distance(weight.flatten(1)) for weight in held.values())
+        return self.strength * total(_distance(weight.flatten(1)) for weight in matrices.values())
 
 
 def _distance(matrix: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The two kinds of regularizer, and how several are applied together.
 
-A regularizer with `proximal_` is applied after the optimizer's step and is no part of the loss, although it may
+A regularizer with `proximal_` is applied after the optimizer's step and is not part of the loss, although it may
 also have `penalty`; `AsLoss` turns it into a term of the loss. One without is a term of the loss.
 """
 
@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+# How far a proximal step goes: the learning rate of the optimizer's step, for all parameters or by name; a name that is
+# missing has 0, so that parameter is not trained.
+StepSize: TypeAlias = float | Mapping[str, float]
+
+
+def step_size_of(name: str, step_size: StepSize) -> float:
+    """Returns the step size of a parameter."""
+    return step_size.get(name, 0.0) if isinstance(step_size, Mapping) else step_size
 
 
 @runtime_checkable
@@ -26,9 +35,11 @@ class Penalty(Protocol):
 class Proximal(Protocol):
     """A regularizer that moves the weights itself, after the optimizer's step."""
 
-    def proximal_(self, weights: Mapping[str, nn.Parameter], step_size: float, progress: float) -> None:
-        """Replaces the weights w, in place, by argmin_v |v - w|^2 / 2 + step_size r(v); `step_size` is the learning
-        rate of the step that was taken, `progress` runs from 0 to 1."""
+    def proximal_(self, weights: Mapping[str, Tensor], step_size: StepSize, progress: float) -> None:
+        """Replaces the weights w, in place, by argmin_v |v - w|^2 / (2 step_size) + r(v); see `StepSize`.
+
+        Weights that do not require a gradient stay. `progress` runs from 0 to 1.
+        """
 
 
 Regularizer: TypeAlias = Penalty | Proximal
@@ -55,7 +66,7 @@ def total_penalty(regularizers: Sequence[Regularizer], weights: Mapping[str, Ten
 
 
 def proximal_steps_(
-    regularizers: Sequence[Regularizer], weights: Mapping[str, nn.Parameter], step_size: float, progress: float
+    regularizers: Sequence[Regularizer], weights: Mapping[str, Tensor], step_size: StepSize, progress: float
 ) -> None:
     """Applies, in order and in place, the regularizers that are proximal steps."""
     for regularizer in regularizers:

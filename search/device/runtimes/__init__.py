@@ -1,4 +1,4 @@
-"""Runtimes: one small file for each way to run a network."""
+"""Runtimes: one small file per way to run a network."""
 
 from search.device.runtimes.cuda import CudaGraph, TorchCuda
 from search.device.runtimes.executorch import ExecuTorch

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from ofa.errors import InvalidInput, nearest
-from search.device.runtimes.torch_network import copied, given
+from ofa.inputs import Example, Inputs
+from search.device.runtimes.torch_eager import copied, copied_input
 
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-WARM_RUNS = 3  # as PyTorch's notes on CUDA graphs have it: libraries choose and set up in the first runs
+WARM_RUNS = 3  # as in PyTorch's notes on CUDA graphs: libraries choose and initialize in the first runs
 
 
 class TorchCuda:
@@ -22,7 +23,7 @@ class TorchCuda:
 
     Args:
         precision: "float32", "float16" or "bfloat16", of weights, activations and input.
-        channels_last: keep channels last in memory, which convolutions in 16 bits are faster with.
+        channels_last: keep channels last in memory, with which 16-bit convolutions are faster.
         device: "cuda", or "cuda:1" for the second.
 
     Raises:
@@ -38,13 +39,13 @@ class TorchCuda:
             raise InvalidInput(f"channels_last={channels_last!r} must be true or false")
         self.precision, self.channels_last, self.device = precision, channels_last, cuda_device(self.name, device)
 
-    def load(self, net: nn.Module, example_input: torch.Tensor) -> Callable[[], object]:
-        """Returns a function that runs `net` once on `example_input` and gives the tensor that came out."""
-        network, images = self._on_device(net, example_input)
+    def load(self, net: nn.Module, example_input: Example) -> Callable[[], object]:
+        """Returns a function that runs `net` once on `example_input` and returns its output."""
+        network, inputs = self._on_device(net, example_input)
 
         def run_once() -> object:
             with torch.inference_mode():
-                result: object = network(images)
+                result: object = network(*inputs.args, **inputs.kwargs)
             torch.cuda.synchronize(self.device)
             return result
 
@@ -64,11 +65,11 @@ class TorchCuda:
             "channels_last": self.channels_last,
         }
 
-    def _on_device(self, net: nn.Module, example_input: torch.Tensor) -> tuple[nn.Module, torch.Tensor]:
+    def _on_device(self, net: nn.Module, example_input: Example) -> tuple[nn.Module, Inputs]:
         dtype = PRECISIONS[self.precision]
         return (
             copied(net, self.device, dtype, channels_last=self.channels_last),
-            given(example_input, self.device, dtype, channels_last=self.channels_last),
+            copied_input(example_input, self.device, dtype, channels_last=self.channels_last),
         )
 
 
@@ -80,13 +81,13 @@ class CudaGraph(TorchCuda):
 
     name = "cuda_graph"
 
-    def load(self, net: nn.Module, example_input: torch.Tensor) -> Callable[[], object]:
-        """Returns a function that replays `net` once on `example_input` and gives the tensor that came out.
+    def load(self, net: nn.Module, example_input: Example) -> Callable[[], object]:
+        """Returns a function that replays `net` once on `example_input` and returns its output.
 
         Raises:
             InvalidInput: the network cannot be captured.
         """
-        network, images = self._on_device(net, example_input)
+        network, inputs = self._on_device(net, example_input)
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.device(self.device), torch.no_grad():
@@ -94,16 +95,16 @@ class CudaGraph(TorchCuda):
                 beside.wait_stream(torch.cuda.current_stream())
                 with torch.cuda.stream(beside):
                     for _ in range(WARM_RUNS):
-                        network(images)
+                        network(*inputs.args, **inputs.kwargs)
                 torch.cuda.current_stream().wait_stream(beside)
                 with torch.cuda.graph(graph):
-                    result: object = network(images)
+                    result: object = network(*inputs.args, **inputs.kwargs)
         except RuntimeError as error:
             reason = (str(error) or repr(error)).splitlines()[0]
             raise InvalidInput(f"{type(net).__name__} cannot be captured as a CUDA graph: {reason}") from error
 
-        # The graph reads the weights and the input where they lay: `network` and `images` must outlive it.
-        def run_once(_kept: tuple[nn.Module, torch.Tensor] = (network, images)) -> object:
+        # The graph reads the weights and the input from their memory: `network` and `inputs` must outlive it.
+        def run_once(_kept: tuple[nn.Module, Inputs] = (network, inputs)) -> object:
             graph.replay()
             torch.cuda.synchronize(self.device)
             return result
@@ -116,7 +117,7 @@ def cuda_device(runtime: str, device: str) -> torch.device:
     """Returns the GPU of that name.
 
     Raises:
-        InvalidInput: there is none, or it is not CUDA's.
+        InvalidInput: no GPU has that name, or it is not a CUDA GPU.
     """
     if not torch.cuda.is_available():
         raise InvalidInput(f"runtime {runtime} needs a CUDA GPU, and torch sees none")

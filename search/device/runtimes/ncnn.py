@@ -6,24 +6,27 @@ import copy
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ofa.errors import InvalidInput
+from ofa.inputs import Example, as_inputs
+from ofa.modes import op_by_op
 from search.device.runtimes.portable import checked_options, describe_portable, load_portable
+from search.device.standalone.libraries import LoaderOptions
 
-SECONDS = 300  # that converting a network may take; small ones take a quarter of one
+SECONDS = 300  # time limit for converting a network; small ones take a quarter of a second
 
 
 class Ncnn:
     """Runs the files that pnnx makes of the traced network, one image at a time.
 
     Args:
-        threads: how many it computes on.
+        threads: the number of threads.
         precision: "float32", or "float16": weights stored in 16 bits, and 16-bit arithmetic on processors that have it.
 
     Raises:
@@ -34,33 +37,34 @@ class Ncnn:
     loader = "ncnn"
 
     def __init__(self, threads: int = 1, precision: str = "float32") -> None:
-        given = {"threads": threads, "precision": precision}
-        self.options: Mapping[str, Any] = checked_options(self.loader, given, extra="ncnn")
+        options = {"threads": threads, "precision": precision}
+        self.options: LoaderOptions = checked_options(self.loader, options, extra="ncnn")
         try:
             import pnnx
         except ImportError:
             raise InvalidInput("runtime ncnn needs pnnx, too: pip install pnnx, or ofa-search[ncnn]") from None
         self._converter = str(pnnx.EXEC_PATH)
 
-    def write(self, net: nn.Module, example_input: torch.Tensor) -> dict[str, bytes]:
+    def write(self, net: nn.Module, example_input: Example) -> dict[str, bytes]:
         """Returns the files "param" (the graph) and "bin" (the weights) of `net`.
 
         Raises:
             InvalidInput: the network cannot be traced or converted.
         """
         half = int(self.options["precision"] == "float16")  # pnnx's own default is 1
-        shape = ",".join(str(size) for size in example_input.shape)
+        image = _image(net, example_input)
+        shape = ",".join(str(size) for size in image.shape)
         with tempfile.TemporaryDirectory() as folder:
-            _trace(net, example_input, Path(folder, "net.pt"))
-            # The program itself, as pnnx.export goes on to import the Python it wrote, which is not always valid.
+            _trace(net, image, Path(folder, "net.pt"))
+            # The program itself: pnnx.export would import the Python code it wrote, which is not always valid.
             command = [self._converter, "net.pt", f"inputshape=[{shape}]", f"fp16={half}"]
-            said = _said_by(command, folder)
+            error = _last_error(command, folder)
             files = {suffix: Path(folder, f"net.ncnn.{suffix}") for suffix in ("param", "bin")}
             if not all(file.is_file() for file in files.values()):
-                raise InvalidInput(f"{type(net).__name__} cannot be converted for ncnn; pnnx said: {said:.200}")
+                raise InvalidInput(f"{type(net).__name__} cannot be converted for ncnn; pnnx said: {error:.200}")
             return {suffix: file.read_bytes() for suffix, file in files.items()}
 
-    def load(self, net: nn.Module, example_input: torch.Tensor) -> Callable[[], object]:
+    def load(self, net: nn.Module, example_input: Example) -> Callable[[], object]:
         """Returns a function that runs `net` once on `example_input` and gives a list of arrays.
 
         Raises:
@@ -73,13 +77,24 @@ class Ncnn:
         return describe_portable(self)
 
 
-def _trace(net: nn.Module, example_input: torch.Tensor, path: Path) -> None:
+def _image(net: nn.Module, example_input: Example) -> Tensor:
+    """The one tensor of numbers that ncnn's networks are converted and run with."""
+    inputs = as_inputs(example_input)
+    if inputs.only is None or not inputs.only.is_floating_point():
+        raise InvalidInput(
+            f"{type(net).__name__} takes {inputs.shapes}; ncnn converts networks of one floating-point tensor: "
+            "take onnxruntime or openvino"
+        )
+    return inputs.only
+
+
+def _trace(net: nn.Module, image: Tensor, path: Path) -> None:
     plain = copy.deepcopy(net).to("cpu").eval()
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad(), op_by_op():
             warnings.simplefilter("ignore")  # of its deprecation, and of shapes that become constants
             traced = torch.jit.trace(  # type: ignore[no-untyped-call]
-                plain, (example_input.detach().cpu(),), check_trace=False
+                plain, (image.detach().cpu(),), check_trace=False
             )
             traced.save(str(path))
     except Exception as error:  # whatever the network's own code raises
@@ -87,7 +102,7 @@ def _trace(net: nn.Module, example_input: torch.Tensor, path: Path) -> None:
         raise InvalidInput(f"{type(net).__name__} cannot be traced for ncnn: {reason}") from error
 
 
-def _said_by(command: list[str], folder: str) -> str:
+def _last_error(command: list[str], folder: str) -> str:
     """Returns the last line of errors of a program that ran in `folder`, or how it ended."""
     try:
         done = subprocess.run(

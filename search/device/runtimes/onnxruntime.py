@@ -1,27 +1,27 @@
-"""ONNX Runtime: the processor, or what else a build of it has a provider for."""
+"""ONNX Runtime: on the processor, or on other hardware that its build has a provider for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import nn
 
+from ofa.inputs import Example
+from search.device.export import onnx_bytes, quantized
+from search.device.flat import arrays_of
 from search.device.runtimes.portable import checked_options, describe_portable, load_portable
-from search.device.runtimes.quantized import quantized
-from search.export import onnx_bytes
+from search.device.standalone.libraries import LoaderOptions
 
 
 class OnnxRuntime:
-    """Runs the same ONNX file that is handed over later, with a stated number of threads.
+    """Runs the same ONNX file that `ofa extract` writes, with a fixed number of threads.
 
     Args:
         threads: of the CPU provider.
-        precision: "float32", or "int8" by static quantisation, which is for timing only (see `quantized`).
-        provider: such as "CUDAExecutionProvider", which the package onnxruntime-gpu has in place of onnxruntime. A
-            network is refused where this machine's ONNX Runtime lacks it; another than the CPU's copies inputs and
-            outputs in every run.
+        precision: "float32", or "int8" by static quantization, which is for timing only (see `quantized`).
+        provider: such as "CUDAExecutionProvider", which the package onnxruntime-gpu has. A network is refused if this
+            machine's ONNX Runtime lacks it; providers other than the CPU's copy inputs and outputs in every run.
 
     Raises:
         InvalidInput: fewer than one thread, an unknown precision, or ONNX Runtime is not installed.
@@ -31,21 +31,21 @@ class OnnxRuntime:
     loader = "onnxruntime"
 
     def __init__(self, threads: int = 1, precision: str = "float32", provider: str = "CPUExecutionProvider") -> None:
-        given = {"threads": threads, "precision": precision, "provider": provider}
-        self.options: Mapping[str, Any] = checked_options(self.loader, given)
+        options = {"threads": threads, "precision": precision, "provider": provider}
+        self.options: LoaderOptions = checked_options(self.loader, options)
 
-    def write(self, net: nn.Module, example_input: torch.Tensor) -> dict[str, bytes]:
+    def write(self, net: nn.Module, example_input: Example) -> dict[str, bytes]:
         """Returns the ONNX file of `net`.
 
         Raises:
-            InvalidInput: the network cannot be exported or quantised.
+            InvalidInput: the network cannot be exported or quantized.
         """
         model = onnx_bytes(net, example_input)
         if self.options["precision"] == "int8":
-            model = quantized(model, example_input.detach().cpu().numpy())
+            model = quantized(model, arrays_of(net, example_input))
         return {"onnx": model}
 
-    def load(self, net: nn.Module, example_input: torch.Tensor) -> Callable[[], object]:
+    def load(self, net: nn.Module, example_input: Example) -> Callable[[], object]:
         """Returns a function that runs `net` once on `example_input` and gives a list of arrays.
 
         Raises:

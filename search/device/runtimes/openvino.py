@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import nn
 
+from ofa.inputs import Example
+from search.device.export import onnx_bytes, quantized
+from search.device.flat import arrays_of
 from search.device.runtimes.portable import checked_options, describe_portable, load_portable
-from search.device.runtimes.quantized import quantized
-from search.export import onnx_bytes
+from search.device.standalone.libraries import LoaderOptions
 
 
 class OpenVino:
@@ -18,8 +19,8 @@ class OpenVino:
 
     Args:
         threads: of the device "CPU".
-        precision: "float32", or "int8" by static quantisation, which is for timing only (see `quantized`).
-        device: as OpenVINO calls it: "CPU", "GPU", "NPU". Only the processor is tried in our tests.
+        precision: "float32", or "int8" by static quantization, which is for timing only (see `quantized`).
+        device: OpenVINO's name: "CPU", "GPU", "NPU". Only the processor is covered by tests.
 
     Raises:
         InvalidInput: fewer than one thread, an unknown precision, or OpenVINO is not installed.
@@ -29,21 +30,21 @@ class OpenVino:
     loader = "openvino"
 
     def __init__(self, threads: int = 1, precision: str = "float32", device: str = "CPU") -> None:
-        given = {"threads": threads, "precision": precision, "device": device}
-        self.options: Mapping[str, Any] = checked_options(self.loader, given, extra="openvino")
+        options = {"threads": threads, "precision": precision, "device": device}
+        self.options: LoaderOptions = checked_options(self.loader, options, extra="openvino")
 
-    def write(self, net: nn.Module, example_input: torch.Tensor) -> dict[str, bytes]:
+    def write(self, net: nn.Module, example_input: Example) -> dict[str, bytes]:
         """Returns the ONNX file of `net`.
 
         Raises:
-            InvalidInput: the network cannot be exported or quantised.
+            InvalidInput: the network cannot be exported or quantized.
         """
         model = onnx_bytes(net, example_input)
         if self.options["precision"] == "int8":
-            model = quantized(model, example_input.detach().cpu().numpy())
+            model = quantized(model, arrays_of(net, example_input))
         return {"onnx": model}
 
-    def load(self, net: nn.Module, example_input: torch.Tensor) -> Callable[[], object]:
+    def load(self, net: nn.Module, example_input: Example) -> Callable[[], object]:
         """Returns a function that runs `net` once on `example_input` and gives a list of arrays.
 
         Raises:

@@ -1,4 +1,4 @@
-"""torch.compile: the network as one graph, with kernels made for it."""
+"""torch.compile: the network as one graph, with kernels generated for it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,23 @@ import itertools
 import types
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from ofa.errors import InvalidInput, nearest
-from search.device.runtimes.torch_eager import checked_device, finished
-from search.device.runtimes.torch_network import checked_threads, copied, given, on_threads
-from search.device.standalone.loaders import line_of_error
+from ofa.inputs import Example
+from search.device.runtimes.torch_eager import (
+    checked_device,
+    checked_threads,
+    copied,
+    copied_input,
+    finished,
+    on_threads,
+)
+from search.device.standalone.libraries import line_of_error
 
 MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")  # of the backend inductor
 WARM_RUNS = 2
@@ -25,9 +33,9 @@ class TorchCompile:
     """Compiles each network for the shape of its input, when it is loaded; that takes seconds to a minute.
 
     Args:
-        threads: PyTorch's own, while it compiles and in each run; kernels are made for that many.
+        threads: PyTorch's own, during compilation and in each run; kernels are generated for that many.
         backend: one of `torch.compiler.list_backends()`. "inductor" needs a C++ compiler.
-        mode: of the backend inductor; "default" for others.
+        mode: the mode of the backend inductor; "default" for others.
         device: as of `TorchEager`.
 
     Raises:
@@ -49,22 +57,22 @@ class TorchCompile:
         self.mode = mode
         self.device = checked_device(device)
 
-    def load(self, net: nn.Module, example_input: torch.Tensor) -> Callable[[], object]:
-        """Returns a function that runs the compiled `net` once on `example_input` and gives the tensor that came out.
+    def load(self, net: nn.Module, example_input: Example) -> Callable[[], object]:
+        """Returns a function that runs the compiled `net` once on `example_input` and returns its output.
 
         Raises:
             InvalidInput: no C++ compiler, or a network that does not compile as one graph.
         """
-        network, images = copied(net, self.device), given(example_input, self.device)
+        network, inputs = copied(net, self.device), copied_input(example_input, self.device)
         mode = self.mode if self.backend == "inductor" else None
         compiled = torch.compile(alone(network), backend=self.backend, mode=mode, fullgraph=True, dynamic=False)
-        run = on_threads(self.threads, finished(lambda: compiled(images), self.device))
+        run = on_threads(self.threads, finished(partial(compiled, *inputs.args, **inputs.kwargs), self.device))
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 for _ in range(WARM_RUNS):
                     run()
-        except Exception as error:  # of Dynamo, of the backend, of the compiler, and of the network itself
+        except Exception as error:  # Dynamo, the backend, the compiler and the network itself may raise anything
             if "InvalidCxxCompiler" in f"{type(error).__name__} {error}":
                 raise InvalidInput(
                     "torch.compile needs a C++ compiler, and there is none: install g++ or clang, or name one in CXX"
@@ -86,15 +94,15 @@ class TorchCompile:
         }
 
 
-def alone(network: nn.Module) -> Callable[[torch.Tensor], Any]:
-    """Returns a function that calls the network and has code of its own.
+def alone(network: nn.Module) -> Callable[..., Any]:
+    """Returns a function that calls the network and has its own code object.
 
-    Dynamo keeps what it compiled with the code of the function, which networks of one class share: the ninth would
-    run uncompiled without a word, and every run would ask first which of the others it is.
+    Dynamo caches compiled graphs by the function's code object, which networks of one class share: the ninth network
+    would silently run uncompiled, and every run would first check which of the others it is.
     """
 
-    def call(images: torch.Tensor) -> Any:
-        return network(images)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return network(*args, **kwargs)
 
     code = call.__code__.replace(co_name=f"network_{next(NUMBERS)}")
     return types.FunctionType(code, call.__globals__, code.co_name, None, call.__closure__)

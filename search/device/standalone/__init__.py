@@ -1,1 +1,1 @@
-"""What also runs on a device without this toolkit: the standard library and NumPy alone."""
+"""Code that also runs on a device without this toolkit: it needs only the standard library and NumPy."""

@@ -1,7 +1,7 @@
-"""Rounds: loaded networks visited in turn, again and again, so that a slow minute hits all of them alike.
+"""Rounds: loaded networks visited in turn, repeatedly, so that a slow minute affects all of them equally.
 
 Each round visits every network and the sentinel, the last of them, once, in an order that is a function of the seed
-and the round's number: rounds that were cut off and go on later are the rounds that would have come. A visit is two
+and the round's number: a resumed measurement makes the same rounds as an uninterrupted one. A visit is two
 runs to warm up and the fastest of some timed ones, by the wall clock and by the clock of this process.
 
 Only the standard library and NumPy: also part of the script that measures on a device without this toolkit.
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from search.device.standalone.agreement import OK_WITHIN, disagreement, drift
+from search.device.standalone.machine import OK_WITHIN, disagreement, drift
 
 TimedRun = Callable[[], object]
 ClockPair = tuple[Callable[[], float], Callable[[], float]]  # give seconds: the wall clock, the process's
@@ -29,11 +29,11 @@ SAMPLE_SECONDS = 100e-6  # the least that one clock reading should cover: shorte
 MOST_RUNS = 2**16  # in one clock reading
 LEAST_VISITS = 6
 WARM_RUNS = 2
-COMPUTES = 0.5  # of the time, at least, a process that interruptions can be told of
+COMPUTES = 0.5  # the fraction of the time that a process must compute for interruptions to be measurable
 
 
 class ClockStands(ValueError):
-    """A clock that does not move while networks run; one line says so."""
+    """A clock does not move while networks run."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Round:
 
     Attributes:
         times: (networks, 2), seconds a run by the wall clock and by the process's clock, the fastest of the visit.
-        seconds: spent measuring up to the end of this round, earlier rounds included and pauses left out.
-        celsius: the temperature after it, None where it is not known.
-        interrupted: the share of its time in which others had the processor; None where the clocks do not tell.
+        seconds: time spent measuring up to the end of this round, including earlier rounds, without pauses.
+        celsius: the temperature after it, None where unknown.
+        interrupted: fraction of its time in which other processes had the processor; None where unknown.
     """
 
     times: Sequence[Sequence[float]]
@@ -55,12 +55,12 @@ class Round:
 
 @dataclass(frozen=True)
 class Visit:
-    """What one visit to a network read, in seconds a run by the wall clock and by the process's clock.
+    """The times of one visit to a network, in seconds per run by the wall clock and by the process's clock.
 
     Attributes:
-        fastest: of each clock its own fastest.
-        least: both of the sample that took the least time by the wall.
-        mean: over all samples.
+        fastest: the fastest run by each clock separately.
+        least: both times of the sample that was fastest by the wall clock.
+        mean: the mean over all samples.
     """
 
     fastest: Sequence[float]
@@ -70,15 +70,15 @@ class Visit:
 
 @dataclass(frozen=True)
 class RoundRules:
-    """How a visit is made, and when there are enough.
+    """How a visit is made, and when there are enough rounds.
 
     Attributes:
         visits: rounds; up to twice as many where odd and even ones disagree.
         repeats: timed runs of a visit.
-        seconds: the most that rounds may take; `LEAST_VISITS` are made in any case.
-        seed: decides the order.
-        judged: so many of the networks, the first ones, decide how well odd and even rounds agree.
-        clock: "wall" or "cpu", the one that decides.
+        seconds: the time limit for all rounds; `LEAST_VISITS` are always made.
+        seed: the seed of the order.
+        judged: how many of the networks, the first ones, decide how well odd and even rounds agree.
+        clock: "wall" or "cpu", the clock that counts.
     """
 
     visits: int
@@ -90,12 +90,12 @@ class RoundRules:
 
     @property
     def column(self) -> int:
-        """The place of the deciding clock in a pair of times."""
+        """The index of the clock that counts in a pair of times."""
         return CLOCK_COLUMNS[self.clock]
 
     @property
     def least(self) -> int:
-        """Rounds that are made whatever they take."""
+        """The number of rounds that are always made."""
         return min(self.visits, LEAST_VISITS)
 
 
@@ -115,14 +115,14 @@ def measure_rounds(
 
     Args:
         elapsed: the clock of the time limit.
-        done: rounds that were made before: they count, and what follows is what would have followed.
+        done: rounds that were made before: they count, and the next ones are those that would have followed.
         keep: called with each new round.
         report: called after each with the number of rounds and the seconds left.
         pause: seconds of rest between rounds, outside the time limit.
-        thermometer: gives the temperature.
+        thermometer: returns the temperature.
 
     Raises:
-        ClockStands: the deciding clock does not move.
+        ClockStands: the clock that counts does not move.
     """
     rounds = list(done)
     spent = rounds[-1].seconds if rounds else 0.0
@@ -163,12 +163,12 @@ def is_enough(rounds: Sequence[Round], rules: RoundRules, spent: float) -> bool:
 
 def disagreement_of(rounds: Sequence[Round], rules: RoundRules) -> float:
     """Returns how far odd and even rounds are apart, a fraction, with the drift of the sentinel divided out."""
-    raw = np.array([[pair[rules.column] for pair in one.times] for one in rounds])
+    raw = np.array([[pair[rules.column] for pair in visits.times] for visits in rounds])
     return disagreement(raw[:, : rules.judged] / drift(raw[:, -1])[:, None])
 
 
 def seconds_left(count: int, rules: RoundRules, spent: float, pause: float = 0.0) -> float:
-    """Returns the seconds until `rules.visits` rounds are made or the time is up, pauses included."""
+    """Returns the seconds until `rules.visits` rounds are made or the time is up, including pauses."""
     remaining = max(rules.visits, count) - count
     measuring = max(0.0, min(spent / count * remaining, rules.seconds - spent))
     return measuring + pause * remaining
@@ -180,7 +180,7 @@ def round_order(seed: int, number: int, count: int) -> Any:
 
 
 def visit(run: TimedRun, repeats: int, batch: int, clocks: ClockPair) -> Visit:
-    """Returns what `repeats` samples of a network say, after two runs to warm up."""
+    """Returns the times of `repeats` samples of a network, after two runs to warm up."""
     for _ in range(WARM_RUNS):
         run()
     samples = [sample(run, batch, clocks) for _ in range(repeats)]
@@ -195,18 +195,18 @@ def visit(run: TimedRun, repeats: int, batch: int, clocks: ClockPair) -> Visit:
 def interrupted_share(visits: Sequence[Visit]) -> float | None:
     """Returns the share of the time in which this process wanted to run and did not, 0 to 1.
 
-    What the process computes in a second is held against what it computes in the samples that took the least time.
-    None where it does not compute most of the time, as one that waits for a GPU, or its clock is too coarse.
+    The processor time per second of all samples is compared with that of the fastest samples. None where the process
+    does not compute most of the time, such as one that waits for a GPU, or where its clock is too coarse.
     """
-    wall, cpu = (sum(one.mean[column] for one in visits) for column in (0, 1))
-    least_wall, least_cpu = (sum(one.least[column] for one in visits) for column in (0, 1))
+    wall, cpu = (sum(network.mean[column] for network in visits) for column in (0, 1))
+    least_wall, least_cpu = (sum(network.least[column] for network in visits) for column in (0, 1))
     if min(wall, cpu, least_wall) <= 0 or least_cpu < COMPUTES * least_wall:
         return None
     return max(0.0, 1 - (cpu / wall) / (least_cpu / least_wall))
 
 
 def sample(run: TimedRun, batch: int, clocks: ClockPair) -> tuple[float, float]:
-    """Returns the seconds a run of several in a row, by each clock."""
+    """Returns the seconds per run of several consecutive runs, by each clock."""
     wall, cpu = clocks
     cpu_begun = cpu()
     wall_begun = wall()
@@ -217,7 +217,7 @@ def sample(run: TimedRun, batch: int, clocks: ClockPair) -> tuple[float, float]:
 
 
 def batch_of(run: TimedRun, clocks: ClockPair, column: int) -> int:
-    """Returns how many runs one reading of the deciding clock must cover.
+    """Returns how many runs one reading of the clock that counts must cover.
 
     Raises:
         ClockStands: it does not move.
@@ -235,7 +235,7 @@ def batch_of(run: TimedRun, clocks: ClockPair, column: int) -> int:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Keeps Python's collector from running inside a visit."""
+    """Keeps Python's garbage collector from running inside a visit."""
     enabled = gc.isenabled()
     gc.collect()
     gc.disable()

@@ -1,6 +1,6 @@
 """measure.py of a bundle: times the networks beside it and writes profile.json, to be carried back.
 
-It needs Python 3.9 or newer, NumPy and the runtime that manifest.json names. Cut off, the same command goes on.
+It needs Python 3.9 or newer, NumPy and the runtime that manifest.json names. The same command resumes a stopped run.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -18,27 +17,24 @@ from typing import Any
 
 import numpy as np
 
-from search.device.standalone.journal import RoundJournal
-from search.device.standalone.loaders import NetworkRefused, NetworkRun, describe_loader, load_network
+from search.device.standalone.files import RoundJournal, record_text, write_whole
+from search.device.standalone.libraries import NetworkRefused, NetworkRun
+from search.device.standalone.loaders import describe_loader, load_network
 from search.device.standalone.machine import describe_machine, temperature_celsius
+from search.device.standalone.manifest import BundleDamaged, read_manifest
 from search.device.standalone.rounds import Round, RoundRules, measure_rounds
 
-MANIFEST, ROUNDS, RESULT = "manifest.json", "rounds.jsonl", "profile.json"
-RESULT_KIND, RESULT_SCHEMA = "ofa-search measurement", 1
-MANIFEST_SCHEMA = 1
+ROUNDS, RESULT = "rounds.jsonl", "profile.json"
+RESULT_KIND, RESULT_VERSION = "measurement", 2
 SECONDS_BETWEEN_LINES = 5.0
 
 
-class BundleDamaged(ValueError):
-    """A bundle that is not whole; one line says what to do."""
-
-
 def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> int:
-    """Returns the exit code of the script: 0, 2 where something is missing, 130 where it was stopped."""
-    asked = parse_arguments(arguments)
-    place = folder or Path(__file__).resolve().parent
+    """Returns the exit code of the script: 0, 2 if something is missing, 130 if it was stopped."""
+    options = parse_arguments(arguments)
+    bundle = folder or Path(__file__).resolve().parent
     try:
-        return measure_bundle(place, asked.seconds, asked.pause)
+        return measure_bundle(bundle, options.seconds, options.pause)
     except KeyboardInterrupt:
         print("\nmeasure.py: stopped; the same command goes on where it was", file=sys.stderr)
         return 130
@@ -48,7 +44,7 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Returns `seconds`, None where it is not given, and `pause`."""
+    """Returns the arguments: `seconds`, None where not set, and `pause`."""
     parser = argparse.ArgumentParser(prog="measure.py", description="Times the networks of this bundle.")
     parser.add_argument("--seconds", type=not_negative, help="measure for so long at most, at least 6 rounds")
     parser.add_argument("--pause", type=not_negative, default=0.0, help="seconds of rest between rounds, to cool down")
@@ -56,10 +52,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def not_negative(text: str) -> float:
-    """Returns the number that a text says.
+    """Returns a text as a number.
 
     Raises:
-        ArgumentTypeError: it is none, or below 0.
+        ArgumentTypeError: it is not a number, or below 0.
     """
     try:
         value = float(text)
@@ -70,16 +66,16 @@ def not_negative(text: str) -> float:
     return value
 
 
-def measure_bundle(place: Path, seconds: float | None, pause: float) -> int:
-    """Returns 0 once profile.json is written; what was measured of it is also written when it is stopped.
+def measure_bundle(folder: Path, seconds: float | None, pause: float) -> int:
+    """Returns 0 once profile.json is written; the rounds made so far are also written when it is stopped.
 
     Raises:
         ValueError: the bundle is damaged, the runtime is missing, or the clock stands still.
     """
-    manifest = read_manifest(place)
+    manifest = read_manifest(folder)
     protocol = manifest["protocol"]
     runtime = describe_loader(manifest["loader"], manifest["options"])
-    runs, refused = load_all(place, manifest)
+    runs, refused = load_all(folder, manifest)
     rules = RoundRules(
         visits=protocol["visits"],
         repeats=protocol["repeats"],
@@ -89,19 +85,17 @@ def measure_bundle(place: Path, seconds: float | None, pause: float) -> int:
         clock=protocol["clock"],
     )
     machine = describe_machine()
-    journal = RoundJournal(place / ROUNDS, f"{manifest['digest']} {json.dumps([machine, runtime], sort_keys=True)}")
+    journal = RoundJournal(folder / ROUNDS, f"{manifest['digest']} {json.dumps([machine, runtime], sort_keys=True)}")
     rounds = journal.begin(len(runs))
     show = Progress("measuring", rules.visits)
     if rounds:
         show.say(f"going on after {len(rounds)} rounds")
 
-    def keep(one: Round) -> None:
-        journal.append(one)
-        rounds.append(one)
+    def keep(visits: Round) -> None:
+        journal.append(visits)
+        rounds.append(visits)
 
     result = {
-        "kind": RESULT_KIND,
-        "schema": RESULT_SCHEMA,
         "bundle": manifest["digest"],
         "machine": machine,
         "runtime": runtime,
@@ -119,39 +113,12 @@ def measure_bundle(place: Path, seconds: float | None, pause: float) -> int:
         )
     finally:
         if rounds:
-            write_result(place / RESULT, result, rounds)
-    show.say(f"done: {len(rounds)} rounds in {place / RESULT}; carry it back for ofa profile import={RESULT}")
+            write_result(folder / RESULT, result, rounds)
+    show.say(f"done: {len(rounds)} rounds in {folder / RESULT}; carry it back for ofa profile import={RESULT}")
     return 0
 
 
-def read_manifest(place: Path) -> Any:
-    """Returns what manifest.json says.
-
-    Raises:
-        BundleDamaged: it is missing or damaged, or newer than this script.
-    """
-    try:
-        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-        schema = manifest["schema"]
-        damaged = manifest["digest"] != digest_of(manifest)
-    except FileNotFoundError:
-        raise BundleDamaged(f"{place / MANIFEST} is missing: run measure.py in the unpacked bundle") from None
-    except (ValueError, KeyError, TypeError, OSError):
-        damaged, schema = True, None
-    if damaged:
-        raise BundleDamaged(f"{place / MANIFEST} is damaged: unpack the bundle again")
-    if schema != MANIFEST_SCHEMA:
-        raise BundleDamaged(f"{place / MANIFEST} has schema {schema}, and this script reads {MANIFEST_SCHEMA}")
-    return manifest
-
-
-def digest_of(manifest: Mapping[str, Any]) -> str:
-    """Returns 16 hex digits of all that a manifest says but its own digest."""
-    content = {key: value for key, value in manifest.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def load_all(place: Path, manifest: Mapping[str, Any]) -> tuple[list[NetworkRun], list[int]]:
+def load_all(folder: Path, manifest: Mapping[str, Any]) -> tuple[list[NetworkRun], list[int]]:
     """Returns the runs of the networks, and the numbers of the parts that the runtime refuses.
 
     Raises:
@@ -167,9 +134,9 @@ def load_all(place: Path, manifest: Mapping[str, Any]) -> tuple[list[NetworkRun]
             refused.append(number)
             continue
         files = {
-            suffix: read_network(place / file["name"], file["sha256"]) for suffix, file in network["files"].items()
+            suffix: read_network(folder / file["name"], file["sha256"]) for suffix, file in network["files"].items()
         }
-        # The numbers do not matter, as long as they are ordinary ones.
+        # The values do not matter, as long as they are ordinary numbers.
         given = np.random.default_rng(0).standard_normal(network["shape"]).astype(np.float32)
         try:
             runs.append(load_network(manifest["loader"], files, given, manifest["options"]))
@@ -185,9 +152,11 @@ def read_network(path: Path, sha256: str) -> bytes:
     """Returns the bytes of a file of a network.
 
     Raises:
-        BundleDamaged: it is missing, or not what was written.
+        BundleDamaged: it is missing, or was changed.
     """
     try:
+        if path.is_symlink() or not path.is_file():
+            raise OSError
         content = path.read_bytes()
     except OSError:
         raise BundleDamaged(f"{path} is missing: unpack the bundle again") from None
@@ -197,22 +166,20 @@ def read_network(path: Path, sha256: str) -> bytes:
 
 
 def write_result(path: Path, result: Mapping[str, Any], rounds: Sequence[Round]) -> None:
-    """Writes profile.json whole or not at all."""
+    """Writes profile.json completely or not at all."""
     content = {
         **result,
         "date_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),  # noqa: UP017 (Python 3.9 has no UTC)
         "seconds": rounds[-1].seconds,
-        "celsius": [one.celsius for one in rounds],
-        "interrupted": [one.interrupted for one in rounds],
-        "rounds": [[list(pair) for pair in one.times] for one in rounds],
+        "celsius": [visits.celsius for visits in rounds],
+        "interrupted": [visits.interrupted for visits in rounds],
+        "rounds": [[list(pair) for pair in visits.times] for visits in rounds],
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, record_text(RESULT_KIND, RESULT_VERSION, content))
 
 
 class Progress:
-    """Shows how far the work is: one line on a terminal, else a line every few seconds."""
+    """Shows progress: one updated line on a terminal, otherwise a line every few seconds."""
 
     def __init__(self, what: str, total: int) -> None:
         self.what, self.total = what, total

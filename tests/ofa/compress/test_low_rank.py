@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import ofa
 from ofa.compress import choose_ranks, factorise
 from ofa.models import LeNet5, LeNet300, MobileNet, ResNet
-from ofa.randomise import randomise_
+from ofa.randomize import randomize_
 from tests.ofa.zoo import PLAIN, example
 
 SHAPE = (3, 16, 16)
@@ -33,7 +33,7 @@ def macs(model: nn.Module, images: Tensor) -> float:
 
 
 def made(name: str) -> tuple[nn.Module, Tensor]:
-    return randomise_(MODELS[name]().double().eval()), torch.randn(2, *SHAPE, dtype=torch.float64)
+    return randomize_(MODELS[name]().double().eval()), torch.randn(2, *SHAPE, dtype=torch.float64)
 
 
 @pytest.mark.parametrize(
@@ -47,13 +47,13 @@ def test_full_energy_keeps_the_function_of_shipped_models(name: str, method: str
     with torch.no_grad():
         torch.testing.assert_close(net(images), model(images), rtol=1e-8, atol=1e-8)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-    own = {parameter.data_ptr() for parameter in model.parameters()}
-    assert not own & {parameter.data_ptr() for parameter in net.parameters()}
+    addresses = {parameter.data_ptr() for parameter in model.parameters()}
+    assert not addresses & {parameter.data_ptr() for parameter in net.parameters()}
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_full_energy_keeps_the_function_of_other_peoples_models(name: str) -> None:
-    model, images = randomise_(PLAIN[name]().double().eval()), example().double()
+    model, images = randomize_(PLAIN[name]().double().eval()), example().double()
     with torch.no_grad():
         net = factorise(model, energy=1.0, method="tucker", only_if_smaller=False)
         torch.testing.assert_close(net(images), model(images), rtol=1e-8, atol=1e-8)
@@ -76,7 +76,7 @@ def test_only_what_gets_smaller_is_replaced() -> None:
 
 
 def test_shared_layers_stay_shared_and_shared_weights_stay() -> None:
-    model = randomise_(PLAIN["shared"]().double().eval())
+    model = randomize_(PLAIN["shared"]().double().eval())
     net = factorise(model, rank=1, only_if_smaller=False)
     assert isinstance(net.body.twice, nn.Sequential)
     assert type(net.body.one) is nn.Conv2d and net.body.one.weight is net.body.two.weight

@@ -9,8 +9,8 @@ from ofa.compress import split_conv, split_linear, split_tucker
 from tests.ofa.compress.convolutions import conv_cases
 
 
-def close(made: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(made, expected, rtol=1e-9, atol=1e-9)
+def close(actual: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
 
 
 def of_rank(shape: tuple[int, int], rank: int, seed: int) -> Tensor:
@@ -30,9 +30,9 @@ def test_linear_is_exact_from_its_own_rank_on(inputs: int, outputs: int, rank: i
         layer.weight.copy_(of_rank((outputs, inputs), rank, seed))
         values = torch.randn(2, 3, inputs, dtype=torch.float64)
         for enough in range(rank, min(inputs, outputs) + 1):
-            made = split_linear(layer, enough)
-            assert made.reduce.weight.shape == (enough, inputs) and made.expand.weight.shape == (outputs, enough)
-            close(made(values), layer(values))
+            layers = split_linear(layer, enough)
+            assert layers.reduce.weight.shape == (enough, inputs) and layers.expand.weight.shape == (outputs, enough)
+            close(layers(values), layer(values))
         if rank > 1:
             assert not torch.allclose(split_linear(layer, rank - 1)(values), layer(values), rtol=1e-6, atol=1e-6)
 
@@ -41,7 +41,7 @@ def test_linear_is_exact_from_its_own_rank_on(inputs: int, outputs: int, rank: i
 @given(conv_cases(groups=True), st.sampled_from(["zeros", "reflect", "replicate", "circular"]))
 def test_convolution_at_full_rank_is_exact(case: tuple[nn.Conv2d, Tensor], mode: str) -> None:
     conv, images = case
-    made = nn.Conv2d(
+    layers = nn.Conv2d(
         conv.in_channels,
         conv.out_channels,
         conv.kernel_size,
@@ -52,12 +52,12 @@ def test_convolution_at_full_rank_is_exact(case: tuple[nn.Conv2d, Tensor], mode:
         conv.bias is not None,
         mode,
     ).double()
-    made.load_state_dict(conv.state_dict())
+    layers.load_state_dict(conv.state_dict())
     with torch.no_grad():
-        full = made.weight.reshape(conv.groups, conv.out_channels // conv.groups, -1)
-        close(split_conv(made, min(full.shape[1:]))(images), made(images))
+        full = layers.weight.reshape(conv.groups, conv.out_channels // conv.groups, -1)
+        close(split_conv(layers, min(full.shape[1:]))(images), layers(images))
         if conv.groups == 1:
-            close(split_tucker(made, conv.out_channels, conv.in_channels)(images), made(images))
+            close(split_tucker(layers, conv.out_channels, conv.in_channels)(images), layers(images))
 
 
 def test_each_group_of_a_convolution_is_split_on_its_own() -> None:
@@ -66,9 +66,9 @@ def test_each_group_of_a_convolution_is_split_on_its_own() -> None:
     with torch.no_grad():
         for group in range(4):
             conv.weight[3 * group : 3 * group + 3] = of_rank((3, 18), 1, group).view(3, 2, 3, 3)
-        made = split_conv(conv, 1)
-        close(made(images), conv(images))
-    assert made.reduce.groups == made.expand.groups == 4
+        layers = split_conv(conv, 1)
+        close(layers(images), conv(images))
+    assert layers.reduce.groups == layers.expand.groups == 4
 
 
 @pytest.mark.parametrize(
@@ -92,10 +92,10 @@ def test_other_dimensions(layer: nn.Conv1d | nn.Conv3d, shape: tuple[int, ...]) 
 
 def test_parts_keep_type_mode_and_whether_they_train() -> None:
     layer = nn.Conv2d(4, 6, 3).to(torch.bfloat16).requires_grad_(False).eval()
-    for made in (split_conv(layer, 2), split_tucker(layer, 2, 2)):
-        assert {parameter.dtype for parameter in made.parameters()} == {torch.bfloat16}
-        assert not any(parameter.requires_grad for parameter in made.parameters())
-        assert not any(module.training for module in made.modules())
+    for layers in (split_conv(layer, 2), split_tucker(layer, 2, 2)):
+        assert {parameter.dtype for parameter in layers.parameters()} == {torch.bfloat16}
+        assert not any(parameter.requires_grad for parameter in layers.parameters())
+        assert not any(module.training for module in layers.modules())
     linear = nn.Linear(3, 3)
     state = torch.random.get_rng_state()
     trained = split_linear(linear, 2)

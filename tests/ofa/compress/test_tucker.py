@@ -21,12 +21,12 @@ SIZES = st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 3), st.in
 def test_factors_are_orthonormal_and_the_core_is_the_projection(shape: tuple[int, ...], data: st.DataObject) -> None:
     weight = random_weight(data.draw(st.integers(0, 99)), *shape)
     rank_out, rank_in = (data.draw(st.integers(1, size)) for size in shape[:2])
-    found = tucker2(weight, rank_out, rank_in)
-    for matrix, rank in ((found.outputs, rank_out), (found.inputs, rank_in)):
+    factors = tucker2(weight, rank_out, rank_in)
+    for matrix, rank in ((factors.outputs, rank_out), (factors.inputs, rank_in)):
         torch.testing.assert_close(matrix.T @ matrix, torch.eye(rank, dtype=torch.float64), rtol=0, atol=1e-10)
     # Pythagoras: what is kept and what is lost are at right angles.
-    lost = (weight - found.weight()).square().sum()
-    torch.testing.assert_close(lost + found.core.square().sum(), weight.square().sum(), rtol=1e-9, atol=1e-12)
+    lost = (weight - factors.weight()).square().sum()
+    torch.testing.assert_close(lost + factors.core.square().sum(), weight.square().sum(), rtol=1e-9, atol=1e-12)
     # Never worse than what both truncations together can lose (De Lathauwer et al. 2000, property 10).
     tails = [
         torch.linalg.svdvals(unfold_mode(weight, dim))[rank:].square().sum()

@@ -44,9 +44,9 @@ def numbered(count: int) -> Split:
 
 
 def test_every_image_comes_once_with_its_label() -> None:
-    made = list(batches(numbered(50), 8, seed=3, epoch=0, drop_last=False))
-    assert [len(labels) for _, labels in made] == [8] * 6 + [2]
-    images, labels = torch.cat([images for images, _ in made]), torch.cat([labels for _, labels in made])
+    epoch = list(batches(numbered(50), 8, seed=3, epoch=0, drop_last=False))
+    assert [len(labels) for _, labels in epoch] == [8] * 6 + [2]
+    images, labels = torch.cat([images for images, _ in epoch]), torch.cat([labels for _, labels in epoch])
     assert labels.sort().values.tolist() == list(range(50))
     assert torch.equal(images[:, 0, 0, 0].long(), labels)
     assert labels.tolist() != list(range(50))

@@ -83,9 +83,9 @@ def test_calibration_images_are_training_images_and_nested() -> None:
 
 def test_in_order_is_the_stored_order() -> None:
     split = synthetic(samples=100).train
-    made = list(split.in_order(16))
-    assert torch.equal(torch.cat([images for images, _ in made]), split.images)
-    assert torch.equal(torch.cat([labels for _, labels in made]), split.labels)
+    pieces = list(split.in_order(16))
+    assert torch.equal(torch.cat([images for images, _ in pieces]), split.images)
+    assert torch.equal(torch.cat([labels for _, labels in pieces]), split.labels)
 
 
 def test_images_over_the_limit_are_refused() -> None:
@@ -116,7 +116,7 @@ def test_wrong_input_is_refused() -> None:
         (lambda: synthetic(channels=0), "channels=0"),
         (lambda: Preprocessing(0, (0,), (1,)), "scale=0"),
         (lambda: Preprocessing(1, (0,), (0,)), "above 0"),
-        (lambda: Preprocessing(1, (0, 0), (1,)), "one number a channel"),
+        (lambda: Preprocessing(1, (0, 0), (1,)), "one number per channel"),
         (lambda: Split(torch.zeros(4, 1, 2, 2), torch.zeros(3).long(), preprocessing), "3 labels"),
         (lambda: Dataset("x", split, split, split, num_classes=2), "0 to 1"),
         (lambda: Dataset("x", split, large, split, num_classes=3), "validation images are"),

@@ -33,7 +33,7 @@ def dot(height: int, width: int, row: int, column: int, count: int = 16) -> Tens
 
 
 def centres(images: Tensor) -> Tensor:
-    """Returns (N, 2): row and column of the centre of brightness of each image, from the image's centre."""
+    """Returns (N, 2): row and column of the center of brightness of each image, from the image's center."""
     height, width = images.shape[2:]
     shares = images.sum(1) / images.sum((1, 2, 3))[:, None, None]
     rows, columns = torch.arange(height) - (height - 1) / 2, torch.arange(width) - (width - 1) / 2
@@ -122,7 +122,7 @@ def test_images_of_a_batch_get_different_operations() -> None:
 def test_operations_follow_one_another() -> None:
     images = dot(20, 20, 10, 10, count=200)
     both = rand_augment(images, drawn(), operations=2, magnitude=5, among=["shift_x", "shift_y"])
-    places = {tuple(round(value) for value in place) for place in (centres(both) - centres(images)).tolist()}
+    places = {tuple(round(value) for value in offset) for offset in (centres(both) - centres(images)).tolist()}
     assert places == {(0, 0), (6, 0), (-6, 0), (0, 6), (0, -6), (3, 3), (3, -3), (-3, 3), (-3, -3)}
 
 
@@ -131,10 +131,10 @@ def test_shift_moves_a_dot_by_the_share_of_its_side(name: str, axis: int, pixels
     images = dot(10, 20, 5, 10)
     moved = rand_augment(images, drawn(), operations=1, magnitude=10, among=[name])
     for image in moved:
-        place = (image[0] > 0.999).nonzero().tolist()
-        assert len(place) == 1 and image.sum().item() == pytest.approx(1, abs=1e-4)
-        (place,) = place
-        assert abs(place[axis] - (5, 10)[axis]) == pixels and place[1 - axis] == (5, 10)[1 - axis]
+        position = (image[0] > 0.999).nonzero().tolist()
+        assert len(position) == 1 and image.sum().item() == pytest.approx(1, abs=1e-4)
+        (position,) = position
+        assert abs(position[axis] - (5, 10)[axis]) == pixels and position[1 - axis] == (5, 10)[1 - axis]
     assert len({tuple(image.nonzero()[0].tolist()) for image in (moved > 0.5)}) == 2
 
 
@@ -147,7 +147,7 @@ def test_shift_by_half_a_pixel_interpolates() -> None:
 
 def test_shear_moves_rows_in_proportion_to_their_height() -> None:
     images = torch.zeros(16, 1, 21, 21)
-    images[:, :, :, 10] = 1  # a vertical line through the centre
+    images[:, :, :, 10] = 1  # a vertical line through the center
     sheared = rand_augment(images, drawn(), operations=1, magnitude=10, among=["shear_x"])
     columns = (sheared[:, 0] * torch.arange(21)).sum(2) / sheared[:, 0].sum(2) - 10
     heights = torch.arange(21) - 10.0

@@ -91,10 +91,10 @@ def test_resnet_pad_shortcut_is_a_strided_copy_between_zeros() -> None:
 
 
 def test_resnet_last_norms_start_at_zero_only_when_asked() -> None:
-    for asked in (False, True):
-        model = ResNet(depth=8, zero_last_norm=asked)
+    for zero in (False, True):
+        model = ResNet(depth=8, zero_last_norm=zero)
         blocks = [module for module in model.modules() if isinstance(module, ResidualBlock)]
-        assert all((block.norm2.weight == 0).all() == asked for block in blocks)
+        assert all((block.norm2.weight == 0).all() == zero for block in blocks)
 
 
 def test_mobilenet_names_its_layers_readably() -> None:

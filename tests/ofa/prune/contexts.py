@@ -11,7 +11,7 @@ from torch.nn import functional
 from ofa.models import LeNet5, ResNet
 from ofa.prune.context import PruneContext
 from ofa.prune.weights import full_masks, prunable_weights
-from ofa.randomise import randomise_
+from ofa.randomize import randomize_
 
 SHAPE = (3, 12, 12)
 MODELS: dict[str, Callable[[], nn.Module]] = {
@@ -49,8 +49,8 @@ def context_of(
 
 
 def model_context(name: str, seed: int = 0) -> PruneContext:
-    """A randomised model of `MODELS` in double precision, a third of its weights removed, with data."""
-    model = randomise_(MODELS[name]().double())
+    """A randomized model of `MODELS` in double precision, a third of its weights removed, with data."""
+    model = randomize_(MODELS[name]().double())
     generator = torch.Generator().manual_seed(2)
     masks = {
         weight: torch.rand(tensor.shape, generator=generator) > 1 / 3
@@ -77,13 +77,13 @@ def mean_loss(model: nn.Module, batches: list[Batch], temperature: float = 1.0) 
 
 def slopes(weight: nn.Parameter, value: Callable[[], float], step: float = 1e-5) -> Tensor:
     """The derivative of `value` by each weight, by central differences."""
-    found = torch.zeros_like(weight).reshape(-1)
+    gradient = torch.zeros_like(weight).reshape(-1)
     flat = weight.detach().view(-1)
     for position in range(len(flat)):
         before = flat[position].clone()
         flat[position] = before + step
         above = value()
         flat[position] = before - step
-        found[position] = (above - value()) / (2 * step)
+        gradient[position] = (above - value()) / (2 * step)
         flat[position] = before
-    return found.reshape(weight.shape)
+    return gradient.reshape(weight.shape)

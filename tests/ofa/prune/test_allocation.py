@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ofa.errors import InvalidInput
 from ofa.prune.allocation import budget, er, erk, global_, lamp, per_layer, threshold
 from ofa.prune.allocation.limits import Limits, share_out
-from ofa.prune.allocation_context import AllocationContext
+from ofa.prune.context import AllocationContext
 from ofa.prune.selection import keep_best
 from tests.ofa.prune.allocation_cases import GONE, context_of, pools_of_scores, sparsities
 

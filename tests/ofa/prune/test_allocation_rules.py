@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ofa.errors import InvalidInput
 from ofa.prune.allocation import budget, er, erk, global_, lamp, per_layer
-from ofa.prune.allocation_context import Allocation, AllocationContext
+from ofa.prune.context import Allocation, AllocationContext
 from tests.ofa.prune.allocation_cases import GONE, context_of, sparsities
 
 # -- Erdős-Rényi ------------------------------------------------------------------------------------
@@ -64,11 +64,11 @@ def test_lamp_ranks_by_its_definition(scores: list[list[float]], sparsity: float
     for part in scores:
         order = sorted(range(len(part)), key=lambda i: (part[i], -i))  # ascending, so that ties keep the first
         squares = [part[i] ** 2 for i in order]
-        found = [0.0] * len(part)
-        for place, index in enumerate(order):
-            rest = sum(squares[place:])
-            found[index] = squares[place] / rest if rest else 0.0
-        own.append(found)
+        lamp_scores = [0.0] * len(part)
+        for rank, index in enumerate(order):
+            rest = sum(squares[rank:])
+            lamp_scores[index] = squares[rank] / rest if rest else 0.0
+        own.append(lamp_scores)
     expected = global_(context_of(own, sparsity))
     kept = [sorted(part, reverse=True)[:count] for part, count in zip(own, counts, strict=True)]
     best = [sorted(part, reverse=True)[:count] for part, count in zip(own, expected, strict=True)]

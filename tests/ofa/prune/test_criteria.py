@@ -147,8 +147,8 @@ def test_on_a_gpu_scores_are_those_of_the_cpu_and_lie_beside_their_weights(name:
     for _ in range(2):
         criteria.Movement().observe(there)
     before = torch.cuda.get_rng_state()
-    found, expected = CRITERIA[name](there), CRITERIA[name](here)
+    scores, expected = CRITERIA[name](there), CRITERIA[name](here)
     assert torch.equal(torch.cuda.get_rng_state(), before)
     for weight, score in expected.items():
-        assert found[weight].device == there.weights[weight].device
-        torch.testing.assert_close(found[weight].cpu(), score, rtol=1e-6, atol=1e-9)
+        assert scores[weight].device == there.weights[weight].device
+        torch.testing.assert_close(scores[weight].cpu(), score, rtol=1e-6, atol=1e-9)

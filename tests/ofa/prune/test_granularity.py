@@ -19,7 +19,7 @@ from ofa.prune import OneShot, Pruner
 from ofa.prune.allocation import budget
 from ofa.prune.criteria import magnitude, normalised, random_
 from ofa.prune.granularity import Granularity, block, channel, n_of_m, weight
-from ofa.prune.granularity.channel import every_width
+from ofa.prune.granularity._channel import every_width
 from ofa.prune.weights import full_masks, prunable_weights
 from tests.ofa import zoo
 
@@ -75,9 +75,9 @@ def test_everything_kept_costs_what_the_model_does(kind: str) -> None:
 def test_scores_of_rows_serve_as_well(kind: str) -> None:
     _, weights, granularity = made(kind)
     scores = {name: torch.arange(tensor.shape[0], dtype=torch.float32) for name, tensor in weights.items()}
-    for found in granularity.gather(scores, full_masks(weights)):
-        assert bool((found.diff() >= 0).all()) or kind == "block"
-        assert float(found[0]) < float(found[-1])
+    for pool in granularity.gather(scores, full_masks(weights)):
+        assert bool((pool.diff() >= 0).all()) or kind == "block"
+        assert float(pool[0]) < float(pool[-1])
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,5 +1,4 @@
 import math
-from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -7,57 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from ofa.errors import InvalidInput
-from ofa.models import LeNet5, LeNet300, MobileNet, ResNet
 from ofa.prune.initializers import Initializer, data_dependent_, kaiming_, lsuv_, orthogonal_, xavier_
-from ofa.prune.initializers.calibrating import calibrate_layers_, gradient_ratios
-from ofa.prune.initializers.directions import clustered, principal
-from ofa.prune.initializers.layers import fans, layers, normal, rows, set_rows_
-from ofa.prune.initializers.measuring import followed_by_norm, normalising, output_of, run
-from ofa.prune.initializers.patches import patches
+from ofa.prune.initializers.layers import fans, layers, rows, set_rows_
+from ofa.prune.initializers.measuring import followed_by_norm, normalizing, output_of, run
 from ofa.prune.initializers.random_ import orthonormal
-from tests.ofa import zoo
-
-
-def users_own_(model: nn.Module, images: Tensor, generator: torch.Generator) -> None:
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.rand(parameter.shape, generator=generator, dtype=torch.float64))
-
-
-INITIALIZERS: dict[str, Initializer] = {
-    "kaiming": kaiming_,
-    "kaiming_uniform": partial(kaiming_, mode="fan_out", distribution="uniform"),
-    "xavier": xavier_,
-    "xavier_uniform": partial(xavier_, distribution="uniform"),
-    "orthogonal": orthogonal_,
-    "lsuv": lsuv_,
-    "random": data_dependent_,
-    "pca": partial(data_dependent_, method="pca", vectors=200),
-    "kmeans": partial(data_dependent_, method="kmeans", vectors=200),
-    "users_own": users_own_,
-}
-SHAPE = (3, 8, 8)
-MODELS: dict[str, Callable[[], nn.Module]] = {
-    "lenet300": lambda: LeNet300(SHAPE, 5, hidden=(30, 10)),
-    "lenet5": lambda: LeNet5(SHAPE, 5, hidden=(20, 12)),
-    "lenet5_norm": lambda: LeNet5(SHAPE, 5, hidden=(20, 12), batch_norm=True),
-    "resnet": lambda: ResNet(SHAPE, 5, depth=8, widths=(4, 6, 8)),
-    "mobilenet": lambda: MobileNet(SHAPE, 5, stem_width=8, stages=[{"width": 8, "blocks": 2}], head_width=16),
-    "unet": lambda: zoo.PLAIN["unet"](),
-    "sequence": lambda: zoo.PLAIN["sequence"](),
-    "shared": lambda: zoo.PLAIN["shared"](),
-    "normed_mlp": lambda: zoo.PLAIN["normed_mlp"](),
-}
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def made(name: str) -> tuple[nn.Module, Tensor]:
-    torch.manual_seed(0)
-    size = 6 if name in zoo.PLAIN else 8
-    return MODELS[name](), torch.rand(12, 3, size, size, generator=seeded(1))
+from tests.ofa.prune.initialized_models import INITIALIZERS, MODELS, made, seeded
 
 
 @pytest.mark.parametrize("model_name", MODELS)
@@ -153,7 +106,7 @@ def test_lsuv_gives_every_layer_unit_variance(name: str) -> None:
     model, images = made(name)
     lsuv_(model.double(), images.double(), seeded())
     seen: dict[str, float] = {}
-    with normalising(model), torch.no_grad():
+    with normalizing(model), torch.no_grad():
         normed = followed_by_norm(model, images.double())
         run(model, images.double(), lambda path, layer, x: seen.update({path: output_of(layer, x).var(correction=0)}))
     assert normed == ({"down.0", "deep.0"} if name == "unet" else frozenset())
@@ -177,132 +130,6 @@ def test_every_neuron_starts_with_unit_deviation_and_the_mean_asked_for(method: 
     for output in seen.values():
         torch.testing.assert_close(output.std(dim=1, correction=0), torch.ones(len(output), dtype=torch.float64))
         torch.testing.assert_close(output.mean(dim=1), torch.full((len(output),), 0.25, dtype=torch.float64))
-
-
-@pytest.mark.parametrize("name", ["lenet300", "lenet5", "lenet5_norm"])
-def test_one_round_makes_all_layers_of_a_chain_learn_at_one_pace(name: str) -> None:
-    """Where layers are homogeneous one round is exact, and the output stays; layers before a norm stay too."""
-    model, images = made(name)
-    model, images = model.double(), images.double()
-    data_dependent_(model, images, seeded(), calibrate=False)
-    before = {path: layer.weight.detach().clone() for path, layer in layers(model).items()}
-    with normalising(model), torch.no_grad():
-        normed = followed_by_norm(model, images)
-        output = run(model, images)
-        top = normal(tuple(output.shape), seeded(5))
-        ratios = gradient_ratios(model, images, top, normed)
-        assert max(ratios.values()) > 1.5 * min(ratios.values())
-        calibrate_layers_(model, images, seeded(5), rounds=1, leave=normed)
-        torch.testing.assert_close(run(model, images), output)
-        found = gradient_ratios(model, images, top, normed)
-    mean = math.prod(ratios.values()) ** (1 / len(ratios))
-    assert list(found.values()) == pytest.approx([mean] * len(found))
-    assert set(found) == set(layers(model)) - normed
-    assert normed == ({"conv1", "conv2"} if name == "lenet5_norm" else frozenset())
-    for path in normed:
-        assert torch.equal(layers(model)[path].weight, before[path])
-
-
-class Smooth(nn.Module):
-    """Not homogeneous, and not a chain."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(12, 12) for _ in range(4))
-        self.last = nn.Linear(12, 3)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        for layer in self.layers:
-            inputs = inputs + torch.tanh(layer(inputs))
-        return self.last(inputs)
-
-
-def test_rounds_bring_the_paces_together_in_other_models() -> None:
-    spread = {}
-    for rounds in (0, 10):
-        model, images = Smooth().double(), torch.randn(64, 12, dtype=torch.float64, generator=seeded(1))
-        data_dependent_(model, images, seeded(), calibrate=False)
-        with torch.no_grad():
-            model.last.weight.mul_(5)
-            calibrate_layers_(model, images, seeded(5), rounds=rounds)
-            output = run(model, images)
-            ratios = gradient_ratios(model, images, normal((64, 3), seeded(5)))
-        spread[rounds] = max(ratios.values()) / min(ratios.values())
-    assert spread[0] > 3 and spread[10] < 1.1
-    assert 0.7 < output.std(dim=0).mean().item() < 1.4
-
-
-def test_gradient_ratios_agree_with_a_backward_pass() -> None:
-    model, images = made("lenet5")
-    top = torch.randn(12, 5, generator=seeded())
-    (model(images) * top).sum().backward()
-    ratios = gradient_ratios(model, images, top, leave=["conv1"])
-    assert set(ratios) == set(layers(model)) - {"conv1"}
-    for path, ratio in ratios.items():
-        weight = layers(model)[path].weight
-        assert ratio == pytest.approx((weight.grad.norm() / weight.norm()).item(), rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    "layer",
-    [
-        nn.Conv2d(4, 6, 3, padding=1, stride=2),
-        nn.Conv2d(4, 6, (3, 2), dilation=2, groups=2),
-        nn.Conv2d(4, 6, 3, padding="same", padding_mode="circular"),
-        nn.Conv1d(4, 6, 3, padding=2),
-        nn.Conv3d(4, 6, 2),
-        nn.Linear(7, 6),
-    ],
-)
-def test_patches_are_what_the_rows_are_multiplied_with(layer: nn.Module) -> None:
-    layer = layer.double()
-    sizes = {nn.Linear: (7,), nn.Conv1d: (7,), nn.Conv2d: (7, 7), nn.Conv3d: (5, 5, 5)}[type(layer)]
-    inputs = torch.rand(2, 4, *sizes, dtype=torch.float64, generator=seeded())
-    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-    seen = patches(layer, inputs, 10**6, seeded())  # type: ignore[arg-type]
-    assert seen is not None
-    each = 6 // len(seen)
-    matrix = rows(layer).reshape(len(seen), each, -1)  # type: ignore[arg-type]
-    product = torch.cat([seen[group] @ matrix[group].T for group in range(len(seen))], dim=1).T
-    torch.testing.assert_close(product, output_of(layer, inputs))  # type: ignore[arg-type]
-    few = patches(layer, inputs, 5, seeded())  # type: ignore[arg-type]
-    assert few is not None and few.shape[1] == 5
-    assert all(bool((seen[0] == vector).all(dim=1).any()) for vector in few[0])
-
-
-def test_principal_components_whiten_and_come_in_order() -> None:
-    generator = seeded()
-    vectors = torch.randn(20_000, 6, generator=generator, dtype=torch.float64) * torch.tensor([1, 5, 2, 0, 3, 4.0])
-    basis = orthonormal(torch.Size((6, 6)), generator)
-    outputs = (vectors @ basis) @ principal(vectors @ basis, 4, generator).T
-    torch.testing.assert_close(outputs.T.cov(correction=0), torch.eye(4, dtype=torch.float64), rtol=0, atol=1e-8)
-    found = principal(vectors @ basis, 4, generator)
-    axes = nn.functional.normalize(found, dim=1) @ basis.T
-    assert axes.abs().argmax(dim=1).tolist() == [1, 5, 4, 2]
-    assert bool((axes.abs().max(dim=1).values > 0.99).all())
-    many = principal(vectors @ basis, 9, generator)  # one direction never varies: five components, four random rows
-    assert many.shape == (9, 6) and bool(torch.isfinite(many).all())
-    assert float((many @ basis.T)[:, 3].abs().max()) < 1e-6 * float(many.abs().max())
-
-
-def test_k_means_finds_planted_clusters_in_a_flat_background() -> None:
-    """Three bright patterns among 90 % equal patches: each has a row that answers to it most."""
-    generator = seeded()
-    patterns = torch.tensor([[4, 0, 0, 0], [0, 4, 0, 0], [0, 0, 4.0, 4.0]], dtype=torch.float64)
-    kinds = torch.randint(3, (100,), generator=generator)
-    noise = torch.randn(100, 4, generator=generator, dtype=torch.float64) / 20
-    vectors = torch.cat([torch.zeros(900, 4, dtype=torch.float64), patterns[kinds] + noise])
-    found = clustered(vectors, 4, generator)
-    answers = (patterns - vectors.mean(dim=0)) @ nn.functional.normalize(found, dim=1).T
-    assert len(set(answers.argmax(dim=1).tolist())) == 3
-    assert clustered(torch.ones(10, 4, dtype=torch.float64), 3, generator).isfinite().all()
-
-
-def test_a_constant_neuron_is_left_finite() -> None:
-    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
-    for name in ("random", "pca", "kmeans", "lsuv"):
-        INITIALIZERS[name](model, torch.ones(8, 4), seeded())
-        assert all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())
 
 
 @pytest.mark.parametrize(

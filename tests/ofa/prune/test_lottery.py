@@ -182,7 +182,7 @@ def forgets_masks(model: nn.Module, masks: Mapping[str, Tensor], seed: int) -> d
         ({"rounds": 1, "rates": {"5": 0.5}}, "matches no pruned weight"),
         ({"rounds": 1, "rewind_step": -1}, "rewind_step=-1"),
         ({"rounds": 1, "train": forgets_masks}, "brought back"),
-        ({"rounds": 1, "train": lambda model, masks, seed: {"accuracy": float("nan")}}, "no JSON"),
+        ({"rounds": 1, "train": lambda model, masks, seed: {"accuracy": float("nan")}}, "not JSON"),
     ],
 )
 def test_wrong_settings_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
@@ -194,7 +194,7 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     lottery(small, Trainer(), folder=tmp_path, densities=[0.5], controls=())
     with pytest.raises(InvalidInput, match="seed was 0, now 1"):
         lottery(small, Trainer(), folder=tmp_path, densities=[0.5], seed=1)
-    with pytest.raises(InvalidInput, match=r"is of density 0.5, level 1 was now asked for with 0.6"):
+    with pytest.raises(InvalidInput, match=r"is of density 0.5, level 1 was now requested with 0.6"):
         lottery(small, Trainer(), folder=tmp_path, densities=[0.6], controls=())
     (tmp_path / "level_01.ticket.json").write_text("{")
     with pytest.raises(InvalidInput, match="damaged"):

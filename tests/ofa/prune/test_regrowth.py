@@ -100,7 +100,7 @@ def test_rigl_grows_by_the_magnitude_of_the_gradient() -> None:
     assert {name: score.tolist() for name, score in scores.items()} == {"w": [1.0, 3.0, 2.0]}
     assert RigL().needs_gradient
     for gradients in (None, {}):
-        with pytest.raises(InvalidInput, match="dense gradient, which w has not got"):
+        with pytest.raises(InvalidInput, match="RigL needs dense gradients; w has none"):
             RigL().scores(context, gradients)
 
 
@@ -108,10 +108,10 @@ def test_swaps_come_each_interval_until_they_end() -> None:
     assert [step for step in range(60) if SET(every=10, until=40).fraction(step) is not None] == [10, 20, 30]
     assert SET(0.4, every=10, until=40).fraction(10) == 0.4
     rigl = RigL(0.3, every=10, until=40)
-    found = {step: rigl.fraction(step) for step in range(60) if rigl.fraction(step) is not None}
-    assert list(found) == [10, 20, 30]
-    assert found == pytest.approx({step: 0.15 * (1 + math.cos(math.pi * step / 40)) for step in found})
-    assert found[20] == pytest.approx(0.15)
+    fractions = {step: rigl.fraction(step) for step in range(60) if rigl.fraction(step) is not None}
+    assert list(fractions) == [10, 20, 30]
+    assert fractions == pytest.approx({step: 0.15 * (1 + math.cos(math.pi * step / 40)) for step in fractions})
+    assert fractions[20] == pytest.approx(0.15)
 
 
 @pytest.mark.parametrize("regrowth", [SET(), RigL()], ids=str)

@@ -81,8 +81,8 @@ shapes = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, m
 def test_counts_stay(sizes: list[tuple[int, int]], seed: int, density: float) -> None:
     masks = {str(at): torch.rand(size, generator=seeded(seed)) < density for at, size in enumerate(sizes)}
     before = {name: mask.clone() for name, mask in masks.items()}
-    for made in (shuffle_masks(masks, seeded(seed)), random_masks(masks, seeded(seed))):
-        assert {n: (m.shape, m.dtype, int(m.sum())) for n, m in made.items()} == {
+    for shuffled in (shuffle_masks(masks, seeded(seed)), random_masks(masks, seeded(seed))):
+        assert {n: (m.shape, m.dtype, int(m.sum())) for n, m in shuffled.items()} == {
             n: (m.shape, torch.bool, int(m.sum())) for n, m in masks.items()
         }
     spread = random_masks(masks, seeded(seed), per_layer=False)

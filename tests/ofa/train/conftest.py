@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -43,14 +45,16 @@ class SmallNet(nn.Module):
 def make_supernet() -> Callable[..., Supernet]:
     """Makes supernets, the same for the same seed."""
 
-    def make(seed: int = 0) -> Supernet:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = SmallNet()
-        rules = SpaceRules(width_ratios=(0.5, 1.0), multiple_of=4, kernel_sizes={"blocks.*": (1, 3)})
-        return Supernet(model, torch.zeros(2, 1, 8, 8), rules)
+    return lambda seed=0: copy.deepcopy(_supernet(seed))
 
-    return make
+
+@cache
+def _supernet(seed: int) -> Supernet:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = SmallNet()
+    rules = SpaceRules(width_ratios=(0.5, 1.0), multiple_of=4, kernel_sizes={"blocks.*": (1, 3)})
+    return Supernet(model, torch.zeros(2, 1, 8, 8), rules)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from ofa.checkpoint import load_checkpoint
 from ofa.data import digits
 from ofa.data.augment import random_shift
 from ofa.models import ResNet
-from ofa.train import sandwich, train
+from ofa.train import TrainSettings, sandwich, train
 
 KILLS = 10
 EPOCHS = 4
@@ -42,14 +42,17 @@ def train_in_child(supernet: Supernet, path: Path) -> tuple[int, int]:
     train(
         supernet,
         digits(),
-        strategy=telling,
-        optimizer=partial(torch.optim.SGD, lr=0.05, momentum=0.9, nesterov=True, fused=True),
-        epochs=EPOCHS,
-        batch_size=64,
-        augment=partial(random_shift, pixels=1),
+        telling,
+        TrainSettings(
+            optimizer=partial(torch.optim.SGD, lr=0.05, momentum=0.9, nesterov=True, fused=True),
+            epochs=EPOCHS,
+            batch_size=64,
+            augment=partial(random_shift, pixels=1),
+            ema=0.9,
+            checkpoint_steps=3,
+            validate_every=2,
+        ),
         checkpoint=path,
-        checkpoint_steps=3,
-        validate_every=2,
     )
     os._exit(0)
 

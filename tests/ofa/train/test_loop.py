@@ -1,239 +1,216 @@
-"""The loop learns, can be stopped anywhere, and refuses what it cannot use."""
+"""The contract of the loop: order of events, accumulation, errors that lose nothing, resuming with callbacks."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
-from ofa.calibrate import calibrate
-from ofa.data.augment import random_shift
 from ofa.errors import InvalidInput
-from ofa.evaluate import evaluate
-from ofa.train import OFA_PHASES, constant, progressive, restarts, sandwich, single, train
-
-SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4, fused=True)
-ADAMW = partial(torch.optim.AdamW, lr=0.01, weight_decay=0.05)
-QUICK = {
-    "strategy": sandwich,
-    "optimizer": SGD,
-    "epochs": 3,
-    "batch_size": 32,
-    "augment": partial(random_shift, pixels=1),
-    "gradient_clip": 1.0,
-    "validate_every": 2,
-}
-STEPS = 3 * (120 // 32)
+from ofa.identity import digest_of
+from ofa.train import Event, TrainSettings, sandwich, train, train_network
+from ofa.train.loop import Callback
+from tests.ofa.train.conftest import SmallNet
+from tests.ofa.train.loop_settings import EPOCH_STEPS, SETTINGS, STEPS
 
 
-class Stop(Exception):
-    """The process ends here."""
+def small_net(seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return SmallNet()
 
 
-def stop_at(step: int, strategy=sandwich):
-    """A strategy that is killed in the middle of a step."""
-
-    def stopping(supernet, images, labels, context):
-        loss = strategy(supernet, images, labels, context)
-        if context.step == step:
-            raise Stop
-        return loss
-
-    # As the same setting as the strategy itself: a process that was killed had no other.
-    stopping.__module__, stopping.__qualname__ = strategy.__module__, strategy.__qualname__
-    return stopping
-
-
-def same(first: nn.Module, second: nn.Module) -> bool:
-    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
-    return all(torch.equal(one, other) for one, other in pairs)
+def trained(kind: str, make_supernet, data, changed: TrainSettings = SETTINGS, seed: int = 0, **options):
+    """Returns the digest and the rows, without times, of a training of a supernet or of a plain network."""
+    if kind == "supernet":
+        supernet = make_supernet(seed)
+        history = train(supernet, data, sandwich, changed, **options)
+        model = supernet.model
+    else:
+        model = small_net(seed)
+        history = train_network(model, data, changed, **options).history
+    rows = [{name: value for name, value in row.items() if name != "seconds"} for row in history]
+    return digest_of(model), rows
 
 
-def without_time(history):
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
+KINDS = pytest.mark.parametrize("kind", ["supernet", "network"])
 
 
-def test_ended_at_a_step_it_is_the_training_up_to_there(make_supernet, data, tmp_path):
-    whole, part = make_supernet(), make_supernet()
-    train(whole, data, **QUICK)
-    history = train(part, data, **QUICK, checkpoint=tmp_path / "c.safetensors", stop_step=5)
-    assert [row["epoch"] for row in history] == [1]  # three steps are an epoch, and five are not two
-    assert not same(whole.model, part.model)
-    train(part, data, **QUICK, checkpoint=tmp_path / "c.safetensors")
-    assert same(whole.model, part.model)
-    untouched = make_supernet()
-    assert train(untouched, data, **QUICK, stop_step=0) == []
-    assert same(untouched.model, make_supernet().model)
-    with pytest.raises(InvalidInput, match="stop_step=-1"):
-        train(untouched, data, **QUICK, stop_step=-1)
+@KINDS
+def test_events_come_in_order_and_callbacks_in_theirs(kind, make_supernet, data):
+    calls: list[tuple[str, Event, int]] = []
+
+    def recorder(name: str) -> Callback:
+        return lambda event, state: calls.append((name, event, state.step))
+
+    trained(kind, make_supernet, data, callbacks=[recorder("first"), recorder("second")])
+    expected = [(Event.START, 0)]
+    for step in range(STEPS):
+        expected.append((Event.UPDATE, step))
+        if (step + 1) % EPOCH_STEPS == 0:
+            expected.append((Event.EPOCH, step + 1))
+        expected.append((Event.STEP, step + 1))
+    expected.append((Event.END, STEPS))
+    assert calls == [(name, event, step) for event, step in expected for name in ("first", "second")]
 
 
-def test_learns_and_tells(make_supernet, data):
-    supernet = make_supernet()
-    history = train(supernet, data, **QUICK | {"epochs": 12, "batch_size": 16, "validate_every": 6})
-    assert [row["epoch"] for row in history] == list(range(1, 13))
-    assert history[-1]["step"] == 12 * 7
-    assert history[-1]["loss"] < history[0]["loss"]
-    assert [row["epoch"] for row in history if "accuracy_smallest" in row] == [6, 12]
-    for arch, least in ((supernet.space.largest, 0.85), (supernet.space.smallest, 0.5)):  # chance: 0.25
-        view = calibrate(supernet.subnet(arch), data.train.images)
-        assert evaluate(view, data.test.images, data.test.labels) > least
+@KINDS
+def test_a_callback_of_ones_own_adds_to_rows_after_validation(kind, make_supernet, data):
+    name = "accuracy_largest" if kind == "supernet" else "accuracy"
+
+    def add_error(event, state):
+        if event is Event.EPOCH and name in state.row:
+            state.row["error"] = 1 - state.row[name]
+
+    _, rows = trained(kind, make_supernet, data, callbacks=[add_error])
+    assert [row["epoch"] for row in rows if "error" in row] == [1, 2, 3]  # 1: a third
+    assert all(row["error"] == 1 - row[name] for row in rows)
 
 
-def test_the_global_random_state_and_modes_are_left_alone(make_supernet, data):
-    supernet = make_supernet()
-    supernet.model.eval()
-    supernet.model.norm.train()
-    torch.manual_seed(5)
-    before = torch.get_rng_state()
-    train(supernet, data, **QUICK)
-    assert torch.equal(before, torch.get_rng_state())
-    assert not supernet.model.training and supernet.model.norm.training
+def shrink(event: Event, state) -> None:
+    """A callback that changes weights: what it does is part of the training."""
+    if event is Event.UPDATE:
+        with torch.no_grad():
+            for parameter in state.model.parameters():
+                parameter.mul_(0.999)
 
 
-@pytest.mark.parametrize("change", [{}, {"validate_every": 0}, {"validate_every": 1}], ids=str)
-def test_same_seed_same_bits_whatever_is_watched(make_supernet, data, change):
-    first, second = make_supernet(), make_supernet()
-    torch.manual_seed(1)
-    train(first, data, **QUICK)
-    torch.manual_seed(2)
-    train(second, data, **QUICK | change, progress=lambda row: torch.rand(3))
-    assert same(first.model, second.model)
+class Count:
+    """A callback with a state, which changes weights by it."""
 
+    def __init__(self) -> None:
+        self.calls = 0
 
-def test_another_seed_other_bits(make_supernet, data):
-    first, second = make_supernet(), make_supernet()
-    train(first, data, **QUICK)
-    train(second, data, **QUICK, seed=1)
-    assert not same(first.model, second.model)
-
-
-RECIPES = {
-    "sgd": {},
-    "adamw": {"optimizer": ADAMW},
-    "bfloat16": {"precision": "bfloat16"},
-    "float16": {"precision": "float16"},
-    "single": {"strategy": single},
-    "progressive": {"strategy": progressive, "schedule": partial(restarts, phases=OFA_PHASES)},
-}
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize(("every", "stops"), [(1, (1, 3)), (2, (2, 5, 8))], ids=str)
-def test_resume_gives_the_same_bits(make_supernet, data, tmp_path, recipe, every, stops):
-    settings = QUICK | RECIPES[recipe]
-    path = tmp_path / "training.safetensors"
-    saving = {"checkpoint": path, "checkpoint_steps": every}
-    whole = make_supernet()
-    history = train(whole, data, **settings)
-    for step in stops:
-        stopping = settings | {"strategy": stop_at(step, settings["strategy"])}
-        with pytest.raises(Stop):  # once there is a file, the weights come from it and from nowhere else
-            train(make_supernet(9 if path.exists() else 0), data, **stopping, **saving)
-    resumed = make_supernet(9)
-    assert without_time(train(resumed, data, **settings, **saving)) == without_time(history)
-    assert same(whole.model, resumed.model)
-
-
-def test_a_finished_training_is_loaded_and_not_repeated(make_supernet, data, tmp_path):
-    path = tmp_path / "training.safetensors"
-    first, second = make_supernet(), make_supernet(9)
-    history = train(first, data, **QUICK, checkpoint=path)
-    written = path.stat().st_mtime_ns
-    assert train(second, data, **QUICK | {"strategy": sandwich}, checkpoint=path) == history
-    assert same(first.model, second.model)
-    assert path.stat().st_mtime_ns == written
-
-
-CHANGES = {
-    "batch_size": {"batch_size": 16},
-    "seed": {"seed": 3},
-    "strategy": {"strategy": partial(sandwich, random_subnets=1)},
-    "optimizer": {"optimizer": ADAMW},
-    "schedule": {"schedule": constant},
-    "augment": {"augment": None},
-    "epochs": {"epochs": 4},
-}
-
-
-@pytest.mark.parametrize("name", CHANGES)
-def test_a_checkpoint_of_another_training_is_refused_by_name_and_kept(make_supernet, data, tmp_path, name):
-    path = tmp_path / "training.safetensors"
-    train(make_supernet(), data, **QUICK, checkpoint=path)
-    content = path.read_bytes()
-    supernet, untouched = make_supernet(9), make_supernet(9)
-    with pytest.raises(InvalidInput, match=f"{path} is of another training: .*{name}"):
-        train(supernet, data, **QUICK | CHANGES[name], checkpoint=path)
-    assert path.read_bytes() == content
-    assert same(supernet.model, untouched.model)
-
-
-@pytest.mark.parametrize("kept", [0, 7, 100, 0.5, 0.999])
-def test_a_truncated_checkpoint_is_refused_and_kept(make_supernet, data, tmp_path, kept):
-    path = tmp_path / "training.safetensors"
-    train(make_supernet(), data, **QUICK, checkpoint=path)
-    content = path.read_bytes()
-    content = content[: int(kept * len(content)) if isinstance(kept, float) else kept]
-    path.write_bytes(content)
-    with pytest.raises(InvalidInput, match=f"{path} is truncated"):
-        train(make_supernet(), data, **QUICK, checkpoint=path)
-    assert path.read_bytes() == content
-
-
-def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_last_checkpoint(make_supernet, data, tmp_path):
-    path = tmp_path / "training.safetensors"
-
-    def poisoned(supernet, images, labels, context):
-        if context.step == 4:
+    def __call__(self, event: Event, state) -> None:
+        if event is Event.UPDATE:
+            self.calls += 1
             with torch.no_grad():
-                supernet.model.head.bias.fill_(math.nan)
-        return sandwich(supernet, images, labels, context)
+                state.model.head.bias.add_(1e-3 * self.calls)
 
-    with pytest.raises(InvalidInput, match="the loss is nan at step 4 of 9: the model returns NaN"):
-        train(make_supernet(), data, **QUICK | {"strategy": poisoned}, checkpoint=path, checkpoint_steps=1)
-    poisoned_again = path.read_bytes()
-    with pytest.raises(InvalidInput, match="step 4"):
-        train(make_supernet(), data, **QUICK | {"strategy": poisoned}, checkpoint=path, checkpoint_steps=1)
-    assert path.read_bytes() == poisoned_again
+    def state_dict(self):
+        return {"calls": self.calls}
+
+    def load_state_dict(self, state) -> None:
+        self.calls = state["calls"]
 
 
-def test_a_model_that_returns_nan_from_the_start_is_named(make_supernet, data):
-    supernet = make_supernet()
-    with torch.no_grad():
-        supernet.model.conv.weight.fill_(math.nan)
-    with pytest.raises(InvalidInput, match=r"step 0 of 9: the model returns NaN.*check the model"):
-        train(supernet, data, **QUICK)
+class Failure(Exception):
+    """Raised by a callback."""
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"epochs": 0}, "epochs=0"),
-        ({"batch_size": 0}, "batch_size=0"),
-        ({"seed": -1}, "seed=-1"),
-        ({"label_smoothing": 1.0}, "label_smoothing=1.0"),
-        ({"gradient_clip": 0.0}, "gradient_clip=0.0"),
-        ({"precision": "float8"}, "precision 'float8' is unknown; did you mean float32"),
-        ({"checkpoint_steps": 0}, "checkpoint_steps=0"),
-        ({"checkpoint_seconds": -1.0}, "checkpoint_seconds=-1.0"),
-        ({"strategy": partial(sandwich, random_subnets=-1)}, "random_subnets=-1"),
-    ],
+def failing_at(event: Event, step: int) -> Callback:
+    def fail(at: Event, state) -> None:
+        if at is event and state.step == step:
+            raise Failure
+
+    return fail
+
+
+@KINDS
+@pytest.mark.parametrize("event", [Event.EPOCH, Event.STEP])
+@pytest.mark.parametrize("step", [EPOCH_STEPS, STEPS])
+def test_a_raising_callback_loses_no_step(kind, make_supernet, data, tmp_path, event, step):
+    settings = replace(SETTINGS, ema=0.5, gradient_clip=1.0)
+    path = tmp_path / "training.safetensors"
+    steps: list[int] = []
+
+    def count(at: Event, state) -> None:
+        if at is Event.UPDATE:
+            steps.append(state.step)
+
+    whole = trained(kind, make_supernet, data, settings, callbacks=[shrink, Count()])
+    callbacks = [shrink, count, Count(), failing_at(event, step)]
+    with pytest.raises(Failure):
+        trained(kind, make_supernet, data, settings, checkpoint=path, callbacks=callbacks)
+    resumed = trained(kind, make_supernet, data, settings, seed=9, checkpoint=path, callbacks=[shrink, count, Count()])
+    assert resumed == whole
+    assert steps == list(range(STEPS))  # none twice
+
+
+@KINDS
+def test_a_callback_that_raises_within_a_step_leaves_the_last_checkpoint(kind, make_supernet, data, tmp_path):
+    path = tmp_path / "training.safetensors"
+    settings = replace(SETTINGS, checkpoint_steps=2)
+    whole = trained(kind, make_supernet, data, settings)
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    with pytest.raises(Failure):
+        trained(kind, make_supernet, data, settings, checkpoint=path, callbacks=[failing_at(Event.UPDATE, 5)])
+    assert torch.equal(before, torch.get_rng_state())
+    first: list[int] = []
+
+    def note(event: Event, state) -> None:
+        if event is Event.START:
+            first.append(state.step)
+
+    assert trained(kind, make_supernet, data, settings, seed=9, checkpoint=path, callbacks=[note]) == whole
+    assert first == [4]
+
+
+@KINDS
+def test_a_callback_that_raises_before_the_first_step_leaves_no_file(kind, make_supernet, data, tmp_path):
+    path = tmp_path / "training.safetensors"
+    with pytest.raises(Failure):
+        trained(kind, make_supernet, data, checkpoint=path, callbacks=[failing_at(Event.START, 0)])
+    assert not path.exists()
+
+
+@KINDS
+@pytest.mark.parametrize("step", [2, EPOCH_STEPS, STEPS])
+def test_a_callback_can_stop_the_training_which_then_resumes(kind, make_supernet, data, tmp_path, step):
+    path = tmp_path / "training.safetensors"
+
+    def stop(event: Event, state) -> None:
+        if event is Event.STEP and state.step == step:
+            state.stop()
+
+    whole = trained(kind, make_supernet, data)
+    _, rows = trained(kind, make_supernet, data, checkpoint=path, callbacks=[stop])
+    assert len(rows) == step // EPOCH_STEPS
+    assert trained(kind, make_supernet, data, seed=9, checkpoint=path) == whole
+
+
+@KINDS
+def test_a_checkpoint_with_the_state_of_other_callbacks_is_refused(kind, make_supernet, data, tmp_path):
+    path = tmp_path / "training.safetensors"
+    trained(kind, make_supernet, data, replace(SETTINGS, stop_step=2), checkpoint=path, callbacks=[Count(), Count()])
+    content = path.read_bytes()
+    with pytest.raises(InvalidInput, match=r"it has the state of .*test_loop.Count#2, this training does not"):
+        trained(kind, make_supernet, data, checkpoint=path, callbacks=[Count()])
+    assert path.read_bytes() == content
+    trained(kind, make_supernet, data, checkpoint=path, callbacks=[Count(), Count()])
+
+
+@KINDS
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    stops=st.lists(st.integers(0, STEPS), min_size=1, max_size=3),
+    changes=st.fixed_dictionaries(
+        {
+            "accumulation": st.sampled_from([1, 2, 5]),
+            "ema": st.sampled_from([None, 0.5, 0.99]),
+            "gradient_clip": st.sampled_from([None, 1.0]),
+            "precision": st.sampled_from(["float32", "bfloat16", "float16"]),
+            "optimizer": st.sampled_from([SETTINGS.optimizer, partial(torch.optim.Adam, lr=0.01)]),
+            "label_smoothing": st.sampled_from([0.0, 0.1]),
+        }
+    ),
 )
-def test_settings_out_of_range_are_refused(make_supernet, data, change, words):
-    with pytest.raises(InvalidInput, match=words):
-        train(make_supernet(), data, **QUICK | change)
-
-
-def test_checkpoints_by_time(make_supernet, data, tmp_path, monkeypatch):
-    saves = []
-    monkeypatch.setattr("ofa.train.loop.save_training", lambda path, *rest: saves.append(path))
-    path = Path(tmp_path / "training.safetensors")
-    train(make_supernet(), data, **QUICK, checkpoint=path, checkpoint_seconds=0.0)
-    assert len(saves) == STEPS
-    saves.clear()
-    train(make_supernet(), data, **QUICK, checkpoint=path, checkpoint_seconds=None, checkpoint_steps=4)
-    assert len(saves) == 3  # after 4 and 8 steps, and at the end
+def test_whatever_the_settings_and_stops_the_bits_are_the_same(kind, make_supernet, data, stops, changes):
+    changed = replace(SETTINGS, **changes)
+    whole = trained(kind, make_supernet, data, changed, callbacks=[Count()])
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "training.safetensors"
+        for stop in sorted(stops):
+            part, seed = replace(changed, stop_step=stop), 9 if path.exists() else 0
+            trained(kind, make_supernet, data, part, seed=seed, checkpoint=path, callbacks=[Count()])
+            assert path.exists() or stop == 0
+        seed = 9 if path.exists() else 0
+        assert trained(kind, make_supernet, data, changed, seed=seed, checkpoint=path, callbacks=[Count()]) == whole

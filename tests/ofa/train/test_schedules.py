@@ -7,10 +7,11 @@ from functools import partial
 import pytest
 
 from ofa.arch import Arch
+from ofa.choice import Choice
 from ofa.errors import InvalidInput
-from ofa.space import Choice, Space
+from ofa.space import Space
 from ofa.train import OFA_PHASES, Phase, constant, cosine, restarts
-from ofa.train.phases import as_phases, opened, span_at
+from ofa.train.schedules import as_phases, opened, span_at
 
 
 def test_cosine_rises_then_falls():

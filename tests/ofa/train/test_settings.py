@@ -1,50 +1,53 @@
-"""Settings are told apart by what they do, not by where they are in memory."""
+"""Settings out of range are refused when they are made, and only those that decide the weights are recorded."""
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 
 import pytest
 import torch
 
-from ofa import Arch, InvalidInput
-from ofa.train import OFA_PHASES, Phase, cosine, sandwich
-from ofa.train.settings import as_json, check_same
+from ofa.errors import InvalidInput
+from ofa.train import TrainSettings
+from ofa.train.settings import HOW_TO_RUN
 
-
-class Tilted:
-    def __init__(self, slope: float) -> None:
-        self.slope = slope
+SETTINGS = TrainSettings(optimizer=partial(torch.optim.SGD, lr=0.1), epochs=3, batch_size=32)
 
 
 @pytest.mark.parametrize(
-    ("first", "second"),
+    ("change", "words"),
     [
-        (sandwich, cosine),
-        (partial(sandwich, random_subnets=1), partial(sandwich, random_subnets=2)),
-        (partial(torch.optim.SGD, lr=0.1), partial(torch.optim.SGD, lr=0.2)),
-        (OFA_PHASES, OFA_PHASES[:-1]),
-        (Phase(1.0), Phase(1.0, subnets=2)),
-        (Arch(width={"a": 8}), Arch(width={"a": 16})),
-        (Tilted(1.0), Tilted(2.0)),
-        (None, 0),
-        (0.1, 0.1 + 1e-16 + 1e-16),
+        ({"epochs": 0}, "epochs=0 must be at least 1"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"seed": -1}, "seed=-1 must be 0 or more"),
+        ({"start_step": -1}, "start_step=-1"),
+        ({"stop_step": -1}, "stop_step=-1 must be 0 or more, or null for the last"),
+        ({"validate_every": -1}, "validate_every=-1"),
+        ({"label_smoothing": 1.0}, "label_smoothing=1.0"),
+        ({"gradient_clip": float("inf")}, "gradient_clip=inf"),
+        ({"accumulation": 0}, "accumulation=0"),
+        ({"accumulation": 33}, "accumulation=33 splits a batch of batch_size=32"),
+        ({"ema": 0.0}, "ema=0.0"),
+        ({"precision": "float8"}, "did you mean float32"),
+        ({"checkpoint_seconds": float("nan")}, "checkpoint_seconds=nan"),
+        ({"checkpoint_steps": 0}, "checkpoint_steps=0 must be at least 1, or null for never"),
     ],
 )
-def test_differences_are_seen_and_named(first, second):
-    check_same(as_json({"it": first}), as_json({"it": first}), "file")
-    with pytest.raises(InvalidInput, match="file is of another training: it was"):
-        check_same(as_json({"it": first}), as_json({"it": second}), "file")
+def test_out_of_range(change, words):
+    with pytest.raises(InvalidInput, match=words):
+        dataclasses.replace(SETTINGS, **change)
 
 
-def test_equal_settings_made_twice_are_equal():
-    def make():
-        phases = [{"fraction": 1.0, "width": None}]
-        return {"strategy": partial(sandwich, random_subnets=2), "phases": phases, "tilted": Tilted(0.5)}
-
-    assert as_json(make()) == as_json(make())
-
-
-def test_a_setting_that_only_one_side_has_differs():
-    with pytest.raises(InvalidInput, match=r"new was null, now 1 \(old differ too\)"):
-        check_same({"new": 1}, {"old": 2}, "file")
+def test_how_it_is_run_decides_nothing():
+    otherwise = {
+        "device": "cuda",
+        "stop_step": 3,
+        "validate_every": 1,
+        "checkpoint_seconds": None,
+        "checkpoint_steps": 2,
+    }
+    assert otherwise.keys() == set(HOW_TO_RUN)
+    assert dataclasses.replace(SETTINGS, **otherwise).deciding() == SETTINGS.deciding()
+    for change in ({"seed": 1}, {"ema": 0.9}, {"accumulation": 2}, {"start_step": 4}):
+        assert dataclasses.replace(SETTINGS, **change).deciding() != SETTINGS.deciding()

@@ -11,7 +11,7 @@ from torch.nn import functional
 from ofa import Arch, InvalidInput
 from ofa.train import OFA_PHASES, Phase, StepContext, progressive, sandwich, single
 from ofa.train.precision import precision_of
-from ofa.train.seeding import step_rng
+from ofa.train.step import step_rng
 
 IMAGES = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(16) % 4

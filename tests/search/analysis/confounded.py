@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from search.candidate import Setting
+from search.run.cards import Setting
 
 CHANGE = {"inherit": 0.01, "rewind": 0.01, "fresh": 0.0}  # what each start adds to the accuracy
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from search.analysis.analyse import LEAST, Analysis, analyse
-from search.analysis.searched import Searched
+from search.analysis.columns import Searched
 from search.analysis.together import LEAST as LEAST_TOGETHER
 from search.analysis.together import WEIGHTS
-from search.candidate import Setting
+from search.run.cards import Setting
 
 SEARCHED = (
     Searched("sparsity", ("prune.sparsity",)),
@@ -47,8 +47,8 @@ def test_every_part_says_what_was_planted(rng: np.random.Generator) -> None:
     assert sum(found.permuted.values()) == pytest.approx(1)
     assert set(found.effects) == {one.name for one in SEARCHED}
     (start,) = found.effects["start"].differences
-    assert start.is_seen and start.mean == pytest.approx(0.1, abs=0.02)
-    assert not any(one.is_seen for one in found.effects["initializer"].differences)
+    assert start.is_significant and start.mean == pytest.approx(0.1, abs=0.02)
+    assert not any(one.is_significant for one in found.effects["initializer"].differences)
     together = found.together
     assert together is not None
     chances = {(one.first, one.second): one.chance for one in together.interactions}
@@ -60,7 +60,7 @@ def test_every_part_says_what_was_planted(rng: np.random.Generator) -> None:
 
 def test_what_depends_on_a_setting_does_not_hide_it(rng: np.random.Generator) -> None:
     """Whether the end of a schedule counts tells which schedule it is."""
-    assert not made(rng, 60).effects["schedule"].untold
+    assert not made(rng, 60).effects["schedule"].not_compared
 
 
 def test_weights_are_named_by_what_is_searched(rng: np.random.Generator) -> None:

@@ -30,7 +30,7 @@ def test_what_the_size_does_is_not_taken_for_the_start(rng: np.random.Generator)
     assert gaps["adjusted"] == pytest.approx(0, abs=0.003)
     assert gaps["naive"] > 0.01
     (fresh,) = [one for one in found.differences if found.column.cells[one.low] == "fresh"]
-    assert fresh.is_seen
+    assert fresh.is_significant
     assert fresh.mean == pytest.approx(0.01, abs=0.004)
 
 
@@ -52,7 +52,7 @@ def test_the_best_is_compared_with_each_other() -> None:
     assert found.means == pytest.approx([0.5, 0.9, 0.7])
     assert [(one.high, one.low) for one in found.differences] == [(1, 2), (1, 0)]
     assert [one.mean for one in found.differences] == pytest.approx([0.2, 0.4])
-    assert all(one.is_seen for one in found.differences)
+    assert all(one.is_significant for one in found.differences)
 
 
 def test_values_that_were_tried_too_seldom_are_not_compared() -> None:
@@ -62,10 +62,10 @@ def test_values_that_were_tried_too_seldom_are_not_compared() -> None:
     assert len(found.means) == 2
     alone = effect_of(Column("a", ("x", "y"), np.array([0] * 6 + [1] * 3)), np.linspace(0.5, 0.6, 9), [])
     assert alone.means == alone.differences == ()
-    assert "fewer than two values" in alone.untold
+    assert "fewer than two values" in alone.not_compared
 
 
 def test_a_setting_that_goes_with_another_is_not_told() -> None:
     codes = np.arange(20) % 2
     found = effect_of(Column("a", (0, 1), codes), np.linspace(0, 1, 20), [Column("twin", (0, 1), codes)])
-    assert "cannot be told" in found.untold
+    assert "cannot be separated" in found.not_compared

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from search.analysis.side_by_side import (
-    Tuned,
-    TunedSearch,
-    at_equal_number,
-    best_within,
-    limits_of,
-    volumes,
-)  # fmt: skip
+from search.analysis.side_by_side import Tuned, TunedSearch, at_equal_number, best_within, limits_of, volumes
 
 FIRST = TunedSearch("first", (Tuned(0.9, 2.0, 400, 3), Tuned(None, 1.0, 100, 1), Tuned(0.8, 1.0, 200, 3)))
 SECOND = TunedSearch("second", (Tuned(0.7, 1.0, 100, 3), Tuned(0.95, 2.0, 400, 3)))

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from search.app.main import main
+from tests.search.simulated_clock import simulated_clock
 
 pytestmark = pytest.mark.slow
 
 RUNTIMES = """
-import time
+from tests.search.simulated_clock import run_of
 
 class Picky:
     name = "picky"
@@ -20,11 +21,7 @@ class Picky:
     def load(self, net, example_input):
         widths = [each.out_channels for each in net.modules() if hasattr(each, "out_channels")]
         us = 40 + 0.005 * sum(each.numel() for each in net.parameters()) + 40 * any(each % 16 for each in widths)
-        def run():
-            end = time.perf_counter() + 1e-6 * us
-            while time.perf_counter() < end:
-                pass
-        return run
+        return run_of(us)
 
     def describe(self):
         return {"name": "picky", "threads": 1}
@@ -40,7 +37,7 @@ QUICK += ["search.latency_fractions=null"]
 
 
 def widths(path: Path) -> set[int]:
-    rows = json.loads(path.read_text())
+    rows = json.loads(path.read_text())["rows"]
     return {width for row in rows for width in row["arch"]["width"].values()}
 
 
@@ -54,10 +51,15 @@ def test_a_search_keeps_to_the_widths_that_its_device_needs(
     (tmp_path / "my_conf/device/picky.yaml").write_text(DEVICE)
     run = tmp_path / "outputs/tiny"
     assert main(["train", "experiment=tiny", "train.epochs=1"]) == 0
+    with simulated_clock():
+        check_searches(run, capsys)
+
+
+def check_searches(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", "run=tiny", "device=picky", "--config-dir", "my_conf"]) == 0
     assert "profile: widths: multiples of 16 needed (" in capsys.readouterr().err
     assert main(["search", *QUICK]) == 0
-    assert "search: widths in multiples of 16 alone (picky; search.align=1 takes any): " in capsys.readouterr().err
+    assert "search: widths only in multiples of 16 (picky; search.align=1 takes any): " in capsys.readouterr().err
     assert widths(run / "search/picky/trials.json") <= {16, 32}
     assert main(["search", *QUICK, "search.align=1"]) == 2
     assert "search.align=absent there, 1 now" in capsys.readouterr().err

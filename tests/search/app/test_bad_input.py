@@ -29,8 +29,8 @@ CASES = [
     ("search search.limits={macs:-1}", "macs=-1 must be a number of MACs above 0"),
     ("search search.objective=[accuracy,parms]", "objective 'parms' is unknown; did you mean params"),
     ("run search.objective=[params]", "objective [params] has no accuracy; add it, such as [accuracy,params]"),
-    ("search search.margin=much", "margin 'much' must be a fraction"),
-    ("search search.latency_fractions=0.5", "latency_fractions=0.5 must be fractions"),
+    ("search search.margin=much", "search.margin='much' must be a number, at least 0 and less than 1, or null"),
+    ("search search.latency_fractions=0.5", "search.latency_fractions=0.5 must be a list of numbers, each more than 0"),
     ("search latency_ms={onnxruntime:0}", "latency_ms={onnxruntime: 0} must give a device one number"),
     (
         "search latency_ms={onnxruntime:1,phone:4}",
@@ -44,16 +44,16 @@ CASES = [
     ("compare comparable=0.5", "comparable=0.5 must be a factor of at least 1"),
     ("report", "outputs/main/supernet holds no trained supernet"),
     ("dashboard", "outputs/main/search holds no search to use"),
-    ("train data=parquet", "data.dataset.path has to be given"),
+    ("train data=parquet", "data.dataset.path must be set"),
     ("train data=parquet data.dataset.path=missing_file.parquet", "missing_file.parquet"),
     ("train model._target_=my_package.Net", "_target_ my_package.Net cannot be imported"),
     ("train +model.colour=1", "unexpected keyword argument 'colour'"),
     ("train model=lenet5 data.dataset.image_size=3", "image_size=3"),
-    ("train train.optimizer.lr=abc", "train.optimizer: "),
+    ("train train.optimizer.lr=abc", "train.optimizer.lr='abc' must be a number"),
     ("train +train.strategy.colour=1", "train.strategy (ofa.train.strategies.sandwich): "),
     ("train train.epochs=0", "epochs=0"),
     ("train +model.colour=[1,nan]", "unexpected keyword argument"),
-    ("train train.label_smoothing=nan", "train.label_smoothing=nan must be finite"),
+    ("train train.label_smoothing=nan", "train.label_smoothing=nan must be a number, at least 0 and less than 1"),
     ("train run=a/b", "run='a/b' must be a plain name"),
     ("train threads=0", "threads=0 must be a whole number"),
     ("train model", "'model' cannot be read"),
@@ -114,9 +114,29 @@ def test_models_of_users_that_do_not_work(
     (tmp_path / "my_conf/model").mkdir(parents=True)
     (tmp_path / "my_conf/model/mine.yaml").write_text("_target_: models_of_mine.Net\n")
     assert main(["train", "model=mine", "--config-dir", "my_conf", override]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert message in line
+    data, line = capsys.readouterr().err.splitlines()
+    assert data.startswith("data: digits, 10 classes") and message in line
     assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "advice"),
+    [
+        (
+            ["data.dataset.path=/a/my", "set"],
+            """a value with blanks is quoted as a whole: 'data.dataset.path="/a/my set"'""",
+        ),
+        (["data.dataset.path=/a/my (set"], """signs is quoted twice: 'data.dataset.path="/a/my (set"'"""),
+    ],
+)
+def test_a_path_that_was_cut_is_answered_by_how_to_quote_it(
+    override: list[str], advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "data=imagefolder", *override]) == 2
+    assert advice in capsys.readouterr().err.splitlines()[-1]
+    whole = 'data.dataset.path="/a/my (set"'
+    assert main(["train", "data=imagefolder", whole]) == 2
+    assert "/a/my (set does not exist" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_traceback_only_where_it_is_asked_for(
@@ -134,10 +154,17 @@ def test_help_is_instant(tmp_path: Path) -> None:
     assert all(f"  {verb} " in done.stdout for verb in VERBS)
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help_and_a_configuration(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+# Hydra lists all groups for each, in seconds.
+@pytest.mark.parametrize(
+    "verb", [pytest.param(verb, marks=() if verb == "train" else pytest.mark.slow) for verb in VERBS]
+)
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0
     assert "== Keys: set with key=value ==" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_a_configuration(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--cfg", "job"]) == 0
     assert "run: main" in capsys.readouterr().out
 

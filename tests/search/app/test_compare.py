@@ -11,33 +11,37 @@ from typing import Any
 import pytest
 
 from ofa.errors import InvalidInput
-from search.app.compare import check_comparable, runtime_of, runtime_text, with_largest
 from search.app.main import main
-from search.chosen_subnets import ChosenSubnet
+from search.app.messages import explain
+from search.config.read import converted
+from search.config.request import Device
+from search.config.verbs import CompareRequest
 from search.device import Runtime
-from tests.search.comparisons import LARGEST, WIDE
+from search.subnets.chosen_subnets import ChosenSubnet
+from search.subnets.compare_stage import runtime_of, runtime_text, with_largest
+from tests.record_files import rewrite
+from tests.search.subnets.comparisons import LARGEST, WIDE
 
 EAGER = "search.device.runtimes.torch_eager.TorchEager"
 ARGUMENTS = ["compare", "visits=6", "repeats=2", "seconds=2", "comparable=4", "calibration_images=64", "run=tiny"]
 
 
 def test_runtime_comes_from_the_stamp_or_is_said_to_be_missing() -> None:
-    made = runtime_of({"runtime": {"_target_": EAGER, "threads": 1}})
+    made = runtime_of(Device(runtime={"_target_": EAGER, "threads": 1}), explain)
     assert isinstance(made, Runtime) and made.name == "eager"
-    assert runtime_of({"remote": True, "runtime": {"_target_": EAGER}}) == "it was measured on another machine"
-    missing = runtime_of({"runtime": {"_target_": "my_package.Phone"}})
+    assert runtime_of(Device(remote=True, runtime={"_target_": EAGER}), explain) == "it was measured on another machine"
+    missing = runtime_of(Device(runtime={"_target_": "my_package.Phone"}), explain)
     assert isinstance(missing, str) and "my_package.Phone cannot be imported" in missing
-    refused = runtime_of({"runtime": {"_target_": EAGER, "threads": 0}})
+    refused = runtime_of(Device(runtime={"_target_": EAGER, "threads": 0}), explain)
     assert isinstance(refused, str) and "threads=0" in refused
-    assert runtime_of({}) == "its stamp holds no runtime"
-    assert runtime_of({"runtime": {"_target_": "builtins.dict"}}) == "its stamp holds no runtime"
+    assert "is not a runtime" in str(runtime_of(Device(runtime={"_target_": "builtins.dict"}), explain))
 
 
 @pytest.mark.parametrize("value", [0.5, 0, True, "much", None, float("nan"), float("inf")])
 def test_comparable_is_a_factor(value: Any) -> None:
-    assert check_comparable(2) == 2.0
+    assert converted({"comparable": 2}, CompareRequest).comparable == 2.0
     with pytest.raises(InvalidInput, match=r"comparable=.* must be a factor of at least 1"):
-        check_comparable(value)
+        converted({"comparable": value}, CompareRequest)
 
 
 def test_the_largest_is_there_once() -> None:
@@ -61,7 +65,8 @@ def on(device: str) -> list[str]:
 def search(device: str, *more: str) -> list[str]:
     """Returns a search of a few evaluations."""
     quick = ["search.evaluations=6", "search.finalists.visits=6", "search.finalists.seconds=1"]
-    return ["search", "run=tiny", "search.calibration_images=64", *quick, *on(device), *more]
+    met = ["latency_ms=1000", f"study={device}"]  # a limit that everything meets
+    return ["search", "run=tiny", "search.calibration_images=64", *quick, *met, *on(device), *more]
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +118,10 @@ def test_nothing_changed_nothing_done_and_a_new_search_is_taken_in(
     assert "chosen for" in said.out and content(copy)["found"] in said.out
     assert (copy / "comparison.json").read_bytes() == before
     assert main(["report", "run=tiny"]) == 0
-    assert "newer searches" not in (copy / "report.html").read_text()
-    assert main(search("laptop", "study=again", "latency_ms=1000")) == 0
+    assert "Newer searches" not in (copy / "report.html").read_text()
+    assert main(search("laptop", "study=again", "latency_ms=2000")) == 0
     assert main(["report", "run=tiny"]) == 0
-    assert "newer searches" in (copy / "report.html").read_text()
+    assert "Newer searches" in (copy / "report.html").read_text()
     assert main(ARGUMENTS) == 0
     assert "again" in {row["search"] for subnet in content(copy)["subnets"] for row in subnet["chosen_for"]}
     assert sorted(path.name for path in copy.glob("comparison*")) == ["comparison.json", "comparison.stage.json"]
@@ -125,10 +130,7 @@ def test_nothing_changed_nothing_done_and_a_new_search_is_taken_in(
 @pytest.mark.slow
 def test_a_device_of_another_machine_is_left_out_aloud(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for count, device in enumerate(("phone", "laptop")):
-        stamp = copy / f"profiles/{device}.stage.json"
-        value = json.loads(stamp.read_text())
-        value["config"]["remote"] = True
-        stamp.write_text(json.dumps(value))
+        rewrite(copy / f"profiles/{device}.stage.json", lambda stamp: stamp["config"].update(remote=True))
         code = main([*ARGUMENTS, "force=true"])
         assert f"{device} is left out: it was measured on another machine" in capsys.readouterr().err
         assert code == (0, 2)[count]

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from search.app.main import main
+from tests.search.simulated_clock import simulated_clock
 
 pytestmark = pytest.mark.slow
 
 # Two devices that keep time exactly: one is slow to start, the other goes by the parameters.
 RUNTIMES = """
-import time
+from tests.search.simulated_clock import run_of
 
 class Waits:
     name = "waits"
@@ -25,12 +26,7 @@ class Waits:
         self.start, self.per_parameter = start, per_parameter
 
     def load(self, net, example_input):
-        seconds = 1e-6 * (self.start + self.per_parameter * sum(each.numel() for each in net.parameters()))
-        def run():
-            end = time.perf_counter() + seconds
-            while time.perf_counter() < end:
-                pass
-        return run
+        return run_of(self.start + self.per_parameter * sum(each.numel() for each in net.parameters()))
 
     def describe(self):
         return {"name": "waits", "threads": 1}
@@ -41,7 +37,7 @@ runtime: {{_target_: runtimes_of_mine.Waits, start: {start}, per_parameter: {per
 profile: {{anchors: 10, visits: 6, repeats: 4, seconds: 2.0, clock: wall}}
 """
 CONF = ["--config-dir", "my_conf"]
-QUICK = ["run=tiny", "search.evaluations=10", "search.calibration_images=64"]
+QUICK = ["run=tiny", "trust=[runtimes_of_mine]", "search.evaluations=10", "search.calibration_images=64"]
 QUICK += ["search.finalists.seconds=1", "search.finalists.visits=6", "search.finalists.repeats=2"]
 # From the smallest to the largest subnet: 62 to 165 us, and 127 to 333 us.
 BOTH = "latency_ms={gentle: 0.12, steep: 0.3}"
@@ -52,7 +48,7 @@ PAIR = ("latency_ms@gentle", "latency_ms@steep")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a supernet and two profiles."""
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, simulated_clock():
         place = tmp_path_factory.mktemp("joint")
         patch.chdir(place)
         patch.syspath_prepend(place)
@@ -96,7 +92,8 @@ def test_one_subnet_meets_all_limits_everywhere(copy: Path, capsys: pytest.Captu
     )
     assert chosen["figures"]["params"] <= 1.6e4
     assert chosen["figures"]["peak_activation_bytes"] <= 1.2e4
-    for row in read(copy / f"search/{NAME}/trials.json"):  # the devices really differ, and nothing over was evaluated
+    for row in read(copy / f"search/{NAME}/trials.json")["rows"]:
+        # the devices really differ, and nothing over was evaluated
         figures = row["figures"]
         assert figures["latency_ms@steep"] > 1.5 * figures["latency_ms@gentle"]
         assert (row["state"] == "infeasible") or figures["params"] <= 1.6e4
@@ -131,7 +128,7 @@ def test_a_device_that_was_not_profiled_is_named_and_the_own_one_is_profiled(
 
 def test_a_limit_on_one_of_the_devices_that_cannot_be_met(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["search", *QUICK, "latency_ms={gentle: 0.12, steep: 0.01}"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    (*_, line) = capsys.readouterr().err.splitlines()
     assert "latency_ms@steep=0.01 ms cannot be met" in line
     assert "ask for latency_ms@steep=0.1" in line
     assert not (copy / "search").exists()
@@ -152,9 +149,20 @@ def test_a_search_without_a_latency_limit(copy: Path, capsys: pytest.CaptureFixt
     table = [line.split() for line in said.out.splitlines() if line.strip()]
     assert table[2][:3] == ["9.00", "k", "params"]
     assert table[3][0] == "largest"
-    first, last = read(copy / "subnets/gentle.json")
+    first, last = read(copy / "subnets/gentle.json")["rows"]
     assert (first["limit_ms"], first["largest"], last["largest"]) == (None, False, True)
     assert (copy / "subnets/gentle/model.onnx").is_file()
     page = (copy / "report.html").read_text()
     assert "≤ 9.00 k params" in page
     assert page.count(">largest</td>") == 1
+
+
+def test_limits_that_nobody_gave_are_fractions_of_the_largest_and_are_met(copy: Path) -> None:
+    assert main(["search", *QUICK, "device=gentle", *CONF]) == 0
+    found = read(copy / "search/gentle/finalists.json")["finalists"]
+    limits = [finalist["target"]["latency_ms"] for finalist in found]
+    assert len(limits) == 3
+    assert 0.062 < limits[0] < limits[1] < limits[2] < 0.165
+    for finalist in found:
+        assert finalist["chosen"]["measured_ms"] <= finalist["target"]["latency_ms"]
+        assert finalist["chosen"]["measured_ms"] == pytest.approx(finalist["chosen"]["predicted_ms"], rel=0.05)

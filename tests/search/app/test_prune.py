@@ -1,36 +1,39 @@
-"""`ofa prune` from end to end: what it leaves, what it skips, what goes on after a kill, what it refuses."""
+"""`ofa prune` from end to end: what it leaves, what it skips, what it refuses."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 
-from ofa.checkpoint import load_checkpoint
+from ofa.arch import Arch
+from ofa.checkpoint import load_checkpoint, save_checkpoint
 from ofa.data import synthetic
+from ofa.errors import InvalidInput
 from ofa.models import LeNet5
 from search.app.main import main
+from search.networks.network_files import file_digest
+from search.networks.rebuild import load
+from search.report.gather_summary import gather_warnings
+from search.run.paths import RunFolder
+from tests.record_files import rewrite
+from tests.search.app.pruned_run import RUN, TINY, card_of, contents
+from tests.without_the_package import check_plain_pytorch
 
-TINY = [
-    "model=lenet5",
-    "data=synthetic",
-    "data.dataset.image_size=8",
-    "data.dataset.samples=320",
-    "dense.epochs=4",
-    "dense.batch_size=32",
-    "dense.validate_every=2",
-    "run=tiny",
-]
 SPARSE = ["prune", *TINY, "prune=cubic", "prune.sparsity=0.7", "name=sparse"]
 SLIM = ["prune", *TINY, "prune=channels", "name=slim"]
-RUN = Path("outputs/tiny")
-FILES = {"model.safetensors", "masks.safetensors", "history.json", "card.json", "config.yaml", "stage.json"}
+DENSE_FILES = {"model.safetensors", "data.safetensors", "history.json", "card.json", "config.yaml", "stage.json"}
+NETWORK_FILES = {"model.safetensors", "model.onnx", "network.py", "arch.json", "verify.npz", "card.json"}
+FILES = DENSE_FILES | NETWORK_FILES | {"masks.safetensors"}
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +54,6 @@ def copy(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file's bytes by name."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def card_of(place: Path) -> dict[str, object]:
-    return dict(json.loads((place / "card.json").read_text()))
-
-
 def test_a_sparse_network_is_left_with_its_masks(folder: Path) -> None:
     place = folder / RUN / "prune/sparse"
     assert {path.name for path in place.iterdir()} == FILES
@@ -76,7 +70,7 @@ def test_a_sparse_network_is_left_with_its_masks(folder: Path) -> None:
         right = net.eval()(data.test.images).argmax(1) == data.test.labels
     assert float(right.double().mean()) == pytest.approx(card["accuracy"]["test"])  # type: ignore[index]
     assert card["accuracy"]["test"] > 0.7  # type: ignore[index]  # chance: 0.25
-    history = json.loads((place / "history.json").read_text())
+    history = json.loads((place / "history.json").read_text())["rows"]
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
     assert history[-1]["density"] == card["density"]
 
@@ -93,6 +87,7 @@ def test_histograms_hold_every_weight_that_is_left(folder: Path) -> None:
 def test_a_slim_network_is_smaller_for_real(folder: Path) -> None:
     place = folder / RUN / "prune/slim"
     assert {path.name for path in place.iterdir()} == FILES | {"slim"}
+    assert {path.name for path in (place / "slim").iterdir()} == NETWORK_FILES
     card = card_of(place)
     slim = card["slim"]
     assert slim["macs"] <= 0.5 * card["macs"]  # type: ignore[index,operator]
@@ -107,9 +102,73 @@ def test_a_slim_network_is_smaller_for_real(folder: Path) -> None:
     assert np.isfinite(logits).all()
 
 
+@pytest.mark.parametrize("wrong", [{"accuracy": {"validation": 0.5, "test": -1.8}}, {"macs": -1}, {"params": 1.5}])
+def test_a_card_that_cannot_be_is_refused_though_its_checksum_fits(copy: Path, wrong: dict[str, object]) -> None:
+    for name in ("slim/slim", "sparse"):
+        path = copy / RUN / "prune" / name / "card.json"
+        whole = path.read_bytes()
+        rewrite(path, lambda card: card.update(wrong))
+        with pytest.raises(InvalidInput, match=re.escape(f"{name}/card.json")):
+            gather_warnings(RunFolder(copy / RUN))
+        path.write_bytes(whole)
+    gather_warnings(RunFolder(copy / RUN))
+
+
+@pytest.mark.slow
+def test_what_prune_wrote_loads_again_and_runs_anywhere(folder: Path) -> None:
+    places = [folder / RUN / "prune" / name for name in ("sparse", "slim", "slim/slim")]
+    for place in places:
+        net = load(place)
+        tensors, _ = load_checkpoint(place / "model.safetensors")
+        assert type(net) is LeNet5 and net.state_dict().keys() == tensors.keys()
+        verify = np.load(place / "verify.npz")
+        session = onnxruntime.InferenceSession(place / "model.onnx", providers=["CPUExecutionProvider"])
+        (logits,) = session.run(["logits"], {"input": verify["input"]})
+        np.testing.assert_allclose(logits, verify["logits"], atol=1e-5)
+        with torch.no_grad():
+            np.testing.assert_allclose(net(torch.from_numpy(verify["input"])), verify["logits"], atol=1e-6)
+        card = card_of(place)
+        assert card["onnx"]["opset"] == 18 and card["plain_pytorch"] == {"class": "Network"}  # type: ignore[index]
+        assert card["num_classes"] == 4 and card["preprocessing"]
+    assert Arch.from_json((places[0] / "arch.json").read_text()) == Arch()
+    widths = Arch.from_json((places[2] / "arch.json").read_text()).width
+    assert widths["conv1"] == load(places[2]).conv1.out_channels < load(places[1]).conv1.out_channels  # type: ignore[union-attr,operator]
+    check_plain_pytorch(*places)
+
+
+def test_a_sparse_onnx_file_keeps_its_zeros(copy: Path) -> None:
+    two_to_four = ["prune", *TINY, "prune=two_to_four", "prune.retraining.epochs=1", "name=two_to_four"]
+    assert main(two_to_four) == 0
+    for name in ("sparse", "two_to_four"):
+        place = copy / RUN / "prune" / name
+        tensors, _ = load_checkpoint(place / "model.safetensors")
+        masks, _ = load_checkpoint(place / "masks.safetensors")
+        model = onnx.load(place / "model.onnx")
+        stored = [torch.from_numpy(onnx.numpy_helper.to_array(each).copy()) for each in model.graph.initializer]
+        for key, mask in masks.items():
+            # A norm that follows may be folded in: another scale a row, but the same zeros.
+            same = [each for each in stored if each.shape == mask.shape]
+            assert any(torch.equal(each != 0, tensors[key] != 0) for each in same), key
+            assert not bool(tensors[key][~mask].any())
+        load(place)
+
+
+def test_masks_that_do_not_fit_are_named(copy: Path) -> None:
+    place = copy / RUN / "prune/sparse"
+    masks, meta = load_checkpoint(place / "masks.safetensors")
+    save_checkpoint(place / "masks.safetensors", {**masks, "conv1.weight": ~masks["conv1.weight"]}, meta)
+    with pytest.raises(InvalidInput, match=r"masks\.safetensors is not the file that card\.json lists"):
+        load(place)
+    card = card_of(place)
+    card["files"]["masks.safetensors"] = file_digest(place / "masks.safetensors")  # type: ignore[index]
+    rewrite(place / "card.json", lambda written: written.update(card))
+    with pytest.raises(InvalidInput, match=r"masks\.safetensors is of another network: it removes weights of conv1"):
+        load(place)
+
+
 def test_both_come_from_one_dense_network(folder: Path) -> None:
     (dense,) = (folder / RUN / "dense").iterdir()
-    assert {path.name for path in dense.iterdir()} == FILES - {"masks.safetensors"}
+    assert {path.name for path in dense.iterdir()} == DENSE_FILES
     digest = card_of(dense)["digest"]
     for name in ("sparse", "slim"):
         assert card_of(folder / RUN / "prune" / name)["dense"]["digest"] == digest  # type: ignore[index]
@@ -138,6 +197,7 @@ def test_how_it_is_watched_makes_no_other_network(copy: Path) -> None:
     assert contents(copy) == before
 
 
+@pytest.mark.slow
 def test_a_multirun_has_a_folder_a_job_and_one_table(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = ["prune.retraining.epochs=1", "prune/criterion=magnitude,random", "prune/schedule=one_shot,doubling"]
     assert main(["prune", *TINY, "--multirun", "initializer=built,xavier", *sweep]) == 0
@@ -150,45 +210,6 @@ def test_a_multirun_has_a_folder_a_job_and_one_table(copy: Path, capsys: pytest.
             start = f"lenet5-synthetic-cubic_retraining.epochs=1_criterion={criterion}_schedule={schedule}"
             assert sum(name.startswith(start) for name in made) == 2, made  # one an initializer
     assert len(list((copy / RUN / "dense").iterdir())) == 2  # one an initializer
-
-
-class Killed(BaseException):
-    """The process ends here, and nothing is cleaned up."""
-
-
-@pytest.mark.parametrize("recipe", ["cubic", "rigl", "lottery"])
-def test_a_killed_run_goes_on_to_the_same_bits(
-    copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], recipe: str
-) -> None:
-    rounds = ["prune.method.rounds=1"] if recipe == "lottery" else []
-    whole = ["prune", *TINY, f"prune={recipe}", *rounds, "prune.retraining.epochs=2"]
-    assert main([*whole, "name=whole"]) == 0
-
-    from ofa.train import network
-
-    save, saved = network.save_network, 0
-
-    def save_and_die(*arguments: object) -> None:
-        nonlocal saved
-        save(*arguments)  # type: ignore[arg-type]
-        saved += 1
-        if saved % 5 == 0:
-            raise Killed
-
-    monkeypatch.setattr(network, "save_network", save_and_die)
-    killed = 0
-    while True:
-        try:
-            assert main([*whole, "name=killed", "dense.checkpoint_seconds=0"]) == 0
-            break
-        except Killed:
-            killed += 1
-            assert not (copy / RUN / "prune/killed/card.json").exists()
-    assert killed >= 2
-    for name in ("model.safetensors", "masks.safetensors"):
-        first, second = (load_checkpoint(copy / RUN / "prune" / one / name)[0] for one in ("whole", "killed"))
-        assert all(torch.equal(tensor, second[key]) for key, tensor in first.items()), name
-    assert not (copy / RUN / "prune/killed/checkpoint.safetensors").exists()
 
 
 def test_a_lottery_tells_its_levels(copy: Path) -> None:
@@ -216,23 +237,29 @@ def test_report_of_a_run_without_a_supernet(copy: Path) -> None:
     for figure in ("prune-accuracy", "prune-layers-0", "prune-weights-0"):
         assert f'<div id="{figure}">' in page
     assert "sparse" in page and "conv1.weight" in page
+    links = re.findall('<a href="([^"]+)">', page)
+    assert len(links) == 6 and all((copy / RUN / unquote(link)).is_file() for link in links)
 
 
 WRONG = [
-    ("prune.sparsity=1.5", "prune.sparsity=1.5 is the fraction removed"),
+    (
+        "prune.sparsity=1.5",
+        "prune.sparsity=1.5 must be a number, at least 0 and less than 1, or null (the fraction removed)",
+    ),
     ("prune.start=denes", "prune.start='denes' must be one of dense, initial"),
     ("prune=cubik", "prune=cubik is not known; did you mean cubic"),
     ("prune/criterion=magnitud", "did you mean magnitude"),
     ("prune.keep=[nothing]", "keep='nothing' matches no weight"),
     ("prune.retraining.epochs=0", "prune.retraining.epochs=0 must be a whole number"),
-    ("prune.retraining.learning_rate=0", "prune.retraining.learning_rate=0 must be more than 0"),
+    ("prune.retraining.learning_rate=0", "prune.retraining.learning_rate=0 must be a number, more than 0"),
     ("prune.method.rounds_before=3", "add prune/schedule=none"),
     ("prune.schedule.end=1000000", "after the last of"),
     ("+prune.criterion.colour=1", "prune.criterion (ofa.prune.criteria.magnitude): "),
     ("prune/method=widths", "add prune/schedule=none"),
     ("prune/granularity=channel_latency", "outputs/tiny/profiles/onnxruntime.json does not exist"),
+    ("export.opset=99", "export.opset=99 must be a whole number from 9 to 20"),
     ("name=a/b", "name='a/b' must be a plain name"),
-    ("dense.optimizer.lr=abc", "dense.optimizer: "),
+    ("dense.optimizer.lr=abc", "dense.optimizer.lr='abc' must be a number"),
 ]
 
 

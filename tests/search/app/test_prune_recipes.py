@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+import torch
+import yaml
 from hydra import compose, initialize_config_dir
 
 from ofa.checkpoint import load_checkpoint
 from ofa.errors import InvalidInput
-from search.app.build import run_folder
-from search.app.prune import prune_stage
-from search.paths import PrunedFolder, conf_dir
+from search.app.training import prune_stage
+from search.config.read import read_request
+from search.config.verbs import PruneRequest
+from search.run.paths import PrunedFolder, conf_dir
+from search.run.training_cards import PrunedCard
 from tests.search.profiles import profile
 
 TINY = [
@@ -66,7 +69,18 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
-PARTS = [f"{path.parent.name}/{path.stem}" for path in sorted((conf_dir() / "prune").glob("*/*.yaml"))]
+def used() -> set[str]:
+    """Returns the parts that some recipe is made of."""
+    recipes = [yaml.safe_load(path.read_text())["defaults"] for path in (conf_dir() / "prune").glob("*.yaml")]
+    pairs = [pair for defaults in recipes for row in defaults if isinstance(row, dict) for pair in row.items()]
+    return {f"{group.removeprefix('override ')}/{option}" for group, option in pairs}
+
+
+PARTS = [
+    pytest.param(part, marks=pytest.mark.slow if part in used() else ())  # every recipe prunes, too
+    for path in sorted((conf_dir() / "prune").glob("*/*.yaml"))
+    for part in [f"{path.parent.name}/{path.stem}"]
+]
 
 
 @pytest.fixture(autouse=True)
@@ -83,12 +97,23 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def pruned(outputs: Path, *overrides: str) -> tuple[dict[str, Any], PrunedFolder]:
+@pytest.fixture
+def without_exports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the ONNX files and the source, most of the time, where a recipe's other parts are the matter."""
+
+    def refuse(*_: object) -> str:
+        raise InvalidInput("left out")
+
+    for writer in ("onnx_bytes", "network_source"):
+        monkeypatch.setattr(f"search.networks.network_files.{writer}", refuse)
+
+
+def pruned(outputs: Path, *overrides: str) -> tuple[PrunedCard, PrunedFolder]:
     """Returns the card and the folder that a command leaves."""
     config = compose("prune", [*TINY, f"outputs={outputs}", *overrides])
-    run = run_folder(config)
-    card = prune_stage(config, run)
-    return card, PrunedFolder(run.pruned / card["name"])
+    request = read_request(config, PruneRequest)
+    card = prune_stage(request)
+    return card, PrunedFolder(request.folder.pruned / card.name)
 
 
 @pytest.mark.parametrize("recipe", options("prune"))
@@ -98,40 +123,40 @@ def test_every_recipe_prunes(recipe: str, outputs: Path) -> None:
     if recipe in SPARSITY:
         # Whole tiles, layers without four inputs in a row, and a last layer at half the pace: not to the last weight.
         near = {"blocks": 0.02, "two_to_four": 0.02, "lottery": 0.02}.get(recipe, 1e-4)
-        assert card["density"] == pytest.approx(1 - SPARSITY[recipe], abs=near)
+        assert card.density == pytest.approx(1 - SPARSITY[recipe], abs=near)
     masks, _ = load_checkpoint(files.masks)
     weights, _ = load_checkpoint(files.weights)
     for name, mask in masks.items():
         assert not weights[name][~mask.bool()].any(), name
-    assert sum(int(masks[row["name"]].sum()) for row in card["layers"]) == card["kept"]
-    assert (card["slim"] is not None) == (recipe in STRUCTURED)
+    assert sum(int(masks[row.name].sum()) for row in card.layers) == card.kept
+    assert (card.slim is not None) == (recipe in STRUCTURED)
     if recipe in ("channels", "network_slimming", "amc"):
-        assert card["slim"]["macs"] <= 0.5 * card["macs"]
-    if card["slim"] is not None:
-        assert card["slim"]["accuracy"] == card["accuracy"]
-        assert card["slim"]["onnx"]["max_relative_difference"] < 1e-4
+        assert card.slim.macs <= 0.5 * card.macs
+    if card.slim is not None:
+        assert card.slim.accuracy == card.accuracy
+        assert card.slim.onnx.max_relative_difference < 1e-4
     assert not list(files.root.glob("*checkpoint*")) and not list(files.root.glob("found*"))
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_every_part_of_a_recipe_works_in_another(part: str, outputs: Path) -> None:
+def test_every_part_of_a_recipe_works_in_another(part: str, outputs: Path, without_exports: None) -> None:
     group, option = part.split("/")
     card, _ = pruned(outputs, "prune=cubic", f"prune/{group}={option}", *WITH.get(part, []))
-    assert 0 < card["density"] <= 1
+    assert 0 < card.density <= 1
 
 
 @pytest.mark.parametrize("initializer", options("initializer"))
-def test_every_initializer_gives_a_network_of_its_own(initializer: str, outputs: Path) -> None:
+def test_every_initializer_gives_a_network_of_its_own(initializer: str, outputs: Path, without_exports: None) -> None:
     card, _ = pruned(outputs, f"initializer={initializer}", "prune=snip")
     plain, _ = pruned(outputs, "prune=snip")
-    assert (card["digest"] == plain["digest"]) == (initializer == "built")
-    assert (card["dense"]["digest"] == plain["dense"]["digest"]) == (initializer == "built")
+    assert (card.digest == plain.digest) == (initializer == "built")
+    assert (card.dense.digest == plain.dense.digest) == (initializer == "built")
 
 
 @pytest.mark.parametrize("dense", options("dense"))
-def test_every_training_of_dense_networks_trains(dense: str, outputs: Path) -> None:
+def test_every_training_of_dense_networks_trains(dense: str, outputs: Path, without_exports: None) -> None:
     card, _ = pruned(outputs, f"dense={dense}", "prune=snip")
-    assert card["dense"]["accuracy"]["test"] > 0
+    assert card.dense.accuracy.test > 0
 
 
 def test_regularizers_add_up(outputs: Path) -> None:
@@ -140,13 +165,45 @@ def test_regularizers_add_up(outputs: Path) -> None:
     card, _ = pruned(
         outputs, "prune/regularizer=[proximal_l1,orthogonal]", "prune.regularizers.proximal_l1.strength=500"
     )
-    assert card["density"] < 0.05
+    assert card.density < 0.05
 
 
 def test_a_sensitivity_scan_sets_the_qualities(outputs: Path) -> None:
     plain, _ = pruned(outputs, "prune=han2015")
     card, _ = pruned(outputs, "prune=han2015", "prune.method.sensitivity_drop=0.02")
-    assert card["kept"] == plain["kept"]
-    assert [row["kept"] for row in card["layers"]] != [row["kept"] for row in plain["layers"]]
+    assert card.kept == plain.kept
+    assert [row.kept for row in card.layers] != [row.kept for row in plain.layers]
     with pytest.raises(InvalidInput, match="add prune/criterion=std_threshold"):
         pruned(outputs, "prune=cubic", "prune.method.sensitivity_drop=0.02")
+
+
+@pytest.mark.parametrize("regrowth", ["set", "rigl"])
+def test_regrowth_keeps_two_of_four(regrowth: str, outputs: Path) -> None:
+    always = ["prune.regrowth.every=1", "prune.regrowth.until=1.0", "prune.retraining.epochs=3"]
+    _, files = pruned(outputs, "prune=two_to_four", f"prune/regrowth={regrowth}", *always)
+    _, still = pruned(outputs, "prune=two_to_four", "prune.retraining.epochs=3")
+    masks, _ = load_checkpoint(files.masks)
+    others, _ = load_checkpoint(still.masks)
+    swapped = {name for name, mask in masks.items() if not torch.equal(mask, others[name])}
+    fours = {name for name, mask in masks.items() if mask.shape[1] % 4 == 0}
+    assert fours and fours & swapped
+    for name in fours:
+        assert bool((masks[name].movedim(1, -1).reshape(-1, 4).sum(dim=1) == 2).all()), name
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["prune=channels", "prune/regrowth=rigl"], "RigL cannot regrow channels"),
+        (["prune=two_to_four", "prune/allocation=erk"], "cannot be the pattern of"),
+        (["prune=two_to_four", "prune.sparsity=0.4"], "aim at a sparsity of 0.5 or more"),
+        (["prune=grasp", "prune/allocation=lamp"], "lamp squares the scores"),
+        (["prune=cubic", "prune.keep=[clasifier]"], "did you mean classifier"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_before_anything_is_trained(
+    overrides: list[str], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        pruned(tmp_path, *overrides)
+    assert not list(tmp_path.rglob("*.safetensors"))

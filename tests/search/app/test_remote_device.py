@@ -17,8 +17,18 @@ import pytest
 
 from search.app.main import main
 from search.device import read_profile
-from search.paths import RunFolder
-from search.trained import load_trained
+from search.run.paths import RunFolder
+from search.training.trained import load_trained
+from tests.record_files import rewrite
+from tests.search.app.another_machine import (
+    mixed,
+    on_the_device,
+    rewritten,
+    slower_sentinel,
+    swapped,
+    time_by_macs,
+    timed_by_macs,
+)
 
 ROOT = Path(__file__).parents[3]
 RUN = "run=tiny"
@@ -28,25 +38,6 @@ QUICK += ["device.profile.blocks=6", "device.profile.clock=cpu"]  # which does n
 # A limit that everything meets: how quick this machine is does not matter.
 SEARCH = ["search", *PI, "search.evaluations=8", "search.calibration_images=64", "latency_ms=1000"]
 SEARCH += ["search.finalists.visits=6", "search.finalists.repeats=2", "search.finalists.seconds=1"]
-# Nothing of the toolkit can be imported there, whatever is installed.
-ALONE = """
-import runpy, sys
-sys.modules.update(dict.fromkeys(["torch", "ofa", "search", "optuna", "hydra", "onnx", "scipy", "safetensors"]))
-runpy.run_path(sys.argv[1], run_name="__main__")
-"""
-
-
-def on_the_device(bundle: Path, place: Path, *options: str, python: str = sys.executable) -> Path:
-    """Unpacks a bundle and measures; returns profile.json."""
-    with zipfile.ZipFile(bundle) as file:
-        file.extractall(place)
-    code = f"import sys; sys.argv[2:] = {list(options)!r}\n{ALONE}".replace(
-        "sys.argv[1]", repr(str(place / "measure.py"))
-    )
-    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False, cwd=place)
-    assert done.returncode == 0, done.stderr
-    assert "done: " in done.stderr
-    return place / "profile.json"
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         assert main(["train", "experiment=tiny", "train.epochs=1", "train.validate_every=0", *data]) == 0
         assert main(["profile", *PI, *QUICK, "bundle=pi5.zip"]) == 0
         on_the_device(place / "pi5.zip", place / "device")
+        time_by_macs(place, place / "device/profile.json")  # whatever else runs here
         yield place
 
 
@@ -73,6 +65,7 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_from_the_bundle_to_a_finished_search(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", *PI, *QUICK, "import=device/profile.json"]) == 0
     assert "latency model of pi5" in capsys.readouterr().err
@@ -80,7 +73,7 @@ def test_from_the_bundle_to_a_finished_search(copy: Path, tmp_path: Path, capsys
     supernet = load_trained(run).supernet
     profile = read_profile(run.profile("pi5"), supernet)
     assert profile.predict_archs(supernet, [supernet.space.largest, supernet.space.smallest]).min() > 0
-    assert (profile.name, profile.protocol["remote"], profile.runtime["threads"]) == ("pi5", True, 1)
+    assert (profile.name, profile.protocol.remote, profile.runtime["threads"]) == ("pi5", True, 1)
     assert len(profile.anchors) == 8
     assert profile.blocks
     assert json.loads((run.profiles / "pi5.stage.json").read_text())["config"]["remote"] is True
@@ -96,6 +89,11 @@ def test_from_the_bundle_to_a_finished_search(copy: Path, tmp_path: Path, capsys
         assert part in line
     trials = (bundle.parent / "trials.json").read_text()
     found = on_the_device(bundle, tmp_path / "again")
+    time_by_macs(copy, found)
+    shutil.copy(found, copy / "odd.json")
+    rewrite(copy / "odd.json", slower_sentinel)
+    assert main(["profile", *PI, "import=odd.json"]) == 2
+    assert "odd.json: the sentinel takes" in last_line(capsys)
     assert main(["profile", *PI, f"import={found}"]) == 0
     assert "added to outputs/tiny/profiles/pi5.json" in last_line(capsys)
     learned = read_profile(run.profile("pi5"), supernet)
@@ -115,16 +113,15 @@ def test_from_the_bundle_to_a_finished_search(copy: Path, tmp_path: Path, capsys
 
 
 def test_a_measurement_that_is_stopped_goes_on(copy: Path) -> None:
-    whole = json.loads((copy / "device/profile.json").read_text())
     journal = copy / "device/rounds.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
     journal.write_text("".join(lines[:3]) + lines[3][:50])  # two rounds, and a torn third one
     (copy / "device/profile.json").unlink()
     on_the_device(copy / "pi5.zip", copy / "device")
-    gone_on = json.loads((copy / "device/profile.json").read_text())
-    assert gone_on["rounds"][:2] == whole["rounds"][:2]
-    assert gone_on["rounds"][2] != whole["rounds"][2]
-    assert len(gone_on["rounds"]) >= 6
+    gone_on = journal.read_text().splitlines(keepends=True)
+    assert gone_on[:3] == lines[:3] and gone_on[3] != lines[3]
+    assert len(json.loads((copy / "device/profile.json").read_text())["rounds"]) >= 6
+    time_by_macs(copy, copy / "device/profile.json")
     assert main(["profile", *PI, *QUICK, "import=device/profile.json"]) == 0
     for name in os.listdir(copy / "device/networks"):
         (copy / "device/networks" / name).write_bytes(b"damaged")
@@ -135,22 +132,15 @@ def test_a_measurement_that_is_stopped_goes_on(copy: Path) -> None:
     assert done.stderr.splitlines()[-1].endswith(f"{name} is damaged: unpack the bundle again")
 
 
-def rewritten(copy: Path, **fields: Any) -> str:
-    """Writes what was measured with other fields; returns its name."""
-    content = json.loads((copy / "device/profile.json").read_text())
-    (copy / "changed.json").write_text(json.dumps(content | fields))
-    return "changed.json"
-
-
 BAD = [
     ({}, ["device.runtime.threads=2"], "device.runtime.threads=1, and device.runtime.threads is 2 now"),
     ({}, ["device.name=other"], "changed.json is of device=pi5, not of device=other"),
     ({"bundle": "0" * 16}, [], "is of bundle 0000000000000000, which run=tiny did not write; write a bundle"),
     ({"rounds": []}, [], "holds 0 rounds, and it takes 6: run python3 measure.py again"),
     ({"runtime": {}}, [], "is not the one of its bundle"),
-    ({"machine": 1}, [], "machine must be a JSON object"),
-    ({"seconds": -1}, [], "seconds = -1 must be a number above 0"),
-    ({"kind": "other"}, [], "changed.json is no measurement"),
+    ({"machine": 1}, [], "at `machine`"),
+    ({"seconds": -1}, [], "expected `float` > 0.0 at `seconds`"),
+    ({"kind": "other"}, [], "changed.json is of kind 'other', and a 'measurement' is wanted"),
 ]
 
 
@@ -165,19 +155,51 @@ def test_what_cannot_be_taken_is_refused_in_a_line_and_nothing_is_lost(
     name = rewritten(copy, **fields)
     before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
     assert main(["profile", *PI, *QUICK, f"import={name}", *overrides]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    line = last_line(capsys)
     assert message in line
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
 
 
+def test_a_network_that_is_1000_times_slower_is_left_out_by_name(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(copy / "device/profile.json", copy / "changed.json")
+
+    def change(content: dict[str, Any]) -> None:
+        for row in content["rounds"]:
+            row[2] = [1000 * value for value in row[2]]
+
+    rewrite(copy / "changed.json", change)
+    assert main(["profile", *PI, *QUICK, "import=changed.json"]) == 0
+    assert "profile: network 2 left out: it takes " in capsys.readouterr().err
+    profile = read_profile(RunFolder(copy / "outputs/tiny").profile("pi5"))
+    assert len(profile.anchors) == 7
+    assert max(anchor.ms for anchor in profile.anchors) < 10 * min(anchor.ms for anchor in profile.anchors)
+
+
+def test_swapped_networks_are_left_out_and_another_order_refused(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["profile", *PI, *QUICK, f"import={timed_by_macs(copy, swapped)}"]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "as if swapped with number" in line]
+    assert len(said) == 2
+    path = copy / "outputs/tiny/profiles/pi5.json"
+    before = path.read_bytes()
+    assert main(["profile", *PI, *QUICK, f"import={timed_by_macs(copy, mixed)}", "force=true"]) == 2
+    line = last_line(capsys)
+    assert "rise with nothing that they compute" in line or "is not plausible" in line
+    assert path.read_bytes() == before
+
+
+@pytest.mark.slow
 def test_a_damaged_manifest_and_another_space_are_named(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["profile", *PI, *QUICK, "import=device/profile.json"]
     (kept,) = (copy / "outputs/tiny/profiles/bundles").iterdir()
     whole = kept.read_text()
-    for damaged in (whole[:-100], whole.replace('"device": "pi5"', '"device": "pi6"')):
+    for damaged, said in ((whole[:-100], "is damaged"), (whole.replace('"pi5"', '"pi6"', 1), "was edited")):
         kept.write_text(damaged)
         assert main(command) == 2
-        assert f"{kept.name} is damaged" in last_line(capsys)
+        assert f"{kept.name} {said}" in last_line(capsys)
     kept.write_text(whole)
     other = ["train", "experiment=tiny", "run=other", "model.widths=[16,16,16]", "train.epochs=1"]
     assert main([*other, "data.dataset.samples=160", "train.validate_every=0"]) == 0
@@ -213,7 +235,7 @@ SAID = [
     ([RUN, "device=onnxruntime", "bundle=a.zip"], "device=onnxruntime is this machine, which ofa profile measures"),
     ([*PI, "bundle=outputs"], "outputs is there and is no zip"),
     ([*PI, "import=missing.json"], "missing.json is no file: import=missing.json takes the profile.json"),
-    ([*PI, "import=pi5.zip"], "pi5.zip is damaged or no JSON"),
+    ([*PI, "import=pi5.zip"], "pi5.zip is damaged"),
     ([*PI, "device.remote=far"], "device.remote='far' must be true or false"),
     ([*PI, "bundle=a.zip", "device.profile.visits=2"], "visits=2 must be at least 4"),
     ([*PI, "bundle=a.zip", "device.profile.anchors=3"], "anchors=3 must be at least 6"),
@@ -227,7 +249,7 @@ def test_one_clear_line_and_nothing_written(
 ) -> None:
     before = sorted(copy.rglob("*"))
     assert main(["profile", *arguments]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    line = last_line(capsys)
     assert message in line
     assert sorted(copy.rglob("*")) == before
 

@@ -11,6 +11,8 @@ import pytest
 from safetensors.torch import load_file
 
 from search.app.main import main
+from search.networks.rebuild import load
+from tests.without_the_package import check_plain_pytorch
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +23,7 @@ JOINT += [
     "search.tuning.least=3",
     "search.tuning.rewind=0.5",
 ]
-JOINT += ["search.latency_fractions=[0.9]", "search.finalists.seconds=1", "search.finalists.visits=6"]
+JOINT += ["latency_ms=1000", "search.finalists.seconds=1", "search.finalists.visits=6"]
 PROFILE = [
     "device.profile.anchors=8",
     "device.profile.seconds=2",
@@ -40,7 +42,7 @@ def test_a_joint_search_from_the_study_to_the_folder(
     profile = tmp_path / "outputs/tiny/profiles/onnxruntime.json"
     profiled = profile.read_bytes()
     assert main(["search", *JOINT, "study=one"]) == 0
-    rows = json.loads((tmp_path / "outputs/tiny/search/one/trials.json").read_text())
+    rows = json.loads((tmp_path / "outputs/tiny/search/one/trials.json").read_text())["rows"]
     states = [row["state"] for row in rows]
     assert states.count("evaluated") + states.count("given up") == 10
     assert all(row["settings"] for row in rows)
@@ -59,6 +61,10 @@ def test_a_joint_search_from_the_study_to_the_folder(
     check = np.load(folder / "verify.npz")
     (logits,) = onnxruntime.InferenceSession(folder / "model.onnx").run(["logits"], {"input": check["input"]})
     np.testing.assert_allclose(logits, check["logits"], atol=1e-4)
+    net = load(folder)
+    parameters = dict(net.named_parameters())
+    assert all((parameters[name][~mask] == 0).all() for name, mask in masks.items())
+    check_plain_pytorch(folder)
     assert main(["report", "run=tiny"]) == 0
     page = (tmp_path / "outputs/tiny/report.html").read_text()
     assert f"{states.count('evaluated')} candidates that were evaluated to the end" in page
@@ -70,7 +76,7 @@ def test_a_joint_search_from_the_study_to_the_folder(
     assert "nothing to do" in capsys.readouterr().err
     profile.write_bytes(profiled)  # without what the first search measured: the same limits
     assert main(["search", *JOINT, "study=two"]) == 0  # the same candidates: no fine-tuning is made twice
-    again = json.loads((tmp_path / "outputs/tiny/search/two/trials.json").read_text())
+    again = json.loads((tmp_path / "outputs/tiny/search/two/trials.json").read_text())["rows"]
     assert [(row["accuracy"], row["settings"]) for row in again] == [(row["accuracy"], row["settings"]) for row in rows]
     assert all(row["cached"] for row in again if row["state"] == "evaluated")
     lost = next(row["number"] for row in rows if row["state"] == "given up")

@@ -10,10 +10,10 @@ from hydra.utils import get_class
 from torch import nn
 
 from ofa.errors import InvalidInput
-from search.device.measure import measure
+from search.device.measuring import measure
 from search.device.runtime import RUNTIMES, Runtime, make_runtime
 from search.device.runtimes import OnnxRuntime
-from search.device.sentinel import sentinel
+from search.device.timing import sentinel
 
 
 class OwnRuntime:

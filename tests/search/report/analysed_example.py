@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from search.candidate import Setting
 from search.report.data import DeviceResult, Trial
-from search.report.gather_analysis import analysis_of
+from search.report.gather_summary import analysis_of
+from search.run.cards import Setting
 from tests.search.report.example import draw, example
 
 CONFIG = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from search.report.data import Anchor, Choice, Chosen, DeviceResult, ReportData, Trial
+from search.run.training_cards import Epoch
 
 CHOICES = (
     Choice("depth", "stages.0", (1, 2)),
@@ -56,12 +57,15 @@ def example(name: str = "demo", trials: int = 180, seed: int = 0) -> ReportData:
         summary={"model": "digits_net", "data": "digits", "subnets in the space": "1.2 M"},
         choices=CHOICES,
         history=tuple(
-            {
-                "epoch": epoch,
-                "loss": 2.3 * 0.88**epoch + 0.3,
-                "accuracy_largest": 0.995 - 0.5 * 0.8**epoch,
-                "accuracy_smallest": 0.98 - 0.7 * 0.85**epoch,
-            }
+            Epoch(
+                epoch=epoch,
+                step=10 * epoch,
+                loss=2.3 * 0.88**epoch + 0.3,
+                learning_rate=0.1,
+                seconds=float(epoch),
+                accuracy_largest=0.995 - 0.5 * 0.8**epoch,
+                accuracy_smallest=0.98 - 0.7 * 0.85**epoch,
+            )
             for epoch in range(1, 31)
         ),
         devices=(device,),

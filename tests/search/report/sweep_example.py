@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ofa.arch import Arch
-from search.report.sweep_data import SweepChoice, SweepData, SweepFronts, SweepTarget
+from search.report.gather_sweep import SweepChoice, SweepData, SweepFronts, SweepTarget
 
 
 def choice(limit: float | None, seed: int, *, test: float | None = 0.95, width: int = 8) -> SweepChoice:

@@ -3,43 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+from msgspec import structs
 
 from ofa.arch import Arch
-from ofa.paths import write_json
-from search.figures import LATENCY
-from search.latency_limits import LatencyLimits, search_name
-from search.paths import RunFolder, SearchFolder
-from search.stages import Stage, written
+from ofa.records import write_record
+from search.candidates.figures import LATENCY
+from search.candidates.limits import LatencyLimits, search_name
+from search.candidates.search_files import (
+    Finalist,
+    Finalists,
+    MeasuredSubnet,
+    MeasuredTrial,
+    MeasurementQuality,
+    State,
+    SubnetList,
+    SubnetRow,
+    TrialRow,
+    Trials,
+)
+from search.candidates.space import TuningEpoch
+from search.run.cards import Accuracy
+from search.run.paths import RunFolder, SearchFolder
+from search.run.stages import Stage, written
+from tests.search.study.trial_rows import trial_row
+from tests.search.subnets.subnet_rows import subnet_row
 
 Times = Mapping[str, float]
 
 
-def arch(channels: int) -> dict[str, Any]:
-    """Returns an Arch with one choice, as JSON has it."""
-    return Arch(width={"stem.conv": channels}).to_dict()
+def arch(channels: int) -> Arch:
+    """Returns an Arch with one choice."""
+    return Arch(width={"stem.conv": channels})
 
 
-def network(channels: int, accuracy: float, times: Times) -> dict[str, Any]:
-    """Returns a measured network as finalists.json has it."""
-    return {"arch": arch(channels), "accuracy": accuracy, "predicted": dict(times), "measured": dict(times)}
+def network(channels: int, times: Times) -> MeasuredSubnet:
+    """Returns a measured network."""
+    first = next(iter(times.values()))
+    return MeasuredSubnet(
+        arch=arch(channels), predicted_ms=first, measured_ms=first, predicted=times, measured=times, figures={}
+    )
 
 
-def finalist(limits: Mapping[str, float], channels: int, accuracy: float, times: Times) -> dict[str, Any]:
-    """Returns what was chosen for one target as finalists.json has it."""
-    return {"target": dict(limits), "chosen": network(channels, accuracy, times)}
+def finalist(limits: Mapping[str, float], channels: int, accuracy: float, times: Times) -> Finalist:
+    """Returns what was chosen for one target."""
+    chosen = MeasuredTrial(**structs.asdict(network(channels, times)), trial=0, accuracy=accuracy)
+    return Finalist(target=limits, margin=None, chosen=chosen, missed=())
 
 
-def trial(accuracy: float, ms: float, figure: str = LATENCY) -> dict[str, Any]:
-    """Returns an evaluated trial as trials.json has it."""
-    return {"state": "evaluated", "accuracy": accuracy, "figures": {figure: ms}}
+def finalists(devices: Mapping[str, str], chosen: Sequence[Finalist], largest: MeasuredSubnet) -> Finalists:
+    """Returns what a search chose."""
+    quality = MeasurementQuality(verdict="ok", drift=1.0)
+    return Finalists(
+        device=next(iter(devices.values())),
+        devices=devices,
+        finalists=tuple(chosen),
+        margin=0.0,
+        largest=largest,
+        measurement=quality,
+        measurements=dict.fromkeys(devices, quality),
+    )
+
+
+def evaluated(accuracy: float, ms: float, figure: str = LATENCY) -> TrialRow:
+    """Returns an evaluated trial."""
+    return trial("evaluated", {figure: ms}, accuracy)
+
+
+def trial(
+    state: State, figures: Mapping[str, float], accuracy: float | None, history: Sequence[TuningEpoch] = ()
+) -> TrialRow:
+    """Returns a trial."""
+    return trial_row(0, state, arch(8), figures, accuracy, history=history)
 
 
 def write_search(
     run: RunFolder,
     seed: int,
-    finalists: Sequence[Mapping[str, Any]],
-    trials: Sequence[Mapping[str, Any]],
+    chosen: Sequence[Finalist],
+    trials: Sequence[TrialRow],
     *,
     latency: LatencyLimits = None,
     study: str | None = None,
@@ -52,14 +94,8 @@ def write_search(
     files = SearchFolder(run.search(name))
     with written(Stage("search", files.root, {"seed": seed, "latency_ms": asked})):
         files.journal.write_text("")
-        write_json(files.trials, list(trials))
-        found = {
-            "device": next(iter(devices.values())),
-            "devices": dict(devices),
-            "finalists": [dict(one) for one in finalists],
-            "largest": network(99, 0.99, dict.fromkeys(devices, 9.0)),
-        }
-        write_json(files.finalists, found)
+        write_record(files.trials, Trials(rows=tuple(trials)))
+        write_record(files.finalists, finalists(devices, chosen, network(99, dict.fromkeys(devices, 9.0))))
     return name
 
 
@@ -68,30 +104,27 @@ def write_subnets(run: RunFolder, search: str, tests: Sequence[tuple[Mapping[str
     listed = run.subnet_list(search)
     rows = [row(limits, accuracy) for limits, accuracy in tests]
     with written(Stage("extract", listed, {})):
-        write_json(listed, [*rows, {**row({}, 0.999), "largest": True}])
+        write_record(listed, SubnetList(rows=(*rows, structs.replace(row({}, 0.999), largest=True))))
 
 
-def row(limits: Mapping[str, float], accuracy: float) -> dict[str, Any]:
+def row(limits: Mapping[str, float], accuracy: float) -> SubnetRow:
     """Returns an extracted subnet as the list of a search has it."""
-    return {
-        "limits": dict(limits),
-        "limit_ms": limits.get(LATENCY),
-        "largest": False,
-        "accuracy": {"validation": accuracy, "test": accuracy},
-    }
+    return subnet_row(
+        limits=limits, limit_ms=limits.get(LATENCY), accuracy=Accuracy(validation=accuracy, test=accuracy)
+    )
 
 
 def write_sweep(run: RunFolder, seeds: Sequence[int] = (0, 1, 2)) -> None:
     """Writes a search with two limits a seed: the first limit finds the same subnet each time, the second does not."""
     for seed in seeds:
-        finalists = [
+        chosen = [
             finalist({LATENCY: 1.0}, 8, 0.9, {LATENCY: 0.9}),
             finalist({LATENCY: 2.0}, 16 + 8 * seed, 0.95 + 0.01 * seed, {LATENCY: 1.8 + 0.1 * seed}),
         ]
         trials = [
-            trial(0.8, 0.5 + 0.1 * seed),
-            trial(0.7, 0.8),  # beaten by the one before
-            trial(0.95 + 0.01 * seed, 1.8),
-            {"state": "refused", "accuracy": None, "figures": {LATENCY: 0.1}},
+            evaluated(0.8, 0.5 + 0.1 * seed),
+            evaluated(0.7, 0.8),  # beaten by the one before
+            evaluated(0.95 + 0.01 * seed, 1.8),
+            trial("infeasible", {LATENCY: 0.1}, None),
         ]
-        write_search(run, seed, finalists, trials, latency=(1.0, 2.0))
+        write_search(run, seed, chosen, trials, latency=(1.0, 2.0))

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from html import escape
+from html import unescape
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from ofa.errors import InvalidInput
-from search.paths import RunFolder
-from search.report.compare_section import compare_section
+from search.report.compare_section import compare_section, gather_compared
 from search.report.data import Compared
 from search.report.figures import Figure
-from search.report.gather_compared import gather_compared
 from search.report.page import render
-from search.stages import hash_of
-from tests.search.comparisons import MS, SEARCHES, THIN, compared, found, found_together
+from search.run.paths import RunFolder
+from search.subnets.chosen_subnets import digest_of_searches
+from tests.record_files import rewrite
 from tests.search.report.compared_example import compared_example, write_comparison
 from tests.search.report.example import CHOICES, example
+from tests.search.report.rendered import rendered
+from tests.search.subnets.comparisons import MS, SEARCHES, THIN, compared, found, found_together
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +30,7 @@ def both() -> Compared:
 
 
 def section_of(one: Compared | None) -> tuple[str, dict[str, Figure]]:
-    figures: dict[str, Figure] = {}
-    return compare_section(one, CHOICES, figures), figures
+    return rendered(compare_section(one, CHOICES))
 
 
 def test_nothing_compared_nothing_said() -> None:
@@ -43,7 +44,7 @@ def test_every_subnet_has_a_card_with_its_picture_and_a_row(both: Compared) -> N
     assert section.count('class="reference"') == 1
     assert section.count('class="own"') == 4  # two subnets of one device, one of both
     assert "One supernet, a different subnet for each device" in section
-    assert f"{escape(both.found.split(':')[0])}:" in section
+    assert f"{both.finding.split(':')[0]}:" in unescape(section)
 
 
 def test_times_shares_and_limits_are_in_the_matrix(both: Compared) -> None:
@@ -76,14 +77,14 @@ def test_what_was_found_is_said_for_every_pair(both: Compared) -> None:
     assert section.count('class="text wrap">not better: both chose the same subnet') == 2
     assert "standard error on 1000 test images" in section
     poor, _ = section_of(replace(both, verdicts={"laptop": "noisy", "phone": "ok"}))
-    assert "Measurement: laptop noisy." in poor and "Measurement:" not in section
+    assert "Measurement quality: laptop noisy." in poor and "Measurement quality" not in section
 
 
 def test_one_subnet_for_both_is_not_called_different() -> None:
     together = {"both": found_together({"laptop": 6.6, "phone": 30.0}, THIN)}
     section, figures = section_of(compared_example(compared(together)))
     assert "One supernet on every device" in section and "different subnet" not in section
-    assert "own choice, or" not in section
+    assert "Own choice versus" not in section
     assert figures["compare-slopes"]["data"][1]["line"]["color"] == "$muted"
 
 
@@ -100,11 +101,11 @@ def test_all_text_is_escaped(both: Compared) -> None:
         for one in both.subnets
     )
     pairs = tuple(
-        replace(pair, device=evil, other_device=evil, said=evil, own=replace(pair.own, subnet=evil))
+        replace(pair, device=evil, other_device=evil, verdict=evil, own=replace(pair.own, subnet=evil))
         for pair in both.pairs
     )
     bad = replace(
-        both, runtimes={evil: evil, "laptop": evil}, verdicts={evil: evil}, subnets=subnets, pairs=pairs, found=evil
+        both, runtimes={evil: evil, "laptop": evil}, verdicts={evil: evil}, subnets=subnets, pairs=pairs, finding=evil
     )
     section, figures = section_of(bad)
     assert "<img" not in section
@@ -121,13 +122,13 @@ def test_it_is_on_the_page_between_searches_and_training(both: Compared) -> None
 def test_newer_searches_are_said_and_damage_is_named(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "main")
     assert gather_compared(run) is None
-    write_comparison(run, {**compared(), "searches": hash_of({})})
+    write_comparison(run, structs.replace(compared(), searches=digest_of_searches({})))
     now = gather_compared(run)
     assert now is not None and not now.is_old
-    assert "newer searches" not in section_of(now)[0]
-    assert "newer searches" in section_of(replace(now, is_old=True))[0]
-    write_comparison(run, compared())
-    with pytest.raises(InvalidInput, match=r"comparison\.json is damaged \(no 'searches'\)"):
+    assert "Newer searches" not in section_of(now)[0]
+    assert "Newer searches" in section_of(replace(now, is_old=True))[0]
+    rewrite(run.comparison, lambda content: content.pop("searches"))
+    with pytest.raises(InvalidInput, match=r"comparison\.json: object missing required field `searches`.*force=true"):
         gather_compared(run)
 
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from search.analysis.columns import Column
+from search.analysis.effects import Difference, Effect
 from search.report.data import DeviceResult
-from search.report.effects_section import effects_section
+from search.report.effects_section import effect_text, effects_section, points_text
 from search.report.figures import Figure
+from search.report.interaction_section import interaction_section
 from search.report.page import render
-from search.report.search_section import search_section
+from search.report.search_section import search_sections
 from tests.search.report.analysed_example import analysed
 from tests.search.report.example import example
+from tests.search.report.rendered import rendered
+
+COLUMN = Column("start", ("fresh", "inherit", "rewind", "odd"), np.repeat([0, 1, 2, 3], [18, 20, 23, 2]))
+SEEN = Difference(2, 0, 0.012, 0.004, 0.02)
+UNSEEN = Difference(2, 1, 0.0004, -0.006, 0.0068)
+EFFECT = Effect(COLUMN, (0, 1, 2), (0.9, 0.911, 0.912), (), (), (UNSEEN, SEEN))
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +31,9 @@ def device() -> DeviceResult:
 
 
 def section(device: DeviceResult) -> tuple[str, dict[str, Figure]]:
-    figures: dict[str, Figure] = {}
     assert device.analysis is not None
-    return effects_section(device.analysis, device.trials, "s0", figures), figures
+    sections = [section(device.analysis, device.trials, "s0") for section in (effects_section, interaction_section)]
+    return rendered(*sections)
 
 
 def test_every_setting_has_its_trials_and_its_sentence(device: DeviceResult) -> None:
@@ -36,34 +46,13 @@ def test_every_setting_has_its_trials_and_its_sentence(device: DeviceResult) -> 
     assert len(points["x"]) == 80
     assert means["name"] == "adjusted mean" and len(means["x"]) == 2
     assert "inherit is 5." in html or "inherit is 4." in html
-    assert "12 more were given up early" in html
+    assert "12 more were stopped early" in html
 
 
 def test_numbers_on_a_logarithmic_scale_are_drawn_so(device: DeviceResult) -> None:
     _, figures = section(device)
     by_type = [figure["layout"]["xaxis"].get("type") for name, figure in figures.items() if "effect" in name]
     assert by_type.count("log") == 1
-
-
-def test_schedule_starting_weights_and_sparsity_are_found_by_what_they_set(device: DeviceResult) -> None:
-    html, figures = section(device)
-    assert "<h2>Plan, starting weights and how_sparse</h2>" in html
-    small = [figures[f"s0-together-{number}"] for number in range(3)]
-    assert sum(len(trace["x"]) for figure in small for trace in figure["data"]) == 80
-    assert {trace["name"] for figure in small for trace in figure["data"]} == {"cubic", "one_shot"}
-    assert len({str(figure["layout"]["yaxis"]) for figure in small}) == 1
-    assert all(figure["layout"]["xaxis"]["title"]["text"] == "how_sparse" for figure in small)
-    assert "background:var(--accent)" in html
-
-
-def test_bytes_take_the_place_of_a_sparsity_that_is_not_searched(device: DeviceResult) -> None:
-    assert device.analysis is not None and device.analysis.together is not None
-    together = replace(device.analysis.together, sparsity="", within=())
-    _, figures = section(replace(device, analysis=replace(device.analysis, together=together)))
-    assert figures["s0-together-0"]["layout"]["xaxis"]["title"]["text"] == "bytes"
-    bare = tuple(replace(trial, bytes=None) for trial in device.trials)
-    _, figures = section(replace(device, trials=bare, analysis=replace(device.analysis, together=together)))
-    assert not any("together" in name for name in figures)
 
 
 def test_few_trials_are_drawn_and_not_judged() -> None:
@@ -77,7 +66,7 @@ def test_few_trials_are_drawn_and_not_judged() -> None:
 def test_a_search_without_settings_or_candidates_has_no_effects() -> None:
     assert section(analysed(0)) == ("", {})
     plain = example().devices[0]
-    assert "What each setting does" not in search_section(example(), plain, "s0", {}, titled=False)
+    assert "Effect of each setting" not in rendered(*search_sections(example().choices, plain, "s0", titled=False))[0]
 
 
 def test_names_and_values_are_escaped(device: DeviceResult) -> None:
@@ -104,3 +93,26 @@ def test_names_and_values_are_escaped(device: DeviceResult) -> None:
     page = render(replace(example(), devices=(replace(device, trials=trials, analysis=analysis),)))
     assert "<img" not in page.split("</main>")[0]
     assert "<img" not in page.rsplit('id="figures">')[1].split("</script>")[0].replace("\\u003c", "<")
+
+
+def test_a_difference_comes_with_its_interval_and_counts() -> None:
+    text = effect_text(EFFECT)
+    assert text == (
+        "rewind is 1.2 points above fresh (95 % interval 0.40 to 2.0; 23 and 18 candidates). No clear difference "
+        "between rewind and inherit. Tried too rarely to compare: odd (2)."
+    )
+
+
+def test_where_there_is_no_clear_difference_the_text_says_so() -> None:
+    text = effect_text(Effect(COLUMN, (1, 2), (0.911, 0.912), (), (), (UNSEEN,)))
+    assert text.startswith(
+        "No clear difference: rewind is 0.04 points above inherit (95 % interval \N{MINUS SIGN}0.60 to 0.68; "
+    )
+    assert text.endswith("Tried too rarely to compare: fresh (18) and odd (2).")
+    assert effect_text(Effect(COLUMN, (), not_compared="too few")) == "Not compared: too few."
+
+
+def test_points_have_two_digits_or_so() -> None:
+    assert [points_text(value) for value in (0.0123, 0.0028, -0.0051, -1e-6)] == [
+        "1.2", "0.28", "\N{MINUS SIGN}0.51", "0.00",
+    ]  # fmt: skip

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from ofa import InvalidInput
-from search.figures import LATENCY
-from search.paths import RunFolder, SearchFolder
+from search.candidates.figures import LATENCY
 from search.report.gather_sweep import front_of, gather_sweep
-from search.stages import Stage, written
-from tests.search.report.sweep_run import finalist, trial, write_search, write_subnets, write_sweep
+from search.run.paths import RunFolder, SearchFolder
+from search.run.stages import Stage, written
+from tests.search.report.sweep_run import evaluated, finalist, write_search, write_subnets, write_sweep
 
 PAIR = {"latency_ms@phone": "phone", "latency_ms@slow": "slow"}
 
@@ -56,7 +56,7 @@ def test_fronts_are_of_evaluated_trials_by_seed(run: RunFolder) -> None:
 def test_all_limits_of_a_seed_make_one_front(run: RunFolder) -> None:
     for limit in (1.0, 2.0):
         chosen = [finalist({LATENCY: limit}, 8, 0.9, {LATENCY: limit})]
-        write_search(run, 0, chosen, [trial(limit / 4, limit)], latency=(limit,))
+        write_search(run, 0, chosen, [evaluated(limit / 4, limit)], latency=(limit,))
     data = gather_sweep(run)
     (fronts,) = data.fronts
     assert fronts.by_seed == {0: ((1.0, 0.25), (2.0, 0.5))}
@@ -67,7 +67,7 @@ def test_a_study_of_its_own_name_is_a_kind_of_its_own(run: RunFolder) -> None:
     for study in (None, "evolution"):
         for seed in (0, 1):
             chosen = [finalist({LATENCY: 1.0}, 8, 0.9, {LATENCY: 0.9})]
-            write_search(run, seed, chosen, [trial(0.9, 0.9)], study=study)
+            write_search(run, seed, chosen, [evaluated(0.9, 0.9)], study=study)
     data = gather_sweep(run)
     assert [(fronts.kind, tuple(fronts.by_seed)) for fronts in data.fronts] == [("", (0, 1)), ("evolution", (0, 1))]
     assert {target.search: target.seeds for target in data.targets} == {"evolution": (0, 1), "laptop": (0, 1)}
@@ -75,7 +75,7 @@ def test_a_study_of_its_own_name_is_a_kind_of_its_own(run: RunFolder) -> None:
 
 def test_fractions_that_came_to_other_limits_are_still_one_target(run: RunFolder) -> None:
     for seed, limit in enumerate((1.0, 1.01)):
-        write_search(run, seed, [finalist({LATENCY: limit}, 8, 0.9, {LATENCY: 0.9})], [trial(0.9, 0.9)])
+        write_search(run, seed, [finalist({LATENCY: limit}, 8, 0.9, {LATENCY: 0.9})], [evaluated(0.9, 0.9)])
     (target,) = gather_sweep(run).targets
     assert [choice.limits[LATENCY] for choice in target.choices] == [1.0, 1.01]
 
@@ -85,7 +85,7 @@ def test_searches_for_several_devices_have_their_own_fronts(run: RunFolder) -> N
     limits = {"phone": 1.0, "slow": 4.0}
     times = {"latency_ms@phone": 0.9, "latency_ms@slow": 3.5}
     chosen = [finalist({"latency_ms@phone": 1.0, "latency_ms@slow": 4.0}, 8, 0.9, times)]
-    name = write_search(run, 5, chosen, [trial(0.9, 0.8, "latency_ms@phone")], latency=limits, devices=PAIR)
+    name = write_search(run, 5, chosen, [evaluated(0.9, 0.8, "latency_ms@phone")], latency=limits, devices=PAIR)
     assert name == "phone-1ms+slow-4ms-seed5"
     data = gather_sweep(run)
     assert [fronts.devices for fronts in data.fronts] == [("laptop",), ("phone", "slow")]
@@ -112,10 +112,10 @@ def test_searches_that_are_not_done_are_named_and_left_out(run: RunFolder) -> No
 
 
 def test_a_run_without_a_search_that_is_done_is_refused(run: RunFolder) -> None:
-    with pytest.raises(InvalidInput, match="no search that is done: run ofa search run=demo first"):
+    with pytest.raises(InvalidInput, match="no complete search: run ofa search run=demo first"):
         gather_sweep(run)
     begin_search(run, "laptop")
-    with pytest.raises(InvalidInput, match=r"done \(laptop not finished\)"):
+    with pytest.raises(InvalidInput, match=r"complete search \(laptop not finished\)"):
         gather_sweep(run)
 
 

@@ -6,12 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from search.analysis.analyse import Analysis
-from search.analysis.decisive import Decisive
+from search.analysis.analyse import Analysis, Decisive
 from search.report.figures import Figure
-from search.report.importance_figure import importance_bars, parts_of
-from search.report.importance_section import importance_section
+from search.report.importance_section import importance_bars, importance_section, parts_of
 from tests.search.report.example import CHOICES
+from tests.search.report.rendered import rendered
 
 MAINS = {"plan": 0.5, "width.stages.0.0.conv1": 0.2, "depth.stages.0": 0.1, "width.stem.conv": 0.05}
 FOUND = Decisive(40, 0.62, MAINS, (("plan", "width.stem.conv", 0.04), ("plan", "depth.stages.0", 0.001)))
@@ -19,8 +18,7 @@ ANALYSIS = Analysis(40, 3, FOUND, {"plan": 1.0})
 
 
 def section(analysis: Analysis) -> tuple[str, dict[str, Figure]]:
-    figures: dict[str, Figure] = {}
-    return importance_section(analysis, CHOICES, "s0", figures), figures
+    return rendered(importance_section(analysis, CHOICES, "s0"))
 
 
 def test_choices_of_a_stage_are_in_one_bar() -> None:
@@ -37,19 +35,19 @@ def test_choices_of_a_stage_are_in_one_bar() -> None:
     assert traces["width"]["x"] == pytest.approx([0, 20, 5])
     assert traces["depth"]["x"] == pytest.approx([0, 10, 0])
     assert traces["depth"]["text"][1] == "depth of stages.0: 10.0 %"
-    assert traces["when permuted"]["x"] == [100, 0, 0]
+    assert traces["permutation importance"]["x"] == [100, 0, 0]
 
 
 def test_the_section_says_how_far_the_forest_is_to_be_trusted() -> None:
     html, figures = section(ANALYSIS)
     assert set(figures) == {"s0-importance"}
     assert "40 evaluated candidates" in html and "R² = 0.62" in html
-    assert "3 more were given up early, after less training, and left out." in html
+    assert "3 more were stopped early, after less training, and left out." in html
     assert html.count("<tr>") == 2  # the head, and the one pair that is worth a row
     assert '<td class="text">width of stem.conv</td>' in html
     few, _ = section(replace(ANALYSIS, decisive=replace(FOUND, pairs=()), given_up=1))
-    assert "No two decide 1\N{NO-BREAK SPACE}% or more together" in few
-    assert "1 more was given up" in few
+    assert "No two choices explain 1\N{NO-BREAK SPACE}% or more together" in few
+    assert "1 more was stopped" in few
 
 
 @pytest.mark.parametrize(
@@ -59,7 +57,7 @@ def test_the_section_says_how_far_the_forest_is_to_be_trusted() -> None:
         (replace(ANALYSIS, decisive=None), "All 40 evaluated candidates are equally accurate."),
         (
             replace(ANALYSIS, decisive=None, candidates=10),
-            "10 evaluated candidates are too few to tell: 20 are needed.",
+            "10 evaluated candidates are too few to tell; at least 20 are needed.",
         ),
         (replace(ANALYSIS, decisive=None, candidates=1), "1 evaluated candidate is too few"),
     ],

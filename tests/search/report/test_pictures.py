@@ -1,15 +1,37 @@
-"""Pictures that are files of their own: well-formed SVG that says what was chosen."""
+"""Pictures: bars of layers, cells of every choice, and files that are well-formed SVG."""
 
 from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from search.report.arch_picture import arch_picture
-from search.report.curve_picture import curve_picture
+import pytest
+
 from search.report.data import Choice
+from search.report.pictures import Cell, arch_picture, comparison_rows, curve_picture, silhouette
+from tests.search.report.example import CHOICES
 from tests.search.synthetic import block_space
 
-CHOICES = [Choice(choice.kind, choice.name, choice.values) for choice in block_space(stages=1, blocks=3).choices]
+BLOCK_CHOICES = [Choice(choice.kind, choice.name, choice.values) for choice in block_space(stages=1, blocks=3).choices]
+
+
+def test_silhouette_shows_left_out_layers_as_outlines() -> None:
+    layers = silhouette(CHOICES, {"width.stem.conv": 16, "depth.stages.0": 1})
+    styles = [bar.style for layer in layers for bar in layer.bars]
+    assert styles.count("kept") == styles.count("whole") == 1
+    assert styles.count("left-out") == 6
+    assert layers[0].title == "stem.conv: 16 of 32" and layers[1].title.endswith("left out")
+    assert layers[0].bars[1].height == pytest.approx(layers[0].bars[0].height / 2**0.5)
+    assert silhouette((), {}) == ()
+
+
+def test_comparison_has_a_row_for_each_choice_and_a_cell_for_each_subnet() -> None:
+    rows = comparison_rows(CHOICES, [{"depth.stages.1": 2}, {}])
+    assert sorted(f"{kind}.{name}" for kind, name, _ in rows) == sorted(
+        choice.key.replace("kernel_size", "kernel") for choice in CHOICES
+    )
+    assert [kind for kind, *_ in rows] == ["depth"] * 2 + ["width"] * 7 + ["kernel"]
+    assert rows[1][2] == [Cell(2, 3, blocks=True), Cell(None, 3, blocks=True)]
+    assert sum(cell.value is None for *_, cells in rows for cell in cells) == 2 * len(CHOICES) - 1
 
 
 def texts(picture: str) -> list[str]:
@@ -20,10 +42,10 @@ def texts(picture: str) -> list[str]:
 
 def test_every_choice_is_named_with_its_value_or_as_left_out() -> None:
     arch = block_space(stages=1, blocks=3).smallest.values
-    said = texts(arch_picture(CHOICES, arch, "a < b & c", {"schedule": "<cubic>"}))
+    said = texts(arch_picture(BLOCK_CHOICES, arch, "a < b & c", {"schedule": "<cubic>"}))
     assert said[0] == "a < b & c"
     assert "<cubic>" in said
-    assert said.count("left out") == len(CHOICES) - len(arch) == 2
+    assert said.count("left out") == len(BLOCK_CHOICES) - len(arch) == 2
     assert said.count("24 / 48") == 2
     assert "2 / 3" in said
 

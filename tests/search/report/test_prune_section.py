@@ -9,15 +9,14 @@ from pathlib import Path
 import pytest
 
 from ofa.errors import InvalidInput
-from ofa.paths import write_json
-from search.paths import RunFolder
 from search.report.data import Level, Pruned, PrunedLayer
 from search.report.figures import Figure
-from search.report.gather_pruned import gather_pruned
 from search.report.page import render
-from search.report.prune_section import prune_section
-from search.stages import Stage, written
+from search.report.prune_section import gather_pruned, prune_section
+from search.run.paths import RunFolder
+from search.run.stages import Stage, written
 from tests.search.report.example import example
+from tests.search.report.rendered import rendered
 
 LAYERS = (
     PrunedLayer("conv1.weight", 100, 50, -1.0, 1.0, (10, 15, 0, 25)),
@@ -37,19 +36,15 @@ MANY = (
 
 @pytest.fixture
 def figures() -> dict[str, Figure]:
-    made: dict[str, Figure] = {}
-    prune_section(MANY, made)
-    return made
+    return rendered(prune_section(MANY))[1]
 
 
 def test_nothing_pruned_nothing_said() -> None:
-    figures: dict[str, Figure] = {}
-    assert prune_section((), figures) == ""
-    assert figures == {}
+    assert prune_section(()) is None
 
 
 def test_every_network_has_a_row_and_a_point(figures: dict[str, Figure]) -> None:
-    section = prune_section(MANY, {})
+    section, _ = rendered(prune_section(MANY))
     assert section.count("<tr>") == 1 + len(MANY)
     traces = {trace["name"]: trace for trace in figures["prune-accuracy"]["data"]}
     assert traces["lenet5-mnist"]["x"] == [100 * one.density for one in MANY[:3]]
@@ -77,11 +72,18 @@ def test_the_menu_shows_one_network_at_a_time(figures: dict[str, Figure]) -> Non
     assert "updatemenus" not in figures["prune-weights-1"]["layout"]
 
 
+def test_files_are_linked_from_the_folder_of_the_report() -> None:
+    files = ("prune/a b=1/model.onnx", "prune/a b=1/slim/network.py")
+    section, _ = rendered(prune_section([replace(ONE, files=files)]))
+    assert '<a href="prune/a%20b%3D1/model.onnx">model.onnx</a>' in section
+    assert '<a href="prune/a%20b%3D1/slim/network.py">slim/network.py</a>' in section
+
+
 def test_all_text_is_escaped() -> None:
     evil = "<img src=x onerror=alert(1)>"
     layers = tuple(replace(layer, name=evil) for layer in LAYERS)
-    figures: dict[str, Figure] = {}
-    section = prune_section([replace(ONE, name=evil, network=evil, layers=layers, levels=LEVELS)] * 2, figures)
+    bad = replace(ONE, name=evil, network=evil, layers=layers, levels=LEVELS, files=(evil,))
+    section, figures = rendered(prune_section([bad] * 2))
     assert "<img" not in section
     assert "<img" not in json.dumps(figures)
 
@@ -97,7 +99,7 @@ def test_unfinished_networks_are_left_out_and_damaged_cards_named(tmp_path: Path
     run = RunFolder(tmp_path / "main")
     card = run.pruned / "one/card.json"
     with pytest.raises(RuntimeError), written(Stage("prune", card.parent, {})):
-        write_json(card, {})
+        card.write_text("{")
         raise RuntimeError
     assert gather_pruned(run) == ()
     with written(Stage("prune", card.parent, {})):

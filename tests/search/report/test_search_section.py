@@ -7,9 +7,10 @@ from typing import Any
 
 from search.report.data import Chosen, DeviceResult
 from search.report.page import render
-from search.report.pareto_figure import pareto_figure
-from search.report.search_section import search_section
+from search.report.pareto_section import pareto_figure
+from search.report.search_section import search_sections
 from tests.search.report.example import example
+from tests.search.report.rendered import rendered
 
 DATA = example()
 DEVICE = DATA.devices[0]
@@ -27,7 +28,7 @@ def joint() -> DeviceResult:
 
 
 def section(device: DeviceResult) -> str:
-    return search_section(DATA, device, "s0", {}, titled=True)
+    return rendered(*search_sections(DATA.choices, device, "s0", titled=True))[0]
 
 
 def parameters_alone(subnet: Chosen) -> DeviceResult:
@@ -35,14 +36,14 @@ def parameters_alone(subnet: Chosen) -> DeviceResult:
 
 
 def test_every_device_of_a_joint_search_is_shown() -> None:
-    html = section(joint())
+    html = section(joint()).replace("\N{NO-BREAK SPACE}", " ")
     assert '<span class="pill">≤ 0.120 ms on phone, 3.00 ms on slow, 200 kB of activations</span>' in html
     assert "<dt>measured on phone</dt><dd>0.110 ms</dd><dt>measured on slow</dt><dd>2.50 ms</dd>" in html
     assert "<dd>50 %, 25 %</dd>" in html  # of the largest's time
     assert "<dt>activations</dt><dd>123 kB</dd>" in html
     assert "<th>limits</th><th>measured on phone</th><th>measured on slow</th><th>predicted on phone</th>" in html
     assert '<tr class="reference"><td>largest</td><td>0.220 ms</td><td>10.0 ms</td>' in html
-    assert "on phone, the first of the devices" in html
+    assert "on phone, the first device" in html
     page = render(replace(DATA, devices=(joint(),)))
     assert "one fitted subnet for phone and slow" in page
 
@@ -52,8 +53,8 @@ def test_the_front_is_over_the_first_device() -> None:
     assert figure["layout"]["xaxis"]["title"]["text"] == "latency on phone, ms (batch 1)"
     assert [shape["x0"] for shape in figure["layout"]["shapes"]] == [0.12]
     texts = {trace.get("name"): trace["text"] for trace in figure["data"] if "text" in trace}
-    assert texts["chosen, as measured"][0].startswith("<b>limit 0.120 ms on phone, 3.00 ms on slow, 200 kB")
-    assert texts["largest, as measured"][0].startswith("<b>largest</b>")
+    assert texts["chosen (measured)"][0].startswith("<b>limit 0.120 ms on phone, 3.00 ms on slow, 200 kB")
+    assert texts["largest (measured)"][0].startswith("<b>largest</b>")
 
 
 def test_without_a_latency_limit_the_others_are_named() -> None:

@@ -6,14 +6,24 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from search.app.sweep_table import print_sweep
-from search.report.sweep_figure import fronts_figure
-from search.report.sweep_page import render_sweep
-from search.report.sweep_text import percent_spread, seeds_text, target_cells, target_limit
-from search.spread import spread
+from search.analysis.side_by_side import spread
+from search.app.tables import print_sweep
+from search.report.sweep_page import (
+    TITLES,
+    fronts_figure,
+    ms_spread,
+    percent_spread,
+    render_sweep,
+    seeds_text,
+    spread_of_test,
+    target_cells,
+    target_limit,
+    times_spread,
+)
+from tests.search.report.rendered import figures_in, parsed
 from tests.search.report.sweep_example import choice, sweep_example
-from tests.search.report.test_page import figures_in, parsed
 
 DATA = sweep_example()
 
@@ -37,6 +47,13 @@ def test_a_row_has_mean_and_deviation_over_seeds() -> None:
     assert measured == "0.910 ± 0.010 ms"
 
 
+def test_a_row_has_a_cell_for_each_title() -> None:
+    cells = dict(zip(TITLES, target_cells(DATA.targets[1]), strict=True))
+    assert cells["search"] == "laptop-2ms"
+    assert cells["validation"] == "91.00 ± 1.00 %"
+    assert cells["different subnets"] == "1 of 3"
+
+
 def test_settings_make_a_subnet_another_one() -> None:
     first, second = choice(1.0, 0), replace(choice(1.0, 1), settings=(("sparsity", 0.5),))
     assert replace(DATA.targets[0], choices=(first, replace(second, settings=()))).distinct == 1
@@ -45,6 +62,9 @@ def test_settings_make_a_subnet_another_one() -> None:
 
 def test_test_accuracy_needs_every_seed() -> None:
     assert target_cells(DATA.targets[1])[4] == "-"
+    assert spread_of_test([choice(1.0, 0, test=0.9), choice(1.0, 1, test=None)]) is None
+    known = spread_of_test([choice(1.0, 0, test=0.9), choice(1.0, 1, test=0.7)])
+    assert known is not None and known.mean == pytest.approx(0.8)
 
 
 def test_one_seed_has_no_spread() -> None:
@@ -53,14 +73,15 @@ def test_one_seed_has_no_spread() -> None:
     assert "searched with one seed" in alone
 
 
-def test_lead_names_where_the_seed_decides_most() -> None:
+def test_lead_names_where_the_seed_matters_most() -> None:
     page = render_sweep(DATA)
     assert (
-        "The seed decides most for 1.00\N{NO-BREAK SPACE}ms on laptop: from the least to the most accurate of" in page
+        "The seed matters most for 1.00\N{NO-BREAK SPACE}ms on laptop: its 3 subnets differ by up to 2.00 points"
+        in page
     )
     agree = tuple(replace(one, validation_accuracy=0.9) for one in DATA.targets[0].choices)
     other = replace(DATA.targets[0], search="tpe", choices=agree)
-    assert "ms on laptop in laptop-1ms: from" in render_sweep(replace(DATA, targets=(*DATA.targets, other)))
+    assert "ms on laptop in laptop-1ms: its" in render_sweep(replace(DATA, targets=(*DATA.targets, other)))
 
 
 def test_lead_says_where_seeds_agree() -> None:
@@ -68,31 +89,57 @@ def test_lead_says_where_seeds_agree() -> None:
         replace(one, validation_accuracy=0.1) for one in DATA.targets[0].choices
     )  # their mean is not quite 0.1
     page = render_sweep(replace(DATA, targets=(replace(DATA.targets[0], choices=agree),)))
-    assert "all of its seeds found subnets of the same validation accuracy" in page
+    assert "all seeds found subnets of the same validation accuracy" in page
 
 
 def test_limits_that_differ_between_seeds_are_a_range() -> None:
     target = replace(DATA.targets[0], choices=(choice(1.1, 0), choice(1.0, 1)))
     assert target_limit(target) == "≤ 1.00 ms to 1.10 ms"
     assert target_limit(replace(target, choices=(choice(None, 0),))) == "none"
+    unordered = (choice(2.0, 0), choice(1.5, 1), choice(1.75, 2))
+    assert target_limit(replace(target, choices=unordered)) == "≤ 1.50 ms to 2.00 ms"
 
 
 def test_seeds_in_a_row_are_a_range() -> None:
     assert seeds_text((0, 1, 2, 3)) == "0 to 3"
     assert seeds_text((0, 1)) == "0, 1"
     assert seeds_text((0, 2, 3)) == "0, 2, 3"
-    assert percent_spread(spread([])) == "-"
+
+
+def test_one_value_has_no_spread() -> None:
+    assert percent_spread(spread([0.9])) == "90.00 %"
+    assert ms_spread(spread([0.0286])) == "0.0286 ms"
+    assert percent_spread(None) == ms_spread(None) == percent_spread(spread([])) == "-"
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ((0.0283, 0.0289), "0.0286 ± 0.0004 ms"),
+        ((110.0, 130.0), "120 ± 14 ms"),
+        ((1.0, 1.0), "1.00 ± 0.00 ms"),
+        ((0.0, 0.0), "0 ± 0 ms"),
+    ],
+)
+def test_a_spread_has_the_digits_of_its_mean(values: tuple[float, float], text: str) -> None:
+    assert ms_spread(spread(values)) == text
+
+
+def test_every_device_has_its_time() -> None:
+    times = [{"latency_ms@phone": 1.0, "latency_ms@slow": 20.0}, {"latency_ms@phone": 1.2, "latency_ms@slow": 20.0}]
+    both = [replace(choice(None, seed), times=measured) for seed, measured in enumerate(times)]
+    assert times_spread(both) == "1.10 ± 0.14 ms on phone, 20.0 ± 0.0 ms on slow"
 
 
 def test_figure_has_a_band_where_there_are_seeds() -> None:
     traces = {trace["name"]: trace for trace in fronts_figure(DATA.fronts[:2])["data"] if trace.get("fill") is None}
     areas = [trace for trace in fronts_figure(DATA.fronts[:2])["data"] if trace.get("fill") == "tonexty"]
-    assert [area["name"] for area in areas] == ["searches: over seeds"]
+    assert [area["name"] for area in areas] == ["searches: range over seeds"]
     mean = traces["searches: mean front"]
     assert mean["x"] == [0.7, 0.9, 2.0]
     np.testing.assert_allclose(mean["y"], [80.0, 91.0, 91.0])
     assert "tpe: front" in traces
-    assert len(traces["searches: chosen, as measured"]["x"]) == 6
+    assert len(traces["searches: chosen (measured)"]["x"]) == 6
 
 
 def test_all_text_is_escaped() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from search.candidate import Candidate
-from search.figures import Floats
+from search.candidates.figures import Floats
+from search.candidates.space import Candidate
 from search.samplers.accuracy_model import GAP, Pool, fit_accuracy, pool_of
 from tests.search.samplers.test_guided_sampler import JOINT, ORACLE
 

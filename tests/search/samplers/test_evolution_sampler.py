@@ -11,12 +11,11 @@ import pytest
 
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
-from search.candidate import Candidate
-from search.limits import Limits
-from search.pareto import best_first
-from search.propose import propose
+from search.candidates.limits import Limits
+from search.candidates.pareto import best_first
+from search.candidates.space import Candidate
+from search.candidates.trials import propose, write_candidate
 from search.samplers import EvolutionSampler, SamplerContext, evolution
-from search.trials import write_candidate
 from tests.search.synthetic import Oracle, block_space
 
 Direction = Literal["maximize", "minimize"]
@@ -58,6 +57,7 @@ def test_every_proposal_is_new_and_meets_the_target_of_its_step(directions: list
         assert latency <= limits[step % 2]
 
 
+@pytest.mark.slow
 def test_it_beats_chance_under_the_limit() -> None:
     found, chance = [], []
     for seed in range(3):

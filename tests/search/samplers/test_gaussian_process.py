@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.pareto import Floats
+from search.candidates.pareto import Floats
 from search.samplers.gaussian_process import Kernel, fit_gaussian_process
 
 

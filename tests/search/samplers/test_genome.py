@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.candidate_space import CandidateSpace
+from search.candidates.space import CandidateSpace
 from search.samplers.genome import candidates_of, cross, draw, genomes_of, mutate
-from tests.search.test_candidate_space import ARCHS, SPACE
+from tests.search.candidates.test_space import ARCHS, SPACE
 
 
 @given(seed=st.integers(0, 2**32 - 1))

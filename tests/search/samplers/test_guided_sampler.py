@@ -9,17 +9,16 @@ import numpy as np
 import optuna
 import pytest
 
+from ofa.choice import Choice
 from ofa.errors import InvalidInput
-from ofa.space import Choice, Space
-from search.candidate import Candidate
-from search.candidate_space import CandidateSpace
-from search.figures import CandidateFigures
-from search.limits import Limits
-from search.parameters import Number, OneOf
-from search.propose import propose
+from ofa.space import Space
+from search.candidates.figures import CandidateFigures
+from search.candidates.limits import Limits
+from search.candidates.parameters import Number, OneOf
+from search.candidates.space import Candidate, CandidateSpace
+from search.candidates.trials import propose, write_candidate
 from search.samplers import SamplerContext, guided, random
 from search.samplers.guided_sampler import GuidedSampler
-from search.trials import write_candidate
 from tests.search.synthetic import Oracle, block_space
 
 Direction = Literal["maximize", "minimize"]
@@ -119,6 +118,7 @@ def test_a_tiny_space_is_proposed_to_its_last_candidate(steps: int) -> None:
     assert (tiny.figures(found)["latency_ms"] <= limit).all()
 
 
+@pytest.mark.slow
 def test_where_nothing_is_allowed_it_still_proposes() -> None:
     def never(candidates: Sequence[Candidate]) -> Mapping[str, np.ndarray[Any, Any]]:
         return {"latency_ms": np.full(len(candidates), 9.0), "peak_activation_bytes": np.full(len(candidates), 9.0)}

@@ -47,8 +47,10 @@ def squared_gradient(context: PruneContext, batches: list[Batch], temperature: f
     images, labels = torch.cat([i for i, _ in batches]), torch.cat([n for _, n in batches])
     context.model.eval()
     loss = functional.cross_entropy(context.model(images) / temperature, labels)
-    found = torch.autograd.grad(loss, list(context.weights.values()))
-    return sum(float((g * context.masks[name]).square().sum()) for name, g in zip(context.weights, found, strict=True))
+    gradients = torch.autograd.grad(loss, list(context.weights.values()))
+    return sum(
+        float((g * context.masks[name]).square().sum()) for name, g in zip(context.weights, gradients, strict=True)
+    )
 
 
 @pytest.mark.parametrize("temperature", [1.0, 5.0])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ofa import InvalidInput
 from ofa.models import LeNet5, LeNet300
 from ofa.prune.criteria import synflow
-from ofa.randomise import randomise_
+from ofa.randomize import randomize_
 from tests.ofa import zoo
 from tests.ofa.prune.contexts import context_of, labelled, model_context
 
@@ -23,7 +23,7 @@ CHAINS = {
 
 @pytest.mark.parametrize("name", CHAINS)
 def test_the_flow_through_every_layer_is_the_sum_of_the_outputs(name: str) -> None:
-    model = randomise_(CHAINS[name]())  # biases, scales, running means and variances of any value
+    model = randomize_(CHAINS[name]())  # biases, scales, running means and variances of any value
     masks = {"classifier.weight": torch.rand(5, 7, generator=torch.Generator().manual_seed(0)) > 0.5}
     scores = synflow(context_of(model, masks=masks), input_shape=(3, 12, 12))
     flows = [float(score.sum()) for score in scores.values()]
@@ -32,7 +32,7 @@ def test_the_flow_through_every_layer_is_the_sum_of_the_outputs(name: str) -> No
 
 
 def test_the_flow_into_a_neuron_is_the_flow_out_of_it() -> None:
-    scores = list(synflow(context_of(randomise_(CHAINS["lenet300"]())), input_shape=(3, 12, 12)).values())
+    scores = list(synflow(context_of(randomize_(CHAINS["lenet300"]())), input_shape=(3, 12, 12)).values())
     for before, after in pairwise(scores):
         torch.testing.assert_close(before.sum(dim=1), after.sum(dim=0))
 
@@ -92,7 +92,7 @@ class Normed(nn.Module):
     ids=lambda norm: type(norm).__name__,
 )
 def test_norms_that_measure_their_input_only_scale(norm: nn.Module) -> None:
-    model = randomise_(Normed(norm, isinstance(norm, (nn.LayerNorm, nn.RMSNorm))))
+    model = randomize_(Normed(norm, isinstance(norm, (nn.LayerNorm, nn.RMSNorm))))
     scores = synflow(context_of(model), input_shape=(3, 4, 4))
     scale = torch.ones(4) if norm.weight is None else norm.weight.detach().abs()
     flow = (

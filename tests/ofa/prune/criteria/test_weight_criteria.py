@@ -1,4 +1,4 @@
-"""Criteria that look at weights alone: magnitude, std_threshold, random_, probabilistic, fpgm, normalised."""
+"""Criteria that look at weights alone: magnitude, std_threshold, random_, probabilistic, fpgm, normalized."""
 
 from itertools import permutations
 
@@ -112,12 +112,12 @@ def test_filters_of_transposed_convolutions_are_their_outputs() -> None:
     model = nn.ConvTranspose2d(4, 6, 3, groups=2).double()
     full = criteria.fpgm(context_of(model))["weight"]
     assert full.shape == model.weight.shape
-    made = model.weight.detach()  # (4 inputs, 3 outputs a group, 3, 3)
-    vectors = [made[2 * group : 2 * group + 2, output].reshape(-1) for group in range(2) for output in range(3)]
+    weight = model.weight.detach()  # (4 inputs, 3 outputs a group, 3, 3)
+    vectors = [weight[2 * group : 2 * group + 2, output].reshape(-1) for group in range(2) for output in range(3)]
     for group in range(2):
         for output in range(3):
-            own = vectors[3 * group + output]
-            expected = sum(float((own - other).norm()) for other in vectors)
+            vector = vectors[3 * group + output]
+            expected = sum(float((vector - other).norm()) for other in vectors)
             block = full[2 * group : 2 * group + 2, output]
             torch.testing.assert_close(block, torch.full_like(block, expected))
 

@@ -18,16 +18,16 @@ def test_the_agent_keeps_the_layer_that_needs_its_width() -> None:
     images = vectors()
     supernet = ofa.Supernet(model, images[:2], FINE)
     evaluate = agreement(model, images)
-    found = amc(supernet, evaluate, budget=0.5, episodes=100, settings=QUICK, seed=0)
-    accuracies = [row["accuracy"] for row in found.history]
+    result = amc(supernet, evaluate, budget=0.5, episodes=100, settings=QUICK, seed=0)
+    accuracies = [row["accuracy"] for row in result.history]
     uniform = ofa.Supernet(planted((4, 16), seed=5)[0], images[:2], FINE)
     ofa.sort_channels_(uniform)
     equal = evaluate(uniform.extract(uniform.space.arch({"width.0": 10, "width.2": 10})))
-    assert found.accuracy > 0.99 > 0.7 > equal
-    assert found.kept["0"][matter[0]].all() and int(found.kept["2"].sum()) >= 14
+    assert result.accuracy > 0.99 > 0.7 > equal
+    assert result.kept["0"][matter[0]].all() and int(result.kept["2"].sum()) >= 14
     assert sum(accuracies[-20:]) / 20 > sum(accuracies[:30]) / 30 + 0.15
-    assert all(row["cost"] <= 0.5 * found.full_cost for row in found.history)
-    assert found.accuracy == max(accuracies) == evaluate(found.net)
+    assert all(row["cost"] <= 0.5 * result.full_cost for row in result.history)
+    assert result.accuracy == max(accuracies) == evaluate(result.net)
 
 
 def test_what_is_found_agrees_in_every_form() -> None:
@@ -35,7 +35,7 @@ def test_what_is_found_agrees_in_every_form() -> None:
     before = {key: value.clone() for key, value in supernet.model.state_dict().items()}
     state = torch.random.get_rng_state()
     rows: list[object] = []
-    found = amc(
+    result = amc(
         supernet,
         lambda net: 1 / (1 + float(net(images).detach().abs().sum())),
         episodes=8,
@@ -44,14 +44,14 @@ def test_what_is_found_agrees_in_every_form() -> None:
     )
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(torch.equal(value, before[key]) for key, value in supernet.model.state_dict().items())
-    assert json.loads(json.dumps(rows)) == json.loads(json.dumps(found.history)) and len(rows) == 8
-    assert found.arch is not None and found.cost == ofa.cost(supernet, [found.arch])["macs"][0]
+    assert json.loads(json.dumps(rows)) == json.loads(json.dumps(result.history)) and len(rows) == 8
+    assert result.arch is not None and result.cost == ofa.cost(supernet, [result.arch])["macs"][0]
     with torch.no_grad():
-        masked = found.masked(images)
-        torch.testing.assert_close(found.net(images), masked, rtol=1e-9, atol=1e-9)
-        torch.testing.assert_close(cut_units(supernet, found.kept)(images), masked, rtol=1e-9, atol=1e-9)
-    for name, mask in found.masks.items():
-        assert not found.masked.get_parameter(name)[~mask].any()
+        masked = result.masked(images)
+        torch.testing.assert_close(result.net(images), masked, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(cut_units(supernet, result.kept)(images), masked, rtol=1e-9, atol=1e-9)
+    for name, mask in result.masks.items():
+        assert not result.masked.get_parameter(name)[~mask].any()
 
 
 def test_a_seed_gives_the_same_networks() -> None:
@@ -71,11 +71,11 @@ def test_without_a_budget_the_reward_weighs_errors_with_the_cost() -> None:
     model, _ = planted((4, 8))
     images = vectors(64)
     supernet = ofa.Supernet(model, images[:2], FINE)
-    found = amc(
+    result = amc(
         supernet, agreement(model, images), budget=None, episodes=30, reward=error_times_log_cost, metric="params"
     )
-    best = max(found.history, key=lambda row: (row["reward"], -row["cost"]))
-    assert (found.accuracy, found.cost) == (best["accuracy"], best["cost"])
+    best = max(result.history, key=lambda row: (row["reward"], -row["cost"]))
+    assert (result.accuracy, result.cost) == (best["accuracy"], best["cost"])
     assert best["reward"] == pytest.approx(error_times_log_cost(best["accuracy"], best["cost"]))
 
 
@@ -91,9 +91,9 @@ def test_no_network_is_evaluated_twice_and_accuracies_are_checked() -> None:
                 parameter.zero_()
         return 0.5
 
-    found = amc(supernet, evaluate, budget=1.0, episodes=30)
-    assert 1 < len(calls) == len({tuple(row["width"].values()) for row in found.history})
-    assert any(bool(p.any()) for p in found.net.parameters())
+    result = amc(supernet, evaluate, budget=1.0, episodes=30)
+    assert 1 < len(calls) == len({tuple(row["width"].values()) for row in result.history})
+    assert any(bool(p.any()) for p in result.net.parameters())
     with pytest.raises(ofa.InvalidInput, match=r"\[0, 1\]"):
         amc(supernet, lambda net: 97.0, episodes=1)
     with pytest.raises(ofa.InvalidInput, match="at least 1"):

@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ofa
-from ofa.prune.learned.amc_environment import Environment, make_environment
-from ofa.prune.learned.amc_features import fixed_features
+from ofa.prune.learned.amc_environment import Environment, fixed_features, make_environment
 from tests.ofa.nets import shipped
 from tests.ofa.prune.learned.planted import FINE, planted, vectors
 

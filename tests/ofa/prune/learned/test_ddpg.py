@@ -15,8 +15,8 @@ def test_noise_is_the_truncated_normal_distribution(mean: float, deviation: floa
     draws = [truncated_normal(mean, deviation, generator) for _ in range(2000)]
     assert 0 <= min(draws) and max(draws) <= 1
     bounds = -mean / deviation, (1 - mean) / deviation
-    found = stats.kstest(draws, stats.truncnorm(*bounds, loc=mean, scale=deviation).cdf)
-    assert found.pvalue > 0.01
+    test = stats.kstest(draws, stats.truncnorm(*bounds, loc=mean, scale=deviation).cdf)
+    assert test.pvalue > 0.01
 
 
 def test_the_actor_finds_the_best_ratio_of_each_state() -> None:

@@ -11,7 +11,7 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from search.device.runtime import RUNTIMES
-from search.paths import conf_dir
+from search.run.paths import conf_dir
 
 OPTIONS = sorted(Path(conf_dir(), "device").glob("*.yaml"))
 

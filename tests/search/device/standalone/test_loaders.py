@@ -12,18 +12,13 @@ import pytest
 import torch
 from torch import nn
 
-from search.device.standalone import loaders
-from search.device.standalone.loaders import (
-    LOADERS,
-    NetworkRefused,
-    RuntimeMissing,
-    describe_loader,
-    load_network,
-    loader_options,
-)
-from search.export import onnx_bytes
+from search.device.export import onnx_bytes
+from search.device.remote.bundle import PACKAGE, merge
+from search.device.standalone import libraries, loaders
+from search.device.standalone.libraries import NetworkRefused, RuntimeMissing
+from search.device.standalone.loaders import LOADERS, describe_loader, load_network, loader_options
 
-FILE = Path(loaders.__file__)
+FILES = [Path(libraries.__file__), Path(loaders.__file__)]  # in the order of the script
 VECTOR = np.ones((1, 4), dtype=np.float32)
 
 
@@ -32,19 +27,20 @@ def model() -> bytes:
     return onnx_bytes(nn.Linear(4, 2), torch.ones(1, 4))
 
 
-def test_the_standard_library_and_numpy_are_all_it_imports():
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_the_standard_library_and_numpy_are_all_it_imports(file):
     tops = set()
-    for node in ast.walk(ast.parse(FILE.read_text())):
+    for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             tops |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and not str(node.module).startswith(f"{PACKAGE}."):
             tops.add("." * node.level + str(node.module).split(".")[0])
     assert tops - set(sys.stdlib_module_names) == {"numpy"}
 
 
 def test_it_runs_where_neither_pytorch_nor_the_toolkit_is(model, tmp_path):
     (tmp_path / "model.onnx").write_bytes(model)
-    (tmp_path / "loaders.py").write_text(FILE.read_text())
+    (tmp_path / "loaders.py").write_text(merge([file.read_text() for file in FILES]))
     program = (
         "import sys\n"
         "sys.modules.update(dict.fromkeys(['torch', 'ofa', 'search', 'hydra', 'onnx']))\n"

@@ -1,0 +1,99 @@
+"""Signs that a network has collapsed, one line per sign; none for a healthy network.
+
+They are warnings, not errors: nothing is refused, but a ruined network should not go unnoticed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ofa.inputs import Example, as_inputs, logits_of
+from ofa.modes import in_mode
+
+LEAST_DENSITY = 0.001  # of a layer
+_SAME = 1e-5  # spread of a logit over examples, as a fraction of the largest
+
+
+def thin_layers(masks: Mapping[str, Tensor]) -> list[str]:
+    """Returns one line per problem: weights that keep nothing, under 0.1 % of entries, or under one per output.
+
+    Rows and columns that are removed whole, as by structured pruning, leave a smaller dense layer: its entries are
+    not compared with the outputs that are gone.
+
+    Args:
+        masks: bool, True is kept, of weights of 2 or more dimensions (outputs first), by name.
+    """
+    empty, rare, thin = [], [], []
+    for name, mask in masks.items():
+        kept, outputs = int(mask.count_nonzero()), mask.shape[0]
+        if kept == 0:
+            empty.append(f"{name} of {mask.numel():,}")
+        elif kept < LEAST_DENSITY * mask.numel():
+            rare.append(f"{name} {kept:,} of {mask.numel():,}")
+        elif kept < outputs and kept < _dense_part(mask):
+            thin.append(f"{name} {kept:,} for {outputs:,} outputs")
+    kinds = {
+        "keep no weight, so nothing passes": empty,
+        f"keep under {100 * LEAST_DENSITY:g} % of their weights": rare,
+        "keep under one weight per output": thin,
+    }
+    return [
+        f"{len(layers)} of {len(masks)} layers {problem}: {_shortened(layers)}"
+        for problem, layers in kinds.items()
+        if layers
+    ]
+
+
+def _shortened(names: Sequence[str], count: int = 3) -> str:
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
+
+
+def _dense_part(mask: Tensor) -> int:
+    """How many entries the rows, columns and positions span that have anything left."""
+    lengths = []
+    for dim in range(mask.dim()):
+        others = [other for other in range(mask.dim()) if other != dim]
+        lengths.append(int(mask.any(dim=others).count_nonzero()) if others else int(mask.count_nonzero()))
+    return math.prod(lengths)
+
+
+def same_outputs(network: torch.nn.Module, images: Example) -> list[str]:
+    """Returns a line where a network gives the same logits for different images: inputs of 2 or more."""
+    inputs = as_inputs(images)
+    batched = [tensor for tensor in inputs.tensors().values() if inputs.is_batched(tensor)]
+    if inputs.batch < 2 or all(bool((tensor == tensor[:1]).all()) for tensor in batched):
+        return []
+    with in_mode(network, training=False), torch.no_grad():
+        return same_logits(logits_of(inputs.call(network), network))
+
+
+def same_logits(logits: Tensor) -> list[str]:
+    """Returns a line where logits (N, classes) of N different examples, 2 or more, do not vary."""
+    if len(logits) < 2:
+        return []
+    spread = float((logits.amax(dim=0) - logits.amin(dim=0)).max())
+    if spread > _SAME * max(float(logits.abs().max()), 1e-12):
+        return []
+    return [f"the logits of {len(logits)} different images are the same: the network ignores its input"]
+
+
+def majority_share(labels: Tensor) -> float:
+    """Returns the accuracy, a fraction, of always guessing the most frequent of the labels (N,)."""
+    return float(torch.bincount(labels.cpu()).max()) / len(labels)
+
+
+def chance_level(name: str, accuracy: float, labels: Tensor) -> list[str]:
+    """Returns a line where an accuracy (a fraction) on examples of these labels is no better than guessing.
+
+    Guessing is always naming the most frequent class; up to two standard errors above it (binomial) can be luck.
+    """
+    share = majority_share(labels)
+    if accuracy > share + 2 * math.sqrt(share * (1 - share) / len(labels)):
+        return []
+    right = f"{100 * accuracy:.2f} % of {len(labels):,} images right"
+    return [f"{name} is at chance level: {right}, guessing gets {100 * share:.2f} %"]

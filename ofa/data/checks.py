@@ -1,0 +1,89 @@
+"""Checks of a data set: errors where it cannot be used, warnings on constant images and overlapping splits."""
+
+from __future__ import annotations
+
+import torch
+
+from ofa.data.dataset import Dataset, Split
+from ofa.data.input_table import InputTable
+from ofa.errors import InvalidInput
+
+_SAMPLE = 512  # images of a split that are looked at, evenly spaced
+_CHUNK = 32  # of them at a time
+
+
+def check_data(data: Dataset) -> list[str]:
+    """Returns one line per doubt about a data set.
+
+    Raises:
+        InvalidInput: training images that are all the same, training labels of one class, or test or
+            validation images that are all training images too.
+    """
+    notes = _check_labels(data)
+    for part in ("train", "validation", "test"):
+        notes += _check_pixels(data, part)
+    return notes + _check_shared(data)
+
+
+def _check_labels(data: Dataset) -> list[str]:
+    present = sorted(set(data.train.labels.tolist()))
+    if len(present) < 2:
+        raise InvalidInput(
+            f"{data.name}: every training image has the label {_class(data, present[0])}; give images of two classes"
+        )
+    notes = []
+    if missing := sorted(set(range(data.num_classes)) - set(present)):
+        names = ", ".join(_class(data, label) for label in missing[:4])
+        notes.append(f"{len(missing)} of {data.num_classes} classes have no training image ({names})")
+    for part in ("validation", "test"):
+        labels = set(getattr(data, part).labels.tolist())
+        if len(labels) == 1:
+            notes.append(f"every {part} image has the label {_class(data, labels.pop())}")
+    return notes
+
+
+def _check_pixels(data: Dataset, part: str) -> list[str]:
+    split: Split = getattr(data, part)
+    if isinstance(split.pixels, InputTable):
+        return []
+    rows = torch.linspace(0, len(split) - 1, min(len(split), _SAMPLE)).long()
+    first = split.stored(rows[:1]).to(torch.float32).flatten(1)
+    ranges, differ = [], False
+    for some in torch.split(rows, _CHUNK):
+        pixels = split.stored(some).to(torch.float32).flatten(1)
+        ranges.append(torch.stack([pixels.amin(1), pixels.amax(1)]))
+        differ = differ or not bool((pixels == first).all())
+    low, high = torch.cat(ranges, 1)
+    if part == "train" and len(split) > 1 and not differ:
+        what = f"every pixel is {float(low[0]):g}" if low[0] == high[0] else "all are the same"
+        raise InvalidInput(
+            f"{data.name}: training images do not vary, {what} ({split.preprocessing.stored or 'as given'}); "
+            f"check the files and how they are decoded (what is drawn by transparency alone is not seen)"
+        )
+    constant = int((low == high).sum())
+    if not constant:
+        return []
+    return [f"{constant} of {len(rows)} {part} images looked at are of one value, such as all black"]
+
+
+def _check_shared(data: Dataset) -> list[str]:
+    notes = []
+    for part, other in (("test", "train"), ("validation", "train"), ("test", "validation")):
+        split, beside = getattr(data, part), getattr(data, other)
+        shared = int(torch.isin(split.identities, beside.identities).sum())
+        if shared == len(split) and other == "train":
+            raise InvalidInput(
+                f"{data.name}: all {shared} {part} images are training images too, so they say nothing about new "
+                f"ones; give others, or {part}=null to cut some out of the training images"
+            )
+        if shared:
+            notes.append(f"{shared} of {len(split)} {part} images are {_images(other)} too, and are judged too well")
+    return notes
+
+
+def _images(part: str) -> str:
+    return "training images" if part == "train" else f"{part} images"
+
+
+def _class(data: Dataset, label: int) -> str:
+    return repr(data.class_names[label]) if label < len(data.class_names) else str(label)

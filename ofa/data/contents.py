@@ -1,0 +1,87 @@
+"""What the splits of a data set hold, sample by sample, and what changed between two times."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from ofa.data.dataset import Dataset
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """Identities and labels of every sample, (N,) int64 each, by split and in stored order; and the classes' names."""
+
+    identities: Mapping[str, Tensor]
+    labels: Mapping[str, Tensor]
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """16 hex digits of what each split holds, in its order."""
+        return {part: self._digest(part) for part in PARTS}
+
+    def _digest(self, part: str) -> str:
+        total = hashlib.sha256(repr(self.class_names).encode())
+        for values in (self.identities[part], self.labels[part]):
+            total.update(values.cpu().numpy().astype("<i8").tobytes())
+        return total.hexdigest()[:16]
+
+
+def contents_of(data: Dataset) -> Contents:
+    """Returns what a data set holds."""
+    splits = {part: getattr(data, part) for part in PARTS}
+    return Contents(
+        {part: split.identities.cpu() for part, split in splits.items()},
+        {part: split.labels.cpu() for part, split in splits.items()},
+        tuple(data.class_names),
+    )
+
+
+def changes(before: Contents, now: Contents) -> str:
+    """Returns what is different now, in words, split by split; empty where nothing is."""
+    if before.digests == now.digests:
+        return ""
+    said = [text for part in PARTS if (text := _changes_of(part, before, now))]
+    if added := sorted(set(now.class_names) - set(before.class_names)):
+        said.append(f"{len(added)} classes added ({', '.join(added[:4])})")
+    if gone := sorted(set(before.class_names) - set(now.class_names)):
+        said.append(f"{len(gone)} classes gone ({', '.join(gone[:4])})")
+    if said:
+        return "; ".join(said)
+    renamed = before.class_names != now.class_names
+    return "its classes are in another order" if renamed else "the same images are in another order"
+
+
+def _changes_of(part: str, before: Contents, now: Contents) -> str:
+    old, new = _samples(part, before), _samples(part, now)
+    added, gone = new - old, old - new
+    # A sample that went with one label and came with another one is the same sample, its label changed.
+    came, went = Counter[int](), Counter[int]()
+    for counts, total in ((added, came), (gone, went)):
+        for (identity, _), count in counts.items():
+            total[identity] += count
+    changed = sum((came & went).values())
+    numbers = {
+        "added": sum(came.values()) - changed,
+        "gone": sum(went.values()) - changed,
+        f"label{'s' if changed != 1 else ''} changed": changed,
+    }
+    words = ", ".join(f"{count} {what}" for what, count in numbers.items() if count)
+    return f"{part} {words}" if words else ""
+
+
+def _samples(part: str, contents: Contents) -> Counter[tuple[int, str]]:
+    """The samples of a split with their labels, by name where there are names: numbers shift with a new class."""
+    names = contents.class_names
+    labels = contents.labels[part].tolist()
+    words = [names[label] if label < len(names) else str(label) for label in labels] if names else map(str, labels)
+    identities: np.ndarray[tuple[int], np.dtype[np.int64]] = contents.identities[part].numpy()
+    return Counter(zip(identities.tolist(), words, strict=True))

@@ -1,0 +1,1 @@
+"""Peak activation memory of a subnet, computed and measured."""

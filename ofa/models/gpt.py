@@ -1,0 +1,68 @@
+"""A small GPT: the next token of a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ofa.errors import InvalidInput
+from ofa.models.sizes import check_positive
+from ofa.models.transformer_block import TransformerBlock, initialize_transformer_
+
+
+class GPT(nn.Module):
+    """A causal transformer: token ids (N, T) to logits (N, num_classes) of what follows the last.
+
+    Source: Radford et al. 2019, "Language models are unsupervised multitask learners", with fewer and smaller layers.
+
+    Args:
+        input_shape: (T,), the length of every text.
+        num_classes: of the label; where it is the next token, the number of tokens.
+        vocabulary: the number of tokens; as many as classes where None.
+        width: of the embedding.
+        depth: blocks.
+        heads: of attention, of `head_size` each.
+        head_size: channels of a head.
+        hidden: of the perceptrons; 4 times the width where None.
+
+    Raises:
+        InvalidInput: a size that is not a whole number above 0, or inputs that are no texts.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int] = (16,),
+        num_classes: int = 32,
+        vocabulary: int | None = None,
+        width: int = 64,
+        depth: int = 4,
+        heads: int = 4,
+        head_size: int = 16,
+        hidden: int | None = None,
+    ) -> None:
+        super().__init__()
+        if len(input_shape) != 1:
+            raise InvalidInput(
+                f"GPT input_shape={tuple(input_shape)}: give (T,), the tokens of a text, as data=text has"
+            )
+        tokens = num_classes if vocabulary is None else vocabulary
+        inner = 4 * width if hidden is None else hidden
+        check_positive("GPT", input_shape=tuple(input_shape), num_classes=num_classes, vocabulary=tokens)
+        check_positive("GPT", width=width, depth=depth, heads=heads, head_size=head_size, hidden=inner)
+        self.tokens = nn.Embedding(tokens, width)
+        self.positions = nn.Parameter(torch.zeros(input_shape[0], width))
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads, head_size, inner, causal=True) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, num_classes)
+        initialize_transformer_(self)
+        nn.init.normal_(self.positions, std=0.02)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Returns logits (N, num_classes)."""
+        features = self.tokens(ids) + self.positions
+        for block in self.blocks:
+            features = block(features)
+        logits: Tensor = self.head(self.norm(features)[:, -1])
+        return logits

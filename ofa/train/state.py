@@ -1,0 +1,185 @@
+"""The state of a training: what the loop moves, how far it is, and its history."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ofa.errors import InvalidInput
+from ofa.inputs import Inputs, as_inputs, call, output_tensors
+from ofa.records import Count, NotNegative
+from ofa.train.average import WeightAverage
+from ofa.train.optimizers import parameter_groups
+from ofa.train.precision import Precision, precision_of
+from ofa.train.settings import TrainSettings
+
+# One row per epoch: epoch, step, loss, learning_rate, seconds, and what callbacks added, such as accuracy in [0, 1].
+History = list[dict[str, Any]]
+
+
+@dataclass
+class Progress:
+    """How far a training is: the next step to do, the rows so far, and the losses of the unfinished epoch."""
+
+    step: Count = 0
+    history: History = field(default_factory=list)
+    epoch_losses: list[float] = field(default_factory=list)
+    seconds: NotNegative = 0.0
+
+
+@dataclass
+class TrainState:
+    """Everything that a step changes, as callbacks see it.
+
+    Attributes:
+        model: trained in place.
+        whole_network: makes the network of all weights, which an error about a loss is traced with.
+        optimizer, precision: of the model's weights.
+        steps_per_epoch, total_steps: of the whole training, in optimizer steps.
+        average: of the weights; None without `TrainSettings.ema`.
+        held_gradients: gradients stay allocated, for views of the model to accumulate into.
+        progress: what a checkpoint has beside the weights.
+        images: of the last batch, which an error about a loss is traced with.
+        row: of the epoch that has just ended, which callbacks add to at `Event.EPOCH`; empty at other times.
+        stopping: the training ends after this step; see `stop`.
+    """
+
+    model: nn.Module
+    whole_network: Callable[[], nn.Module]
+    optimizer: torch.optim.Optimizer
+    precision: Precision
+    device: torch.device
+    steps_per_epoch: int
+    epochs: int
+    average: WeightAverage | None
+    held_gradients: bool
+    progress: Progress
+    images: Tensor | Inputs | None = None
+    row: dict[str, Any] = field(default_factory=dict)
+    stopping: bool = False
+    pending_losses: dict[int, Tensor] = field(default_factory=dict)  # by step; still on the device
+
+    def __post_init__(self) -> None:
+        self.learning_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.start_clock()
+
+    @property
+    def step(self) -> int:
+        """Steps that are done, of the whole training."""
+        return self.progress.step
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole training."""
+        return self.steps_per_epoch * self.epochs
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last step that is done, from 1."""
+        return -(-self.step // self.steps_per_epoch)
+
+    @property
+    def at_epoch_end(self) -> bool:
+        """Whether the last step that is done was the last of an epoch."""
+        return self.step % self.steps_per_epoch == 0
+
+    @property
+    def history(self) -> History:
+        """One row per finished epoch."""
+        return self.progress.history
+
+    def stop(self) -> None:
+        """Ends the training after this step, as `TrainSettings.stop_step` does; it can be resumed from there."""
+        self.stopping = True
+
+    def start_clock(self) -> None:
+        """Counts seconds from now, on top of those of the processes before."""
+        self._started = time.monotonic() - self.progress.seconds
+
+    def finish_step(self) -> None:
+        """Counts a step and the time."""
+        self.progress.step += 1
+        self.progress.seconds = time.monotonic() - self._started
+
+    def set_learning_rates(self, factor: float) -> None:
+        """Sets the optimizer's rates to `factor` times those that it was made with."""
+        for group, rate in zip(self.optimizer.param_groups, self.learning_rates, strict=True):
+            group["lr"] = rate * factor
+
+    def read_losses(self) -> None:
+        """Waits for the losses that are still on the device.
+
+        Raises:
+            InvalidInput: a loss that is not finite, by step.
+        """
+        if not self.pending_losses:
+            return
+        losses = torch.stack(list(self.pending_losses.values())).tolist()
+        for step, loss in zip(self.pending_losses, losses, strict=True):
+            if not math.isfinite(loss):
+                raise InvalidInput(self._not_finite(step, loss))
+        self.progress.epoch_losses += losses
+        self.pending_losses.clear()
+
+    def current_row(self) -> dict[str, Any]:
+        """Returns the row of the epoch so far: epoch (1 is the first), step, mean loss, learning rate, seconds."""
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss": fmean(self.progress.epoch_losses) if self.progress.epoch_losses else None,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "seconds": round(self.progress.seconds, 3),
+        }
+
+    def _not_finite(self, step: int, loss: float) -> str:
+        """One line on a loss that is not a number: where, and the most likely reason."""
+        where, cause = f"the loss is {loss} at step {step} of {self.total_steps}", ""
+        if self.images is not None:
+            if not all(bool(torch.isfinite(value).all()) for value in as_inputs(self.images).tensors().values()):
+                return f"{where}: the training images hold NaN or infinity; check the data and its preprocessing"
+            with torch.no_grad():
+                output = output_tensors(call(self.whole_network(), self.images))
+                finite = all(bool(torch.isfinite(value).all()) for value in output)
+            cause = "" if finite else "the model returns NaN or infinity"
+        if step == 0:
+            return f"{where}: {cause or 'the first loss'}, before any weight has moved; check the model"
+        rate = self.optimizer.param_groups[0]["lr"]
+        remedy = f"lower the learning rate (now {rate:.3g}) or set gradient_clip"
+        return f"{where}: {cause or 'training diverged'}; {remedy}"
+
+
+def new_state(
+    model: nn.Module,
+    settings: TrainSettings,
+    steps_per_epoch: int,
+    whole_network: Callable[[], nn.Module],
+    *,
+    held_gradients: bool,
+    average_buffers: bool,
+) -> TrainState:
+    """Returns the state of a training of `model` at its first step, the model moved to the device."""
+    device = torch.device(settings.device)
+    model = model.to(device)
+    optimizer = settings.optimizer(parameter_groups(model))
+    average = None
+    if settings.ema is not None:
+        average = WeightAverage(model, optimizer, settings.ema, {} if average_buffers else None)
+    return TrainState(
+        model=model,
+        whole_network=whole_network,
+        optimizer=optimizer,
+        precision=precision_of(settings.precision, device),
+        device=device,
+        steps_per_epoch=steps_per_epoch,
+        epochs=settings.epochs,
+        average=average,
+        held_gradients=held_gradients,
+        progress=Progress(step=settings.start_step),
+    )

@@ -1,0 +1,110 @@
+"""One step of training: what it is given, and its random numbers as functions of (seed, step)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ofa.inputs import Inputs
+from ofa.modes import in_mode
+
+if TYPE_CHECKING:
+    from ofa.supernet import Supernet
+
+# Images (N, C, H, W), labels (N,), and whatever else comes with them, with one row per image; None: absent.
+# In place of images there may be `Inputs`.
+Batch: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """One forward and backward pass of a step, apart from its batch.
+
+    Attributes:
+        step, total_steps: counted from 0 over the whole training.
+        rng: draws the step's Archs; a function of (seed, step), so all micro-batches of a step draw the same.
+        optimizer: for what must move its state along with the weights (a channel sort).
+        label_smoothing: fraction, for losses against labels.
+        autocast: makes the context manager that a forward pass runs in.
+        backward: accumulates the gradient of a mean loss into the parameters.
+        micro_batch: which part of the step's batch this is, from 0; more than one with gradient accumulation.
+    """
+
+    step: int
+    total_steps: int
+    rng: np.random.Generator
+    optimizer: torch.optim.Optimizer
+    label_smoothing: float
+    autocast: Callable[[], AbstractContextManager[object]]
+    backward: Callable[[Tensor], None]
+    micro_batch: int = 0
+
+
+# Runs forward and backward of a (micro-)batch and returns its mean loss, detached: a scalar Tensor.
+# The loop clears gradients before a step, then clips them and moves the weights.
+Step = Callable[[Batch, StepContext], Tensor]
+
+# The step of a supernet, of (supernet, images, labels, context). Gradients of the networks of a step add up.
+Strategy = Callable[["Supernet", Tensor, Tensor, StepContext], Tensor]
+
+
+def step_rng(seed: int, step: int) -> np.random.Generator:
+    """Returns the generator that draws the Archs of a step."""
+    return np.random.default_rng([seed, step])
+
+
+@contextmanager
+def _global_seed(seed: int, device: torch.device) -> Iterator[Callable[[int, int], None]]:
+    """Yields a function of (step, micro-batch) that seeds torch's global generators (dropout draws from no other).
+
+    Afterwards the global generators are as they were.
+    """
+    on_cuda = device.type == "cuda"
+
+    def reseed(step: int, micro_batch: int) -> None:
+        # A third number keeps these apart from the draws of Archs.
+        entropy = [seed, step, 1, *([micro_batch] if micro_batch else [])]
+        number = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
+        # Not torch.manual_seed, which visits every kind of device: 0.2 ms per call.
+        torch.default_generator.manual_seed(number)
+        if on_cuda:
+            torch.cuda.manual_seed(number)
+
+    with torch.random.fork_rng(devices=[device] if on_cuda else []):
+        yield reseed
+
+
+@contextmanager
+def training_mode(model: nn.Module, seed: int, device: torch.device) -> Iterator[Callable[[int, int], None]]:
+    """Yields a function that seeds torch for a step and micro-batch; the model is in training mode in the block.
+
+    Afterwards its mode and the global random state are as they were.
+    """
+    with ExitStack() as stack:
+        reseed = stack.enter_context(_global_seed(seed, device))
+        stack.enter_context(in_mode(model, training=True))
+        if device.type == "cuda":
+            stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True))
+        yield reseed
+
+
+def micro_batches(batch: Batch, count: int) -> list[Batch]:
+    """Returns a batch split into `count` parts of as equal size as can be; fewer where it has fewer images."""
+    if count == 1:
+        return [batch]
+    images = batch[0]
+    assert images is not None  # a batch begins with its images
+    count = min(count, len(images))
+    rows = [(int(part[0]), int(part[-1]) + 1) for part in torch.arange(len(images)).tensor_split(count)]
+    parts = [[None if held is None else _rows(held, *each) for each in rows] for held in batch]
+    return list(zip(*parts, strict=True))
+
+
+def _rows(held: Tensor | Inputs, start: int, stop: int) -> Tensor | Inputs:
+    return held.rows(start, stop) if isinstance(held, Inputs) else held[start:stop]

@@ -1,0 +1,100 @@
+"""The reference of a comparison: the full model's output as if the removed units were not there.
+
+Their weights are zero, and means, norms and softmax run over the units that are kept alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ofa.inputs import Inputs
+from ofa.randomize import draw_
+from ofa.structure.coupling import Group
+from ofa.structure.passing import LeftOut, skipped
+from ofa.structure.trace import Source
+from ofa.structure.tracing import in_mode
+from ofa.trial.kept import KeptOnly
+from ofa.views.plan import Slice
+from ofa.views.views import Views
+
+
+def group_labels(groups: Sequence[Group], sources: Mapping[str, Source]) -> list[Tensor]:
+    """Returns the labels of each group, (units, labels of a unit)."""
+    return [
+        torch.cat(
+            [
+                torch.from_numpy(member.index) + offset
+                for member in group.members
+                if (offset := sources[member.source].offsets[member.dim]) is not None
+            ],
+            dim=1,
+        )
+        for group in groups
+    ]
+
+
+def removed_labels(labels: Sequence[Tensor], units: Sequence[int]) -> Tensor:
+    """Returns by label (bool) whether its unit is removed when group i, of these labels, keeps `units[i]` units."""
+    highest = max((int(of_group.max()) for of_group in labels), default=0)
+    removed = torch.zeros(highest + 1, dtype=torch.bool)
+    for of_group, count in zip(labels, units, strict=True):
+        removed[of_group[count:].reshape(-1)] = True
+    return removed
+
+
+def reference_output(
+    model: nn.Module,
+    example: Inputs,
+    views: Views,
+    units: Sequence[int],
+    kernels: Mapping[str, int],
+    dropped: Mapping[str, LeftOut],
+    kept: KeptOnly,
+    training: bool = False,
+) -> Any:
+    """Returns the full model's output without the removed units, the rims of cropped kernels and dropped blocks.
+
+    The weights that are zero for this are redrawn afterwards, which needs no copy of them.
+
+    Args:
+        model: a private randomized copy. example: its input. views: how its tensors are cut.
+        units: how many units each group keeps. kernels: kernel sizes by path. dropped: blocks to skip by path.
+        kept: the mode that leaves removed units out of reductions. training: whether to run in train mode.
+    """
+    cuts = {
+        name: views.slice(name, units, kernels.get(name.rpartition(".")[0])) for name, _ in model.named_parameters()
+    }
+    removed = [
+        (parameter, dim, positions)
+        for name, parameter in model.named_parameters()
+        for dim, positions in _removed(cuts[name], parameter.shape)
+    ]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()] if training else []
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        try:
+            for parameter, dim, positions in removed:
+                parameter.index_fill_(dim, positions, 0)
+            with skipped(model, dropped), kept.watching(model), in_mode(model, training), kept:
+                return example.call_on_copy(model)
+        finally:
+            for parameter, dim, positions in removed:
+                part = parameter.index_select(dim, positions)
+                parameter.index_copy_(dim, positions, draw_(part, parameter.shape, generator))
+            for buffer, before in buffers:
+                buffer.copy_(before)
+
+
+def _removed(cut: Slice, shape: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+    """Returns the positions that a slice cuts off, by dimension."""
+    for dim, start, length in cut.narrows:
+        whole = torch.arange(shape[dim])
+        yield dim, whole[(whole < start) | (whole >= start + length)]
+    for dim, positions in cut.gathers:
+        gone = torch.ones(shape[dim], dtype=torch.bool)
+        gone[positions] = False
+        yield dim, gone.nonzero().squeeze(1)

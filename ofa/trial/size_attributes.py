@@ -1,0 +1,78 @@
+"""The search for numbers in Python that let a group shrink which fails its trial without them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from ofa.structure.coupling import Group
+from ofa.structure.size_attributes import SizeAttribute
+from ofa.trial.number_candidates import Candidates
+from ofa.trial.trial import Trial
+from ofa.views.view import build, cloned, differentiable
+
+_PROBES = 24  # narrow runs for one group
+_TRIALS = 4  # whole trials for one group: each is about ten runs
+
+
+class _Budget:
+    """How much may still be tried for one group."""
+
+    def __init__(self) -> None:
+        self.probes = _PROBES
+        self.trials = _TRIALS
+
+
+def find_attributes(trial: Trial, group: Group) -> tuple[SizeAttribute, ...] | None:
+    """Returns numbers that follow `group` so that it passes its trial alone, or None where no few numbers do.
+
+    A narrow run that fails names the code whose numbers are too large; they are lowered, and it is run again.
+    Where it runs but is wrong, numbers around the group's layers are tried.
+
+    Args:
+        trial: of a structure that has this group. group: fails without such numbers.
+    """
+    candidates = Candidates(trial.model, group)
+    budget = _Budget()
+    tried: set[frozenset[SizeAttribute]] = set()
+
+    def search(attributes: tuple[SizeAttribute, ...]) -> tuple[SizeAttribute, ...] | None:
+        key = frozenset(attributes)
+        if key in tried or budget.probes == 0:
+            return None
+        tried.add(key)
+        budget.probes -= 1
+        with_them = trial.with_structure(replace(trial.structure, attributes=attributes))
+        failure = _narrow_failure(with_them, group)
+        if failure is not None:
+            sets = candidates.after(*failure)
+        elif budget.trials == 0:
+            return None
+        else:
+            budget.trials -= 1
+            if attributes and with_them.run([group], [], []) is None:
+                return attributes
+            sets = candidates.around()
+        taken = {(one.path, one.name) for one in attributes}
+        for proposal in sets:
+            new = tuple(one for one in proposal if (one.path, one.name) not in taken)
+            found = search((*attributes, *new)) if new else None
+            if found is not None:
+                return found
+        return None
+
+    return search(())
+
+
+def _narrow_failure(trial: Trial, group: Group) -> tuple[BaseException, nn.Module] | None:
+    """What the model raises when half of the group's units are gone, and the model that did; None if it runs."""
+    units = [max(1, other.units // 2) if other.name == group.name else other.units for other in trial.structure.groups]
+    view = build(trial.views.plan(units, {}, {}), differentiable, cloned)
+    try:
+        with torch.no_grad():
+            trial.example.call_on_copy(view)
+    except Exception as error:
+        return error, view
+    return None

@@ -1,0 +1,61 @@
+"""Which groups' units are interchangeable, by running a random reordering."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ofa.inputs import Inputs, output_tensors
+from ofa.structure.chance import NoChance
+from ofa.structure.coupling import Group
+from ofa.structure.operators import all_run
+from ofa.structure.structure import Structure
+from ofa.structure.trace import find_sources
+from ofa.structure.tracing import in_mode
+from ofa.trial.comparison import apart, tolerance
+
+
+def unsortable_groups(model: nn.Module, example: Inputs, structure: Structure) -> frozenset[str]:
+    """Returns the names of groups whose units cannot be reordered without changing the function.
+
+    A unit of several coordinates may hold them in an order of its own (a channel shuffle does that), which the
+    labels do not show; so a random reordering is run on a private randomized copy, and undone.
+    """
+    sources = find_sources(model)
+    allowed = tolerance(structure.trace.epsilon)
+
+    def output() -> list[Tensor]:
+        with all_run(model), in_mode(model, False), torch.no_grad(), NoChance():  # type: ignore[no-untyped-call]
+            return output_tensors(example.call_on_copy(model))
+
+    full = output()
+
+    def reorder(group: Group, ranked: Tensor) -> None:
+        for member in group.members:
+            index, tensor = torch.from_numpy(member.index), sources[member.source].tensor
+            with torch.no_grad():
+                reordered = tensor.index_select(member.dim, index[ranked].reshape(-1))
+                tensor.index_copy_(member.dim, index.reshape(-1), reordered)
+
+    def changes(groups: Sequence[Group]) -> bool:
+        generator = torch.Generator().manual_seed(1)
+        orders = [torch.randperm(group.units, generator=generator) for group in groups]
+        for group, ranked in zip(groups, orders, strict=True):
+            reorder(group, ranked)
+        try:
+            return any(apart(a, b) > allowed for a, b in zip(output(), full, strict=True))
+        finally:
+            for group, ranked in zip(groups, orders, strict=True):
+                reorder(group, ranked.argsort())
+
+    def search(groups: Sequence[Group]) -> list[str]:
+        if not groups or not changes(groups):
+            return []
+        if len(groups) == 1:
+            return [groups[0].name]
+        middle = len(groups) // 2
+        return search(groups[:middle]) + search(groups[middle:])
+
+    return frozenset(search(structure.groups))

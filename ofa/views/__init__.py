@@ -1,0 +1,1 @@
+"""Views: subnets that share the supernet's weights."""

@@ -1,0 +1,120 @@
+"""The verbs that show what there is: `ofa inspect`, `report`, `sweep` and `dashboard`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+
+from ofa.errors import InvalidInput
+from ofa.inspection import inspect
+from ofa.paths import write_atomic
+from ofa.records import write_record
+from search.app.tables import print_layers, print_sweep
+from search.config.request import Request, plain, run_text
+from search.config.verbs import DashboardRequest, InspectRequest
+from search.objects import build_data, supernet_of
+from search.report.dashboard import address, make_dashboard
+from search.report.gather import gather
+from search.report.gather_sweep import gather_sweep
+from search.report.page import render
+from search.report.sweep_page import render_sweep
+from search.run.contents import begun_searches, pick
+from search.run.paths import RunFolder, SearchFolder
+from search.run.progress import say
+from search.run.result_files import layers_of
+from search.run.stages import stamped_config
+from search.study.database import Place
+
+
+def report_task(request: Request) -> None:
+    """Writes the report of a run."""
+    say(f"report: {report_stage(request.folder)}")
+
+
+def report_stage(run: RunFolder) -> Path:
+    """Returns the path of the report, written again from the run's files."""
+    write_atomic(run.report, render(gather(run)).encode())
+    return run.report
+
+
+def sweep_task(request: Request) -> None:
+    """Prints the table of a run's searches and writes their page."""
+    summarize(request.folder)
+
+
+def summarize(run: RunFolder) -> None:
+    """Prints one line per target with its spread over seeds, and writes the page.
+
+    Raises:
+        InvalidInput: no search of the run is complete.
+    """
+    data = gather_sweep(run)
+    write_atomic(run.sweep, render_sweep(data).encode())
+    print_sweep(data)
+    print(f"sweep      {run.sweep.resolve()}")
+
+
+class AfterMultirun(Callback):
+    """Summarizes the searches of a run when the last job of a multirun has ended."""
+
+    def on_multirun_end(self, config: Any, **_: Any) -> None:
+        """Prints and writes the summary; an error is printed and fails no job."""
+        try:
+            summarize(Request(run=str(config.run), outputs=str(config.outputs)).folder)
+        except InvalidInput as error:
+            say(f"sweep: no summary: {error}")
+
+
+def study_address(files: SearchFolder, requested: str | None) -> str | None:
+    """Returns the address of the database that holds a search; None for a journal in its folder.
+
+    Folders are untrusted: a server that only the folder names is not contacted, since it would receive the password.
+
+    Raises:
+        InvalidInput: the search is in a database, and `requested` is None or another.
+    """
+    stored = stamped_config(files.root).get("storage")
+    if requested is None and stored is not None:
+        raise InvalidInput(f"{files.root} says that its study is in a database: if that is yours, add storage={stored}")
+    if requested != stored:
+        where = stored or f"the journal {files.journal}: leave storage out"
+        raise InvalidInput(f"storage={requested}: {files.root} has its study in {where}")
+    return requested
+
+
+def dashboard_task(request: DashboardRequest) -> None:
+    """Serves the dashboard of a search on this machine until it is stopped."""
+    run, device = request.folder, None if request.device is None else request.device.name
+    name = pick(begun_searches(run), run, device=device, study=request.study)[-1]
+    files = SearchFolder(run.search(name))
+    study_place = Place(files.journal, study_address(files, request.storage))
+    server = make_dashboard(study_place, request.port, files.artifacts, run_text(run))
+    say(f"dashboard of {files.root}: {address(server)} (stop with Ctrl-C)")
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        say("dashboard: stopped")
+    finally:
+        server.server_close()
+
+
+def inspect_task(request: InspectRequest) -> None:
+    """Prints the layers of a model, and writes them where the request names a file."""
+    shape, classes = _sizes(request)
+    supernet = supernet_of(request.model, request.space, shape, classes, request.seed, weights=request.weights)
+    layers = layers_of(inspect(supernet), type(supernet.model).__name__)
+    print_layers(layers)
+    if request.output is not None:
+        write_record(Path(request.output), layers)
+        say(f"inspect: {request.output}")
+
+
+def _sizes(request: InspectRequest) -> tuple[Sequence[int], int]:
+    """The shape of an input, and the number of classes: the request's own, or the data set's."""
+    if request.input_shape is not None:
+        return request.input_shape, request.classes
+    data = build_data(plain(request.data))
+    return data.input_shape, data.num_classes

@@ -1,0 +1,163 @@
+"""The tables that verbs end with on the terminal: subnets, devices compared, pruned networks, sweeps."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from rich.box import Box
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from search.candidates.figures import device_of
+from search.candidates.search_files import SubnetRow
+from search.report.gather_sweep import SweepData
+from search.report.page import layers_text
+from search.report.sweep_page import TITLES, target_cells
+from search.run.result_files import Comparison, Layers, PairComparison, SubnetComparison, SubnetOnDevice
+from search.run.training_cards import PrunedCard
+from search.subnets.advantage import purposes_text
+from search.text import bytes_text, count_text, limits_text, ms_text, percent_text, signed_points
+
+SIZES = {"bytes": "size", "peak_activation_bytes": "activations"}  # shown if they are limited
+PRUNED = ("density", "weights", "kept", "test accuracy", "vs. dense", "MACs", "slim")
+PRUNED_WIDTHS = (8, 9, 9, 13, 12, 9, 9)
+RULE = Box("    \n    \n ── \n    \n    \n    \n    \n    ")  # one line, below the titles
+WIDEST = 10_000  # characters, so that no cell is ever wrapped or cut to the width of a terminal
+
+
+def print_subnets(rows: Sequence[SubnetRow], run: Path, stream: TextIO | None = None) -> None:
+    """Prints one line for each subnet of the run in the folder `run`.
+
+    There is a column of measured ms for each device, and one for each limited size.
+    """
+    figures = list(dict.fromkeys(name for row in rows for name in row.measured or ()))
+    sizes = [name for name in SIZES if any(name in (row.limits or ()) for row in rows)]
+    measured = [f"measured on {device_of(name)}" if device_of(name) else "measured" for name in figures]
+    numbers = ("limit", *measured, "test accuracy", "MACs", "params", *(SIZES[name] for name in sizes))
+    columns = [*map(_right, numbers), _left("file")]
+    _print_table(columns, [_subnet_cells(row, run, figures, sizes) for row in rows], stream, end="\n")
+
+
+def _subnet_cells(row: SubnetRow, run: Path, figures: Sequence[str], sizes: Sequence[str]) -> tuple[str, ...]:
+    times = row.measured or {}
+    return (
+        "largest" if row.largest else limits_text(row.limits or {}, "") or "none",
+        *(ms_text(times.get(name)) for name in figures),
+        percent_text(row.accuracy.test),
+        count_text(row.macs),
+        count_text(row.params),
+        *(bytes_text(getattr(row, name)) for name in sizes),
+        str(run / row.folder / "model.onnx") if row.folder else "",
+    )
+
+
+def print_comparison(comparison: Comparison, stream: TextIO | None = None) -> None:
+    """Prints a comparison: one line per subnet, one line per pair, and the conclusion."""
+    devices = [device.name for device in comparison.devices]
+    columns = map(_left, ("subnet", "chosen for", "test accuracy", *devices))
+    _print_table(columns, [_compared_cells(row, devices) for row in comparison.subnets], stream)
+    if comparison.pairs:
+        columns = map(_left, ("device", "limit", "own choice", "other device's choice", "verdict"))
+        _print_table(columns, map(_pair_cells, comparison.pairs), stream)
+    for device in comparison.devices:
+        if device.verdict != "ok":
+            print(f"the measurement on {device.name} is {device.verdict}: repeat it on a quiet machine", file=stream)
+    print(f"\n{comparison.found}", file=stream)
+
+
+def _compared_cells(row: SubnetComparison, devices: Sequence[str]) -> tuple[str, ...]:
+    return (
+        row.name,
+        purposes_text(row.chosen_for) or "reference",
+        percent_text(row.test_accuracy),
+        *(_device_cell(row.on[name]) for name in devices),
+    )
+
+
+def _device_cell(subnet: SubnetOnDevice) -> str:
+    limits = subnet.limits
+    met = sum(limit.met for limit in limits)
+    share = f"{ms_text(subnet.ms)}, {percent_text(subnet.of_largest, 0)}"
+    return f"{share}, meets {met} of {len(limits)}" if limits else share
+
+
+def _pair_cells(row: PairComparison) -> tuple[str, ...]:
+    own, other = (f"{side.subnet}: {ms_text(side.ms)}, {percent_text(side.accuracy)}" for side in (row.own, row.other))
+    verdict = row.sense if row.better else f"{row.sense}: {row.reason}"
+    return row.device, f"≤ {ms_text(row.limit_ms)}", own, f"{other} ({row.other_device})", verdict
+
+
+def print_pruned(cards: Sequence[PrunedCard], stream: TextIO | None = None, *, header: bool = True) -> None:
+    """Prints one line for each card, in columns of fixed width: later calls without a header continue the table."""
+    numbers = [_right(title, width) for title, width in zip(PRUNED, PRUNED_WIDTHS, strict=True)]
+    _print_table([*numbers, _left("folder")], map(_pruned_cells, cards), stream, begin="", header=header)
+
+
+def _pruned_cells(card: PrunedCard) -> tuple[str, ...]:
+    dense, slim = card.dense, card.slim
+    change = None if dense is None else card.accuracy.test - dense.accuracy.test
+    return (
+        percent_text(card.density),
+        count_text(card.weights),
+        count_text(card.kept),
+        percent_text(card.accuracy.test),
+        signed_points(change),
+        count_text(card.kept_macs),
+        "-" if slim is None else count_text(slim.params),
+        card.name,
+    )
+
+
+def print_sweep(data: SweepData, stream: TextIO | None = None) -> None:
+    """Prints one line for each target, and the names of searches that are not finished."""
+    columns = [_left(TITLES[0]), *map(_right, TITLES[1:])]
+    _print_table(columns, map(target_cells, data.targets), stream)
+    if data.unfinished:
+        print(f"not finished: {', '.join(data.unfinished)}", file=stream)
+    print(file=stream)
+
+
+def print_layers(layers: Layers, stream: TextIO | None = None) -> None:
+    """Prints one line for each layer, how much can vary in all, and what would free the rest."""
+    cells = [(row.layer, row.kind, row.state, ", ".join(map(str, row.choices)), row.reason) for row in layers.rows]
+    _print_table(map(_left, ("layer", "class", "state", "choices", "why")), cells, stream, begin="")
+    print(f"\n{layers_text(layers)}", file=stream)
+    if layers.obstacles:
+        rows = [(count_text(row.parameters), row.reason, row.cure or "-") for row in layers.obstacles]
+        columns = [_right("parameters"), _left("have no choice, since this"), _left("what would free them")]
+        _print_table(columns, rows, stream)
+    print(file=stream)
+
+
+def _left(title: str) -> Column:
+    return Column(Text(title), no_wrap=True)
+
+
+def _right(title: str, width: int | None = None) -> Column:
+    return Column(Text(title), justify="right", min_width=width, no_wrap=True)
+
+
+def _print_table(
+    columns: Iterable[Column],
+    rows: Iterable[Sequence[str]],
+    stream: TextIO | None,
+    *,
+    begin: str = "\n",
+    end: str = "",
+    header: bool = True,
+) -> None:
+    """Prints a table between `begin` and `end`, with bold titles on a terminal, as plain text elsewhere."""
+    stream = stream or sys.stdout
+    table = Table(*columns, box=RULE, show_edge=False, show_header=header, padding=(0, 1, 0, 0), pad_edge=False)
+    for cells in rows:
+        table.add_row(*map(Text, cells))
+    console = Console(file=stream, width=WIDEST)
+    with console.capture() as capture:
+        console.print(table)
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    stream.write(begin + "".join(f"{line}\n" for line in lines) + end)
+    stream.flush()

@@ -1,0 +1,179 @@
+"""The verbs that train: `ofa train`, a supernet; `ofa prune`, a plain network, dense and then by a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+import ofa
+from ofa.checkpoint import save_supernet
+from ofa.data import Dataset
+from ofa.records import Object, read_record, write_record
+from ofa.train import History, TrainSettings
+from search.app.launch import in_multirun, is_first_job
+from search.app.tables import print_pruned
+from search.config.request import plain
+from search.config.tuning import Retraining, TrainRequest
+from search.config.verbs import PruneRequest
+from search.evaluation.supernet import ENDS, supernet_card
+from search.networks.folder import network_label, pruned_name
+from search.objects import build_data, build_supernet, make_partial
+from search.pruning.dense import Dense, Network, dense_stage
+from search.pruning.job import Job, with_rate
+from search.pruning.recipe import check_recipe, read_recipe
+from search.pruning.results import save_outcome
+from search.run.locks import claimed
+from search.run.paths import PrunedFolder, SupernetFolder, relative_paths
+from search.run.progress import say, stage_progress
+from search.run.result_files import layers_of
+from search.run.stages import Stage, hash_of, written
+from search.run.stored_inputs import DATA, begin_with, check_same, show_data, write_stored_config
+from search.run.training_cards import DenseFacts, PrunedCard, PruneFacts, TrainingStep, history_of
+from search.text import count_text, percent_text
+from search.training.trained import early_warnings, run_training, say_warnings
+
+
+def train_task(request: TrainRequest) -> None:
+    """Trains the supernet of a run, unless it exists."""
+    train_stage(request)
+
+
+def train_stage(request: TrainRequest) -> bool:
+    """Returns whether it trained: False if the supernet exists. An interrupted training resumes."""
+    stage = Stage("train", request.folder.supernet, request.recipe.decides)
+    with claimed(stage, force=request.force, waits=in_multirun()) as needed:
+        if needed:
+            _train(stage, request)
+        else:
+            say(f"train: {stage.output} is there, nothing to do")
+    return needed
+
+
+def _train(stage: Stage, request: TrainRequest) -> None:
+    """Trains the requested supernet and writes it."""
+    config = plain(request.data)
+    data = build_data(config)
+    show_data(data, config)
+    supernet = build_supernet(request.model, request.space, data, request.seed)
+    say(f"train: {_describe(supernet, data)}")
+    with written(stage, force=request.force) as target:
+        files = SupernetFolder(target)
+        begin_with(data, target, "force=true to start again")
+        with stage_progress("train") as update:
+
+            def show(step: TrainingStep) -> None:
+                update(step.step, step.total_steps, _figures(step))
+                say_warnings("train", early_warnings(step, ENDS, data.validation.labels))
+
+            history = run_training(supernet, data, request.recipe, files.checkpoint, show)
+        _save(supernet, data, history, files, dict(stage.config))
+
+
+def _save(
+    supernet: ofa.Supernet, data: Dataset, history: History, files: SupernetFolder, config: dict[str, Any]
+) -> None:
+    """Writes weights, configuration, history and card, and removes the checkpoint."""
+    supernet.model.to("cpu")
+    save_supernet(supernet, files.weights, {"config_hash": hash_of(config)})
+    write_stored_config(files.config, config)
+    write_record(files.history, history_of(history))
+    images = int(config["train"]["calibration_images"])
+    card = supernet_card(supernet, data, images, hash_of(config), history[-1]["seconds"] if history else 0.0)
+    say_warnings("train", card.warnings)
+    write_record(files.card, card)
+    write_record(files.layers, layers_of(ofa.inspect(supernet), type(supernet.model).__name__))
+    files.checkpoint.unlink(missing_ok=True)
+    ends = f"largest {percent_text(card.accuracy.largest.test)}, smallest {percent_text(card.accuracy.smallest.test)}"
+    say(f"train: test accuracy of the {ends}")
+
+
+def _describe(supernet: ofa.Supernet, data: Dataset) -> str:
+    ends = ofa.cost(supernet, [supernet.space.smallest, supernet.space.largest])
+    macs = " to ".join(count_text(value) for value in ends["macs"])
+    return (
+        f"{type(supernet.model).__name__} on {data.name} {'x'.join(map(str, data.input_shape))}: "
+        f"{count_text(supernet.space.size)} subnets of {macs} MACs"
+    )
+
+
+def _figures(step: TrainingStep) -> str:
+    text = f"loss {step.loss:.3f}"
+    for name, accuracy in (("largest", step.accuracy_largest), ("smallest", step.accuracy_smallest)):
+        if accuracy is not None:
+            text += f", {name} {percent_text(accuracy)}"
+    return text
+
+
+def prune_task(request: PruneRequest) -> None:
+    """Prunes a network of a run, training the dense one first if missing, and prints the result."""
+    print_pruned([prune_stage(request)], header=is_first_job())
+
+
+def prune_stage(request: PruneRequest) -> PrunedCard:
+    """Returns the card of the pruned network, made now unless it exists."""
+    run, force = request.folder, request.force
+    recipe = read_recipe(request.prune)
+    method = make_partial("prune.method", request.prune.method)
+    network = Network(request.network)
+    with torch.random.fork_rng(devices=[]):
+        check_recipe(recipe, network.build(), network.data.input_shape)
+    settings = _training(network, request.prune.retraining)
+    opset = request.export.opset
+    stored_recipe = relative_paths(plain(request.prune), run)  # it may name a profile of the run
+    decides = {**request.network.decides, "prune": stored_recipe, "export": {"opset": opset}}
+    name = pruned_name(request.name, network_label(decides), decides)
+    needs_dense = recipe.start == "dense" or recipe.distill > 0 or request.baseline
+    dense = dense_stage(network, run) if needs_dense else None
+    inputs = {} if dense is None else {"dense network": dense.card.digest}
+    stage = Stage("prune", run.pruned / name, decides, inputs, beside="name=NAME for another folder")
+    files = PrunedFolder(stage.output)
+    with claimed(stage, force=force, waits=in_multirun()) as needed:
+        if not needed:
+            say(f"prune: {files.root} is there, nothing to do")
+            return read_record(files.card, PrunedCard)
+        say(f"prune: {files.root}")
+        if dense is not None:
+            check_same(network.data, dense.files.root, "delete that folder to train the dense network again")
+        with written(stage, force=force) as target:
+            new_files = PrunedFolder(target)
+            begin_with(network.data, target, "force=true to start again")
+            with stage_progress("prune") as update:
+                job = Job(
+                    network=network,
+                    dense=None if dense is None else dense.load,
+                    training=settings,
+                    recipe=recipe,
+                    folder=target,
+                    update=update,
+                )
+                outcome = method(job)
+            write_stored_config(new_files.config, {**plain(request.network), "prune": stored_recipe})
+            facts = _facts(name, decides, dense)
+            card = save_outcome(outcome, network.data, new_files, facts, model_config=request.model, opset=opset)
+            for checkpoint in target.glob("*.safetensors"):
+                if checkpoint not in (new_files.weights, new_files.masks, target / DATA):
+                    checkpoint.unlink()
+    return card
+
+
+def _training(network: Network, retraining: Retraining) -> TrainSettings:
+    """The training of the dense network with the changes of the recipe."""
+    settings = network.training()
+    return replace(
+        settings, epochs=retraining.epochs, optimizer=with_rate(settings.optimizer, retraining.learning_rate)
+    )
+
+
+def _facts(name: str, config: Object, dense: Dense | None) -> PruneFacts:
+    """The facts of the card about the origin of a pruned network."""
+    card = None if dense is None else dense.card
+    return PruneFacts(
+        name=name,
+        network=network_label(config),
+        seed=config["seed"],
+        sparsity=config["prune"]["sparsity"],
+        config_hash=hash_of(config),
+        dense=None if card is None else DenseFacts(digest=card.digest, accuracy=card.accuracy, params=card.params),
+    )

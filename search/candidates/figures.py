@@ -1,0 +1,134 @@
+"""Figures: the costs of an Arch by name, known without evaluating it; each can be limited and be an objective.
+
+`latency_ms` is the predicted latency on the device of a search; in a search with several devices, each has its own
+figure, `latency_ms@<device>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from ofa.arch import Arch
+from ofa.errors import InvalidInput, nearest
+from search.candidates.space import Candidate
+
+LATENCY = "latency_ms"
+COUNTS = ("macs", "params", "bytes", "peak_activation_bytes")  # exact; they depend on the network alone
+FIGURES = (LATENCY, *COUNTS)
+UNITS = {LATENCY: "ms", "macs": "MACs", "params": "params", "bytes": "bytes", "peak_activation_bytes": "bytes"}
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+# Maps Archs to their figures by name, each an array (archs,); latencies are predictions.
+Figures = Callable[[Sequence[Arch]], Mapping[str, Floats]]
+# The same for candidates, whose settings may change their figures.
+CandidateFigures = Callable[[Sequence[Candidate]], Mapping[str, Floats]]
+
+
+def latency_of(device: str) -> str:
+    """Returns the name of a device's latency figure in a search of several devices."""
+    return f"{LATENCY}@{device}"
+
+
+def is_latency(name: str) -> bool:
+    """Whether a figure is a latency, on the only device or on one of several."""
+    return _base(name) == LATENCY
+
+
+def device_of(name: str) -> str:
+    """Returns the device that a latency figure names; empty for `latency_ms`, the figure of the only device."""
+    return name.partition("@")[2]
+
+
+def is_figure(name: str) -> bool:
+    """Whether there is a figure of this name."""
+    return name in FIGURES or (is_latency(name) and device_of(name) != "")
+
+
+def unit(name: str) -> str:
+    """Returns the unit of a figure, such as "ms"."""
+    return UNITS[_base(name)]
+
+
+def number_text(name: str, value: float) -> str:
+    """Returns a figure's value as it can be typed in again: four significant digits, large counts in full."""
+    return f"{value:.0f}" if not is_latency(name) and value >= 1e4 else f"{value:.4g}"
+
+
+def figure_text(name: str, value: float) -> str:
+    """Returns a figure with its unit, such as "latency_ms=4 ms" or "params=1000000"."""
+    text = f"{name}={number_text(name, value)}"
+    return text if unit(name) == name else f"{text} {unit(name)}"
+
+
+def check_figure(name: Any, known: Sequence[str] = FIGURES) -> str:
+    """Returns the name of a figure.
+
+    Raises:
+        InvalidInput: no figure has that name; the message names the nearest of those `known`.
+    """
+    if not isinstance(name, str) or not is_figure(name):
+        raise InvalidInput(f"{name!r} is not a figure to limit; {nearest(str(name), known)}")
+    return name
+
+
+def _base(name: str) -> str:
+    return name.partition("@")[0]
+
+
+ACCURACY = "accuracy"
+NAMED = ("pareto", "accuracy")  # objectives with a short name
+Objective = str | Sequence[str]
+Directions = Mapping[str, Literal["maximize", "minimize"]]
+
+
+def directions(objective: Objective, latencies: Sequence[str] = (LATENCY,)) -> Directions:
+    """Returns the names of what is optimized, in order, and their directions.
+
+    Args:
+        objective: "pareto" (accuracy and every latency), "accuracy", or a list of names with accuracy among them,
+            such as ["accuracy", "latency_ms", "params"]; in it "latency_ms" stands for the latency on every device.
+        latencies: the latency figures, one per device.
+
+    Raises:
+        InvalidInput: an unknown or repeated name, or a list without accuracy.
+    """
+    names = _names(objective, latencies)
+    known = (ACCURACY, *latencies, *COUNTS)
+    for name in names:
+        if name not in known:
+            raise InvalidInput(f"objective {name!r} is unknown; {nearest(str(name), known)}")
+        if names.count(name) > 1:
+            raise InvalidInput(f"objective {name!r} is given twice; once is enough: {_text(dict.fromkeys(names))}")
+    if ACCURACY not in names:
+        raise InvalidInput(f"objective {_text(names)} has no accuracy; add it, such as {_text([ACCURACY, *names])}")
+    return {name: "maximize" if name == ACCURACY else "minimize" for name in names}
+
+
+def _names(objective: Any, latencies: Collection[str]) -> list[Any]:
+    if isinstance(objective, str):
+        if objective in (*latencies, *COUNTS, LATENCY):
+            raise InvalidInput(f"objective {objective!r} alone has no accuracy; add it: {_text([ACCURACY, objective])}")
+        if objective not in NAMED:
+            raise InvalidInput(f"objective {objective!r} is unknown; {nearest(objective, NAMED)}")
+        return [ACCURACY] if objective == ACCURACY else [ACCURACY, *latencies]
+    if not isinstance(objective, Sequence):
+        raise InvalidInput(f"objective {objective!r} must be pareto, accuracy or a list, such as [accuracy,latency_ms]")
+    each = [list(latencies) if name == LATENCY else [name] for name in objective]
+    return [name for names in each for name in names]
+
+
+def _text(names: Iterable[Any]) -> str:
+    """A list of names as written on the command line."""
+    return f"[{','.join(map(str, names))}]"
+
+
+def of_candidates(figures: Figures) -> CandidateFigures:
+    """Returns the figures of candidates whose settings change none of them."""
+
+    def of(candidates: Sequence[Candidate]) -> Mapping[str, Floats]:
+        return figures([candidate.arch for candidate in candidates])
+
+    return of

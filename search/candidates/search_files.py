@@ -1,0 +1,220 @@
+"""The JSON files of a search, each a record that is validated when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from ofa.arch import Arch
+from ofa.records import Count, FileName, Fraction, Hex, NotNegative, Part, Positive, Record, Text
+from search.candidates.space import Candidate, TuningEpoch
+from search.run.cards import Accuracy, Limits, Onnx, Setting, Times
+
+Figures = Mapping[str, NotNegative]
+PROPOSED = ("given up", "infeasible", "duplicate")
+State = Literal["evaluated", "given up", "infeasible", "duplicate", "failed", "interrupted"]
+
+
+class TrialRow(Part, frozen=True, kw_only=True):
+    """One finished trial.
+
+    Attributes:
+        figures: by name, see `search.candidates.figures`; latencies are predictions in ms.
+        accuracy: on validation, a fraction.
+        seconds: how long the evaluation took.
+        cached: whether the evaluation came from the cache.
+        reason: why it was not evaluated, or what failed.
+        settings: of its fine-tuning, by name; empty where only the Arch is searched.
+        history: the epochs of its fine-tuning.
+    """
+
+    number: Count
+    state: State
+    arch: Arch | None
+    figures: Figures
+    accuracy: Fraction | None
+    seconds: NotNegative | None
+    cached: bool
+    reason: str
+    settings: Mapping[str, Setting] = {}
+    history: tuple[TuningEpoch, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.state == "evaluated" and (self.arch is None or self.accuracy is None):
+            raise ValueError(f"trial {self.number} was evaluated and has no arch or no accuracy")
+        if self.state in PROPOSED and self.arch is None:
+            raise ValueError(f"trial {self.number} is {self.state} and has no arch")
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """The Arch with its settings."""
+        return None if self.arch is None else Candidate(self.arch, tuple(self.settings.items()))
+
+
+class Trials(Record, frozen=True, kw_only=True):
+    """trials.json."""
+
+    KIND: ClassVar[str] = "trials"
+    REMEDY: ClassVar[str] = "delete the search's stage.json, and the same ofa search writes it again"
+
+    rows: tuple[TrialRow, ...]
+
+
+class MeasuredSubnet(Part, frozen=True, kw_only=True, omit_defaults=True):
+    """A measured subnet.
+
+    Attributes:
+        predicted_ms, measured_ms: latency on the first device.
+        predicted, measured: ms by the name of the device's latency figure, the first device's first.
+        figures: the other figures of the Arch by name, exact.
+    """
+
+    arch: Arch
+    predicted_ms: NotNegative
+    measured_ms: Positive
+    predicted: Annotated[Times, Meta(min_length=1)]
+    measured: Annotated[Mapping[str, Positive], Meta(min_length=1)]
+    figures: Figures
+
+
+class MeasuredTrial(MeasuredSubnet, frozen=True, kw_only=True):
+    """A measured candidate.
+
+    Attributes:
+        trial: the number of its trial.
+        accuracy: on validation, a fraction.
+        settings: of its fine-tuning; empty without fine-tuning.
+        tuned: the name of its fine-tuned network's folder.
+    """
+
+    trial: Count
+    accuracy: Fraction
+    settings: Mapping[str, Setting] = {}
+    tuned: Hex | None = None
+
+
+class Finalist(Part, frozen=True, kw_only=True):
+    """The candidate chosen for a target, and the candidates tried before it that measured above a limit.
+
+    Attributes:
+        target: limits by figure, latencies in ms.
+        margin: how far below its limits it measured: the smallest fraction of a limit; None without limits.
+    """
+
+    target: Limits
+    margin: float | None
+    chosen: MeasuredTrial
+    missed: tuple[MeasuredTrial, ...]
+
+
+class MeasurementQuality(Part, frozen=True, kw_only=True):
+    """How far to trust a measurement.
+
+    Attributes:
+        verdict: "ok", "more visits" or "noisy".
+        drift: how much slower the machine was than when it was profiled; 1.1 is 10 %.
+    """
+
+    verdict: Text
+    drift: Positive
+
+
+class Finalists(Record, frozen=True, kw_only=True):
+    """finalists.json.
+
+    Attributes:
+        device: the first device of the search.
+        devices: all its devices, by the name of the device's latency figure.
+        margin: how far predictions stay below latency limits, a fraction; by figure where there are several devices.
+        measurement: the quality on the first device.
+        measurements: the quality by latency figure.
+    """
+
+    KIND: ClassVar[str] = "finalists"
+    REMEDY: ClassVar[str] = "delete it with the search's stage.json, and the same ofa search writes it again"
+
+    device: FileName
+    devices: Annotated[Mapping[str, FileName], Meta(min_length=1)]
+    margin: float | Mapping[str, float]
+    finalists: tuple[Finalist, ...]
+    largest: MeasuredSubnet
+    measurement: MeasurementQuality
+    measurements: Mapping[str, MeasurementQuality]
+
+
+class StartCandidate(Part, frozen=True, kw_only=True):
+    """A candidate that a search starts from."""
+
+    arch: Arch
+    settings: Mapping[str, Setting] = {}
+
+
+class WarmStart(Record, frozen=True, kw_only=True):
+    """warm_start.json."""
+
+    KIND: ClassVar[str] = "warm start"
+    REMEDY: ClassVar[str] = "restore it, or search again with force=true"
+
+    rows: tuple[StartCandidate, ...]
+
+
+class EvaluatedArch(Part, frozen=True, kw_only=True):
+    """An Arch with its accuracy in the supernet, a fraction."""
+
+    arch: Arch
+    accuracy: Fraction
+
+
+class EvaluatedArchs(Record, frozen=True, kw_only=True):
+    """The Archs that were evaluated in the supernet before the first fine-tuning."""
+
+    KIND: ClassVar[str] = "evaluated archs"
+    REMEDY: ClassVar[str] = "delete it: the same ofa search evaluates them again"
+
+    rows: tuple[EvaluatedArch, ...]
+
+
+class SubnetRow(Part, frozen=True, kw_only=True, omit_defaults=True):
+    """A subnet in the list of extracted subnets.
+
+    Attributes:
+        largest: whether it is the largest subnet, which serves as the reference.
+        folder: relative to the run's folder, which can be moved; None for the largest.
+        limit_ms: of the first device that has a latency limit.
+        limits: all limits by figure, latencies in ms.
+        predicted_ms, measured_ms: latency on the search's first device.
+        predicted, measured: ms by the name of the device's latency figure.
+        macs: multiply-accumulates of one example.
+        bytes: parameters and buffers as stored.
+        margin: how far below its limits it measured, a fraction.
+        arch: set for the largest alone, which has no folder.
+    """
+
+    largest: bool
+    folder: Text | None
+    device: Text
+    limit_ms: Positive | None
+    limits: Limits | None
+    predicted_ms: NotNegative | None
+    measured_ms: Positive | None
+    predicted: Times | None
+    measured: Times | None
+    accuracy: Accuracy
+    macs: Count
+    params: Count
+    bytes: Count
+    margin: float | None
+    onnx: Onnx | None
+    peak_activation_bytes: Count | None
+    arch: Arch | None = None
+
+
+class SubnetList(Record, frozen=True, kw_only=True):
+    """subnets/<search>.json: one row per subnet, the largest last."""
+
+    KIND: ClassVar[str] = "subnets"
+    REMEDY: ClassVar[str] = "extract again with force=true"
+
+    rows: tuple[SubnetRow, ...]

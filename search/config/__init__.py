@@ -1,0 +1,1 @@
+"""Configurations as typed, frozen requests: parsed and validated once, at the door."""

@@ -1,0 +1,235 @@
+"""SearchRequest: the limits, objectives, length and sampler of `ofa search`, and where its study is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from ofa.errors import InvalidInput, nearest
+from search.candidates.figures import LATENCY, Directions, directions, latency_of
+from search.candidates.limits import LatencyLimits, check_latency, search_name
+from search.config.request import Device, Request, plain, without
+from search.config.rules import (
+    LARGEST,
+    Count,
+    Name,
+    Positive,
+    Processes,
+    ShareAboveZero,
+    ShareBelowOne,
+    Target,
+    Text,
+)
+from search.config.tuning import Pruning, Training, Tuning
+from search.run.paths import relative_paths
+
+GROUPS = ("initializer", "dense", "prune")  # groups that a fine-tuning depends on, beside search.tuning
+
+DRIVERS = {
+    "postgresql": "psycopg",
+    "mysql": "pymysql",
+}  # the keys are also the extras that install them: ofa-search[...]
+USER, PASSWORD = "OFA_STORAGE_USER", "OFA_STORAGE_PASSWORD"
+
+
+def guided() -> dict[str, Any]:
+    """Returns the sampler where no other is named."""
+    return {
+        "_target_": "search.samplers.guided",
+        "_partial_": True,
+        "startup_trials": 12,
+        "batch": 10,
+        "optimism": 1.0,
+    }
+
+
+def check_address(address: str) -> str:
+    """Returns the address of a database for a study.
+
+    Raises:
+        InvalidInput: it is not an address, holds a password, or is of a database that is slow with many writers.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        raise InvalidInput(
+            "storage is not an address; it must be null or like postgresql://db.host/ofa"  # the value could be a secret
+        ) from None
+    if url.password is not None or any("pass" in key.lower() for key in url.query):
+        raise InvalidInput(
+            "storage holds a password, and configurations are written to disk and shown: "
+            f"leave it out and set {PASSWORD} (and {USER}) in the environment"
+        )
+    if url.drivername.startswith("sqlite"):
+        raise InvalidInput(
+            f"storage={address} is SQLite, where every suggestion waits for the one writer that it has: "
+            "leave storage out for the journal file, which is quicker, or use postgresql:// for several machines"
+        )
+    if url.drivername not in DRIVERS:
+        raise InvalidInput(f"storage={address}: {url.drivername!r} is not known; {nearest(url.drivername, DRIVERS)}")
+    if not url.database:
+        raise InvalidInput(f"storage={address} names no database; it must be like {url.drivername}://db.host/ofa")
+    return address
+
+
+class FigureLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Hard limits beside latency, for one example; None for none. Bytes are those of the stored weights."""
+
+    macs: Annotated[float, Meta(gt=0, le=LARGEST, title="a number of MACs above 0")] | None = None
+    params: Annotated[float, Meta(gt=0, le=LARGEST, title="a number of params above 0")] | None = None
+    bytes: Annotated[float, Meta(gt=0, le=LARGEST, title="a number of bytes above 0")] | None = None
+    peak_activation_bytes: Annotated[float, Meta(gt=0, le=LARGEST, title="a number of bytes above 0")] | None = None
+
+    @property
+    def by_figure(self) -> dict[str, float]:
+        """The limits that are set, by name of the figure."""
+        return {name: limit for name, limit in plain(self).items() if limit is not None}
+
+
+class Finalists(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The measurement of finalists: `candidates` per target, best first, until one meets it on every device."""
+
+    candidates: Count = 4
+    visits: Count = 40
+    repeats: Count = 8
+    seconds: Positive = 15.0
+
+
+class SearchOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The `search` group, see conf/search/pareto.yaml for the meanings."""
+
+    objective: Text | tuple[Text, ...] = "pareto"
+    evaluations: Count = 200
+    latency_fractions: tuple[ShareAboveZero, ...] | None = (0.25, 0.35, 0.5)
+    limits: FigureLimits | None = FigureLimits()
+    margin: ShareBelowOne | None = None
+    align: Count | None = None
+    calibration_images: Count = 1024
+    artifacts: bool = True
+    warm_start: tuple[Text, ...] | None = None
+    warm_start_candidates: Count = 20
+    refusals: Count = 10
+    finalists: Finalists = Finalists()
+    parameters: dict[str, Any] | None = None
+    tuning: Tuning | None = None
+
+    def __post_init__(self) -> None:
+        if self.tuning is None and self.parameters:
+            raise InvalidInput("search.parameters are settings of a fine-tuning: give search=joint, or drop them")
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """The default limits as fractions of the largest subnet's latency, ascending; empty for no limit."""
+        return tuple(sorted(set(self.latency_fractions or ())))
+
+    @property
+    def given_limits(self) -> dict[str, float]:
+        """The limits beside latency that are set, by name of the figure."""
+        return {} if self.limits is None else self.limits.by_figure
+
+
+class SearchRequest(Request, frozen=True, kw_only=True):
+    """The request of a search; the defaults are those of `ofa search`.
+
+    Attributes:
+        study: its name; None for one made of the device and the limits.
+        latency_ms: a limit in ms, several, or one by name of a device; None for `search.latency_fractions`.
+        workers: processes that search in parallel on one study.
+        storage: the address of a database for the study; None for a journal in the search's folder.
+        initializer, dense, prune: groups of the fine-tuning, if there is `search.tuning`.
+        unresolved: the configuration before its references were resolved, from which candidates are composed; None
+            if it has none.
+    """
+
+    device: Device = Device()
+    search: SearchOptions = SearchOptions()
+    sampler: Target = msgspec.field(default_factory=guided)
+    study: Name | None = None
+    latency_ms: Any = None
+    workers: Processes = 1
+    storage: Text | None = None
+    initializer: Target | None = None
+    dense: Training | None = None
+    prune: Pruning | None = None
+    unresolved: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        latencies = self.latency_figures
+        try:
+            directions(self.search.objective, latencies)
+        except InvalidInput as error:
+            raise InvalidInput(f"search.objective={self.search.objective!r}: {error}") from None
+        if self.storage is not None:
+            check_address(self.storage)
+        if self.name in (self.search.warm_start or ()):
+            raise InvalidInput(
+                f"search.warm_start={list(self.search.warm_start or ())} has the search itself, {self.name}: "
+                f"give it another name by study=..."
+            )
+        if self.search.tuning is not None and (self.dense is None or self.prune is None):
+            raise InvalidInput("search.tuning needs the groups dense and prune: give search=joint")
+
+    @property
+    def name(self) -> str:
+        """The name of the search, and of its folder.
+
+        Raises:
+            InvalidInput: `study` is not a plain name.
+        """
+        return search_name(self.device.name, self.latency, self.study, self.seed)
+
+    @property
+    def latency(self) -> LatencyLimits:
+        """The latency limits in ms: of one device, ascending; by name of the device; None for none.
+
+        Raises:
+            InvalidInput: other values than numbers above 0.
+        """
+        return check_latency(self.latency_ms)
+
+    @property
+    def device_names(self) -> tuple[str, ...]:
+        """The names of the search's devices: those in the limits, else the request's device."""
+        latency = self.latency
+        return tuple(latency) if isinstance(latency, Mapping) else (self.device.name,)
+
+    @property
+    def latency_figures(self) -> tuple[str, ...]:
+        """The names of the latency figures, one of each device, in the order of `device_names`."""
+        return tuple(map(latency_of, self.device_names)) if isinstance(self.latency, Mapping) else (LATENCY,)
+
+    @property
+    def objectives(self) -> Directions:
+        """The names of the objectives, and their directions."""
+        return directions(self.search.objective, self.latency_figures)
+
+    @property
+    def composed(self) -> dict[str, Any]:
+        """The part of the configuration that candidates are composed from, with unresolved references."""
+        values = self.unresolved if self.unresolved is not None else plain(self)
+        return {name: values[name] for name in ("search", "seed", *GROUPS) if name in values}
+
+    @property
+    def decides(self) -> dict[str, Any]:
+        """The inputs that decide the results, as plain values, except the number of evaluations, the stage's amount."""
+        options = plain(self.search)
+        options |= {"latency_fractions": options["latency_fractions"] or None}  # an empty list and null are the same
+        options |= {"warm_start": relative_paths(options["warm_start"], self.folder) or None}
+        if not self.search.warm_start:
+            options = without(options, "warm_start_candidates")
+        if self.search.tuning is None:
+            options = without(options, "parameters", "tuning")
+        latency = self.latency
+        return {
+            **plain(self, "sampler", "seed", *(GROUPS if self.search.tuning is not None else ())),
+            "search": without(options, "evaluations", "artifacts"),  # artifacts do not change the search
+            "latency_ms": list(latency) if isinstance(latency, tuple) else latency,
+            **({"storage": self.storage} if self.storage else {}),
+        }

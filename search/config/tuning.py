@@ -1,0 +1,219 @@
+"""Requests for training: of supernets and plain networks, candidates of a joint search, and pruned networks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from ofa.errors import InvalidInput
+from search.config.request import Request, part, plain, without
+from search.config.rules import (
+    Between,
+    Count,
+    FromZero,
+    NotNegative,
+    Positive,
+    Seed,
+    Share,
+    ShareAboveZero,
+    ShareBelowOne,
+    Target,
+    Text,
+)
+
+# Keys of a training that do not change its result.
+HOW_TO_RUN = ("checkpoint_seconds", "validate_every")
+
+
+class Data(Struct, frozen=True, kw_only=True):
+    """A data set, and the augmentation of its training images."""
+
+    dataset: Target
+    augment: Target | None = None
+
+
+class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The training of a plain network, see conf/dense/.
+
+    Attributes:
+        accumulation: micro-batches that each batch is split into.
+        ema: decay per step of an average of the weights, such as 0.999; None for no average.
+        validate_every: epochs; 0 for only at the end.
+        checkpoint_seconds: between two checkpoints.
+    """
+
+    optimizer: Target
+    schedule: Target
+    epochs: Count
+    batch_size: Count = 64
+    label_smoothing: ShareBelowOne = 0.0
+    gradient_clip: Positive | None = None
+    accumulation: Count = 1
+    ema: Between | None = None
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: Text = "cpu"
+    validate_every: FromZero = 5
+    checkpoint_seconds: NotNegative = 30.0
+
+
+class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The training of a supernet, see conf/train/.
+
+    Attributes:
+        strategy: which subnets are trained in a step, and with which targets.
+        calibration_images: the number of training images for norm statistics.
+    """
+
+    strategy: Target
+    calibration_images: Count = 1024
+
+
+class SupernetRecipe(Struct, frozen=True, kw_only=True):
+    """The inputs of a supernet's training, as `ofa train` stores them in config.yaml."""
+
+    model: Target
+    data: Data
+    space: Target
+    train: SupernetTraining
+    seed: Seed = 0
+
+    @property
+    def decides(self) -> dict[str, Any]:
+        """The inputs that decide the trained weights, as plain values."""
+        return {**plain(self), "train": without(plain(self.train), *HOW_TO_RUN)}
+
+
+class NetworkRecipe(Struct, frozen=True, kw_only=True):
+    """The inputs of the training of a plain, dense network.
+
+    Attributes:
+        initializer: of the initial weights; None for those of the model's class.
+    """
+
+    model: Target
+    data: Data
+    initializer: Target | None = None
+    dense: Training
+    seed: Seed = 0
+
+    @property
+    def decides(self) -> dict[str, Any]:
+        """The inputs that decide the trained weights, as plain values."""
+        return {**plain(self), "dense": without(plain(self.dense), *HOW_TO_RUN)}
+
+
+class TrainRequest(Request, frozen=True, kw_only=True):
+    """The request of `ofa train`."""
+
+    model: Target
+    data: Data
+    space: Target
+    train: SupernetTraining
+
+    @property
+    def recipe(self) -> SupernetRecipe:
+        """The inputs of the supernet's training."""
+        return part(self, SupernetRecipe)
+
+
+LEAST_ARCHS = 10  # fewer are too few to learn from
+
+
+class Tuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fine-tuning of the candidates of a search, see conf/search/joint.yaml.
+
+    Attributes:
+        epochs: of a candidate's fine-tuning.
+        start: the initial weights: those of the supernet, its early ones, or fresh ones.
+        rewind: the fraction of the supernet's training whose weights are the early ones.
+        augment: of the training images; None for that of the supernet's training.
+        zero_shot: Archs whose accuracy in the supernet is measured first; 0 for none.
+        rungs: epochs after which the worst stop early; 0 judges by the accuracy in the supernet.
+        keep: the share that continues.
+        least: how many continue in any case.
+        pruner: an Optuna pruner instead, if accuracy is the only objective.
+        finalist_epochs: epochs of the candidates that are measured.
+    """
+
+    epochs: Count = 6
+    start: Literal["inherit", "rewind", "fresh"] = "inherit"
+    rewind: Between = 0.1
+    augment: Target | None = None
+    zero_shot: FromZero = 200
+    rungs: tuple[FromZero, ...] = (0, 2)
+    keep: ShareAboveZero = 0.5
+    least: Count = 8
+    pruner: Target | None = None
+    finalist_epochs: Count = 20
+
+    def __post_init__(self) -> None:
+        if 0 < self.zero_shot < LEAST_ARCHS:
+            raise InvalidInput(
+                f"search.tuning.zero_shot={self.zero_shot} must be a whole number of at least {LEAST_ARCHS}, or 0"
+            )
+        if list(self.rungs) != sorted(set(self.rungs)):
+            raise InvalidInput(f"search.tuning.rungs={list(self.rungs)} must be epochs, rising, such as [0, 2]")
+
+
+class Retraining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The differences from the training of the dense network.
+
+    Attributes:
+        learning_rate: as a multiple of that of the dense training.
+        distill: the share of the loss against the logits of the dense network, at `temperature`.
+    """
+
+    epochs: Count
+    learning_rate: Positive = 1.0
+    distill: Share = 0.0
+    temperature: Positive = 1.0
+
+
+class Pruning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A recipe of pruning, see conf/prune/cubic.yaml.
+
+    Attributes:
+        sparsity: the fraction removed in the end; None if the method does not use it.
+        keep: patterns of layers that stay whole.
+        scoring: batches of training images that criteria measure on.
+        slim: whether zero channels are removed, for a network that is actually smaller.
+    """
+
+    sparsity: Annotated[float, Meta(ge=0, lt=1, description="the fraction removed")] | None = 0.9
+    start: Text = "dense"
+    criterion: Target
+    allocation: Target
+    granularity: Target
+    method: Target
+    schedule: Target | None = None
+    regrowth: Target | None = None
+    regularizers: dict[str, Target] | None = None
+    keep: tuple[Text, ...] = ()
+    scoring: Count = 10
+    slim: bool = False
+    retraining: Retraining
+
+    def __post_init__(self) -> None:
+        if self.sparsity is None and "_target_" in (self.schedule or {}):
+            raise InvalidInput("prune.sparsity=None, the fraction removed, must be set for a schedule")
+
+
+class CandidateSearch(Struct, frozen=True, kw_only=True):
+    """The part of the group `search` that concerns one candidate."""
+
+    tuning: Tuning
+
+
+class CandidateRequest(Struct, frozen=True, kw_only=True):
+    """The fine-tuning of one candidate of a joint search: the configuration with its settings.
+
+    Attributes:
+        initializer: of fresh weights; None for those of the model's class.
+    """
+
+    seed: Seed
+    initializer: Target | None = None
+    dense: Training
+    prune: Pruning
+    search: CandidateSearch

@@ -1,0 +1,224 @@
+"""ONNX files of plain networks: exported, checked to compute the same, and int8 copies for timing only."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from ofa.errors import InvalidInput
+from ofa.inputs import Example, as_inputs
+from ofa.modes import op_by_op
+from ofa.paths import write_atomic
+from search.device.flat import INPUT, OUTPUT, Arrays, FlatNetwork, flattened, named_inputs
+
+__all__ = ["INPUT", "OUTPUT", "export_onnx", "onnx_bytes", "onnx_difference", "tolerated"]
+
+OPSET = 18
+
+TOLERANCE = 1e-4  # of the largest logit: rounding stays a hundred times below, a wrong graph far above
+
+
+def export_onnx(net: nn.Module, example_input: Example, path: Path) -> None:
+    """Writes `net` in eval mode as ONNX: input "input" (N, C, H, W), output "logits" (N, classes), N free.
+
+    Several inputs have the names of the forward's arguments, and several outputs those of their keys or fields.
+
+    Raises:
+        InvalidInput: the exporter refuses the network.
+    """
+    write_atomic(path, onnx_bytes(net, example_input))
+
+
+def onnx_bytes(net: nn.Module, example_input: Example, opset: int = OPSET) -> bytes:
+    """Returns the ONNX file of `net` in eval mode; `net` itself is not changed.
+
+    It uses the exporter by tracing: 0.1 s per network, where the one by `torch.export` takes 2 to 24 s.
+
+    Raises:
+        InvalidInput: the exporter refuses the network.
+    """
+    plain = copy.deepcopy(net).to("cpu").eval()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.onnx")
+        _export(plain, example_input, path, opset)
+        return path.read_bytes()
+
+
+def _export(net: nn.Module, example_input: Example, path: Path, opset: int) -> None:
+    try:
+        with warnings.catch_warnings(), torch.no_grad(), op_by_op():
+            # Warnings of deprecation, and of shapes that become constants: `onnx_difference` tries two batch sizes.
+            warnings.simplefilter("ignore")
+            flat = flattened(net, example_input)
+            torch.onnx.export(
+                flat.net,
+                tuple(flat.inputs.values()),
+                path,
+                dynamo=False,
+                opset_version=opset,
+                input_names=list(flat.inputs),
+                output_names=list(flat.outputs),
+                dynamic_axes={name: {0: "batch"} for name in _with_batch(flat)},
+            )
+    except Exception as error:  # the exporter asserts, too, such as that heads of attention are not grouped
+        raise InvalidInput(
+            f"{type(net).__name__} cannot be written as ONNX opset {opset}: "
+            f"{(str(error) or repr(error)).splitlines()[0]}"
+        ) from error
+
+
+def _with_batch(flat: FlatNetwork) -> list[str]:
+    return [name for name in (*flat.inputs, *flat.outputs) if name in flat.batched]
+
+
+def onnx_difference(
+    model: bytes, images: Example, outputs: Tensor | Mapping[str, Tensor], net: nn.Module | None = None
+) -> tuple[float, float]:
+    """Returns the largest difference of the file's outputs: absolute, and relative to the largest entry.
+
+    The inputs (N, ...) are run together and one by one, which reveals a batch size frozen into the file.
+
+    Args:
+        model: the file.
+        images: a tensor (N, C, H, W), or any inputs.
+        outputs: the logits (N, classes), or every output by the name it has in the file.
+        net: whose forward names the inputs, where there are several.
+
+    Raises:
+        InvalidInput: ONNX Runtime is not installed, or the file does not run.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise InvalidInput(
+            "ONNX Runtime is not installed, and files are checked with it: pip install onnxruntime"
+        ) from None
+    inputs = as_inputs(images)
+    expected = {OUTPUT: outputs} if isinstance(outputs, Tensor) else dict(outputs)
+    try:
+        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        taken = [value.name for value in session.get_inputs()]
+
+        def computed(start: int, stop: int) -> list[np.ndarray[Any, Any]]:
+            named = named_inputs(net or nn.Identity(), inputs.rows(start, stop))
+            given = {name: tensor.detach().cpu().numpy() for name, tensor in named.items() if name in taken}
+            answers: list[np.ndarray[Any, Any]] = session.run(list(expected), given)
+            return answers
+
+        together = computed(0, inputs.batch)
+        single = [computed(row, row + 1) for row in range(inputs.batch)]
+    except Exception as error:  # ONNX Runtime's errors have no common base class
+        raise InvalidInput(f"the ONNX file does not run: {(str(error) or repr(error)).splitlines()[0]}") from error
+    worst, largest = 0.0, 1e-12
+    for number, (name, tensor) in enumerate(expected.items()):
+        wanted = tensor.detach().cpu().numpy()
+        rows = [answers[number] for answers in single]
+        one_by_one = np.concatenate(rows) if inputs.is_batched(tensor) else rows[0]
+        for answer in (together[number], one_by_one):
+            if answer.shape != wanted.shape:
+                raise InvalidInput(f"the ONNX file gives {name} of shape {answer.shape}, the network {wanted.shape}")
+            if wanted.size:
+                worst = max(worst, float(np.abs(answer.astype(np.float64) - wanted).max()))
+        if wanted.size:
+            largest = max(largest, float(np.abs(wanted).max()))
+    return worst, worst / largest
+
+
+def tolerated(absolute: float, relative: float) -> tuple[float, float]:
+    """Returns the result of `onnx_difference` unchanged if it is small enough.
+
+    Raises:
+        InvalidInput: the difference is larger than rounding explains.
+    """
+    if not relative <= TOLERANCE:
+        raise InvalidInput(
+            f"the ONNX file is off by {absolute:.2g} ({relative:.2g} of the largest logit, and "
+            f"{TOLERANCE:g} is allowed): the exporter froze something that depends on the input"
+        )
+    return absolute, relative
+
+
+RANDOM_INPUTS = 3
+
+
+def quantized(model: bytes, example: Arrays, seed: int = 0) -> bytes:
+    """Returns the ONNX file with its weights and activations in int8, by pairs of QuantizeLinear and DequantizeLinear.
+
+    The scales come from the example and a few random inputs with its mean and spread. A network's latency does not
+    depend on its scales, so this is enough to time it; the accuracy of int8 cannot be judged from this file.
+
+    Raises:
+        InvalidInput: ONNX Runtime cannot quantize the network.
+    """
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+    class Calibration(CalibrationDataReader):  # type: ignore[misc]
+        """The example, followed by the random inputs."""
+
+        def __init__(self) -> None:
+            self.inputs = calibration_inputs(named, seed)
+
+        def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
+            """Returns the next input by name; None after the last."""
+            return next(self.inputs, None)
+
+    proto = onnx.load_from_string(model)
+    named = example if isinstance(example, dict) else {proto.graph.input[0].name: example}
+    unshare(proto.graph)
+    # The exporter has already folded constants and inferred shapes; the mark silences a warning about that.
+    proto.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.onnx")
+        try:
+            quantize_static(
+                proto,
+                path,
+                Calibration(),
+                # With the usual signed activations ONNX Runtime leaves half of ResNet-20's convolutions in float32 on
+                # x86: 0.79 ms in place of 0.27, where the network in float32 takes 0.52.
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                # Weights of 7 bits: the 8-bit products of processors without VNNI saturate in pairs (outputs were up
+                # to their whole size off on an AVX2 machine). Times stay within 1 %.
+                reduce_range=True,
+                calibration_providers=["CPUExecutionProvider"],
+            )
+        except Exception as error:  # ONNX Runtime's errors have no common base class
+            reason = (str(error) or repr(error)).splitlines()[0]
+            raise InvalidInput(f"precision='int8': the network cannot be quantized ({reason}); take float32") from error
+        return path.read_bytes()
+
+
+def unshare(graph: onnx.GraphProto) -> None:
+    """Copies shared weights: the exporter stores equal weights once, and only unshared ones are quantized."""
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    shared = [node for node in graph.node if node.op_type == "Identity" and node.input[0] in weights]
+    for node in shared:
+        graph.initializer.add().CopyFrom(weights[node.input[0]])
+        graph.initializer[-1].name = node.output[0]
+        graph.node.remove(node)
+
+
+def calibration_inputs(example: Mapping[str, np.ndarray[Any, Any]], seed: int) -> Iterator[dict[str, Any]]:
+    """Returns the example and random inputs like it, by name, one after the other; whole numbers stay as they are."""
+    generator = np.random.default_rng(seed)
+
+    def like(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        if not np.issubdtype(array.dtype, np.floating):
+            return array
+        noise = generator.standard_normal(array.shape)
+        varied: np.ndarray[Any, Any] = (array.mean() + max(float(array.std()), 1e-3) * noise).astype(array.dtype)
+        return varied
+
+    yield dict(example)
+    for _ in range(RANDOM_INPUTS):
+        yield {name: like(array) for name, array in example.items()}

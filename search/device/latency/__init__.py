@@ -1,0 +1,1 @@
+"""The latency model: blocks measured once, every subnet predicted."""

@@ -1,0 +1,1 @@
+"""Bundles that measure on another device, and importing their results."""

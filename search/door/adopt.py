@@ -1,0 +1,180 @@
+"""`search.adopt`: a supernet that was trained in one's own loop becomes a run that every verb accepts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import ofa
+from ofa.checkpoint import load_weights, save_supernet, weights
+from ofa.data import Dataset
+from ofa.data.contents import changes, contents_of
+from ofa.data_file import save_data
+from ofa.errors import InvalidInput
+from ofa.fingerprint import differences, fingerprint_of, shortened
+from ofa.inputs import Inputs, call, logits_of
+from ofa.modes import in_mode
+from ofa.records import write_record
+from ofa.saving import plain_rules
+from search.config.request import Request, run_text
+from search.door.inputs import check_data, check_supernet, one_line_errors
+from search.evaluation.supernet import supernet_card
+from search.objects import build_data, build_supernet
+from search.run.locks import claimed
+from search.run.paths import RunFolder, SupernetFolder
+from search.run.progress import progress_shown, say
+from search.run.result_files import layers_of
+from search.run.stages import Stage, hash_of, written
+from search.run.stored_inputs import begin_with, show_data, write_stored_config
+from search.run.training_cards import history_of
+from search.run.trust import Trust, check_stored, packages_to_trust, targets_in
+from search.training.trained import STORED, say_warnings
+
+CALIBRATION_IMAGES = 1024
+COMPARED = 8  # images that the network and the one made again compute
+
+
+def adopt(
+    supernet: ofa.Supernet,
+    data: Dataset,
+    run: str = "main",
+    outputs: Path | str = "outputs",
+    *,
+    model: str | None = None,
+    model_arguments: Mapping[str, Any] | None = None,
+    dataset: str | None = None,
+    dataset_arguments: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    force: bool = False,
+    progress: bool = True,
+) -> RunFolder:
+    """Returns the folder of a run, `outputs/run`, that holds the supernet and the data as `ofa train` would leave them.
+
+    So `ofa profile`, `search`, `extract`, `compare` and `report` go on from there, and `search.find` with that run's
+    name. Verbs build the network again: that is done here once, and compared with the one given. How it was trained is
+    not known, so a joint search cannot rewind it.
+
+    Args:
+        supernet: trained; it is not changed.
+        data: what it was trained with. Later verbs refuse other data, split by split.
+        run, outputs: the run's name, and the folder of all runs.
+        model: the dotted name of what makes the network, such as "my_module.Net"; the network's own class where None.
+        model_arguments: plain values (numbers, text, lists); input_shape, num_classes and the like are given without
+            being named where the factory takes them, as for the group `model` of a configuration.
+        dataset: the dotted name of a function that returns the data, such as "ofa.data.digits"; where None the data's
+            tensors are stored in the run.
+        dataset_arguments: plain values.
+        seed: of fresh weights, where a joint search asks for some.
+        force: whether the run's supernet is replaced, where it has another one.
+        progress: whether lines are printed.
+
+    Raises:
+        InvalidInput: a network or data that cannot be made again, or comes out differently, which is said by name; or
+            the run has another supernet.
+    """
+    with progress_shown(progress), one_line_errors():
+        check_supernet(supernet, "adopt")
+        check_data(data, supernet, "adopt")
+        folder = Request(run=run, outputs=str(outputs), seed=seed).folder
+        config: dict[str, Any] = {
+            "model": {"_target_": model or _own_name(supernet.model), **_plain("model_arguments", model_arguments)},
+            "data": _data_config(dataset, dataset_arguments, data),
+            "space": {"_target_": "ofa.SpaceRules", **plain_rules(supernet.rules)},
+            "train": None,
+            "seed": seed,
+        }
+        check_stored(config, Trust(targets=targets_in(config)), folder.supernet)
+        _check_model(supernet, data, config)
+        inputs = {"weights": supernet.digest, "data": hash_of(contents_of(data).digests)}
+        stage = Stage("train", folder.supernet, config, inputs)
+        with claimed(stage, force=force) as needed:
+            if not needed:
+                say(f"adopt: {stage.output} is there, nothing to do")
+                return folder
+            show_data(data, config["data"])
+            with written(stage, force=force) as target:
+                _write(supernet, data, config, SupernetFolder(target))
+        packages = packages_to_trust(config)
+        trust = f" trust=[{','.join(packages)}]" if packages else ""
+        say(f"adopt: {stage.output}; next: ofa search {run_text(folder)}{trust}")
+    return folder
+
+
+def _write(supernet: ofa.Supernet, data: Dataset, config: dict[str, Any], files: SupernetFolder) -> None:
+    begin_with(data, files.root, "force=True to adopt it anew")
+    if config["data"]["dataset"]["_target_"] == STORED:
+        save_data(data, files.dataset)
+    save_supernet(supernet, files.weights, {"config_hash": hash_of(config)})
+    write_stored_config(files.config, config)
+    write_record(files.history, history_of([]))
+    card = supernet_card(supernet, data, CALIBRATION_IMAGES, hash_of(config), 0.0)
+    say_warnings("adopt", card.warnings)
+    write_record(files.card, card)
+    write_record(files.layers, layers_of(ofa.inspect(supernet), type(supernet.model).__name__))
+
+
+def _own_name(network: nn.Module) -> str:
+    """The dotted name of a network's class, by which a verb can import it."""
+    kind = type(network)
+    if kind.__module__ == "__main__" or "<" in kind.__qualname__:
+        raise InvalidInput(
+            f"{kind.__qualname__} is defined in {kind.__module__}, where no verb finds it: move it to a module of its "
+            f"own, and give model='my_module.{kind.__name__}' and its model_arguments"
+        )
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _plain(name: str, values: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Arguments as configurations have them."""
+    for key, value in (values or {}).items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise InvalidInput(
+                f"{name}[{key!r}]={value!r:.60} is a {type(value).__name__}; give numbers, text, lists and mappings, "
+                f"as they are written to a file"
+            ) from None
+    plain: dict[str, Any] = json.loads(json.dumps(dict(values or {})))
+    return plain
+
+
+def _data_config(name: str | None, arguments: Mapping[str, Any] | None, data: Dataset) -> dict[str, Any]:
+    """The `data` group, checked by making it again where a function makes it."""
+    if name is None:
+        if arguments:
+            raise InvalidInput("dataset_arguments are of a function: give its name, dataset='my_module.load_data'")
+        return {"dataset": {"_target_": STORED, "path": SupernetFolder(Path()).dataset.name}, "augment": None}
+    config = {"dataset": {"_target_": name, **_plain("dataset_arguments", arguments)}, "augment": None}
+    if said := changes(contents_of(data), contents_of(build_data(config))):
+        raise InvalidInput(f"dataset={name!r} makes other data than was given: {said}; give its dataset_arguments")
+    return config
+
+
+def _check_model(supernet: ofa.Supernet, data: Dataset, config: Mapping[str, Any]) -> None:
+    """Builds the supernet as later verbs do, and compares it with the one given, to the bits of its logits."""
+    name = config["model"]["_target_"]
+    again = build_supernet(config["model"], config["space"], data, int(config["seed"]))
+    said = differences(fingerprint_of(supernet), fingerprint_of(again), ("the supernet", f"one made by {name}"))
+    if said:
+        raise InvalidInput(f"model={name!r} makes another network: {shortened(said)}; give its model_arguments")
+    load_weights(again.model, weights(supernet.model))
+    images, _ = next(data.validation.in_order(COMPARED))
+    logits = [_logits(network, images) for network in (supernet.model, again.model)]
+    if not torch.equal(*logits):
+        worst = float((logits[0] - logits[1]).abs().max())
+        raise InvalidInput(
+            f"model={name!r} makes a network of the same layers that computes other logits (by {worst:.2g}); "
+            f"give its model_arguments"
+        )
+
+
+def _logits(network: nn.Module, images: torch.Tensor | Inputs) -> torch.Tensor:
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    with in_mode(network, training=False), torch.no_grad():
+        logits = logits_of(call(network, images.to(device)), network)
+    return logits.cpu()

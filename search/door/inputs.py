@@ -1,0 +1,130 @@
+"""What the functions of the door are given, looked at before anything is begun."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+import ofa
+from ofa.data import Dataset
+from ofa.errors import InvalidInput, nearest
+from search import samplers
+from search.app.messages import explain
+from search.candidates.figures import FIGURES, LATENCY
+from search.config.read import converted, group_option
+from search.config.search import FigureLimits
+from search.device.flat import first_shape
+from search.objects import EXAMPLES, check_logits
+
+
+def plain_values(value: Any) -> Any:
+    """Returns values as configurations have them: numbers of NumPy as Python's own, paths as text, tuples as lists."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: plain_values(inner) for key, inner in value.items()}
+    return [plain_values(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def check_supernet(supernet: Any, user: str) -> None:
+    """Checks that `user`, a function of the door, was given a supernet.
+
+    Raises:
+        InvalidInput: it was given something else.
+    """
+    if not isinstance(supernet, ofa.Supernet):
+        raise InvalidInput(
+            f"search.{user} takes an ofa.Supernet, not a {type(supernet).__name__}: "
+            f"make one of a network, ofa.Supernet(network, example_input)"
+        )
+
+
+def check_data(data: Any, supernet: ofa.Supernet, user: str) -> None:
+    """Checks that `user` was given data that the supernet takes.
+
+    Raises:
+        InvalidInput: another kind of data, images of another shape, or a network that returns no logits for them.
+    """
+    if not isinstance(data, Dataset):
+        raise InvalidInput(
+            f"search.{user} takes an ofa.data.Dataset, not a {type(data).__name__}: make one of tensors, "
+            f"ofa.data.from_tensors(images, labels)"
+        )
+    wanted = first_shape(supernet.inputs)[1:]
+    if data.input_shape != wanted:
+        raise InvalidInput(f"{data.name} has images {data.input_shape}, and the supernet was made for {wanted}")
+    images, _ = next(data.validation.in_order(EXAMPLES))
+    check_logits(supernet.model, images.to(_device(supernet)), data)
+
+
+def split_limits(limits: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+    """Returns the limits on latency, as `latency_ms` of a request has them, and those on other figures.
+
+    Raises:
+        InvalidInput: no mapping, or an unknown figure.
+    """
+    if limits is None:
+        return None, {}
+    if not isinstance(limits, Mapping):
+        raise InvalidInput(f"limits={limits!r:.80} must be a mapping, such as {{'latency_ms': 4, 'params': 1e6}}")
+    for name in limits:
+        if name not in FIGURES:
+            raise InvalidInput(f"limits has {name!r}, which is no figure; {nearest(str(name), FIGURES)}")
+    limits = plain_values(limits)
+    others = {name: limit for name, limit in limits.items() if name != LATENCY}
+    converted(others, FigureLimits, "limits")
+    return limits.get(LATENCY), others
+
+
+def sampler_config(sampler: Any) -> dict[str, Any]:
+    """Returns the sampler of a request.
+
+    Args:
+        sampler: a name of conf/sampler, such as "nsga2"; a mapping with `_target_`; or a function of
+            `search.samplers`, with arguments by `functools.partial`.
+
+    Raises:
+        InvalidInput: something else.
+    """
+    if isinstance(sampler, str):
+        return group_option("sampler", sampler)
+    if isinstance(sampler, Mapping):
+        return {str(key): plain_values(value) for key, value in sampler.items()}
+    given = sampler.keywords if isinstance(sampler, functools.partial) else {}
+    function: Callable[..., Any] = sampler.func if isinstance(sampler, functools.partial) else sampler
+    name = getattr(function, "__qualname__", "")
+    if not callable(function) or not name or not name.isidentifier():
+        raise InvalidInput(
+            f"sampler={sampler!r:.80} must be a name, such as 'nsga2', a mapping with _target_, or a function of "
+            f"search.samplers: a sampler itself cannot be seeded anew for each step"
+        )
+    module = samplers.__name__ if getattr(samplers, name, None) is function else function.__module__
+    partial = {} if isinstance(function, type) else {"_partial_": True}
+    return {"_target_": f"{module}.{name}", **partial, **plain_values(given)}
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turns what Hydra says of an object that cannot be made into the one line that the command line would say.
+
+    Raises:
+        InvalidInput: in place of Hydra's and OmegaConf's errors.
+    """
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InvalidInput(explain(error) or str(error)) from error
+
+
+def _device(supernet: ofa.Supernet) -> torch.device:
+    return next((parameter.device for parameter in supernet.parameters()), torch.device("cpu"))

@@ -1,0 +1,1 @@
+"""Evaluation of candidates: in the supernet, or fine-tuned alone."""

@@ -1,0 +1,193 @@
+"""Fine-tuning and pruning one candidate according to its settings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from ofa._evaluate import evaluate
+from ofa.arch import Arch
+from ofa.data import Dataset
+from ofa.errors import InvalidInput
+from ofa.prune.initializers import Initializer
+from ofa.records import Object
+from ofa.train import Distillation, Event, TrainSettings, TrainState, train_network
+from search.config.request import plain, without
+from search.config.tuning import HOW_TO_RUN, CandidateRequest, Data
+from search.evaluation.start_weights import INHERIT, StartWeights
+from search.objects import make_partial
+from search.pruning.job import with_rate
+from search.pruning.recipe import Recipe, pruner_of, read_recipe
+from search.pruning.retraining import finished, retrain
+from search.run.training_cards import Epoch, TrainingStep, history_of
+from search.training.trained import showing, train_settings
+
+# Decides after an epoch, from the accuracy on validation (a fraction), whether the training continues.
+Gate = Callable[[int, float], bool]
+
+
+@dataclass(frozen=True)
+class TuningSettings:
+    """How a candidate is fine-tuned, made from its configuration.
+
+    Attributes:
+        start: the weights to start from, see `search.evaluation.start_weights`.
+        initializer: draws fresh weights; None: the model's own.
+        recipe: of pruning; its `start` is not used.
+        rounds_before: pruning events before the first step.
+        training: settings of the training, except its seed.
+        decides: everything that determines the outcome, as plain values; their digest identifies it.
+    """
+
+    start: str
+    initializer: Initializer | None
+    recipe: Recipe
+    rounds_before: int
+    training: TrainSettings
+    decides: Object
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs of the training."""
+        return self.training.epochs
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The outcome of a fine-tuning.
+
+    Attributes:
+        model: plain and full-size, with removed weights at zero; None where a gate stopped it before the last epoch.
+        masks: bool, True is kept, by name of the parameter.
+        accuracy: on validation after the last epoch that was trained, a fraction.
+        bytes: predicted size on disk, zeros left out.
+        density: fraction of the weights that are kept.
+        history: with the accuracy on validation of every epoch.
+    """
+
+    model: nn.Module | None
+    masks: Mapping[str, Tensor]
+    accuracy: float
+    bytes: int
+    density: float
+    history: tuple[Epoch, ...]
+    seconds: float
+
+
+def tuning_settings(request: CandidateRequest, data: Data) -> TuningSettings:
+    """Returns how a candidate is fine-tuned (see `search.config.searched_keys.candidate_request`).
+
+    Args:
+        data: the data that the supernet was trained with.
+
+    Raises:
+        InvalidInput: a method of pruning that is more than one training, or arguments that a `_target_` does not take.
+    """
+    tuning, recipe = request.search.tuning, request.prune
+    method = make_partial("prune.method", recipe.method)
+    if method.func is not retrain or method.keywords.get("sensitivity_drop") is not None:
+        raise InvalidInput("a search fine-tunes by prune/method=retrain, without a sensitivity scan")
+    augment = tuning.augment or data.augment
+    training = train_settings(request.dense, augment, request.seed, "dense")
+    training = replace(
+        training,
+        epochs=tuning.epochs,
+        optimizer=with_rate(training.optimizer, recipe.retraining.learning_rate),
+        validate_every=1,
+        checkpoint_seconds=TrainSettings.checkpoint_seconds,
+    )
+    decides = {
+        **plain(request, "initializer", "prune", "seed"),
+        "dense": without(plain(request.dense), *HOW_TO_RUN),
+        **{"start": tuning.start, "augment": augment, "epochs": tuning.epochs},
+    }
+    if tuning.start == "rewind":
+        decides["rewind"] = tuning.rewind
+    return TuningSettings(
+        start=tuning.start,
+        initializer=make_partial("initializer", request.initializer) if request.initializer else None,
+        recipe=read_recipe(recipe),
+        rounds_before=int(method.keywords.get("rounds_before", 0)),
+        training=training,
+        decides=decides,
+    )
+
+
+def longer(settings: TuningSettings, epochs: int) -> TuningSettings:
+    """Returns the settings with another number of epochs."""
+    decides = {**settings.decides, "epochs": epochs}
+    return replace(settings, training=replace(settings.training, epochs=epochs), decides=decides)
+
+
+def tune(
+    arch: Arch,
+    settings: TuningSettings,
+    weights: StartWeights,
+    data: Dataset,
+    *,
+    seed: int,
+    teacher: nn.Module | None = None,
+    gate: Gate | None = None,
+    checkpoint: Path | None = None,
+    progress: Callable[[TrainingStep], None] | None = None,
+) -> Tuned:
+    """Returns the outcome of fine-tuning the subnet of `arch`.
+
+    Args:
+        teacher: the network whose logits are learned, where the recipe distills.
+        gate: called after every epoch; the training stops where it returns False.
+        checkpoint: as for `train_network`, for a training that may be interrupted.
+
+    Raises:
+        InvalidInput: a loss that is not finite, or settings that do not fit the network.
+    """
+    started = time.perf_counter()
+    net = weights.network(arch, settings.start, settings.initializer if settings.start != INHERIT else None, seed)
+    recipe = settings.recipe
+
+    def ask_gate(event: Event, state: TrainState) -> None:
+        if event is Event.STEP and state.at_epoch_end and gate is not None and state.epoch < settings.epochs:
+            if not gate(state.epoch, float(state.history[-1]["accuracy"])):
+                state.stop()
+
+    pruner = pruner_of(recipe, data.input_shape, seed, settings.epochs, rounds_before=settings.rounds_before)
+    distillation = None
+    if recipe.distill:
+        if teacher is None:
+            raise InvalidInput(f"distill={recipe.distill!r} learns from a teacher: give teacher=, a trained network")
+        distillation = Distillation(teacher, recipe.distill, recipe.temperature)
+    training = train_network(
+        net,
+        data,
+        replace(settings.training, seed=seed),
+        prune=pruner,
+        scoring=recipe.scoring,
+        distillation=distillation,
+        checkpoint=checkpoint,
+        callbacks=[*([] if progress is None else [showing(progress)]), ask_gate],
+    )
+    history = history_of(training.history).rows
+    if history[-1].epoch < settings.epochs:
+        accuracy = float(training.history[-1]["accuracy"])
+        return Tuned(None, {}, accuracy, 0, 1.0, history, time.perf_counter() - started)
+    assert training.pruner is not None
+    outcome = finished(training.pruner, replace(recipe, slim=False), training.history)
+    counted = [outcome.masks[name] for name in outcome.weights]
+    kept, all_weights = (sum(int(count) for count in counts) for counts in zip(*map(_kept_of, counted), strict=True))
+    return Tuned(
+        model=outcome.model.to("cpu").eval(),
+        masks={name: mask.to("cpu") for name, mask in outcome.masks.items()},
+        accuracy=evaluate(outcome.model, data.validation.in_order()),
+        bytes=outcome.facts.predicted_bytes,
+        density=kept / all_weights,
+        history=history,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _kept_of(mask: Tensor) -> tuple[int, int]:
+    return int(mask.sum()), mask.numel()

@@ -1,0 +1,100 @@
+"""Tuner: fine-tunes the candidates of one search; a complete fine-tuning is cached and not repeated."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor, nn
+
+import ofa
+from ofa.records import content_of, convert
+from search.candidates.space import Candidate, Evaluation, TuningEpoch
+from search.config.read import converted
+from search.config.search import SearchRequest
+from search.config.searched_keys import SearchedKeys, candidate_request
+from search.config.tuning import Data
+from search.evaluation.caches import TunedCache
+from search.evaluation.start_weights import StartWeights
+from search.evaluation.tune import Gate, Tuned, TuningSettings, tune, tuning_settings
+from search.run.stages import hash_of
+from search.training.trained import Trained
+
+
+class Tuner:
+    """Fine-tunes candidates according to a configuration and their settings.
+
+    Args:
+        request: the search, whose configuration a candidate's settings are merged into.
+        calibration: training images (N, C, H, W) for norm statistics.
+    """
+
+    def __init__(
+        self,
+        trained: Trained,
+        request: SearchRequest,
+        keys: SearchedKeys,
+        weights: StartWeights,
+        cache: TunedCache,
+        calibration: Tensor,
+    ) -> None:
+        self._trained, self._keys = trained, keys
+        self._composed, self._seed = request.composed, request.seed
+        self._weights, self._cache, self._calibration = weights, cache, calibration
+
+    def __call__(self, candidate: Candidate, gate: Gate) -> Evaluation:
+        """Returns the Evaluation of a candidate: accuracy on validation, and its bytes without zeros.
+
+        Raises:
+            InvalidInput: settings that do not fit together, or a loss that is not finite.
+        """
+        settings = self.settings(candidate)
+        digest = self.digest(candidate, settings)
+        if (known := self._cache.get(digest)) is not None:
+            for number, row in enumerate(known.history, start=1):
+                if row.epoch < settings.epochs and not gate(row.epoch, row.accuracy):
+                    return Evaluation(row.accuracy, 0.0, True, history=known.history[:number], stopped_at=row.epoch)
+            return known
+        tuned = self.tune(candidate, settings, gate)
+        rows = convert([content_of(epoch) for epoch in tuned.history], tuple[TuningEpoch, ...], "the history")
+        if tuned.model is None:
+            return Evaluation(tuned.accuracy, tuned.seconds, history=rows, stopped_at=rows[-1].epoch)
+        evaluation = Evaluation(tuned.accuracy, tuned.seconds, figures={"bytes": float(tuned.bytes)}, history=rows)
+        self._cache.put(digest, evaluation)
+        return evaluation
+
+    def settings(self, candidate: Candidate) -> TuningSettings:
+        """Returns how a candidate is fine-tuned."""
+        request = candidate_request(self._composed, self._keys, candidate.values)
+        return tuning_settings(request, converted(self._trained.config["data"], Data, "data"))
+
+    def digest(self, candidate: Candidate, settings: TuningSettings) -> str:
+        """Returns 16 hex digits of everything that determines the outcome."""
+        return hash_of(
+            {
+                "supernet": self._trained.digest,
+                "data": self._trained.config["data"],
+                "arch": candidate.arch.to_dict(),
+                "settings": settings.decides,
+                "calibration": len(self._calibration),
+            }
+        )
+
+    def tune(self, candidate: Candidate, settings: TuningSettings, gate: Gate | None = None, **options: Any) -> Tuned:
+        """Returns the outcome of fine-tuning a candidate; `options` as for `search.evaluation.tune.tune`."""
+        return tune(
+            candidate.arch,
+            settings,
+            self._weights,
+            self._trained.data,
+            seed=self._seed,
+            teacher=self._teacher if settings.recipe.distill else None,
+            gate=gate,
+            **options,
+        )
+
+    @cached_property
+    def _teacher(self) -> nn.Module:
+        """The largest subnet, the teacher of distillation."""
+        supernet = self._trained.supernet
+        return ofa.calibrate(supernet.extract(supernet.space.largest), self._calibration).eval()

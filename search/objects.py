@@ -1,0 +1,191 @@
+"""From configuration to objects: data set, model, supernet and the pieces of a training."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from hydra.utils import get_object, instantiate
+from torch import nn
+
+import ofa
+from ofa.data import Dataset
+from ofa.errors import InvalidInput
+from ofa.inputs import Inputs, call, logits_of
+from ofa.modes import in_mode
+from ofa.records import Object
+from ofa.weights_file import load_weights_
+
+FILLED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def offered(input_shape: Sequence[int], num_classes: int) -> dict[str, Any]:
+    """Returns the arguments offered to a model factory, under the names that are commonly used for them.
+
+    The size of square images is one number, otherwise (height, width). A text, (T,), has no channels and no such size.
+    """
+    if len(input_shape) != 3:
+        sizes = {"input_shape": tuple(int(size) for size in input_shape), "num_classes": num_classes}
+        return sizes | dict.fromkeys(("classes", "n_classes"), num_classes)
+    channels, height, width = (int(size) for size in input_shape)
+    size = height if height == width else (height, width)
+    return {
+        "input_shape": (channels, height, width),
+        "num_classes": num_classes,
+        **dict.fromkeys(("classes", "n_classes"), num_classes),
+        **dict.fromkeys(("in_channels", "in_chans", "input_channels"), channels),
+        **dict.fromkeys(("input_size", "image_size", "img_size"), size),
+    }
+
+
+def make_model(config: Object, input_shape: Sequence[int], num_classes: int) -> nn.Module:
+    """Returns the model of a `model` group; arguments set in its configuration take precedence.
+
+    A factory with no readable signature, or with `**kwargs` alone, is passed `input_shape` and `num_classes`.
+
+    Raises:
+        InvalidInput: a required argument is missing, or the factory returns no `nn.Module`.
+    """
+    available = offered(input_shape, num_classes)
+    taken = _taken(config, available)
+    arguments = {name: available[name] for name in taken if name not in config}
+    model = instantiate(dict(config), _convert_="all", **arguments)
+    if not isinstance(model, nn.Module):
+        raise InvalidInput(
+            f"model: {config.get('_target_')} made a {type(model).__name__}; it must return an nn.Module"
+        )
+    return model
+
+
+def _taken(config: Mapping[str, Any], available: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the available arguments that the factory takes."""
+    usual = ("input_shape", "num_classes")
+    try:
+        factory = get_object(str(config.get("_target_")))
+        parameters = inspect.signature(factory).parameters
+    except Exception:  # it has no signature, or cannot be imported, which `instantiate` reports better
+        return usual
+    named = [name for name, parameter in parameters.items() if parameter.kind in FILLED]
+    taken = tuple(name for name in named if name in available)
+    missing = [
+        name for name in named if parameters[name].default is inspect.Parameter.empty and name not in {*taken, *config}
+    ]
+    if missing and "_args_" not in config:
+        raise InvalidInput(
+            f"model: {config.get('_target_')} needs {', '.join(missing)}: give model.{missing[0]}=... "
+            f"(set automatically where it takes them: {', '.join(available)})"
+        )
+    open_ended = any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    return usual if open_ended and not taken else taken
+
+
+EXAMPLES = 2  # images that the supernet is traced with
+
+
+def example_of(input_shape: Sequence[int], generator: torch.Generator | None = None) -> torch.Tensor:
+    """Returns what a network of a data set is traced with: noise for images (C, H, W), token ids for texts (T,).
+
+    Token ids are 0 and 1, which every vocabulary has.
+    """
+    if len(input_shape) == 1:
+        return torch.randint(2, (EXAMPLES, *input_shape), generator=generator)
+    return torch.randn(EXAMPLES, *input_shape, generator=generator)
+
+
+def example_for(data: Dataset) -> Any:
+    """Returns what a network of a data set is traced with: `example_of`, or the first training inputs of several."""
+    if isinstance(data.train.table, Inputs):
+        return data.train.table.rows(0, EXAMPLES)
+    return example_of(data.input_shape)
+
+
+def build_data(config: Mapping[str, Any]) -> Dataset:
+    """Returns the data set of a `data` group.
+
+    Raises:
+        InvalidInput: the target returns something else.
+    """
+    data = make(config["dataset"])
+    if not isinstance(data, Dataset):
+        raise InvalidInput(f"data.dataset made a {type(data).__name__}; it must return an ofa.data.Dataset")
+    return data
+
+
+def build_supernet(model: Object, space: Object, data: Dataset, seed: int) -> ofa.Supernet:
+    """Returns the supernet of a `model` and a `space` group, its initial weights a function of `seed`.
+
+    The model is passed those of the data set's sizes that it takes, see `search.objects.offered`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = make_model(model, data.input_shape, data.num_classes)
+        example = example_for(data)
+        check_logits(net, example, data)
+        return ofa.Supernet(net, example, make(space))
+
+
+def supernet_of(
+    model: Object, space: Object, input_shape: Sequence[int], classes: int, seed: int, *, weights: str | None = None
+) -> ofa.Supernet:
+    """Returns the supernet of a `model` and a `space` group for inputs of a shape, whatever its outputs are.
+
+    Args:
+        model: and `space`: of the configuration.
+        input_shape: (C, H, W) of images, (T,) of texts.
+        classes: offered to the model.
+        seed: of its fresh weights and of the example.
+        weights: a file that fills them (see `ofa.weights_file`).
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = make_model(model, input_shape, classes)
+        if weights is not None:
+            load_weights_(net, weights)
+        return ofa.Supernet(net, example_of(input_shape), make(space))
+
+
+def check_logits(net: torch.nn.Module, example: Any, data: Dataset) -> None:
+    """Checks the model's output; if the model cannot run at all, `ofa.Supernet` reports where and why.
+
+    Raises:
+        InvalidInput: the output is not logits (images, classes), or has NaN or infinity.
+    """
+    with in_mode(net, training=False), torch.no_grad():
+        try:
+            output = call(net, example)
+        except Exception:
+            return
+    logits = logits_of(output, net)
+    name, shape = type(net).__name__, getattr(logits, "shape", None)
+    if shape != (len(example), data.num_classes):
+        output = type(logits).__name__ if shape is None else f"shape {tuple(shape)}"
+        expected = (len(example), data.num_classes)
+        raise InvalidInput(f"{name} returns {output} for {len(example)} images; it must return logits {expected}")
+    if not torch.isfinite(logits).all():
+        raise InvalidInput(f"{name} returns NaN or infinity for images of shape {data.input_shape}; check its layers")
+
+
+def make(config: Object, **arguments: Any) -> Any:
+    """Returns what a `_target_` makes, its lists and dictionaries passed as plain ones."""
+    return instantiate(dict(config), _convert_="all", **arguments)
+
+
+def make_partial(name: str, config: Object) -> Any:
+    """Returns the function that a `_target_` with `_partial_` makes, its bound arguments checked by name.
+
+    Raises:
+        InvalidInput: it is not a partial function, or takes no argument of that name.
+    """
+    function = make(config)
+    if not isinstance(function, partial):
+        raise InvalidInput(f"{name} must be a function with arguments left open: add _partial_: true")
+    try:
+        inspect.signature(function.func).bind_partial(*function.args, **function.keywords)
+    except TypeError as error:
+        raise InvalidInput(f"{name} ({config.get('_target_')}): {error}") from None
+    except ValueError:  # implemented in C, without a signature
+        pass
+    return function

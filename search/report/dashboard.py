@@ -1,0 +1,250 @@
+"""The dashboard: optuna-dashboard over a study, served only to this machine, with two additional figures.
+
+They show accuracy over latency with the limits, and the importance of choices, drawn on request from the trials so far.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from threading import Lock
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import optuna
+from optuna.artifacts import FileSystemArtifactStore
+from optuna.storages import BaseStorage
+from optuna.study import Study
+
+from ofa.errors import InvalidInput
+from ofa.records import Object
+from search.analysis.columns import importances
+from search.candidates.figures import is_latency
+from search.candidates.optuna_internals import FrozenStudy, study_attributes, study_id
+from search.candidates.search_files import TrialRow
+from search.candidates.trials import trial_rows
+from search.report.data import Chosen, DeviceResult, Trial
+from search.report.document import light
+from search.report.figures import Figure, layout
+from search.report.pareto_section import pareto_figure
+from search.study.database import Place, database_storage
+from search.study.journal import open_journal
+from search.study.trial_attributes import THIS_RUN
+
+HOST = "127.0.0.1"
+Application = Callable[..., Iterable[bytes]]
+NOTES = "note_str:"  # part of the keys of the dashboard's notes
+HEIGHT = 440  # pixels that the dashboard leaves for a figure
+SHOWN_CHOICES = 16
+LEAST = 20  # evaluated trials; with fewer the importances are noise
+GROWN = 1.1  # importances, which take a second, are recomputed once the number of trials grew by this factor
+
+
+class _ThreadedServer(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Logs nothing: one line per request would bury the command's messages."""
+
+
+def make_dashboard(
+    place: Path | Place, port: int = 8080, artifacts: Path | None = None, run: str = THIS_RUN
+) -> WSGIServer:
+    """Returns a server on the loopback address only, ready to `serve_forever()`; port 0 takes any free port.
+
+    The studies are shown with the additional figures, and the files of their trials from the folder `artifacts`. `run`
+    is the argument that names the run in a command, such as "run=tiny".
+
+    Raises:
+        InvalidInput: optuna-dashboard is not installed, no such journal, a database that cannot be reached, or the
+            port is taken.
+    """
+    if importlib.util.find_spec("optuna_dashboard") is None:
+        raise InvalidInput("optuna-dashboard is not installed: pip install 'ofa-search[dashboard]'")
+    place = Place(place) if isinstance(place, Path) else place
+    if place.address is None and not place.journal.exists():
+        raise InvalidInput(f"{place} does not exist: search first")
+    if not 0 <= port <= 65535:
+        raise InvalidInput(f"port={port!r} must be a whole number from 0 to 65535")
+    storage = open_journal(place.journal) if place.address is None else database_storage(place.address)
+    files = FileSystemArtifactStore(artifacts) if artifacts is not None else None
+    application = only_local(importlib.import_module("optuna_dashboard").wsgi(with_figures(storage, run), files))
+    try:
+        server = make_server(HOST, port, application, server_class=_ThreadedServer, handler_class=_QuietHandler)
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        raise InvalidInput(f"port={port} cannot be used ({error.strerror}); choose another, or 0 for any") from None
+    return server
+
+
+def address(server: WSGIServer) -> str:
+    """Returns the URL of the server."""
+    return f"http://{HOST}:{server.server_port}/dashboard/"
+
+
+def only_local(application: Application) -> Application:
+    """Returns the application, which then refuses requests for another host name.
+
+    The dashboard can delete studies without a password; a website could otherwise reach it through a host name that
+    resolves to the loopback address.
+    """
+
+    def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("HTTP_HOST", "").rsplit(":", 1)[0] not in (HOST, "localhost"):
+            start_response("403 Forbidden", [("Content-Type", "text/plain")])
+            return [b"this dashboard is for this machine only\n"]
+        return application(environ, start_response)
+
+    return guarded
+
+
+def with_figures(storage: BaseStorage, run: str = THIS_RUN) -> BaseStorage:
+    """Returns the storage, whose studies then carry the figures in the dashboard's format.
+
+    `run` holds the arguments that name the run; they are filled into the commands of notes.
+    """
+    figures = _Figures(storage)
+    studies = storage.get_all_studies
+
+    def get_all_studies() -> list[FrozenStudy]:
+        frozen = studies()
+        for study in frozen:
+            study.system_attrs = {**_of_run(study.system_attrs, run), **figures.attributes(study)}
+        return frozen
+
+    setattr(storage, "get_all_studies", get_all_studies)  # noqa: B010, the dashboard only takes a BaseStorage
+    return storage
+
+
+def _of_run(attributes: Object, run: str) -> dict[str, Any]:
+    """The attributes of a study with `run` in the texts of its notes."""
+    return {
+        key: value.replace(THIS_RUN, run) if isinstance(value, str) and NOTES in key else value
+        for key, value in attributes.items()
+    }
+
+
+class _Figures:
+    """The figures of the studies of a storage, redrawn when there are new trials."""
+
+    def __init__(self, storage: BaseStorage) -> None:
+        self._storage = storage
+        self._lock = Lock()  # the dashboard calls from several threads
+        self._scratch = _quiet_study()
+        # By study: the number of finished trials, and the attributes made from them.
+        self._cache: dict[int, tuple[int, dict[str, Any]]] = {}
+        self._importances: dict[int, tuple[int, dict[str, float]]] = {}
+
+    def attributes(self, study: FrozenStudy) -> dict[str, Any]:
+        """The study attributes that hold the figures."""
+        identity = study_id(study)
+        with self._lock:
+            opened = optuna.load_study(study_name=study.study_name, storage=self._storage)
+            rows = trial_rows(opened)
+            count, attributes = self._cache.get(identity, (-1, {}))
+            if count != len(rows):
+                figures = {"pareto": limits_figure(opened, rows), "importance": self._importance(identity, rows)}
+                available = {name: figure for name, figure in figures.items() if figure is not None}
+                attributes = _saved(self._scratch, available)
+                self._cache[identity] = len(rows), attributes
+            return attributes
+
+    def _importance(self, identity: int, rows: Sequence[TrialRow]) -> Figure | None:
+        evaluated = [  # without trials that stopped early: they were trained for less
+            (row.arch, row.settings, row.accuracy)
+            for row in rows
+            if row.state == "evaluated" and row.arch and row.accuracy is not None
+        ]
+        count, shares = self._importances.get(identity, (0, {}))
+        if len(evaluated) >= max(LEAST, GROWN * count):
+            candidates = [{**arch.values, **settings} for arch, settings, _ in evaluated]
+            count, shares = len(evaluated), importances(candidates, [accuracy for *_, accuracy in evaluated])
+            self._importances[identity] = count, shares
+        return importance_figure(shares, count) if shares else None
+
+
+def limits_figure(study: Study, rows: Sequence[TrialRow]) -> Figure | None:
+    """Returns accuracy over predicted latency with the front and the limits; None without a latency figure."""
+    name = next((name for row in rows for name in row.figures if is_latency(name)), None)
+    if name is None:
+        return None
+    targets = study.user_attrs.get("limits", {}).get("targets", [])
+    limits = sorted({target[name] for target in targets if name in target})
+    trials = [
+        Trial(
+            row.number,
+            row.accuracy,
+            row.figures.get(name),
+            _count(row, "macs"),
+            _count(row, "params"),
+            row.arch.values if row.arch else {},
+            row.state != "infeasible",
+        )
+        for row in rows
+        if row.state in ("evaluated", "infeasible")
+    ]
+    chosen = tuple(_limit(limit) for limit in limits)
+    figure = pareto_figure(DeviceResult(study.study_name, "", {}, (), None, None, "", tuple(trials), chosen, None))
+    figure["layout"] |= {"height": HEIGHT, "title": _title("Accuracy over predicted latency, limits dashed")}
+    figure["layout"]["margin"] |= {"t": 84}
+    return _colored(figure)
+
+
+def importance_figure(shares: Mapping[str, float], count: int) -> Figure:
+    """Returns bars of the most important choices, the most important one on top."""
+    top = list(shares.items())[:SHOWN_CHOICES][::-1]
+    bars = {"type": "bar", "orientation": "h", "marker": {"color": "$accent"}} | {
+        "x": [100 * share for _, share in top],
+        "y": [name for name, _ in top],
+        "hovertemplate": "%{y}: %{x:.1f} %<extra></extra>",
+    }
+    frame = layout(f"share of the variance over {count} evaluated subnets, %", "", height=HEIGHT)
+    frame |= {"title": _title("What decides the accuracy"), "showlegend": False}
+    return _colored({"data": [bars], "layout": frame})
+
+
+def _limit(limit_ms: float) -> Chosen:
+    """A latency limit in the form of a chosen subnet without a measurement, as the figure needs it."""
+    return Chosen("", limit_ms, None, None, None, None, None, None, None, {}, "")
+
+
+def _count(row: TrialRow, name: str) -> int | None:
+    return int(row.figures[name]) if name in row.figures else None
+
+
+def _title(text: str) -> Figure:
+    return {"text": text, "font": {"size": 15, "color": "$ink"}, "x": 0.02, "xanchor": "left"}
+
+
+def _colored(figure: Figure) -> Figure:
+    """The figure in the report's light colors, since the dashboard does not know their names."""
+    return {name: light(part) for name, part in figure.items()}
+
+
+def _quiet_study() -> Study:
+    """A study in memory, created without Optuna's log message."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        return optuna.create_study()
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _saved(scratch: Study, figures: Mapping[str, Figure]) -> dict[str, Any]:
+    """The study attributes that the dashboard itself saves for figures, read back from a scratch study."""
+    import plotly.graph_objects as plotly  # a slow import, only needed here
+
+    save = importlib.import_module("optuna_dashboard").save_plotly_graph_object
+    for name, figure in figures.items():
+        save(scratch, plotly.Figure(figure), graph_object_id=name)
+    ours = tuple(f":{name}:" for name in figures)
+    saved = study_attributes(scratch)
+    return {key: value for key, value in saved.items() if any(name in key for name in ours)}

@@ -1,0 +1,235 @@
+"""Pictures in SVG: an architecture beside the supernet, in a page or as a file, and the curves of one training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeGuard
+
+from search.report.data import Choice
+from search.report.document import picture
+
+HEIGHT = 132  # pixels of a silhouette
+WIDTH = 320
+KINDS = {
+    "depth": "depth",
+    "width": "width",
+    "kernel_size": "kernel",
+    "operator": "operator",
+}  # in order, with their readable names
+BAR_GAP = 3  # between layers
+STAGE_GAP = 9  # additional, between stages
+MOST_BLOCKS = 16  # blocks that are drawn, each as a square
+
+PICTURE_WIDTH = 960  # pixels of a file
+COLUMNS = 3
+ROW = 19
+MARGIN = 20
+NAME_LENGTH = 21  # characters
+
+PANEL = 300  # pixels wide
+PANEL_HEIGHT = 200
+LEFT, TOP, INSIDE_WIDTH, INSIDE_HEIGHT = 20, 44, 260, 120
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A rectangle in pixels; `style` is its class in the style sheet."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    style: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The bars of one layer, and its tooltip."""
+
+    title: str
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The value of one choice beside its largest one; None for a choice in a block that is left out."""
+
+    value: int | None
+    largest: int
+    blocks: bool = False  # whether it is drawn as one square per block
+
+    @property
+    def share(self) -> float:
+        """The value as a fraction of the largest."""
+        return (self.value or 0) / self.largest
+
+
+def silhouette(choices: Sequence[Choice], arch: Mapping[str, int]) -> tuple[Layer, ...]:
+    """Returns a bar for each layer, in the model's order: the supernet pale, the subnet filled; empty without widths.
+
+    A layer in a block that is left out is only an outline. Heights are proportional to the square root of channels.
+    """
+    widths = [choice for choice in choices if choice.kind == "width"]
+    if not widths:
+        return ()
+    depths = [choice.name for choice in choices if choice.kind == "depth"]
+    most = max(choice.values[-1] for choice in widths)
+    stages = [stage_of(choice.name, depths) for choice in widths]
+    breaks = sum(before != after for before, after in pairwise(stages))
+    bar = min(30.0, (WIDTH - STAGE_GAP * breaks) / len(widths) - BAR_GAP)
+    x = (WIDTH - len(widths) * (bar + BAR_GAP) - STAGE_GAP * breaks) / 2
+    layers = []
+    for index, choice in enumerate(widths):
+        x += STAGE_GAP if index and stages[index] != stages[index - 1] else 0
+        layers.append(_layer(choice, arch.get(choice.key), x, bar, most))
+        x += bar + BAR_GAP
+    return tuple(layers)
+
+
+def comparison_rows(choices: Sequence[Choice], archs: Sequence[Mapping[str, int]]) -> list[tuple[str, str, list[Cell]]]:
+    """Returns one row for each choice, depths first: its kind, its name, and a cell for each Arch."""
+    order = list(KINDS)
+    by_kind = sorted(choices, key=lambda choice: order.index(choice.kind) if choice.kind in order else len(order))
+    return [
+        (KINDS.get(choice.kind, choice.kind), choice.name, [_cell(choice, arch) for arch in archs])
+        for choice in by_kind
+    ]
+
+
+def stage_of(name: str, depths: Sequence[str]) -> str:
+    """Returns the stage of a layer: the innermost container with a depth, or else the first part of its name."""
+    inside = [depth for depth in depths if name.startswith(f"{depth}.")]
+    return max(inside, key=len) if inside else name.split(".")[0]
+
+
+def shortened(name: str, length: int) -> str:
+    """Returns a name cut to at most `length` characters; its end is kept, as the more informative part."""
+    return name if len(name) <= length else f"…{name[1 - length :]}"
+
+
+def arch_picture(
+    choices: Sequence[Choice], arch: Mapping[str, int], title: str = "", settings: Mapping[str, object] | None = None
+) -> str:
+    """Returns an SVG file: one bar for each layer as in `silhouette`, then every choice with its value and largest one.
+
+    Args:
+        choices: the choices of the space, in the model's order.
+        arch: the values by key; a choice that is missing is in a block that is left out.
+        title: a line above.
+        settings: other chosen values, shown after the choices.
+    """
+    layers = silhouette(choices, arch)
+    rows = [_picture_row(choice, arch) for choice in choices if len(choice.values) > 1]
+    rows += [{"kind": "setting", "name": name, "text": str(value)} for name, value in (settings or {}).items()]
+    lines = -(-len(rows) // COLUMNS)
+    step = (PICTURE_WIDTH - 2 * MARGIN) / COLUMNS
+    layers_height = round((PICTURE_WIDTH - 2 * MARGIN) * HEIGHT / WIDTH * 0.6)
+    layers_y = MARGIN + (30 if title else 0)
+    rows_y = layers_y + (layers_height + 16 if layers else 0)
+    for number, row in enumerate(rows):
+        column, line = divmod(number, lines)
+        row |= {
+            "x": f"{MARGIN + column * step:.0f}",
+            "y": rows_y + line * ROW,
+            "name": shortened(row["name"], NAME_LENGTH),
+        }
+    return picture(
+        "architecture.svg",
+        title=title,
+        layers=layers,
+        layers_y=layers_y,
+        layers_height=layers_height,
+        rows=rows,
+        width=PICTURE_WIDTH,
+        height=rows_y + lines * ROW + MARGIN,
+        margin=MARGIN,
+    )
+
+
+def _layer(choice: Choice, value: int | None, x: float, width: float, most: int) -> Layer:
+    full = _height(choice.values[-1], most)
+    if value is None:
+        return Layer(f"{choice.name}: left out", (_bar(x, width, full, "left-out"),))
+    bars = _bar(x, width, full, "whole"), _bar(x, width, _height(value, most), "kept")
+    return Layer(f"{choice.name}: {value} of {choice.values[-1]}", bars)
+
+
+def _bar(x: float, width: float, height: float, style: str) -> Bar:
+    return Bar(x, (HEIGHT - height) / 2, width, height, style)
+
+
+def _height(channels: int, most: int) -> float:
+    """The height of a bar for a number of channels, in pixels."""
+    return max(3.0, (HEIGHT - 4) * float((channels / most) ** 0.5))
+
+
+def _cell(choice: Choice, arch: Mapping[str, int]) -> Cell:
+    largest = choice.values[-1]
+    return Cell(arch.get(choice.key), largest, choice.kind == "depth" and largest <= MOST_BLOCKS)
+
+
+def _picture_row(choice: Choice, arch: Mapping[str, int]) -> dict[str, Any]:
+    return {"kind": KINDS.get(choice.kind, choice.kind), "name": choice.name, "cell": _cell(choice, arch)}
+
+
+def curve_picture(rows: Sequence[Mapping[str, object]], over: str = "epoch") -> str:
+    """Returns an SVG file with a panel for each column of `rows` except `over`, the x axis.
+
+    Each panel shows the least, the largest and the last value. Missing and non-numeric values are left out.
+    """
+    curves = {
+        name: [
+            (float(x), float(y))
+            for at, row in enumerate(rows)
+            if _is_number(y := row.get(name)) and _is_number(x := row.get(over, at))
+        ]
+        for name in columns(rows)
+        if name != over
+    }
+    panels = [_panel(name, points) for name, points in curves.items() if points]
+    return picture(
+        "curves.svg",
+        panels=panels,
+        over=over,
+        panel_width=PANEL,
+        width=PANEL * max(len(panels), 1),
+        height=PANEL_HEIGHT,
+        left=LEFT,
+        right=LEFT + INSIDE_WIDTH,
+        top=TOP,
+        bottom=TOP + INSIDE_HEIGHT,
+    )
+
+
+def columns(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """Returns the names of all columns, in order of appearance."""
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _panel(name: str, points: Sequence[tuple[float, float]]) -> dict[str, object]:
+    across, up = [x for x, _ in points], [y for _, y in points]
+    pixels = [
+        f"{LEFT + INSIDE_WIDTH * _share(x, across):.1f},{TOP + INSIDE_HEIGHT * (1 - _share(y, up)):.1f}"
+        for x, y in points
+    ]
+    return {
+        "name": f"{name} {up[-1]:.4g}",
+        "range": f"{min(up):.4g} to {max(up):.4g}",
+        "first": f"{min(across):g}",
+        "last": f"{max(across):g}",
+        "points": " ".join(pixels),
+        "end": pixels[-1].split(","),
+    }
+
+
+def _share(value: float, values: Sequence[float]) -> float:
+    """The position of a value between the least and the largest, 0 to 1; the middle if they are equal."""
+    low, high = min(values), max(values)
+    return (value - low) / (high - low) if high > low else 0.5

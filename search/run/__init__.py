@@ -1,0 +1,1 @@
+"""Runs: what a run folder holds, and how it is written, guarded and resumed."""

@@ -1,0 +1,201 @@
+"""Cards: what is known of a network, beside its weights, as JSON that is validated when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from ofa.arch import Arch
+from ofa.records import Count, Fraction, Hex, Name, NotNegative, Object, Part, Positive, Record, Text
+
+Setting = bool | int | float | str  # of a candidate's fine-tuning
+
+Limits = Mapping[str, Positive]  # by figure, latencies in ms
+Times = Mapping[str, NotNegative]  # ms by the name of a device's latency figure
+Size = Annotated[int, Meta(ge=1, le=2**31)]
+
+
+class Accuracy(Part, frozen=True, kw_only=True):
+    """Accuracy as fractions, on the splits that nothing was trained on."""
+
+    validation: Fraction
+    test: Fraction
+
+
+class Onnx(Part, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of an ONNX file, or why there is none.
+
+    Attributes:
+        input, output: names of its input and output.
+        max_abs_difference: largest absolute difference between its logits and the network's.
+        max_relative_difference: the same, as a fraction of the largest logit.
+    """
+
+    opset: Count | None = None
+    input: Text | None = None
+    output: Text | None = None
+    max_abs_difference: NotNegative | None = None
+    max_relative_difference: NotNegative | None = None
+    refused: Text | None = None
+
+
+class PlainSource(Part, frozen=True, kw_only=True, omit_defaults=True):
+    """The class in network.py, or why there is no such file."""
+
+    class_name: Text | None = msgspec.field(name="class", default=None)
+    refused: Text | None = None
+
+
+class Rebuild(Part, frozen=True, kw_only=True):
+    """What is needed to rebuild the network of a card.
+
+    Attributes:
+        model: the resolved configuration of the full model; None: only the user can build it.
+        input_shape: of one example, such as (channels, height, width).
+        space_rules: the rules that its supernet was built with.
+        example: the form of its inputs (see `ofa.input_record`), where they are not one tensor of images.
+        names: of those in verify.npz and in the ONNX file, in order.
+    """
+
+    model: Object | None = None
+    input_shape: Annotated[tuple[Size, ...], Meta(max_length=8)] | None = None
+    num_classes: Size | None = None
+    space_rules: Object | None = None
+    example: Object | None = None
+    names: tuple[Name, ...] | None = None
+
+
+class NetworkCard(Record, frozen=True, kw_only=True):
+    """The fields of every finished network's card: of an extracted subnet, a pruned network and a slim one.
+
+    Attributes:
+        files: SHA-256 by name of the file.
+        input_shape, output_shape: of one example.
+        versions: of the tools that wrote the files, by name.
+    """
+
+    KIND: ClassVar[str] = "network"
+    REMEDY: ClassVar[str] = "restore it, or extract or prune again with force=true"
+
+    files: Mapping[str, Hex]
+    rebuild: Rebuild
+    input_shape: tuple[Count, ...]
+    output_shape: tuple[Count, ...]
+    onnx: Onnx
+    plain_pytorch: PlainSource
+    versions: Mapping[str, Text]
+    warnings: tuple[Text, ...]
+
+
+class InputPreprocessing(Part, frozen=True, kw_only=True):
+    """How stored pixels become a network's input; `mean` and `std` are per channel, `formula` describes it in words."""
+
+    formula: Text
+    pixels: Text
+    scale: Positive
+    mean: tuple[float, ...]
+    std: tuple[Positive, ...]
+    resize: Text
+
+
+class SubnetFacts(Record, frozen=True, kw_only=True):
+    """Facts about a subnet that only the caller of `search.subnets.extract.extract_subnet` knows; None is unknown.
+
+    Attributes:
+        device: the first device of the search.
+        devices: all devices of the search.
+        runtime: the runtime that it was measured on.
+        trial: its number in the search.
+        limit_ms: of the first device that has a latency limit.
+        margin: how far its measurement lies below its limits, a fraction.
+        predicted_ms, measured_ms: latency on the first device.
+        settings: of its fine-tuning.
+        density: fraction of the weights that are kept.
+        sparse_bytes: predicted size on disk, zeros left out.
+        data: the data set's name.
+        config_hash: of the supernet's configuration.
+    """
+
+    device: Text | None = None
+    devices: tuple[Text, ...] | None = None
+    runtime: Text | None = None
+    search: Text | None = None
+    trial: Count | None = None
+    limit_ms: Positive | None = None
+    limits: Limits | None = None
+    margin: float | None = None
+    predicted_ms: NotNegative | None = None
+    measured_ms: Positive | None = None
+    predicted: Times | None = None
+    measured: Times | None = None
+    peak_activation_bytes: Count | None = None
+    settings: Mapping[str, Setting] | None = None
+    density: Fraction | None = None
+    sparse_bytes: Count | None = None
+    accuracy: Accuracy | None = None
+    data: Text | None = None
+    num_classes: Count | None = None
+    class_names: tuple[Text, ...] | None = None
+    preprocessing: InputPreprocessing | None = None
+    config_hash: Hex | None = None
+
+
+class SubnetCard(SubnetFacts, frozen=True, kw_only=True):
+    """The card of an extracted subnet: the facts, its figures, and all that a `NetworkCard` has.
+
+    Attributes:
+        supernet, space: digests.
+        macs: multiply-accumulates of one example.
+        bytes: parameters and buffers as stored.
+        activations: how many numbers its layers write for one example.
+        layers: how many layers run.
+        depthwise_macs: the part of `macs` in convolutions with one input channel per group.
+    """
+
+    KIND: ClassVar[str] = NetworkCard.KIND
+    REMEDY: ClassVar[str] = NetworkCard.REMEDY
+
+    arch_digest: Hex
+    supernet: Hex
+    space: Hex
+    macs: Count
+    params: Count
+    bytes: Count
+    activations: Count
+    layers: Count
+    depthwise_macs: Count
+    date_utc: Text
+    files: Mapping[str, Hex]
+    rebuild: Rebuild
+    input_shape: tuple[Count, ...]
+    output_shape: tuple[Count, ...]
+    onnx: Onnx
+    plain_pytorch: PlainSource
+    versions: Mapping[str, Text]
+    warnings: tuple[Text, ...]
+
+
+class TunedCard(Record, frozen=True, kw_only=True):
+    """The card of a candidate whose fine-tuning is complete.
+
+    Attributes:
+        validation, test: accuracy, fractions.
+        bytes: predicted size on disk, zeros left out.
+        density: fraction of the weights that are kept.
+        seconds: how long the fine-tuning took.
+    """
+
+    KIND: ClassVar[str] = "tuned candidate"
+    REMEDY: ClassVar[str] = "delete its folder, and run the same ofa search again"
+
+    arch: Arch
+    settings: Mapping[str, Setting]
+    digest: Hex
+    validation: Fraction
+    test: Fraction
+    bytes: Count
+    density: Fraction
+    seconds: NotNegative

@@ -1,0 +1,147 @@
+"""Locks between the jobs of one run: around measurements, around a stage's output (`claimed`), and one per worker."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ofa.errors import InvalidInput
+from search.run.file_lock import can_lock, held, held_now, is_free, owner_text, take
+from search.run.paths import RunFolder
+from search.run.stages import Stage, finish_replacing, is_needed, was_cut_off_replacing
+
+WAITS = "search: another job measures on this machine; waiting to evaluate"
+
+
+@contextmanager
+def only_one(path: Path, waits: str) -> Iterator[None]:
+    """Holds the lock at `path` for this process alone; prints `waits` if it has to wait for long."""
+    with held(path, waits):
+        yield
+
+
+@contextmanager
+def measuring(run: RunFolder, waits: str) -> Iterator[None]:
+    """Holds this machine for a measurement: no other job of the run measures or evaluates here meanwhile."""
+    with only_one(run.measuring_next, waits), only_one(run.measuring, waits):
+        yield
+
+
+@contextmanager
+def evaluating(run: RunFolder, waits: str) -> Iterator[None]:
+    """Evaluates a candidate with no measurement running: waits for a running one, and new ones wait for this.
+
+    Jobs evaluate in parallel. A job that wants to measure holds `measuring_next`, so that no new evaluation starts
+    before it: it waits for the running evaluations, not for a moment in which none happens to run.
+    """
+    if not can_lock():
+        yield
+        return
+    gate = take(run.measuring_next, waits, shared=True)
+    try:
+        descriptor = take(run.measuring, waits, shared=True)
+    finally:
+        os.close(gate)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def lock_path(journal: Path, study: str, kind: str) -> Path:
+    """Returns the path of a lock of one study, beside its journal."""
+    return journal.with_name(f"{journal.name}.{hashlib.sha256(study.encode()).hexdigest()[:8]}.{kind}")
+
+
+@contextmanager
+def worker_lock(journal: Path, study: str) -> Iterator[str]:
+    """Yields a worker's name, and holds the lock of that name while the worker runs.
+
+    The file stays if the worker fails or dies: it shows that the worker ran on this machine (see `is_dead`).
+    """
+    name = f"{os.getpid()}-{secrets.token_hex(4)}"
+    path = lock_path(journal, study, f"{name}.worker")
+    with held(path, keep=True):
+        yield name
+        path.unlink(missing_ok=True)
+
+
+def is_dead(journal: Path, study: str, worker: str) -> bool | None:
+    """Returns whether a worker is gone, by its lock; None without a lock here: it is gone, or on another machine."""
+    path = lock_path(journal, study, f"{worker}.worker")
+    if not can_lock() or not path.exists():
+        return None
+    return is_free(path)
+
+
+def forget_worker(journal: Path, study: str, worker: str) -> None:
+    """Removes the lock that a dead worker left behind."""
+    lock_path(journal, study, f"{worker}.worker").unlink(missing_ok=True)
+
+
+BEING = {  # what a running stage does to its output, by name of the stage
+    "train": "trained",
+    "dense": "trained",
+    "profile": "measured",
+    "search": "searched",
+    "extract": "extracted",
+    "compare": "compared",
+    "prune": "pruned",
+}
+
+
+def lock_of(output: Path) -> Path:
+    """Returns the path of the lock of a stage's output (folder or JSON file): beside it, so the output can be moved."""
+    name = output.stem if output.suffix == ".json" else output.name
+    return output.with_name(f"{name}.lock")
+
+
+@contextmanager
+def claimed(
+    requested: Stage | Callable[[], Stage], *, force: bool = False, waits: bool = False, shared: bool = False
+) -> Iterator[bool]:
+    """Yields whether a stage has to run (see `is_needed`), and locks its output for this process if so.
+
+    A complete output is not locked: anyone may read it. The block writes the stage with `search.run.stages.written`.
+
+    Args:
+        requested: the stage, or a function that makes it; called again after a wait, as other jobs may change it.
+        force: as in `is_needed`.
+        waits: wait for another process that writes the output, then use its result; otherwise that is an error. Waiting
+            suits an output that several jobs need and one of them makes; starting a running stage twice is a mistake.
+        shared: share the output with other processes: several machines may search one study.
+
+    Raises:
+        InvalidInput: as in `is_needed`; or another process is writing the output.
+    """
+    stage = requested if isinstance(requested, Stage) else requested()
+    lock = lock_of(stage.output)
+    being = BEING.get(stage.name, "written")
+    if not force and was_cut_off_replacing(stage.output):
+        with held_now(lock, patience=0) as free:  # if not free, its writer is alive and will finish it
+            if free:
+                finish_replacing(stage.output)
+    try:
+        needed = is_needed(stage, force=force)
+    except InvalidInput:
+        if not is_free(lock):  # another process is writing it: that matters more than a mismatch
+            raise InvalidInput(_taken(stage, lock, being)) from None
+        raise
+    if not needed:
+        yield False
+    elif waits:
+        with held(lock, f"{stage.name}: {stage.output} is being {being} by {{owner}}; waiting", shared=shared):
+            yield is_needed(requested if isinstance(requested, Stage) else requested(), force=force)
+    else:
+        with held_now(lock, shared=shared) as free:
+            if not free:
+                raise InvalidInput(_taken(stage, lock, being))
+            yield is_needed(stage, force=force)  # checked again: another process may just have finished it
+
+
+def _taken(stage: Stage, lock: Path, being: str) -> str:
+    return f"{stage.output} is being {being} by {owner_text(lock)}: wait for it, or use {stage.beside}"

@@ -1,0 +1,134 @@
+"""Progress of long work: a bar on a terminal or in a notebook, else plain lines; with elapsed and remaining time."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+
+SECONDS_BETWEEN_LINES = 5.0
+PLAIN_VARIABLE = "OFA_PLAIN_PROGRESS"  # lines on a terminal, too
+NOTEBOOK_SHELL = "ZMQInteractiveShell"  # of IPython, where cells show HTML
+_silent: ContextVar[bool] = ContextVar("silent", default=False)
+
+
+class Update(Protocol):
+    """Reports how far a stage is: `done` of `total`, and a short text of figures such as "loss 0.41"."""
+
+    def __call__(self, done: int, total: int, figures: str = "") -> None:
+        """Shows the progress."""
+
+
+@contextmanager
+def stage_progress(name: str, stream: TextIO | None = None) -> Iterator[Update]:
+    """Yields the function to call as the work advances; the bar is removed when the block ends."""
+    if _silent.get():
+        yield lambda done, total, figures="": None
+        return
+    notebook = stream is None and in_notebook()
+    stream = stream or sys.stderr
+    if (notebook or stream.isatty()) and os.environ.get(PLAIN_VARIABLE, "0") in ("", "0"):
+        with _bar(name, Console() if notebook else Console(file=stream)) as update:
+            yield update
+    else:
+        yield _lines(name, stream, time.monotonic)
+
+
+@contextmanager
+def progress_shown(shown: bool) -> Iterator[None]:
+    """Shows or hides progress and messages of the work in the block; errors and warnings are always shown."""
+    token = _silent.set(not shown)
+    try:
+        yield
+    finally:
+        _silent.reset(token)
+
+
+def in_notebook() -> bool:
+    """Returns whether this runs in a notebook cell that can show a bar, for which rich needs ipywidgets."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ == NOTEBOOK_SHELL and importlib.util.find_spec("ipywidgets") is not None
+
+
+def _fixed(width: int) -> Column:
+    """A column that narrow terminals do not shrink: they cut the figures instead."""
+    return Column(min_width=width, no_wrap=True)
+
+
+@contextmanager
+def _bar(name: str, console: Console) -> Iterator[Update]:
+    columns = (
+        TextColumn("{task.description}", style="bold", table_column=_fixed(8)),
+        BarColumn(bar_width=20, table_column=_fixed(20)),
+        MofNCompleteColumn(table_column=_fixed(9)),
+        TimeElapsedColumn(table_column=_fixed(7)),
+        TextColumn("left", style="dim", table_column=_fixed(4)),
+        TimeRemainingColumn(table_column=_fixed(7)),
+        TextColumn(
+            "{task.fields[figures]}",
+            style="dim",
+            markup=False,
+            table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+        ),
+    )
+    with Progress(*columns, console=console, expand=True) as progress:
+        task = progress.add_task(name, total=None, figures="")
+
+        def update(done: int, total: int, figures: str = "") -> None:
+            progress.update(task, completed=done, total=max(done, total), figures=figures)
+
+        yield update
+
+
+def _lines(name: str, stream: TextIO, clock: Callable[[], float]) -> Update:
+    """Returns an update that prints the first call, the last, and one every few seconds in between."""
+    start = clock()
+    printed = -SECONDS_BETWEEN_LINES
+    first_done: int | None = None
+
+    def update(done: int, total: int, figures: str = "") -> None:
+        nonlocal printed, first_done
+        elapsed = clock() - start
+        first_done = done if first_done is None else first_done
+        if done != total and elapsed - printed < SECONDS_BETWEEN_LINES:
+            return
+        printed = elapsed
+        done_here = done - first_done  # without what a resumed stage had done before
+        remaining = f", {duration(elapsed / done_here * (total - done))} left" if done_here > 0 and done < total else ""
+        suffix = f", {figures}" if figures else ""
+        stream.write(f"{name}: {done}/{max(done, total)}, {duration(elapsed)}{remaining}{suffix}\n")
+        stream.flush()
+
+    return update
+
+
+def duration(seconds: float) -> str:
+    """Returns a time as "4 s", "3 min 20 s" or "2 h 05 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def say(message: str, stream: TextIO | None = None) -> None:
+    """Prints one line about the run immediately, unless progress is silenced."""
+    if not _silent.get():
+        print(message, file=stream or sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Subnets: chosen, extracted, written as folders, compared and loaded."""

@@ -1,0 +1,199 @@
+"""The stage that extracts chosen subnets, each into a separate folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import structs
+from torch import Tensor
+
+import ofa
+from ofa.arch import Arch
+from ofa.errors import InvalidInput
+from ofa.records import content_of, read_record, write_record
+from search.candidates.figures import is_latency
+from search.candidates.search_files import Finalist, Finalists, SubnetList, SubnetRow, Trials
+from search.config.request import plain
+from search.config.verbs import ExtractRequest
+from search.device.devices import PEAK
+from search.evaluation.supernet import held_out_accuracy
+from search.networks.folder import SubnetFolder, check_replaceable, subnet_name
+from search.networks.network_files import VERIFY_IMAGES
+from search.objects import make
+from search.run.cards import Accuracy, InputPreprocessing, SubnetCard, SubnetFacts, TunedCard
+from search.run.locks import claimed
+from search.run.paths import PrunedFolder, SearchFolder
+from search.run.progress import say, stage_progress
+from search.run.stages import Stage, hash_of, written
+from search.subnets.chosen_subnets import row_of
+from search.subnets.extract import extract_subnet, find_refined, load_refined
+from search.training.trained import Trained, late_warnings, say_warnings
+
+
+def extract_stage(
+    request: ExtractRequest, trained: Trained, name: str, *, force: bool, waits: bool = False
+) -> tuple[SubnetRow, ...]:
+    """Returns one row per subnet, the largest last, after extracting each into a separate folder.
+
+    With `waits` another process at the same stage is waited for.
+    """
+    run, export = request.folder, request.export
+    finalists = read_record(SearchFolder(run.search(name)).finalists, Finalists)
+    inputs = {"supernet": trained.digest, "search": hash_of(content_of(finalists))}
+    stage = Stage("extract", run.subnet_list(name), {"export": plain(export)}, inputs)
+    with claimed(stage, force=force, waits=waits) as needed:
+        if not needed:
+            say(f"extract: {stage.output} is there, nothing to do")
+            return read_record(stage.output, SubnetList).rows
+        calibration = trained.data.calibration(export.calibration_images)
+        chosen = [
+            (finalist, run.subnet(subnet_name(name, finalists, finalist.target))) for finalist in finalists.finalists
+        ]
+        for finalist, folder in [] if request.force else chosen:
+            check_replaceable(folder, name, finalist.target)
+        rows = []
+        with written(stage, force=force) as target, stage_progress("extract") as update:
+            for index, (finalist, folder) in enumerate(chosen):
+                tuned = finalist.chosen.tuned
+                tuned_folder = None if tuned is None else SearchFolder(run.search(name)).tuned(tuned)
+                facts = finalist_facts(name, finalists, finalist)
+                card = extract_network(
+                    trained, finalist.chosen.arch, folder, calibration, facts, tuned_folder, export.opset
+                )
+                rows.append(row_of(card, folder.relative_to(run.root)))
+                update(index + 1, len(chosen), str(folder))
+            subnets = SubnetList(rows=(*rows, _largest_row(trained, finalists, calibration)))
+            write_record(Path(target), subnets)
+    return subnets.rows
+
+
+def finalist_facts(search: str, finalists: Finalists, finalist: Finalist) -> SubnetFacts:
+    """The facts of a card about a subnet's search; `limit_ms` and such are of the first device with a limit."""
+    chosen, target = finalist.chosen, finalist.target
+    return SubnetFacts(
+        device=finalists.device,
+        devices=tuple(finalists.devices.values()),
+        search=search,
+        trial=chosen.trial,
+        limit_ms=next((float(target[name]) for name in chosen.measured if name in target), None),
+        limits=target,
+        margin=finalist.margin,
+        predicted_ms=chosen.predicted_ms,
+        measured_ms=chosen.measured_ms,
+        predicted=chosen.predicted,
+        measured=chosen.measured,
+        peak_activation_bytes=_peak(chosen.figures),
+    )
+
+
+def _peak(figures: Mapping[str, float]) -> int | None:
+    return int(figures[PEAK]) if PEAK in figures else None
+
+
+def _largest_row(trained: Trained, finalists: Finalists, calibration: Tensor) -> SubnetRow:
+    """The row of the largest subnet, which is a baseline and gets no folder."""
+    largest = finalists.largest
+    costs = {key: int(values[0]) for key, values in ofa.cost(trained.supernet, [largest.arch]).items()}
+    return SubnetRow(
+        largest=True,
+        folder=None,
+        device=finalists.device,
+        limit_ms=None,
+        limits=None,
+        predicted_ms=largest.predicted_ms,
+        measured_ms=largest.measured_ms,
+        predicted=largest.predicted,
+        measured=largest.measured,
+        accuracy=held_out_accuracy(trained.supernet, largest.arch, trained.data, calibration),
+        macs=costs["macs"],
+        params=costs["params"],
+        bytes=costs["bytes"],
+        margin=None,
+        onnx=None,
+        peak_activation_bytes=_peak(largest.figures),
+        arch=largest.arch,
+    )
+
+
+def extract_trial(request: ExtractRequest, trained: Trained, name: str, trial: int) -> None:
+    """Extracts one trial of a search by its number.
+
+    Raises:
+        InvalidInput: no such trial, or one without an Arch.
+    """
+    run = request.folder
+    rows = read_record(SearchFolder(run.search(name)).trials, Trials).rows
+    row = next((row for row in rows if row.number == trial and row.arch is not None), None)
+    if row is None or row.candidate is None:
+        raise InvalidInput(f"trial={trial!r}: the search {name} has trials 0 to {len(rows) - 1}")
+    folder = run.subnets / f"{name}-trial-{trial}"
+    if SubnetFolder(folder).card.is_file() and not request.force:
+        raise InvalidInput(f"{folder} exists already; force=true extracts it again")
+    calibration = trained.data.calibration(request.export.calibration_images)
+    predicted = {key: value for key, value in row.figures.items() if is_latency(key)}
+    facts = SubnetFacts(
+        device=name,
+        search=name,
+        trial=row.number,
+        predicted_ms=next(iter(predicted.values()), None),
+        predicted=predicted,
+        peak_activation_bytes=_peak(row.figures),
+    )
+    tuned_folder = None
+    if row.settings:
+        tuned_folder = find_refined(row.candidate, SearchFolder(run.search(name)))
+        if tuned_folder is None:
+            raise InvalidInput(
+                f"trial={trial} of {name} was fine-tuned only for comparison, and its weights were not kept; those of "
+                f"the best search.finalists.candidates for each limit are"
+            )
+    extract_network(trained, row.candidate.arch, folder, calibration, facts, tuned_folder, request.export.opset)
+    say(f"extract: {folder}")
+
+
+def extract_network(
+    trained: Trained,
+    arch: Arch,
+    folder: Path,
+    calibration: Tensor,
+    facts: SubnetFacts,
+    tuned_folder: PrunedFolder | None,
+    opset: int,
+) -> SubnetCard:
+    """Writes a subnet, with the supernet's weights, or with those of a fine-tuning."""
+    data = trained.data
+    labels = data.validation.labels
+    images, _ = next(data.test.in_order(VERIFY_IMAGES))
+    network, masks = None, None
+    if tuned_folder is None:
+        accuracy = held_out_accuracy(trained.supernet, arch, data, calibration)
+    else:
+        network, masks = load_refined(arch, trained, tuned_folder)
+        tuned = read_record(tuned_folder.card, TunedCard)
+        accuracy = Accuracy(validation=tuned.validation, test=tuned.test)
+        facts = structs.replace(facts, settings=tuned.settings, density=tuned.density, sparse_bytes=tuned.bytes)
+    card = extract_subnet(
+        trained.supernet,
+        arch,
+        folder,
+        calibration_images=calibration,
+        verify_images=images,
+        facts=structs.replace(
+            facts,
+            accuracy=accuracy,
+            data=data.name,
+            num_classes=data.num_classes,
+            class_names=tuple(data.class_names),
+            preprocessing=InputPreprocessing(**data.preprocessing),
+            config_hash=trained.card.config_hash,
+        ),
+        model_config=trained.config["model"],
+        space_rules=make(trained.config["space"]),
+        network=network,
+        masks=masks,
+        opset=opset,
+        warnings=late_warnings({"the subnet": accuracy}, labels),
+    )
+    say_warnings(f"extract: {folder.name}", card.warnings)
+    return card

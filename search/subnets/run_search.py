@@ -1,0 +1,126 @@
+"""A search as one stage of a run: its study, its best candidates fine-tuned to the end, then its measured finalists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ofa.records import write_record
+from search.candidates.feasible import check_reachable
+from search.candidates.figures import LATENCY
+from search.candidates.search_files import Trials
+from search.candidates.space import Candidate
+from search.candidates.trials import trial_rows
+from search.config.read import checked
+from search.config.search import SearchRequest
+from search.config.searched_keys import searched_keys
+from search.device.devices import SearchDevice, as_begun, check_devices
+from search.run.locks import claimed
+from search.run.paths import SearchFolder
+from search.run.progress import say
+from search.run.stages import Stage, stamped_inputs, written
+from search.samplers.sampler_of import is_seeded, sampler_of
+from search.study.make_plan import make_plan, place_of, plan_inputs, search_study
+from search.study.plan import TrialFiles, digest_of_candidates, keep_warm_start, warm_candidates
+from search.study.tuning import tuning_of
+from search.subnets.extract import refined_rows
+from search.subnets.measured_finalists import Bench, find_finalists
+from search.training.trained import Trained
+
+STUDY = "study"  # the name of a study in a database, among the inputs of its search
+
+
+def check_search(request: SearchRequest) -> None:
+    """Validates what depends on more than the request itself, before any long step.
+
+    Raises:
+        InvalidInput: an earlier search, searched keys, workers, a device or a sampler that cannot be used.
+    """
+    warm_candidates(request)
+    if request.search.tuning is not None:
+        searched_keys(request)
+    place_of(request, SearchFolder(request.folder.search("any")))
+    check_devices(request)
+    sampler_of(request.sampler)
+    if not is_seeded(request.sampler):
+        say(f"search: {request.sampler['_target_']} takes no seed: the same command proposes other candidates")
+
+
+def run_search(
+    request: SearchRequest,
+    trained: Trained,
+    devices: Sequence[SearchDevice],
+    *,
+    trial_files: TrialFiles | None = None,
+    waits: bool = False,
+) -> bool:
+    """Returns whether a search ran: False if it is complete. An interrupted or extended search resumes.
+
+    The results are in the run's folder `request.folder.search(request.name)`: trials.json, finalists.json and the
+    study.
+
+    Args:
+        request: validated again, since it may have been made in Python.
+        devices: the devices with their profiles, as `search_devices` returns them.
+        trial_files: makes the files of a trial for the dashboard; None writes none.
+        waits: whether to wait for another process on the same search, and use its result.
+
+    Raises:
+        InvalidInput: a key that cannot be used, a limit that no subnet meets, or another search of that name.
+    """
+    request = checked(request)
+    run, name = request.folder, request.name
+    warm = warm_candidates(request)
+    identity = _digests(trained, devices)
+    stage = _stage(request, identity, warm)
+    shared = request.storage is not None and not request.force  # a database allows calls on several machines
+    with claimed(stage, force=request.force, waits=waits, shared=shared) as needed:
+        if not needed:
+            say(f"search: {stage.output} is there, nothing to do")
+            return False
+        devices = devices if request.force else as_begun(SearchFolder(stage.output), devices)
+        tuning = tuning_of(request, trained)
+        study = name if request.storage is None else stage.inputs[STUDY]
+        inputs = plan_inputs(request, trained, devices, identity, study, warm)
+        plan = make_plan(inputs, trained, tuning)
+        # Checked before writing: an impossible search leaves no files.
+        check_reachable(plan.space, plan.figures, plan.limits, seed=plan.seed)
+        with written(stage, force=request.force) as target:
+            files = SearchFolder(target)
+            for device in devices:
+                device.profile.write(files.profile(device.profile.name))
+            keep_warm_start(files, warm, len(plan.warm))
+            artifacts = files.artifacts if request.search.artifacts else None
+            plan = replace(plan, artifacts=artifacts, trial_files=trial_files)
+            result = search_study(
+                replace(inputs, artifacts=artifacts, trial_files=trial_files), plan, place_of(request, files)
+            )
+            rows = trial_rows(result.study)
+            write_record(files.trials, Trials(rows=tuple(rows)))
+            if result.stopped:
+                say(f"search: {result.stopped}")
+            bench = Bench(run, trained, files, devices, request.search.finalists)
+            if tuning is not None:
+                rows = refined_rows(rows, plan, tuning, bench)
+            finalists = find_finalists(rows, plan, bench)
+            write_record(files.finalists, finalists if tuning is None else tuning.with_digests(finalists))
+            for device in devices:
+                files.to_measure(device.figure).unlink(missing_ok=True)
+    return True
+
+
+def _stage(request: SearchRequest, identity: Mapping[str, str], warm: Sequence[Candidate]) -> Stage:
+    """The stage of a search: its inputs and its requested evaluations."""
+    run, name, inputs = request.folder, request.name, dict(identity)
+    if warm:
+        inputs["warm_start"] = digest_of_candidates(warm)
+    if request.storage is not None:  # a database holds the studies of all runs; the name stays if a run is renamed
+        inputs[STUDY] = stamped_inputs(run.search(name)).get(STUDY, f"{run.name}/{name}")
+    beside = "study=NAME for another search"
+    return Stage("search", run.search(name), request.decides, inputs, request.search.evaluations, beside=beside)
+
+
+def _digests(trained: Trained, devices: Sequence[SearchDevice]) -> dict[str, str]:
+    """The digests of the supernet and of every profile, named "profile", with @ and the device if there are several."""
+    digests = {device.figure.replace(LATENCY, "profile", 1): device.profile.digest for device in devices}
+    return {"supernet": trained.digest, **digests}

@@ -1,0 +1,1 @@
+"""The supernet of a run: training, and loading it back."""

@@ -1,0 +1,206 @@
+"""Training a supernet by its recipe, warnings of collapse, and reading a trained one back from its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import ofa
+from ofa import Supernet
+from ofa.checkpoint import load_supernet
+from ofa.collapse import chance_level
+from ofa.data import Dataset, steps_per_epoch
+from ofa.errors import InvalidInput
+from ofa.records import convert, read_record
+from ofa.train import Callback, History, OptimizerBuilder, TrainSettings, progress_rows, train
+from ofa.train.callbacks import first_third
+from search.config.request import plain
+from search.config.rules import Target
+from search.config.tuning import SupernetRecipe, Training
+from search.objects import build_data, build_supernet, make_partial
+from search.run.cards import Accuracy
+from search.run.paths import RunFolder, SupernetFolder
+from search.run.progress import say
+from search.run.stages import hash_of, is_complete
+from search.run.stored_inputs import check_same, read_stored_config, show_data
+from search.run.training_cards import SupernetCard, TrainingStep
+from search.run.trust import TOOLKIT_ALONE, Trust, check_stored
+
+STORED = "ofa.data_file.load_data"  # the function that reads a data set from a file
+
+# The keys of a Training that go into its settings unchanged.
+SCALARS = tuple(name for name in Training.__struct_fields__ if name not in ("optimizer", "schedule"))
+
+
+def run_training(
+    supernet: ofa.Supernet,
+    data: Dataset,
+    recipe: SupernetRecipe,
+    checkpoint: Path | None,
+    progress: Callable[[TrainingStep], None] | None = None,
+    *,
+    stop_after: float | None = None,
+) -> History:
+    """Returns the history of training a supernet by its recipe.
+
+    `stop_after` ends the training after that fraction of its steps.
+    """
+    settings = train_settings(recipe.train, recipe.data.augment, recipe.seed)
+    if stop_after is not None:
+        settings = replace(settings, stop_step=_steps(data, settings, stop_after))
+    return train(
+        supernet,
+        data,
+        make_partial("train.strategy", recipe.train.strategy),
+        settings,
+        checkpoint=checkpoint,
+        calibration_images=recipe.train.calibration_images,
+        callbacks=[] if progress is None else [showing(progress)],
+    )
+
+
+def train_settings(training: Training, augment: Target | None, seed: int, group: str = "train") -> TrainSettings:
+    """Returns the settings of a training, with optimizer, schedule and augmentation instantiated.
+
+    Args:
+        group: the group of the configuration, for messages.
+
+    Raises:
+        InvalidInput: an optimizer, a schedule or an augmentation that does not take its arguments.
+    """
+    optimizer = make_partial(f"{group}.optimizer", training.optimizer)
+    _try_optimizer(optimizer, f"{group}.optimizer")
+    return TrainSettings(
+        optimizer=optimizer,
+        schedule=make_partial(f"{group}.schedule", training.schedule),
+        augment=make_partial("data.augment", augment) if augment else None,
+        seed=seed,
+        **plain(training, *SCALARS),
+    )
+
+
+def showing(show: Callable[[TrainingStep], None]) -> Callback:
+    """Returns a callback of a training that shows how far it is, about twice a second and after each epoch."""
+    return progress_rows(lambda row: show(convert(row, TrainingStep, "progress")))
+
+
+def _steps(data: Dataset, settings: TrainSettings, fraction: float) -> int:
+    total = steps_per_epoch(data.train, settings.batch_size) * settings.epochs
+    return max(1, round(fraction * total))
+
+
+def _try_optimizer(build: OptimizerBuilder, name: str) -> None:
+    """Builds the optimizer on a dummy parameter, so that a wrong setting fails here and not during the training.
+
+    Raises:
+        InvalidInput: with the optimizer's own message.
+    """
+    try:
+        build([{"params": [torch.nn.Parameter(torch.zeros(1))]}])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInput(f"{name}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained supernet, its data set, and the resolved configuration of both."""
+
+    supernet: Supernet
+    data: Dataset
+    config: dict[str, Any]
+    card: SupernetCard
+
+    @property
+    def digest(self) -> str:
+        """The supernet's digest."""
+        return self.card.digest
+
+
+def load_trained(run: RunFolder, trust: Trust = TOOLKIT_ALONE, *, show: bool = True) -> Trained:
+    """Returns the trained supernet of a run with its data, which is described on the terminal if `show`.
+
+    Only trusted targets are called, even if the configuration names others.
+
+    Raises:
+        InvalidInput: no supernet was trained, its files are damaged or do not belong together, its configuration names
+            a target that is not trusted, or the data is not what it was trained with.
+    """
+    files = SupernetFolder(run.supernet)
+    if not is_complete(files.root):
+        unfinished = "its training was not finished: run the same ofa train again"
+        remedy = unfinished if files.root.exists() else f"run ofa train run={run.name} first"
+        raise InvalidInput(f"{files.root} holds no trained supernet ({remedy})")
+    card, config = read_record(files.card, SupernetCard), _read_config(files)
+    check_stored(config, trust, files.config)
+    if hash_of(config) != card.config_hash:
+        raise InvalidInput(f"{files.config} is not what {files.weights} was trained with; restore it")
+    data = build_data(data_config(config["data"], files))
+    if show:
+        show_data(data, config["data"])
+    check_same(data, files.root, f"ofa train run={run.name} force=true to train this one again")
+    supernet = build_supernet(config["model"], config["space"], data, int(config["seed"]))
+    load_supernet(supernet, files.weights)
+    if supernet.digest != card.digest:
+        raise InvalidInput(f"{files.weights} is not the supernet that {files.card} describes; restore both")
+    return Trained(supernet, data, config, card)
+
+
+def data_config(config: Mapping[str, Any], files: SupernetFolder) -> dict[str, Any]:
+    """Returns the `data` group of a run with the path of a data set that is stored in its folder, which can be moved.
+
+    Raises:
+        InvalidInput: it names another file than the folder's.
+    """
+    dataset = config["dataset"]
+    if not isinstance(dataset, Mapping) or dataset.get("_target_") != STORED:
+        return dict(config)
+    if dataset.get("path") != files.dataset.name:
+        raise InvalidInput(f"{files.config} is damaged: data.dataset.path must be {files.dataset.name}")
+    return {**config, "dataset": {**dataset, "path": str(files.dataset)}}
+
+
+def _read_config(files: SupernetFolder) -> dict[str, Any]:
+    config = read_stored_config(files.config)
+    if not {"model", "data", "space", "train", "seed"} <= config.keys():
+        raise InvalidInput(f"{files.config} is damaged: it needs model, data, space, train and seed")
+    return config
+
+
+def say_warnings(verb: str, lines: Iterable[str]) -> list[str]:
+    """Returns the lines after printing each as a warning."""
+    warnings = list(lines)
+    for line in warnings:
+        say(f"{verb}: warning: {line}")
+    return warnings
+
+
+def early_warnings(step: TrainingStep, names: Mapping[str, str], labels: Tensor) -> list[str]:
+    """Returns the warnings due after the first third of a training's epochs; an empty list at any other step.
+
+    Args:
+        step: one step of a training.
+        names: what was measured, by the key of its accuracy, such as {"accuracy": "the network"}.
+        labels: of the validation split.
+    """
+    epoch, epochs = step.epoch, step.epochs
+    if epoch != first_third(epochs) or epochs == epoch:
+        return []
+    accuracies = {name: getattr(step, key) for key, name in names.items()}
+    lines = [
+        line
+        for name, accuracy in accuracies.items()
+        if accuracy is not None
+        for line in chance_level(name, accuracy, labels)
+    ]
+    when = f"after {epoch} of {epochs} epochs: lower the learning rate (now {step.learning_rate:.3g}), or check"
+    return [f"{line}, {when} data and labels" for line in lines]
+
+
+def late_warnings(accuracy: Mapping[str, Accuracy], labels: Tensor) -> list[str]:
+    """Returns one line per trained network, by name, whose accuracy on the validation split is at chance level."""
+    return [line for name, parts in accuracy.items() for line in chance_level(name, parts.validation, labels)]

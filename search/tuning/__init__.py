@@ -1,1 +1,0 @@
-"""Fine-tuning of candidates: a subnet with weights to begin from, pruned and trained as its settings say."""

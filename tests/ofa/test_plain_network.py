@@ -1,0 +1,211 @@
+"""Wrappers are taken off and said; a weight that is computed from other parameters is refused with the remedy."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrizations, parametrize, prune
+
+import ofa
+from ofa.compress import factorise
+from ofa.errors import InvalidInput
+from ofa.models import LeNet5, ResNet
+from ofa.plain_network import WrapperRemoved
+from ofa.prune import OneShot, Pruner
+from ofa.prune.criteria import sensitivity_scan
+from ofa.prune.granularity import channel
+from ofa.prune.initializers import kaiming_, lsuv_
+from ofa.prune.lottery import lottery
+
+SHAPE = (3, 16, 16)
+LAYER = "stages.0.0.conv1"
+
+
+def resnet() -> nn.Module:
+    torch.manual_seed(0)
+    return ResNet(SHAPE, 4, depth=8, widths=(8, 8, 16))
+
+
+class Symmetric(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return (weight + weight.flip(-1)) / 2
+
+
+class OwnCode(nn.Conv2d):
+    """Keeps its weight as two factors."""
+
+    def __init__(self, of: nn.Conv2d) -> None:
+        super().__init__(of.in_channels, of.out_channels, 3, padding=1, stride=of.stride, bias=False)  # type: ignore[arg-type]
+        self.direction = nn.Parameter(self.weight.detach().clone())
+        del self.weight
+        self.weight = self.direction.detach()  # type: ignore[assignment]
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.weight = self.direction * 2  # type: ignore[assignment]
+        return super().forward(images)
+
+
+def own_code(layer: nn.Module, name: str) -> nn.Module:
+    assert isinstance(layer, nn.Conv2d)
+    return OwnCode(layer)
+
+
+PLAIN = "torch.nn.utils.parametrize.remove_parametrizations"
+# By name: what makes a weight computed, what of the refusal tells the way out, what the way out is.
+COMPUTED: dict[str, tuple[Callable[..., Any], str, Callable[..., Any] | None]] = {
+    "weight_norm": (parametrizations.weight_norm, PLAIN, parametrize.remove_parametrizations),
+    "spectral_norm": (parametrizations.spectral_norm, PLAIN, parametrize.remove_parametrizations),
+    "orthogonal": (parametrizations.orthogonal, PLAIN, parametrize.remove_parametrizations),
+    "own parametrization": (
+        lambda layer, name: parametrize.register_parametrization(layer, name, Symmetric()),
+        "Symmetric",
+        parametrize.remove_parametrizations,
+    ),
+    "old weight_norm": (nn.utils.weight_norm, "nn.utils.remove_weight_norm", nn.utils.remove_weight_norm),
+    "old spectral_norm": (nn.utils.spectral_norm, "nn.utils.remove_spectral_norm", nn.utils.remove_spectral_norm),
+    "prune": (partial(prune.l1_unstructured, amount=0.5), "nn.utils.prune.remove", prune.remove),
+    "prune structured": (partial(prune.ln_structured, amount=0.5, n=2, dim=0), "utils.prune.remove", prune.remove),
+    "own code": (own_code, "whose layers hold their weights as parameters", None),
+}
+USERS: dict[str, Callable[[nn.Module], Any]] = {
+    "Pruner": lambda net: Pruner(net, schedule=OneShot(0.9)),
+    "channels": lambda net: Pruner(net, granularity=channel, example_input=torch.randn(2, *SHAPE)),
+    "Supernet": lambda net: ofa.Supernet(net, torch.randn(2, *SHAPE)),
+    "factorise": lambda net: factorise(net, energy=0.9),
+    "kaiming_": lambda net: kaiming_(net, torch.randn(2, *SHAPE), torch.Generator()),
+    "lsuv_": lambda net: lsuv_(net, torch.randn(2, *SHAPE), torch.Generator()),
+    "scan": lambda net: sensitivity_scan(net, lambda _: 0.0, [0.5]),
+}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("kind", COMPUTED)
+def test_computed_weights_are_refused_with_the_way_out(kind: str, user: str) -> None:
+    wrap, words, unwrap = COMPUTED[kind]
+    net = resnet()
+    parent, name = net.get_submodule("stages.0.0"), "conv1"
+    wrapped = wrap(getattr(parent, name), "weight")
+    if kind == "own code":
+        setattr(parent, name, wrapped)
+    before = {path: tensor.clone() for path, tensor in net.state_dict().items()}
+    with pytest.raises(InvalidInput, match=f"(?s)'weight' of the layer '{LAYER}' is computed.*{words}") as raised:
+        USERS[user](net)
+    assert "\n" not in str(raised.value)
+    assert all(torch.equal(before[path], tensor) for path, tensor in net.state_dict().items())
+    if unwrap is not None:
+        unwrap(net.get_submodule(LAYER), "weight")
+        USERS[user](net)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_the_remedy_that_is_named_can_be_run_as_it_stands() -> None:
+    model = resnet()
+    parametrizations.weight_norm(model.get_submodule(LAYER))
+    nn.utils.weight_norm(model.get_submodule("stem.conv"))
+    prune.l1_unstructured(model.classifier, "weight", amount=0.5)
+    for _ in range(3):
+        with pytest.raises(InvalidInput) as raised:
+            Pruner(model)
+        eval(str(raised.value).rpartition(": ")[2], {"torch": torch, "model": model})
+    assert Pruner(model, schedule=OneShot(0.9)).density == pytest.approx(0.1, abs=1e-3)
+    assert not any("original" in name or "_g" in name for name, _ in model.named_parameters())
+
+
+def test_a_layer_that_is_kept_may_compute_its_weight() -> None:
+    net = resnet()
+    parametrizations.weight_norm(net.classifier)
+    pruner = Pruner(net, schedule=OneShot(0.9), keep=["classifier"])
+    assert pruner.density == pytest.approx(0.1, abs=1e-3)
+    assert not any("classifier" in name for name in pruner.masks)
+
+
+def test_tickets_of_such_a_model_are_refused(tmp_path: Any) -> None:
+    def make() -> nn.Module:
+        net = resnet()
+        parametrizations.weight_norm(net.get_submodule(LAYER))
+        return net
+
+    with pytest.raises(InvalidInput, match="is computed from other parameters"):
+        lottery(make, lambda *_, **__: {}, folder=tmp_path, rounds=1)
+
+
+WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "compile": lambda net: torch.compile(net, backend="eager"),  # type: ignore[return-value]
+    "DataParallel": nn.DataParallel,
+    "both": lambda net: nn.DataParallel(torch.compile(net, backend="eager")),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_wrappers_are_taken_off_and_said(wrapper: str) -> None:
+    torch.manual_seed(0)
+    net = LeNet5(SHAPE, 4, channels=(4, 6), hidden=(12, 8))
+    plain = copy.deepcopy(net)
+    wrapped = WRAPPERS[wrapper](net)
+    masks = []
+    for model, trained in ((wrapped, wrapped), (plain, plain)):
+        optimizer = torch.optim.SGD(trained.parameters(), lr=0.1, momentum=0.9)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            pruner = Pruner(model, optimizer, schedule=OneShot(0.8, at=1), example_input=torch.ones(2, *SHAPE))
+        messages = [str(warning.message) for warning in said if warning.category is WrapperRemoved]
+        assert bool(messages) is (model is wrapped) and all(
+            "Pruner works on the network inside" in warning for warning in messages
+        )
+        torch.manual_seed(1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            functional.cross_entropy(trained(torch.randn(4, *SHAPE)), torch.arange(4)).backward()
+            optimizer.step()
+            pruner.step()
+        slim, new = pruner.slim()
+        assert type(slim) is LeNet5 and new is not None and type(pruner.finalize()) is LeNet5
+        masks.append(pruner.masks)
+    assert list(masks[0]) == list(masks[1])
+    assert all(torch.equal(masks[0][name], mask) for name, mask in masks[1].items())
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_a_supernet_of_a_wrapped_model_is_that_of_the_model(wrapper: str) -> None:
+    net = resnet().eval()
+    images = torch.randn(2, *SHAPE)
+    with pytest.warns(WrapperRemoved, match="Supernet works on the network inside"):
+        supernet = ofa.Supernet(WRAPPERS[wrapper](net), images)
+    assert supernet.model is net and supernet.space.choices == ofa.Supernet(net, images).space.choices
+    assert type(supernet.extract(supernet.space.smallest)) is ResNet
+    with pytest.warns(WrapperRemoved):
+        assert type(factorise(WRAPPERS[wrapper](net), energy=0.9)) is ResNet
+
+
+def test_a_layer_that_is_compiled_by_itself_is_refused() -> None:
+    net = resnet()
+    net.get_submodule("stages.0.0").conv1 = torch.compile(net.get_submodule(LAYER), backend="eager")  # type: ignore[assignment]
+    for make in (lambda: Pruner(net), lambda: ofa.Supernet(net, torch.randn(2, *SHAPE))):
+        with pytest.raises(InvalidInput, match=f"'{LAYER}' is a OptimizedModule"):
+            make()
+    other = resnet()
+    other.forward = torch.compile(other.forward, backend="eager")  # type: ignore[method-assign]
+    with pytest.raises(InvalidInput, match=r"was replaced by torch.compile"):
+        ofa.Supernet(other, torch.randn(2, *SHAPE))
+
+
+def test_a_subnet_of_a_model_that_was_compiled_in_place_runs_itself() -> None:
+    net = resnet().eval()
+    images = torch.randn(2, *SHAPE)
+    supernet = ofa.Supernet(net, images)
+    with torch.no_grad():
+        expected = supernet.extract(supernet.space.smallest)(images)
+        net.compile(backend="eager")
+        found = ofa.Supernet(net, images)
+        small = found.extract(found.space.smallest)
+        torch.testing.assert_close(small(images), expected)
+        assert not torch.allclose(small(images), net(images))

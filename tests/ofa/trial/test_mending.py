@@ -1,0 +1,270 @@
+"""Groups that pass with numbers in Python that follow them, or tied to each other; all others stay refused."""
+
+import pickle
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import ofa
+from ofa.structure.coupling import Group, Member
+from ofa.trial.ties import sharing, tied
+from tests.ofa.nets import zeroed_output
+
+RULES = ofa.SpaceRules(multiple_of=1)
+
+
+class Named(nn.Module):
+    """The width is a number of the module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = 24
+        self.first, self.last = nn.Linear(10, 24), nn.Linear(24, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.first(x).relu().view(-1, self.hidden))
+
+
+class Configured(nn.Module):
+    """Both layers read one config, whose field the widths of both blocks equal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(inner=SimpleNamespace(hidden=24), layers=2)
+        self.blocks = nn.ModuleList([ConfiguredBlock(self.config), ConfiguredBlock(self.config)])
+        self.last = nn.Linear(10, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return self.last(x)
+
+
+class ConfiguredBlock(nn.Module):
+    def __init__(self, config: SimpleNamespace) -> None:
+        super().__init__()
+        self.config = config
+        self.first, self.last = nn.Linear(10, 24), nn.Linear(24, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.config.inner.hidden
+        return self.last(self.first(x).reshape(-1, hidden).relu())
+
+
+class Sums(nn.Module):
+    """One number counts the channels of two layers, and a list holds one number for each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total, self.sizes = 28, [16, 12]
+        self.a, self.b, self.c, self.d = nn.Linear(10, 16), nn.Linear(10, 12), nn.Linear(16, 7), nn.Linear(12, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = torch.cat([self.a(x), self.b(x)], dim=1).relu().reshape(-1, self.total)
+        a, b = both.split(self.sizes, dim=1)
+        return self.c(a) + self.d(b)
+
+
+class Conv1D(nn.Module):
+    """The linear layer of GPT-2: its output's size is a number, and its weight is (inputs, outputs)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.nf = outputs
+        self.weight = nn.Parameter(torch.zeros(inputs, outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = (*x.shape[:-1], self.nf)
+        return torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight).view(size)
+
+
+class Stream(nn.Module):
+    """A residual stream whose width is a number of every block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(10, 12)
+        self.blocks = nn.ModuleList([nn.Sequential(Conv1D(12, 20), nn.GELU(), Conv1D(20, 12)) for _ in range(3)])
+        self.last = nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.last(x)
+
+
+class Packed(nn.Module):
+    """The attention of GPT-2: packed by a layer and split by a number that both are the module's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.split_size, self.head_dim = 12, 3
+        self.c_attn, self.c_proj = Conv1D(10, 36), Conv1D(12, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = self.c_attn(x.view(-1, 2, 10)).split(self.split_size, dim=2)
+        q, k, v = (part.view(*part.shape[:-1], -1, self.head_dim).transpose(1, 2) for part in parts)
+        attended = (q @ k.transpose(-2, -1)).softmax(-1) @ v
+        return x.view(-1, 2, 10) + self.c_proj(attended.transpose(1, 2).flatten(2))
+
+
+class Mixing(nn.Module):
+    """Heads that gate each other; their number is the module's, their size its own, inferred, or the input's."""
+
+    def __init__(self, size: str) -> None:
+        super().__init__()
+        self.num_heads, self.head_dim, self.size = 6, 4, size
+        self.qkv, self.proj = nn.Linear(24, 72), nn.Linear(24, 24)
+
+    def forward(self, x: Tensor) -> Tensor:
+        positions, width = x.shape[1:]
+        size = {"own": self.head_dim, "inferred": -1, "input": width // self.num_heads}[self.size]
+        q, k, v = self.qkv(x).reshape(len(x), positions, 3, self.num_heads, size).permute(2, 0, 3, 1, 4).unbind(0)
+        y = (q * k.sigmoid() + v).transpose(1, 2)
+        return self.proj(y.reshape(x.shape) if self.size == "input" else y.flatten(2))
+
+
+class Heads(nn.Module):
+    def __init__(self, size: str) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(10, 24), nn.Linear(24, 3)
+        self.blocks = nn.ModuleList([Mixing(size), Mixing(size)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x.view(-1, 2, 10))
+        for block in self.blocks:
+            x = x + block(x)
+        return self.last(x.mean(1))
+
+
+class Literal(nn.Module):
+    """The width is written in the code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.middle, self.last = nn.Linear(10, 24), nn.Linear(24, 8), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.middle(self.first(x).view(-1, 24)))
+
+
+def supernet_of(model: nn.Module) -> tuple[ofa.Supernet, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(6, 10, dtype=torch.float64, generator=generator)
+    with torch.no_grad():
+        for parameter in model.double().parameters():
+            parameter.normal_(generator=generator)
+    return ofa.Supernet(model, images, RULES), images
+
+
+def check(supernet: ofa.Supernet, images: Tensor) -> None:
+    """Compares every sampled view with its extract and with the full model without the removed units."""
+    rng = np.random.default_rng(0)
+    space = supernet.space
+    for arch in [space.largest, space.smallest, *(space.sample(rng) for _ in range(12))]:
+        with torch.no_grad():
+            viewed, extract = supernet.subnet(arch)(images), pickle.loads(pickle.dumps(supernet.extract(arch)))
+            torch.testing.assert_close(viewed, extract(images), rtol=1e-10, atol=1e-10)
+            torch.testing.assert_close(viewed, zeroed_output(supernet, arch, images), rtol=1e-10, atol=1e-10)
+        assert ofa.cost(supernet, [arch])["params"][0] == sum(weight.numel() for weight in extract.parameters())
+
+
+@pytest.mark.parametrize(
+    ("model", "widths", "numbers"),
+    [
+        (Named(), {"first": 24}, {(".hidden", "first", 1)}),
+        (
+            Configured(),
+            {"blocks.0.first": 24, "blocks.0.last": 10, "blocks.1.first": 24, "blocks.1.last": 10},
+            {(f"blocks.{i}.config.inner.hidden", f"blocks.{i}.first", 1) for i in (0, 1)},
+        ),
+        (
+            Sums(),
+            {"a": 16, "b": 12},
+            {(".total", "a", 1), (".total", "b", 1), (".sizes.0", "a", 1), (".sizes.1", "b", 1)},
+        ),
+        (
+            Stream(),
+            {"first": 12, **{f"blocks.{i}.2": 20 for i in range(3)}},
+            {(f"blocks.{i}.2.nf", "first", 1) for i in range(3)}
+            | {(f"blocks.{i}.0.nf", f"blocks.{i}.2", 1) for i in range(3)},
+        ),
+        (Packed(), {"c_proj": 4}, {(".split_size", "c_proj", 3), ("c_attn.nf", "c_proj", 9)}),
+        *(
+            (
+                Heads(size),
+                {"first": 24, "blocks.0.qkv": 6, "blocks.1.qkv": 6},
+                {(f"blocks.{i}.num_heads", f"blocks.{i}.qkv", 1) for i in (0, 1)},
+            )
+            for size in ("own", "inferred")
+        ),
+        (Heads("input"), {"first": 6}, {(f"blocks.{i}.num_heads", "first", 1) for i in (0, 1)}),
+    ],
+    ids=[
+        "named",
+        "config",
+        "sums",
+        "stream",
+        "gpt-2",
+        "heads of their own size",
+        "heads of inferred size",
+        "heads and width",
+    ],
+)
+def test_numbers_follow_their_groups(
+    model: nn.Module, widths: dict[str, int], numbers: set[tuple[str, str, int]]
+) -> None:
+    supernet, images = supernet_of(model)
+    assert {group.name: group.units for group in supernet.groups} == widths
+    found = {(f"{one.path}.{one.name}", one.group, one.per_unit) for one in supernet.structure.attributes}
+    assert found == numbers
+    assert not supernet.refused
+    check(supernet, images)
+
+
+def test_a_config_that_modules_share_is_copied_for_each_and_stays_as_it_was() -> None:
+    supernet, _ = supernet_of(Configured())
+    full = supernet.model
+    assert isinstance(full, Configured)
+    narrow = supernet.extract(supernet.space.smallest)
+    assert [block.config.inner.hidden for block in narrow.blocks] != [24, 24]
+    assert full.config.inner.hidden == 24
+    assert full.config is full.blocks[0].config is full.blocks[1].config
+
+
+def test_a_width_in_the_code_stays_refused_with_its_line() -> None:
+    supernet, images = supernet_of(Literal())
+    assert [group.name for group in supernet.groups] == ["middle"]
+    assert ".view(-1, 24)" in supernet.refused["width.first"]
+    check(supernet, images)
+
+
+def group(name: str, units: int, *members: tuple[str, int, int]) -> Group:
+    indices = (Member(source, dim, np.arange(units * per).reshape(units, per)) for source, dim, per in members)
+    return Group(name, units, members[0][2], tuple(indices))
+
+
+def test_tied_groups_keep_equal_shares_of_each() -> None:
+    heads, width = (
+        group("qkv", 6, ("qkv.weight", 0, 12)),
+        group("stem", 24, ("stem.weight", 0, 1), ("qkv.weight", 1, 1)),
+    )
+    both = tied([width, heads])
+    assert both is not None
+    assert (both.name, both.units, both.channels) == ("stem", 6, 24)
+    rows = {(member.source, member.dim): member.index for member in both.members}
+    assert rows["qkv.weight", 0].tolist() == np.arange(72).reshape(6, 12).tolist()
+    assert rows["qkv.weight", 1].tolist() == np.arange(24).reshape(6, 4).tolist()
+    assert tied([heads]) is None
+    assert tied([heads, group("odd", 5, ("qkv.weight", 1, 1))]) is None
+
+
+def test_groups_share_by_way_of_others() -> None:
+    first, second = group("a", 4, ("x", 0, 1)), group("b", 4, ("x", 1, 1), ("y", 0, 1))
+    third, alone = group("c", 4, ("y", 1, 1)), group("d", 4, ("z", 0, 1))
+    assert sharing([third, alone, first, second]) == [[third, first, second]]

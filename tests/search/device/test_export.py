@@ -1,0 +1,86 @@
+"""ONNX files: the same figures, any batch, the network untouched."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from ofa.errors import InvalidInput
+from search.device.export import export_onnx, onnx_bytes, onnx_difference
+
+
+class Frozen(nn.Module):
+    """Forgets the batch: its output is for the traced input only."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.flatten(1)[:, :3] + float(images.sum())
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(2, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.Hardswish(),
+        nn.Dropout(0.5),
+        nn.Flatten(),
+        nn.Linear(128, 5),
+    )
+    with torch.no_grad():
+        model[1].running_mean.normal_()
+        model[1].running_var.uniform_(0.5, 2)
+    return model
+
+
+def test_the_file_computes_what_the_network_does_at_any_batch(tmp_path: Path):
+    model, images = net().train(), torch.randn(6, 2, 4, 4)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    export_onnx(model, images[:1], tmp_path / "model.onnx")
+    assert model.training and all(module.training for module in model.modules())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    assert [one.name for one in (*session.get_inputs(), *session.get_outputs())] == ["input", "logits"]
+    assert session.get_inputs()[0].shape == ["batch", 2, 4, 4]
+    with torch.no_grad():
+        expected = model.eval()(images)
+    absolute, relative = onnx_difference((tmp_path / "model.onnx").read_bytes(), images, expected)
+    assert 0 <= absolute < 1e-5
+    assert relative < 1e-5
+
+
+def test_a_difference_is_seen():
+    model, images = net().eval(), torch.randn(3, 2, 4, 4)
+    with torch.no_grad():
+        wrong = model(images)
+    wrong[2, 1] += 0.5
+    absolute, _ = onnx_difference(onnx_bytes(model, images[:1]), images, wrong)
+    assert absolute == pytest.approx(0.5, abs=1e-4)
+
+
+def test_a_frozen_graph_shows_itself_on_other_inputs():
+    images = torch.randn(3, 2, 4, 4)
+    model = Frozen().eval()
+    with torch.no_grad():
+        expected = torch.cat([model(image[None]) for image in images])
+    _, relative = onnx_difference(onnx_bytes(model, images[:1]), images, expected)
+    assert relative > 0.01
+
+
+def test_no_warning_gets_out_and_no_filter_stays():
+    filters = list(warnings.filters)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        onnx_bytes(net(), torch.randn(1, 2, 4, 4))
+    assert [str(one.message) for one in seen] == []
+    assert list(warnings.filters) == filters
+
+
+def test_a_file_that_does_not_run_is_refused():
+    with pytest.raises(InvalidInput, match="does not run") as error:
+        onnx_difference(b"not a model", torch.zeros(1, 2), torch.zeros(1, 2))
+    assert "\n" not in str(error.value)

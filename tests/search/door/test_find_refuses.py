@@ -1,0 +1,66 @@
+"""What `search.find` cannot take is refused in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import torch
+
+import ofa
+import search
+from ofa.errors import InvalidInput
+from tests.search.door.small import DEVICE, MET, QUICK, data, supernet
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"limits": {"latency": 4}}, r"limits has 'latency', which is no figure; did you mean latency_ms\?"),
+        ({"limits": 4}, r"limits=4 must be a mapping, such as"),
+        ({"limits": {"params": -1}}, r"limits\.params=-1 must be a number of params above 0"),
+        ({"limits": {"latency_ms": "4"}}, r"latency_ms='4' must be a number of milliseconds above 0"),
+        ({"limits": {"params": 3}}, r"params=3 cannot be met: the smallest reachable is \d+ params"),
+        (
+            {"limits": {"latency_ms": {"pi5": 3}}},
+            r"limits name the device 'pi5', and only 'onnxruntime'",
+        ),
+        ({"device": "onxruntime"}, r"device='onxruntime' is not known; did you mean onnxruntime"),
+        ({"device": {"name": "mine", "runtime": {"_target_": "os.getcwd"}}}, r"'os\.getcwd' is not a runtime"),
+        ({"device": 3}, r"device=3 must be a name"),
+        ({"device": "pi5"}, r"device=pi5 is another machine"),
+        ({"sampler": "nsga"}, r"sampler='nsga' is not known; did you mean nsga"),
+        ({"sampler": optuna.samplers.RandomSampler()}, r"sampler=<.* must be a name, such as 'nsga2'"),
+        ({"objective": "accurate"}, r"objective 'accurate' is unknown; did you mean accuracy\?"),
+        ({"evaluations": 0}, r"search\.evaluations=0 must be a whole number, at least 1"),
+        ({"evaluation": 9}, r"search\.evaluation is unknown; did you mean evaluations"),
+        ({"seed": 1.5}, r"seed=1\.5 must be a whole number"),
+        ({"run": "a/b"}, r"run='a/b' must be a plain name"),
+    ],
+)
+def test_wrong_input_is_one_line(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidInput, match=said) as caught:
+        search.find(supernet(), data(), **{"limits": MET, "evaluations": 3, **QUICK, **wrong})
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_numpy_and_tuples_are_taken() -> None:
+    wrong = {"latency_ms": (np.float64(0.01), np.float32(1e-9)), "params": np.int64(8000)}
+    with pytest.raises(InvalidInput, match="latency_ms=1e-09"):  # it came as far as the limits themselves
+        search.find(supernet(), data(), wrong, evaluations=np.int64(3), **{**QUICK, "device": DEVICE})
+
+
+def test_networks_and_data_of_another_kind_are_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"search\.find takes an ofa\.Supernet, not a Net: .*ofa\.Supernet\(network"):
+        search.find(supernet().model, data())  # type: ignore[arg-type]
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.zeros(4, 1, 8, 8)))
+    with pytest.raises(InvalidInput, match=r"takes an ofa\.data\.Dataset, not a DataLoader: .*from_tensors"):
+        search.find(supernet(), loader)  # type: ignore[arg-type]
+    with pytest.raises(
+        InvalidInput, match=r"digits has images \(1, 16, 16\), and the supernet was made for \(1, 8, 8\)"
+    ):
+        search.find(supernet(), ofa.data.digits(image_size=16))
+    with pytest.raises(InvalidInput, match=r"Net returns shape \(2, 4\) .* must return logits \(2, 10\)"):
+        search.find(supernet(num_classes=4), data())

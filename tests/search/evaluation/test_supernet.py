@@ -1,0 +1,145 @@
+"""The Evaluator: calibrated, cached on disk, safe to share."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ofa._calibrate import calibrate
+from ofa._evaluate import evaluate
+from ofa.arch import Arch
+from ofa.errors import InvalidInput
+from ofa.supernet import Supernet
+from search.candidates.space import Evaluation
+from search.evaluation.caches import AccuracyCache
+from search.evaluation.supernet import Evaluator
+from search.run.stored_inputs import settings_digest
+
+A, B = Arch(width={"stem": 8}), Arch(width={"stem": 16})
+
+
+class Fake:
+    """A supernet whose views are right about `width` of 16 images, and that counts what is asked of it."""
+
+    def __init__(self, digest: str = "abc") -> None:
+        self.digest, self.asked = digest, list[Arch]()
+
+    def subnet(self, arch: Arch) -> nn.Module:
+        self.asked.append(arch)
+        return Right(arch.width["stem"])
+
+
+class Right(nn.Module):
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def forward(self, images: Tensor) -> Tensor:
+        index = images[:, 0, 0, 0]
+        right = (index < self.count).float()
+        return torch.stack([right, 1 - right], dim=1) if self.count < 99 else torch.full((len(images), 2), torch.nan)
+
+
+IMAGES = torch.arange(16.0).reshape(16, 1, 1, 1)
+LABELS = torch.zeros(16, dtype=torch.int64)
+
+
+def evaluator(fake: Fake, cache: Path | None = None, **changes: Any) -> Evaluator:
+    given = {"images": IMAGES, "labels": LABELS, "calibration": IMAGES[:4]} | changes
+    return Evaluator(cast(Supernet, fake), cache=cache, **given)
+
+
+def test_a_second_search_costs_nothing(tmp_path: Path) -> None:
+    first, second = Fake(), Fake()
+    assert evaluator(first, tmp_path)(A).accuracy == 0.5
+    again = evaluator(second, tmp_path)
+    assert again(A) == Evaluation(0.5, 0.0, cached=True)
+    fresh = again(B)
+    assert (fresh.accuracy, fresh.cached) == (1.0, False)
+    assert again(B).cached
+    assert (first.asked, second.asked) == ([A], [B])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": torch.ones(16, dtype=torch.int64)},
+        {"calibration": IMAGES[:5]},
+        {"images": IMAGES + 1},
+        {"batch_size": 7},
+    ],
+)
+def test_other_images_or_settings_share_nothing(tmp_path: Path, change: dict[str, Any]) -> None:
+    evaluator(Fake(), tmp_path)(A)
+    other = Fake()
+    evaluator(other, tmp_path, **change)(A)
+    evaluator(Fake("other"), tmp_path)(A)
+    assert other.asked == [A]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_nan_is_said_and_not_kept(tmp_path: Path) -> None:
+    broken = Arch(width={"stem": 99})
+    once = evaluator(Fake(), tmp_path)
+    with pytest.raises(InvalidInput, match="NaN"):
+        once(broken)
+    assert once.cache is not None
+    assert once.cache.get(broken) is None
+
+
+def test_images_and_labels_must_fit() -> None:
+    with pytest.raises(InvalidInput, match="16 validation images and 3 labels"):
+        evaluator(Fake(), labels=LABELS[:3])
+
+
+@pytest.mark.parametrize("tail", [b'{"digest":"x","accu', b"garbage\n", b'{"digest":"y"}\n', b"\x00\xff"])
+def test_a_torn_line_loses_that_line_alone(tmp_path: Path, tail: bytes) -> None:
+    cache = AccuracyCache(tmp_path / "a.jsonl")
+    cache.put(A, Evaluation(0.5, 1.0))
+    with open(cache.path, "ab") as file:
+        file.write(tail)
+    again = AccuracyCache(cache.path)
+    assert again.get(A) == 0.5
+    again.put(B, Evaluation(0.75, 1.0))
+    assert AccuracyCache(cache.path).get(B) == 0.75
+    assert len(AccuracyCache(cache.path)) == 2
+    assert cache.get(B) == 0.75  # an open cache sees what others append
+    assert json.loads(cache.path.read_text(errors="replace").splitlines()[-1])["arch"] == B.to_dict()
+
+
+def test_several_writers_append_at_once(tmp_path: Path) -> None:
+    def write(first: int) -> None:
+        cache = AccuracyCache(tmp_path / "a.jsonl")  # a file descriptor a write, as in processes of their own
+        for width in range(first, first + 200):
+            cache.put(Arch(width={"stem": width}), Evaluation(0.5, 1.0))
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(write, (0, 200, 400)))
+    assert len(AccuracyCache(tmp_path / "a.jsonl")) == 600
+
+
+def test_a_real_supernet_is_calibrated_and_left_as_it_was(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 16, 3)
+    )
+    images, labels = torch.randn(64, 1, 4, 4), torch.randint(0, 3, (64,))
+    supernet = Supernet(model, images[:2])
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    accuracy = Evaluator(supernet, images, labels, images, cache=tmp_path)(supernet.space.smallest).accuracy
+    view = calibrate(supernet.extract(supernet.space.smallest), images)
+    assert accuracy == evaluate(view, images, labels)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_settings_digest_sees_shape_and_type() -> None:
+    zeros = torch.zeros(2, 3)
+    assert settings_digest(zeros) != settings_digest(zeros.reshape(3, 2))
+    assert settings_digest(zeros) != settings_digest(torch.zeros(2, 3, dtype=torch.int32))
+    assert settings_digest(zeros, 1) != settings_digest(zeros, 2)

@@ -1,0 +1,41 @@
+"""Networks take a time that is a function of them alone: no figure hangs on what else runs here.
+
+It also makes measuring short: the first network of a command is loaded and run for real, and rounds agree as soon as
+there are enough of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from torch import nn
+
+from benchmarks.killing.simulated_device import SimulatedDevice
+from ofa.inputs import Example
+from search.device.runtimes.onnxruntime import OnnxRuntime
+from search.device.runtimes.torch_eager import TorchEager
+from tests.search.simulated_clock import simulated_clock
+
+Load = Callable[[Any, nn.Module, Example], Callable[[], object]]
+
+
+def steady(load: Load) -> Load:
+    """Returns a runtime's `load` whose networks let the simulated time pass that they take, the first after a run."""
+
+    def load_steadily(runtime: Any, net: nn.Module, example_input: Example) -> Callable[[], object]:
+        if "has_run" not in vars(runtime):
+            runtime.has_run = load(runtime, net, example_input)() is not None
+        return SimulatedDevice().load(net, example_input)
+
+    return load_steadily
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _the_device_is_steady() -> Iterator[None]:
+    """Measurements of this process alone; commands in processes of their own still look at the clock."""
+    with pytest.MonkeyPatch.context() as patch, simulated_clock():
+        for runtime in (OnnxRuntime, TorchEager):
+            patch.setattr(runtime, "load", steady(runtime.load))
+        yield

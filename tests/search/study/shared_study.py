@@ -1,0 +1,86 @@
+"""A plan that worker processes can make anew, and an evaluation that notes every call in a file of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.candidates.limits import Limits
+from search.candidates.search_files import TrialRow
+from search.candidates.space import Candidate, Evaluation
+from search.samplers import SamplerFactory, evolution
+from search.study.plan import SearchPlan
+from tests.search.synthetic import Oracle, block_space
+
+ORACLE = Oracle(block_space(stages=3, blocks=3))
+LARGEST = float(ORACLE.figures([ORACLE.space.largest])["latency_ms"][0])
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Evaluates by the oracle; a candidate's digest decides whether it raises, is NaN, or kills its process.
+
+    Of ten candidates `fails` do one of the three.
+    """
+
+    notes: Path
+    seconds: float = 0.003
+    fails: int = 0
+
+    def __call__(self, candidate: Candidate) -> Evaluation:
+        with open(self.notes / f"{os.getpid()}.jsonl", "a") as file:
+            file.write(json.dumps({"digest": candidate.digest, "pid": os.getpid()}) + "\n")
+        time.sleep(self.seconds)
+        number = int(candidate.digest[:8], 16)
+        if number % 10 < self.fails:
+            if number % 3 == 0:
+                raise RuntimeError("out of memory")
+            if number % 3 == 1:
+                return Evaluation(float("nan"), 0.0)
+            os.kill(os.getpid(), 9)
+        return Evaluation(ORACLE.accuracy(candidate.arch), self.seconds)
+
+
+@dataclass(frozen=True)
+class MakePlan:
+    """Makes the plan of a search; can be pickled."""
+
+    notes: Path
+    evaluations: int
+    sampler: SamplerFactory = evolution
+    seconds: float = 0.003
+    fails: int = 0
+    name: str = "s"
+    seed: int = 0
+    warm: tuple[Candidate, ...] = ()
+
+    def __call__(self) -> SearchPlan:
+        return SearchPlan(
+            self.name,
+            ORACLE.candidates,
+            ORACLE.candidate_figures,
+            Noted(self.notes, self.seconds, self.fails),
+            self.evaluations,
+            Limits(({"latency_ms": 0.7 * LARGEST},)),
+            sampler=self.sampler,
+            seed=self.seed,
+            identity={"supernet": "abc"},
+            warm=self.warm,
+        )
+
+
+def noted(folder: Path) -> list[dict[str, Any]]:
+    """Returns every call of the evaluation, by whichever process."""
+    return [json.loads(line) for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines()]
+
+
+def check_whole(rows: list[TrialRow], evaluations: int) -> None:
+    """Checks that nothing was lost or doubled: trials in order, and as many different candidates as asked for."""
+    assert [row.number for row in rows] == list(range(len(rows)))
+    counted = [row for row in rows if row.state in ("evaluated", "failed")]
+    assert len(counted) == evaluations
+    assert len({row.arch for row in counted}) == evaluations

@@ -1,0 +1,41 @@
+"""Rows of extracted subnets: what the card says, found again by their limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ofa.errors import InvalidInput
+from ofa.records import convert
+from search.run.cards import SubnetCard
+from search.subnets.chosen_subnets import row_for, row_of
+from tests.search.networks.test_folder_names import CARD
+from tests.search.subnets.subnet_rows import subnet_row
+
+ACCURACY = {"validation": 0.9, "test": 0.8}
+
+
+def test_a_row_says_what_the_card_does() -> None:
+    content = {**CARD, "device": "laptop", "limits": {"params": 9.0}, "macs": 5, "accuracy": ACCURACY}
+    row = row_of(convert(content, SubnetCard, "a card"), Path("subnets/laptop"))
+    assert row.limits == {"params": 9.0}
+    assert row.macs == 5
+    assert row.accuracy.test == 0.8
+    assert row.peak_activation_bytes is None
+    assert row.folder == "subnets/laptop"
+    assert not row.largest  # though latency has no limit
+
+
+def test_a_card_without_an_accuracy_makes_no_row() -> None:
+    card = convert({**CARD, "device": "laptop"}, SubnetCard, "a card")
+    with pytest.raises(InvalidInput, match="the card of subnets/laptop names no accuracy"):
+        row_of(card, Path("subnets/laptop"))
+
+
+def test_limits_find_their_row() -> None:
+    limited = subnet_row(limit_ms=4.0, limits={"latency_ms": 4.0, "params": 9.0})
+    rows = [subnet_row(largest=True, limits=None), limited]
+    assert row_for(rows, {"params": 9.0, "latency_ms": 4.0}) is limited
+    assert row_for(rows, {"latency_ms": 4.0}) is None
+    assert row_for([subnet_row(largest=True, limits={})], {}) is None

@@ -1,0 +1,147 @@
+"""Finalists: what is measured decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from ofa.arch import Arch
+from ofa.errors import InvalidInput
+from ofa.records import content_of
+from search.candidates.search_files import State, TrialRow
+from search.subnets.finalists import choose_finalists
+from tests.search.study.trial_rows import trial_row
+
+
+def row(width: int, accuracy: float | None, predicted: float) -> TrialRow:
+    state: State = "evaluated" if accuracy is not None else "infeasible"
+    return trial_row(width, state, Arch(width={"stem": width}), {"latency_ms": predicted, "macs": width}, accuracy)
+
+
+ROWS = [row(8, 0.90, 1.0), row(16, 0.94, 2.0), row(24, 0.96, 3.0), row(32, 0.97, 3.9), row(40, 0.98, 5.0)]
+ROWS += [row(48, None, 0.5)]
+
+
+class Bench:
+    """Measures `factor` times what was predicted, and remembers what it was asked."""
+
+    def __init__(self, factor: dict[int, float] | None = None, otherwise: float = 1.0) -> None:
+        self.factor, self.otherwise, self.calls = factor or {}, otherwise, list[list[int]]()
+        self.predicted = {row.arch: row.figures["latency_ms"] for row in ROWS}
+
+    def __call__(self, archs: Sequence[Arch]) -> dict[str, list[float]]:
+        widths = [arch.width["stem"] for arch in archs]
+        self.calls.append(widths)
+        factors = [self.factor.get(width, self.otherwise) for width in widths]
+        return {"latency_ms": [self.predicted[arch] * factor for arch, factor in zip(archs, factors, strict=True)]}
+
+
+def test_the_most_accurate_that_measures_within_the_limit_is_taken() -> None:
+    bench = Bench({32: 1.1})
+    (finalist,) = choose_finalists(ROWS, [{"latency_ms": 4.0}], bench)
+    assert finalist.chosen.trial == 24
+    assert finalist.chosen.measured_ms == 3.0
+    assert finalist.margin == pytest.approx(0.25)
+    assert [one.trial for one in finalist.missed] == [32]
+    assert bench.calls == [[32, 24, 16]]
+
+
+def test_all_targets_are_measured_together_and_nothing_twice() -> None:
+    bench = Bench()
+    found = choose_finalists(ROWS, [{"latency_ms": 5.0}, {"latency_ms": 2.0}], bench, top=2)
+    assert [finalist.chosen.trial for finalist in found] == [40, 16]
+    assert bench.calls == [[40, 32, 16, 8]]
+
+
+def test_the_next_candidates_are_measured_where_all_miss() -> None:
+    bench = Bench({32: 1.5, 24: 1.5})
+    (finalist,) = choose_finalists(ROWS, [{"latency_ms": 4.0}], bench, top=1)
+    assert finalist.chosen.trial == 16
+    assert bench.calls == [[32], [24], [16]]
+
+
+def test_spare_is_kept_below_the_limit() -> None:
+    (finalist,) = choose_finalists(ROWS, [{"latency_ms": 4.0}], Bench(), spare=0.05)
+    assert finalist.chosen.trial == 24
+
+
+def test_other_limits_of_a_target_are_kept() -> None:
+    (finalist,) = choose_finalists(ROWS, [{"latency_ms": 5.0, "macs": 20}], Bench())
+    assert finalist.chosen.trial == 16
+
+
+def test_equal_accuracy_prefers_the_quicker() -> None:
+    rows = [row(8, 0.9, 2.0), row(16, 0.9, 1.0)]
+    (finalist,) = choose_finalists(rows, [{"latency_ms": 5.0}], lambda archs: {"latency_ms": [1.0] * len(archs)})
+    assert finalist.chosen.trial == 16
+
+
+def test_none_within_the_limit_names_the_nearest() -> None:
+    with pytest.raises(InvalidInput, match=r"none of 2 candidates .* trial 8 at 3 ms"):
+        choose_finalists(ROWS, [{"latency_ms": 2.0}], Bench(otherwise=3.0), top=1)
+
+
+def test_no_candidate_is_said() -> None:
+    with pytest.raises(InvalidInput, match="no evaluated subnet"):
+        choose_finalists(ROWS, [{"latency_ms": 0.6}], Bench())
+
+
+def test_without_a_latency_limit_the_most_accurate_within_the_others_is_measured() -> None:
+    bench = Bench()
+    found = choose_finalists(ROWS, [{"macs": 30}, {}], bench)
+    assert [finalist.chosen.trial for finalist in found] == [24, 40]
+    assert bench.calls == [[24, 40]]  # these alone
+    assert [finalist.margin for finalist in found] == [None, None]
+    assert found[0].chosen.measured_ms == 3.0
+    with pytest.raises(InvalidInput, match="macs=5 MACs: no evaluated subnet"):
+        choose_finalists(ROWS, [{"macs": 5}], bench)
+
+
+NAMES = ("latency_ms@quick", "latency_ms@slow")
+
+
+def joint_row(width: int, accuracy: float, quick: float, slow: float) -> TrialRow:
+    figures = {NAMES[0]: quick, NAMES[1]: slow, "macs": float(width)}
+    return trial_row(width, "evaluated", Arch(width={"stem": width}), figures, accuracy)
+
+
+JOINT = [joint_row(8, 0.9, 1.0, 10.0), joint_row(16, 0.93, 1.1, 18.0), joint_row(24, 0.95, 1.9, 12.0)]
+
+
+def slower(quick: float, slow: float) -> Callable[[Sequence[Arch]], dict[str, list[float]]]:
+    """Measures so much more than was predicted on each of two devices."""
+    rows = {row.arch: row.figures for row in JOINT}
+    return lambda archs: {
+        name: [factor * rows[arch][name] for arch in archs] for name, factor in zip(NAMES, (quick, slow), strict=True)
+    }
+
+
+def test_a_finalist_meets_the_limit_of_every_device() -> None:
+    target = dict(zip(NAMES, (2.0, 20.0), strict=True))
+    (first,) = choose_finalists(JOINT, [target], slower(1.0, 1.0), latencies=NAMES)
+    assert first.chosen.trial == 24
+    (second,) = choose_finalists(JOINT, [target], slower(1.1, 1.0), latencies=NAMES, top=1)  # 24 misses on quick
+    assert second.chosen.trial == 16
+    (third,) = choose_finalists(JOINT, [target], slower(1.1, 1.2), latencies=NAMES, top=1)  # and 16 on slow
+    assert third.chosen.trial == 8
+    assert [one.trial for one in third.missed] == [24, 16]
+    assert third.margin == pytest.approx(min(1 - 1.1 / 2, 1 - 12 / 20))
+    with pytest.raises(InvalidInput, match=r"the nearest is trial 8 at 2.1 ms on quick and 10 ms on slow \(pred"):
+        choose_finalists(JOINT, [target], slower(2.1, 1.0), latencies=NAMES)
+
+
+def test_what_is_written_of_several_devices() -> None:
+    (finalist,) = choose_finalists(JOINT, [{NAMES[1]: 11.0, "macs": 20.0}], slower(1.1, 1.05), latencies=NAMES)
+    written = content_of(finalist)
+    chosen = written["chosen"]
+    assert written["target"] == {NAMES[1]: 11.0, "macs": 20.0}
+    assert (chosen["predicted_ms"], chosen["measured_ms"]) == (1.0, pytest.approx(1.1))  # the first device's
+    assert chosen["predicted"] == {NAMES[0]: 1.0, NAMES[1]: 10.0}
+    assert chosen["measured"] == {NAMES[0]: pytest.approx(1.1), NAMES[1]: pytest.approx(10.5)}
+    assert chosen["figures"] == {"macs": 8.0}
+
+
+def test_a_limit_on_a_device_that_is_not_measured_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="latency_ms@other: measured are latency_ms@quick, latency_ms@slow"):
+        choose_finalists(JOINT, [{"latency_ms@other": 1.0}], slower(1, 1), latencies=NAMES)

@@ -1,0 +1,126 @@
+"""A search run from Python by its request alone, without Hydra: as the command, resumed, refused, made again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from ofa.errors import InvalidInput
+from ofa.records import read_record
+from search.app.main import main
+from search.candidates.search_files import TrialRow, Trials
+from search.config.request import Device, Sampling
+from search.config.search import FigureLimits, Finalists, SearchOptions, SearchRequest
+from search.device.devices import search_devices
+from search.run.paths import SearchFolder
+from search.subnets.run_search import check_search, run_search
+from search.training.trained import Trained, load_trained
+from tests.search.simulated_clock import run_of, simulated_clock
+
+
+class Steady:
+    """A runtime that takes a time for each weight."""
+
+    name = "steady"
+
+    def load(self, net: Any, example_input: Any) -> Any:
+        return run_of(40 + 0.005 * sum(each.numel() for each in net.parameters()))
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "steady", "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def request_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchRequest]:
+    module = ModuleType("runtime_that_is_steady")
+    module.Steady = Steady  # type: ignore[attr-defined]
+    sys.modules[module.__name__] = module
+    outputs = tmp_path_factory.mktemp("search") / "outputs"
+    assert main(["train", "experiment=tiny", "train.epochs=1", f"outputs={outputs}"]) == 0
+    yield SearchRequest(
+        run="tiny",
+        outputs=str(outputs),
+        device=Device(
+            name="steady",
+            runtime={"_target_": "runtime_that_is_steady.Steady"},
+            profile=Sampling(anchors=8, blocks=0, visits=6, repeats=2, seconds=2.0, alignment=False),
+        ),
+        search=SearchOptions(
+            evaluations=6,
+            limits=FigureLimits(params=1e5),
+            latency_fractions=None,
+            calibration_images=64,
+            artifacts=False,
+            finalists=Finalists(candidates=1, visits=6, repeats=2, seconds=1.0),
+        ),
+        sampler={"_target_": "search.samplers.random", "_partial_": True},
+    )
+    del sys.modules[module.__name__]
+
+
+@pytest.fixture(scope="module")
+def trained(request_: SearchRequest) -> Trained:
+    return load_trained(request_.folder)
+
+
+def searched(request: SearchRequest, trained: Trained) -> tuple[bool, tuple[TrialRow, ...]]:
+    """Returns whether a search ran, and its trials."""
+    with simulated_clock():
+        check_search(request)
+        devices = search_devices(request, trained, force=False, as_it_is=True)
+        ran = run_search(request, trained, devices)
+    return ran, read_record(SearchFolder(request.folder.search(request.name)).trials, Trials).rows
+
+
+def proposed(rows: tuple[TrialRow, ...]) -> list[Any]:
+    return [(row.number, row.arch, row.state, row.accuracy) for row in rows]
+
+
+def test_it_runs_once_resumes_for_more_and_is_refused_for_another(request_: SearchRequest, trained: Trained) -> None:
+    ran, rows = searched(request_, trained)
+    assert ran and request_.name == "steady"
+    assert sum(row.state == "evaluated" for row in rows) == 6
+    assert searched(request_, trained) == (False, rows)
+    assert searched(replace(request_, threads=2, workers=2), trained)[0] is False  # neither decides anything
+    more = replace(request_, search=replace(request_.search, evaluations=9))
+    ran, longer = searched(more, trained)
+    assert ran and proposed(longer)[: len(rows)] == proposed(rows)
+    assert sum(row.state == "evaluated" for row in longer) == 9
+    other = replace(request_, search=replace(request_.search, refusals=11))
+    with pytest.raises(InvalidInput, match=r"search\.refusals=10 there, 11 now"):
+        searched(other, trained)
+    ran, again = searched(replace(more, force=True), trained)
+    assert ran and proposed(again) == proposed(longer)
+
+
+def test_it_is_the_search_of_the_command(request_: SearchRequest, trained: Trained) -> None:
+    _, rows = searched(replace(request_, study="python"), trained)
+    overrides = [
+        *("run=tiny", f"outputs={request_.outputs}", "study=command", "sampler=random", "device.name=steady"),
+        *("device.runtime._target_=runtime_that_is_steady.Steady", "~device.runtime.threads"),
+        *("device.profile.anchors=8", "device.profile.blocks=0", "device.profile.visits=6", "device.profile.repeats=2"),
+        *("device.profile.seconds=2", "device.profile.alignment=false", "search.latency_fractions=null"),
+        *("search.evaluations=6", "search.limits.params=1e5", "search.calibration_images=64"),
+        *("search.artifacts=false", "search.finalists.candidates=1", "search.finalists.visits=6"),
+        *("search.finalists.repeats=2", "search.finalists.seconds=1"),
+    ]
+    with simulated_clock():
+        assert main(["search", *overrides]) == 0
+    folder = SearchFolder(Path(request_.outputs) / "tiny/search/command")
+    assert proposed(read_record(folder.trials, Trials).rows) == proposed(rows)
+
+
+def test_what_is_wrong_is_said_before_anything_is_written(request_: SearchRequest, trained: Trained) -> None:
+    for wrong, said in (
+        (replace(request_, study="x", search=replace(request_.search, evaluations=0)), "search.evaluations=0 must be"),
+        (replace(request_, study="x", search=replace(request_.search, limits=FigureLimits(params=1.0))), "params"),
+    ):
+        with pytest.raises(InvalidInput, match=said.replace(".", r"\.")):
+            run_search(wrong, trained, search_devices(request_, trained, force=False, as_it_is=True))
+        assert not wrong.folder.search("x").exists()

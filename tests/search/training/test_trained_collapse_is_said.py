@@ -1,0 +1,62 @@
+"""Ruined networks are said in the terminal, on the card and in the report; sound ones are not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from search.app.main import main
+
+TINY = ["data=synthetic", "data.dataset.image_size=8", "data.dataset.samples=320", "model=resnet20", "model.depth=8"]
+PRUNE = [*TINY, "dense.epochs=3", "dense.batch_size=32"]
+
+
+def report(outputs: Path) -> str:
+    assert main(["report", f"outputs={outputs}"]) == 0
+    return (outputs / "main" / "report.html").read_text()
+
+
+def test_a_training_at_chance_level(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    train = ["train", *TINY, "train.epochs=6", "train.batch_size=32", "train.optimizer.lr=100", f"outputs={tmp_path}"]
+    assert main(train) == 0
+
+    said = capfd.readouterr().err
+    early = "train: warning: the largest subnet is at chance level: 25.00 % of 64 images right"
+    assert early in said and "after 2 of 6 epochs: lower the learning rate (now 8" in said
+    card = json.loads((tmp_path / "main" / "supernet" / "supernet.json").read_text())
+    assert [line.partition(":")[0] for line in card["warnings"]] == [
+        "the largest subnet is at chance level",
+        "the smallest subnet is at chance level",
+    ]
+    assert "2 warnings" in (page := report(tmp_path)) and "the largest subnet is at chance level" in page
+
+
+def test_a_network_of_next_to_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["prune", *PRUNE, "prune=one_shot", "prune.sparsity=0.9999", f"outputs={tmp_path}"]) == 0
+
+    said = capfd.readouterr().err
+    assert "keep under 0.1 % of their weights" in said and "different images are the same" in said
+    (card,) = (tmp_path / "main" / "prune").glob("*/card.json")
+    assert json.loads(card.read_text())["warnings"]
+    assert "different images are the same" in report(tmp_path)
+
+
+def test_what_is_sound_is_not_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["prune", *PRUNE, "prune=every_epoch", "prune.sparsity=0.5", f"outputs={tmp_path}"]) == 0
+
+    (card,) = (tmp_path / "main" / "prune").glob("*/card.json")
+    content = json.loads(card.read_text())
+    assert content["warnings"] == [] and content["density"] == pytest.approx(0.5, abs=1e-3)
+    assert "warning" not in capfd.readouterr().err
+    assert "warnings</h3>" not in report(tmp_path)
+
+
+def test_a_sparsity_that_nothing_goes_by(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["prune", *PRUNE, "prune=cubic", "prune/schedule=none", "baseline=false", f"outputs={tmp_path}"]) == 0
+    assert "prune.sparsity=0.9 has no effect: the recipe has no schedule" in capfd.readouterr().err
+
+    tickets = ["prune=lottery", "prune.method.rounds=1", "prune.method.controls=[]", "dense.epochs=1"]
+    assert main(["prune", *PRUNE, *tickets, "prune.sparsity=0.95", f"outputs={tmp_path}"]) == 0
+    assert "prune.sparsity=0.95 has no effect: prune=lottery uses prune.method" in capfd.readouterr().err
