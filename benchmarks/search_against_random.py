@@ -32,7 +32,7 @@ from search.app.main import main as run_ofa
 from search.candidates.limits import search_name
 from search.candidates.search_files import Finalists
 from search.device.measure_archs import measure_archs
-from search.device.runtimes.onnxruntime import OnnxRuntime
+from search.device.runtimes.portable import OnnxRuntime
 from search.device.standalone.machine import describe_machine
 from search.run.paths import SearchFolder
 

@@ -89,7 +89,7 @@ def _with_lists(value: Any) -> Any:
     return [_with_lists(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-ONNXRUNTIME = "search.device.runtimes.onnxruntime.OnnxRuntime"
+ONNXRUNTIME = "search.device.runtimes.OnnxRuntime"
 
 
 def onnxruntime() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from search.device.latency.model import HeldOut, LatencyModel
 from search.device.measuring import measure, measure_runs
 from search.device.profile import Anchor, Profile, read_profile
 from search.device.runtime import Runtime, make_runtime
-from search.device.runtimes.onnxruntime import OnnxRuntime
+from search.device.runtimes.portable import OnnxRuntime
 from search.device.timing import CPU, WALL, Clock, Measurement, Timing, clock_named
 
 __all__ = [

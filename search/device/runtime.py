@@ -14,14 +14,14 @@ from search.config.rules import Target
 from search.device.standalone.libraries import LoaderOptions
 
 RUNTIMES = {
-    "onnxruntime": "search.device.runtimes.onnxruntime.OnnxRuntime",
-    "openvino": "search.device.runtimes.openvino.OpenVino",
-    "ncnn": "search.device.runtimes.ncnn.Ncnn",
-    "executorch": "search.device.runtimes.executorch.ExecuTorch",
-    "eager": "search.device.runtimes.torch_eager.TorchEager",
-    "compile": "search.device.runtimes.torch_compile.TorchCompile",
-    "cuda": "search.device.runtimes.cuda.TorchCuda",
-    "cuda_graph": "search.device.runtimes.cuda.CudaGraph",
+    "onnxruntime": "search.device.runtimes.OnnxRuntime",
+    "openvino": "search.device.runtimes.OpenVino",
+    "ncnn": "search.device.runtimes.Ncnn",
+    "executorch": "search.device.runtimes.ExecuTorch",
+    "eager": "search.device.runtimes.TorchEager",
+    "compile": "search.device.runtimes.TorchCompile",
+    "cuda": "search.device.runtimes.TorchCuda",
+    "cuda_graph": "search.device.runtimes.CudaGraph",
 }
 
 

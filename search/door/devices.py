@@ -9,6 +9,7 @@ from typing import Any
 from ofa.errors import InvalidInput
 from search.config.read import checked, converted, group_option
 from search.config.request import Device
+from search.device import runtimes
 from search.device.devices import made_runtime
 from search.device.runtime import Runtime
 from search.door.inputs import plain_values
@@ -52,8 +53,9 @@ def _usual(device: Mapping[str, Any]) -> dict[str, Any]:
 def _device_of_runtime(runtime: Runtime) -> Device:
     """The device of a runtime, described so that it can be made again: by a worker, or by a later verb."""
     kind = type(runtime)
-    target, arguments = f"{kind.__module__}.{kind.__qualname__}", _arguments(runtime)
-    config = {"_target_": target, **arguments}
+    module = runtimes.__name__ if getattr(runtimes, kind.__name__, None) is kind else kind.__module__
+    target = f"{module}.{kind.__qualname__}"
+    config = {"_target_": target, **_arguments(runtime)}
     remedy = f"give it as device={{'name': {runtime.name!r}, 'runtime': {{'_target_': {target!r}, ...}}}}"
     try:
         again = made_runtime(config)

@@ -14,8 +14,8 @@ from torch import nn
 
 from benchmarks.killing.simulated_device import SimulatedDevice
 from ofa.inputs import Example
-from search.device.runtimes.onnxruntime import OnnxRuntime
-from search.device.runtimes.torch_eager import TorchEager
+from search.device.runtimes.portable import OnnxRuntime
+from search.device.runtimes.pytorch import TorchEager
 from tests.search.simulated_clock import simulated_clock
 
 Load = Callable[[Any, nn.Module, Example], Callable[[], object]]

@@ -1,11 +1,8 @@
-"""Runtimes: one small file per way to run a network."""
+"""Runtimes: the ways to run a network, one class each."""
 
 from search.device.runtimes.cuda import CudaGraph, TorchCuda
-from search.device.runtimes.executorch import ExecuTorch
 from search.device.runtimes.ncnn import Ncnn
-from search.device.runtimes.onnxruntime import OnnxRuntime
-from search.device.runtimes.openvino import OpenVino
-from search.device.runtimes.torch_compile import TorchCompile
-from search.device.runtimes.torch_eager import TorchEager
+from search.device.runtimes.portable import ExecuTorch, OnnxRuntime, OpenVino
+from search.device.runtimes.pytorch import TorchCompile, TorchEager
 
 __all__ = ["CudaGraph", "ExecuTorch", "Ncnn", "OnnxRuntime", "OpenVino", "TorchCompile", "TorchCuda", "TorchEager"]

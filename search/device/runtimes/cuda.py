@@ -10,7 +10,7 @@ from torch import nn
 
 from ofa.errors import InvalidInput, nearest
 from ofa.inputs import Example, Inputs
-from search.device.runtimes.torch_eager import copied, copied_input
+from search.device.runtimes.pytorch import copied, copied_input
 
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 WARM_RUNS = 3  # as in PyTorch's notes on CUDA graphs: libraries choose and initialize in the first runs

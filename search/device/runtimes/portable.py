@@ -1,17 +1,22 @@
-"""Shared code of portable runtimes: their files are loaded here by the same code as on the device."""
+"""ONNX Runtime, OpenVINO and ExecuTorch: their files are loaded here by the same code as on the device."""
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 
 from ofa.errors import InvalidInput
 from ofa.inputs import Example
-from search.device.flat import arrays_of
+from ofa.modes import op_by_op
+from search.device.export import onnx_bytes, quantized
+from search.device.flat import arrays_of, flattened
 from search.device.runtime import Portable
-from search.device.standalone.libraries import LoaderOptions, RuntimeMissing
+from search.device.standalone.libraries import LoaderOptions, RuntimeMissing, line_of_error
 from search.device.standalone.loaders import describe_loader, load_network, loader_options
 
 
@@ -53,3 +58,141 @@ def checked_options(loader: str, options: LoaderOptions, extra: str | None = Non
     except ValueError as error:
         raise InvalidInput(str(error)) from None
     return loader_options(loader, options)
+
+
+class OnnxRuntime:
+    """Runs the same ONNX file that `ofa extract` writes, with a fixed number of threads.
+
+    Args:
+        threads: of the CPU provider.
+        precision: "float32", or "int8" by static quantization, which is for timing only (see `quantized`).
+        provider: such as "CUDAExecutionProvider", which the package onnxruntime-gpu has. A network is refused if this
+            machine's ONNX Runtime lacks it; providers other than the CPU's copy inputs and outputs in every run.
+
+    Raises:
+        InvalidInput: fewer than one thread, an unknown precision, or ONNX Runtime is not installed.
+    """
+
+    name = "onnxruntime"
+    loader = "onnxruntime"
+
+    def __init__(self, threads: int = 1, precision: str = "float32", provider: str = "CPUExecutionProvider") -> None:
+        options = {"threads": threads, "precision": precision, "provider": provider}
+        self.options: LoaderOptions = checked_options(self.loader, options)
+
+    def write(self, net: nn.Module, example_input: Example) -> dict[str, bytes]:
+        """Returns the ONNX file of `net`.
+
+        Raises:
+            InvalidInput: the network cannot be exported or quantized.
+        """
+        model = onnx_bytes(net, example_input)
+        if self.options["precision"] == "int8":
+            model = quantized(model, arrays_of(net, example_input))
+        return {"onnx": model}
+
+    def load(self, net: nn.Module, example_input: Example) -> Callable[[], object]:
+        """Returns a function that runs `net` once on `example_input` and gives a list of arrays.
+
+        Raises:
+            InvalidInput: the network cannot be exported or loaded, or the provider is missing.
+        """
+        return load_portable(self, net, example_input)
+
+    def describe(self) -> dict[str, Any]:
+        """Returns name, version, threads, precision and provider."""
+        return describe_portable(self)
+
+
+class OpenVino:
+    """Runs the network's ONNX file, compiled for the shape of the input.
+
+    Args:
+        threads: of the device "CPU".
+        precision: "float32", or "int8" by static quantization, which is for timing only (see `quantized`).
+        device: OpenVINO's name: "CPU", "GPU", "NPU". Only the processor is covered by tests.
+
+    Raises:
+        InvalidInput: fewer than one thread, an unknown precision, or OpenVINO is not installed.
+    """
+
+    name = "openvino"
+    loader = "openvino"
+
+    def __init__(self, threads: int = 1, precision: str = "float32", device: str = "CPU") -> None:
+        options = {"threads": threads, "precision": precision, "device": device}
+        self.options: LoaderOptions = checked_options(self.loader, options, extra="openvino")
+
+    def write(self, net: nn.Module, example_input: Example) -> dict[str, bytes]:
+        """Returns the ONNX file of `net`.
+
+        Raises:
+            InvalidInput: the network cannot be exported or quantized.
+        """
+        model = onnx_bytes(net, example_input)
+        if self.options["precision"] == "int8":
+            model = quantized(model, arrays_of(net, example_input))
+        return {"onnx": model}
+
+    def load(self, net: nn.Module, example_input: Example) -> Callable[[], object]:
+        """Returns a function that runs `net` once on `example_input` and gives a list of arrays.
+
+        Raises:
+            InvalidInput: the network cannot be exported or loaded, or OpenVINO does not see the device.
+        """
+        return load_portable(self, net, example_input)
+
+    def describe(self) -> dict[str, Any]:
+        """Returns name, version, threads, precision and device."""
+        return describe_portable(self)
+
+
+class ExecuTorch:
+    """Runs the .pte file of the exported network; making one takes a second or more.
+
+    ExecuTorch has one pool of threads for the whole process: networks with different numbers of threads cannot be
+    loaded at the same time, and the second number is refused. By default it would use all processors.
+
+    Raises:
+        InvalidInput: fewer than one thread, another precision than "float32", or ExecuTorch is not installed.
+    """
+
+    name = "executorch"
+    loader = "executorch"
+
+    def __init__(self, threads: int = 1, precision: str = "float32") -> None:
+        options = {"threads": threads, "precision": precision}
+        self.options: LoaderOptions = checked_options(self.loader, options, extra="executorch")
+
+    def write(self, net: nn.Module, example_input: Example) -> dict[str, bytes]:
+        """Returns the .pte file of `net`, delegated to XNNPACK where possible.
+
+        Raises:
+            InvalidInput: the network cannot be exported.
+        """
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+
+        plain = copy.deepcopy(net).to("cpu").eval()
+        try:
+            with warnings.catch_warnings(), torch.no_grad(), op_by_op():
+                warnings.simplefilter("ignore")  # dozens per network, about its own use of PyTorch
+                flat = flattened(plain, example_input)
+                program = torch.export.export(flat.net, tuple(flat.inputs.values()))
+                lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+                return {"pte": bytes(lowered.to_executorch().buffer)}
+        except Exception as error:  # whatever the network's own code and the many passes raise
+            reason = line_of_error(error)
+            raise InvalidInput(f"{type(net).__name__} cannot be exported for ExecuTorch: {reason}") from error
+
+    def load(self, net: nn.Module, example_input: Example) -> Callable[[], object]:
+        """Returns a function that runs `net` once on `example_input` and gives a list of arrays.
+
+        Raises:
+            InvalidInput: the network cannot be exported or loaded, or others are loaded with other threads.
+        """
+        return load_portable(self, net, example_input)
+
+    def describe(self) -> dict[str, Any]:
+        """Returns name, version, threads and precision."""
+        return describe_portable(self)

@@ -22,7 +22,7 @@ from search.subnets.compare_stage import runtime_of, runtime_text, with_largest
 from tests.record_files import rewrite
 from tests.search.subnets.comparisons import LARGEST, WIDE
 
-EAGER = "search.device.runtimes.torch_eager.TorchEager"
+EAGER = "search.device.runtimes.TorchEager"
 ARGUMENTS = ["compare", "visits=6", "repeats=2", "seconds=2", "comparable=4", "calibration_images=64", "run=tiny"]
 
 

@@ -23,7 +23,7 @@ from tests.search.app.hostile import (
     write,
 )
 
-EAGER = "device.runtime._target_=search.device.runtimes.torch_eager.TorchEager"
+EAGER = "device.runtime._target_=search.device.runtimes.TorchEager"
 DEVICE = [
     "device.name=laptop",
     EAGER,

@@ -56,7 +56,7 @@ def test_it_says_what_decides_the_speed():
 
 def test_runtimes_are_made_from_a_name_a_target_or_themselves():
     assert make_runtime("onnxruntime").describe()["threads"] == 1
-    made = make_runtime({"_target_": "search.device.runtimes.onnxruntime.OnnxRuntime", "threads": 2})
+    made = make_runtime({"_target_": "search.device.runtimes.OnnxRuntime", "threads": 2})
     assert made.describe()["threads"] == 2
     own = OwnRuntime()
     assert make_runtime(own) is own
@@ -75,8 +75,8 @@ def test_short_names_are_the_names_of_the_runtimes(name):
         ({"_target_": "no_such_package.Runtime"}, "no_such_package"),
         ({"_target_": "collections.OrderedDict"}, "is not a runtime"),
         ({"threads": 1}, "cannot be imported"),
-        ({"_target_": "search.device.runtimes.onnxruntime.OnnxRuntime", "threads": 0}, "threads=0"),
-        ({"_target_": "search.device.runtimes.onnxruntime.OnnxRuntime", "thread": 1}, "cannot be made"),
+        ({"_target_": "search.device.runtimes.OnnxRuntime", "threads": 0}, "threads=0"),
+        ({"_target_": "search.device.runtimes.OnnxRuntime", "thread": 1}, "cannot be made"),
         (NoRuntime(), "is not a runtime"),
     ],
 )

@@ -60,7 +60,7 @@ class Counting:
 
 def test_a_runtime_is_described_so_that_it_can_be_made_again() -> None:
     assert device_of(OnnxRuntime(threads=2)).runtime == {
-        "_target_": "search.device.runtimes.onnxruntime.OnnxRuntime",
+        "_target_": "search.device.runtimes.OnnxRuntime",
         "threads": 2,
         "precision": "float32",
         "provider": "CPUExecutionProvider",
@@ -75,7 +75,7 @@ def test_names_mappings_and_values_are_one_device() -> None:
     assert device_of("onnxruntime") == Device() == device_of(Device()) == device_of({"name": "onnxruntime"})
     quick = device_of({"name": "eager", "profile": {"anchors": 9}})
     assert quick.runtime == device_of("eager").runtime and quick.profile == Sampling(anchors=9)
-    mine = device_of({"name": "mine", "runtime": {"_target_": "search.device.runtimes.onnxruntime.OnnxRuntime"}})
+    mine = device_of({"name": "mine", "runtime": {"_target_": "search.device.runtimes.OnnxRuntime"}})
     assert mine.name == "mine"
 
 

@@ -53,7 +53,7 @@ HOSTILE = [
     "search.device.runtime.make_runtime",
     "search.device.runtimes.ncnn._said_by",
     "search.device.runtimes.ncnn.subprocess.run",
-    "search.device.runtimes.onnxruntime.OnnxRuntime.write",
+    "search.device.runtimes.OnnxRuntime.write",
     "search.run.stages.remove_output",
     "search.run.stages.shutil.rmtree",
     "hydra.utils.instantiate",
