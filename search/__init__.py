@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from search.door.adopt import adopt
-    from search.door.find import find
-    from search.door.profile import profile
+    from search.door.find import find, profile
     from search.networks.rebuild import load
 
 __all__ = ["adopt", "find", "load", "profile"]
@@ -17,7 +16,7 @@ _MODULES = {
     "adopt": "search.door.adopt",
     "find": "search.door.find",
     "load": "search.networks.rebuild",
-    "profile": "search.door.profile",
+    "profile": "search.door.find",
 }
 
 

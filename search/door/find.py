@@ -1,4 +1,4 @@
-"""`search.find`: the best subnets of a supernet in memory, within limits, measured on a device."""
+"""`search.find` and `search.profile`: the best subnets of a supernet in memory, and how quick they are on a device."""
 
 from __future__ import annotations
 
@@ -10,19 +10,35 @@ from typing import Any
 import ofa
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
+from ofa.records import read_record
+from ofa.saving import plain_rules
 from search.config.read import converted
-from search.config.request import plain
+from search.config.request import Request, plain
 from search.config.search import SearchRequest
-from search.device.devices import search_devices
-from search.door.devices import AnyDevice, device_of
+from search.device.devices import made_runtime, profile_stage, say_profile, search_devices, show_measuring
+from search.device.profile import Profile
+from search.device.profile_device import profile_device
 from search.door.findings import Findings
-from search.door.in_memory import check_workers_can_load, trained_in
-from search.door.inputs import check_data, check_supernet, one_line_errors, plain_values, sampler_config, split_limits
+from search.door.inputs import (
+    AnyDevice,
+    check_data,
+    check_supernet,
+    device_of,
+    one_line_errors,
+    plain_values,
+    sampler_config,
+    split_limits,
+)
+from search.evaluation.supernet import supernet_card
 from search.report.trial_files import trial_files
-from search.run.progress import progress_shown
-from search.run.stored_inputs import show_data
+from search.run.paths import RunFolder, SupernetFolder
+from search.run.progress import progress_shown, stage_progress
+from search.run.stages import hash_of, is_complete
+from search.run.stored_inputs import begin_with, check_same, read_stored_config, show_data
+from search.run.training_cards import SupernetCard
 from search.run.trust import packages_to_trust
 from search.subnets.run_search import check_search, run_search
+from search.training.trained import Trained
 
 TEMPORARY_RUN = "find"
 
@@ -101,11 +117,105 @@ def find(
                 f"limits name the device {others[0]!r}, and only {request.device.name!r} is profiled here: "
                 f"give run=NAME of a run that has its profile"
             )
-        check_workers_can_load(request.workers, request.folder)
+        _check_workers_can_load(request.workers, request.folder)
         check_search(request)
         show_data(data, {"dataset": {"_target_": "memory"}})
-        trained = trained_in(request.folder, supernet, data, request.search.calibration_images)
+        trained = _trained_in(request.folder, supernet, data, request.search.calibration_images)
         request = converted({**values, "trust": list(packages_to_trust(trained.config))}, SearchRequest)
         devices = search_devices(request, trained, force=False, as_it_is=True)
         run_search(request, trained, devices, trial_files=trial_files)
     return Findings(trained, request, temporary)
+
+
+def profile(
+    supernet: ofa.Supernet,
+    device: AnyDevice = "onnxruntime",
+    *,
+    run: str | None = None,
+    outputs: Path | str = "outputs",
+    force: bool = False,
+    progress: bool = True,
+) -> Profile:
+    """Returns the profile of this machine: measured subnets, and a latency model fitted to them.
+
+    `profile.predict_archs(supernet, archs)` gives ms (N,) at batch 1, and `profile.held_out_error` how far off they
+    are, a fraction, on subnets left out of the fit. Weights do not matter: a supernet is profiled before or after its
+    training.
+
+    Args:
+        supernet: with an example input of the images' shape.
+        device: a name such as "onnxruntime", "eager" or "openvino", a mapping, a Device or a Runtime, see
+            `search.door.inputs.device_of`; its `profile` says how long is measured (50 s at most by default).
+        run: where the profile is kept, `outputs/run/profiles/`; a measurement that was cut off resumes there, and a
+            complete one is read. None: it is not kept.
+        outputs: the folder of all runs.
+        force: whether it is measured again.
+        progress: whether it is shown.
+
+    Raises:
+        InvalidInput: an unknown device, one that is another machine or whose runtime is not installed; a network that
+            the runtime refuses; or a machine that is too busy to be measured.
+    """
+    with progress_shown(progress), one_line_errors():
+        check_supernet(supernet, "profile")
+        described = device_of(device)
+        name = described.name
+        if run is not None:
+            return profile_stage(described, Request(run=run, outputs=str(outputs)).folder, supernet, force=force)
+        if described.remote:
+            raise InvalidInput(
+                f"device={name!r} is another machine: adopt the supernet, search.adopt(supernet, data, run=NAME), and "
+                f"profile it there, ofa profile device={name} run=NAME bundle={name}.zip"
+            )
+        with stage_progress("profile") as update:
+            measured = profile_device(
+                supernet,
+                made_runtime(described.runtime),
+                name=name,
+                progress=lambda row: show_measuring(row, update),
+                **plain(described.profile),
+            )
+        say_profile(measured)
+    return measured
+
+
+def _trained_in(run: RunFolder, supernet: ofa.Supernet, data: Dataset, calibration_images: int) -> Trained:
+    """The supernet and the data as a search takes them, with what is known of them in the run.
+
+    A run without a supernet of its own keeps a record of the data, so that it is gone on with the same alone.
+
+    Raises:
+        InvalidInput: the run is of another supernet or of other data.
+    """
+    files = SupernetFolder(run.supernet)
+    if is_complete(files.root):
+        card = read_record(files.card, SupernetCard)
+        if card.digest != supernet.digest:
+            raise InvalidInput(
+                f"{files.root} is another supernet ({card.digest}, this one is {supernet.digest}): use run=NAME for "
+                f"another run, or adopt this one with force=True"
+            )
+        check_same(data, files.root, "adopt it with force=True")
+        return Trained(supernet, data, read_stored_config(files.config), card)
+    begin_with(data, run.root, f"delete {run.root} to begin anew")
+    config: dict[str, Any] = {
+        "model": None,
+        "data": {"dataset": None, "augment": None},
+        "space": {"_target_": "ofa.SpaceRules", **plain_rules(supernet.rules)},
+        "train": None,
+        "seed": 0,
+    }
+    return Trained(supernet, data, config, supernet_card(supernet, data, calibration_images, hash_of(config), 0.0))
+
+
+def _check_workers_can_load(workers: int, run: RunFolder) -> None:
+    """Checks that processes beside this one can build the supernet again.
+
+    Raises:
+        InvalidInput: several workers, and a run without the supernet.
+    """
+    if workers > 1 and not is_complete(run.supernet):
+        raise InvalidInput(
+            f"workers={workers}: each builds the supernet again from {Path(run.supernet)}, which is not there: "
+            f"search.adopt(supernet, data, run={run.name!r}) first"
+        )

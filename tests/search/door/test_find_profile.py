@@ -15,7 +15,7 @@ import search
 from ofa.errors import InvalidInput
 from search.config.request import Device, Sampling
 from search.device.runtimes import OnnxRuntime, TorchEager
-from search.door.devices import device_of
+from search.door.inputs import device_of
 from tests.search.door.small import DEVICE, PROFILE, supernet
 
 
