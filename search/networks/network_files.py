@@ -30,7 +30,7 @@ from search.device.export import onnx_bytes, onnx_difference, tolerated
 from search.device.flat import OUTPUT, first_shape, named_inputs, output_by_name, run
 from search.device.profile_device import tool_version
 from search.networks.folder import SubnetFolder
-from search.networks.network_code import network_source
+from search.networks.source import network_source
 from search.run.cards import NetworkCard, Onnx, PlainSource, Rebuild
 
 VERIFY_IMAGES = 8

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from ofa.errors import InvalidInput
 from ofa.models import LeNet5, LeNet300, MobileNet, ResNet
-from search.networks.network_code import network_source
-from search.networks.network_code.layers import layer_text
+from search.networks.source import network_source
+from search.networks.source_layers import layer_text
 from tests.ofa.zoo import AWKWARD, PLAIN, example
 
 SHIPPED = {

@@ -1,4 +1,4 @@
-"""The source of a network as a file, run and compared with the network before it is returned."""
+"""Plain PyTorch source: a traceable network as one class that keeps its layers' names, run and compared first."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from ofa.errors import InvalidInput
-from search.networks.network_code.forward import forward_source
-from search.networks.network_code.tree import INDENT, tree_source
+from search.networks.source_forward import forward_source
+from search.networks.source_tree import INDENT, tree_source
 
 CLASS = "Network"
 TOLERANCE = 1e-6  # of the largest logit: the same operations in the same order give the same bits

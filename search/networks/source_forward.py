@@ -15,7 +15,7 @@ from torch import fx
 from torch.nn import functional
 
 from ofa.errors import InvalidInput
-from search.networks.network_code.layers import is_name, keywords_text, value_text
+from search.networks.source_layers import is_name, keywords_text, value_text
 
 INFIX = {
     operator.add: "+",

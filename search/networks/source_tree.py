@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ofa.errors import InvalidInput
-from search.networks.network_code.layers import is_name, layer_text
+from search.networks.source_layers import is_name, layer_text
 
 INDENT = "    "
 LARGEST_LITERAL = 256  # numbers of a tensor that no file holds
