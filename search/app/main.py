@@ -21,11 +21,7 @@ VERBS = {
     "dashboard": "watch the searches live in a browser",
 }
 
-MODULES = {
-    **dict.fromkeys(("train", "prune"), "training"),
-    **dict.fromkeys(("run", "profile", "search", "extract", "compare"), "steps"),
-    **dict.fromkeys(("inspect", "report", "sweep", "dashboard"), "showing"),
-}
+TRAINING = {"train", "prune"}  # in search.app.training, the others in search.app.verbs
 
 HELP = """Once-for-all networks: train one supernet, take a fitted subnet for every device.
 
@@ -69,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from search.app.launch import launch
 
     def load_task() -> Callable[[Any], Any]:
-        task: Callable[[Any], Any] = getattr(importlib.import_module(f"search.app.{MODULES[verb]}"), f"{verb}_task")
+        module = importlib.import_module("search.app.training" if verb in TRAINING else "search.app.verbs")
+        task: Callable[[Any], Any] = getattr(module, f"{verb}_task")
         return task
 
     return launch(verb, load_task, overrides)
