@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,7 +26,7 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 SECONDS_TO_CLEAN_UP = 3.0
 
-STOPS = ("SIGTERM", "SIGHUP")  # sent by batch systems and closed terminals; Windows only has the first
+STOPS = ("SIGINT", "SIGTERM", "SIGHUP")  # of Ctrl-C, batch systems, closed terminals; Windows lacks the last
 
 
 class StoppedBySignal(KeyboardInterrupt):
@@ -46,18 +47,41 @@ def write_any_character() -> None:
 
 @contextmanager
 def signals_as_interrupts() -> Iterator[None]:
-    """Raises `StoppedBySignal` in the block when a signal asks the process to end; ignored signals stay ignored."""
+    """Raises `StoppedBySignal` in the block when a signal asks the process to end; ignored signals stay ignored.
+
+    It is raised wherever the program happens to be, which may be a callback or a conversion whose errors a library
+    drops (in torch, about once in two thousand stops). It is raised again then, until the block ends.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    main = threading.get_ident()
+    ended = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        error = StoppedBySignal(number)
+        _thread.start_new_thread(insist, (number, weakref.ref(error)))  # takes no lock that may be held here
+        try:
+            raise error
+        finally:
+            del error  # otherwise its traceback, which has this frame, would keep it
+
+    def insist(number: int, error: weakref.ref[StoppedBySignal]) -> None:
+        while not ended:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            if error() is None and not ended:  # dropped: on its way up, something holds it
+                _signal(main, number)
+                return
+
     numbers = [getattr(signal, name) for name in STOPS if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
-    handled = [number for number in numbers if before[number] is signal.SIG_DFL]
+    handled = [number for number in numbers if before[number] in (signal.SIG_DFL, signal.default_int_handler)]
     for number in handled:
-        signal.signal(number, _stop)
+        signal.signal(number, stop)
     try:
         yield
     finally:
+        ended = True
         for number in handled:
             signal.signal(number, before[number])
 
@@ -99,6 +123,13 @@ def say_stopped(verb: str, stop: KeyboardInterrupt) -> int:
     with suppress(OSError):  # the terminal may be gone
         print(f"\nofa {verb}: stopped; the same command continues where it was", file=sys.stderr, flush=True)
     return 128 + (stop.number if isinstance(stop, StoppedBySignal) else signal.SIGINT)
+
+
+def _signal(thread: int, number: int) -> None:
+    if hasattr(signal, "pthread_kill"):  # it also ends a wait
+        signal.pthread_kill(thread, number)
+    else:
+        _thread.interrupt_main(signal.Signals(number))
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from search.app.main import main
+from search.app.process import StoppedBySignal, signals_as_interrupts
 from search.run.file_lock import is_free
 from tests.search.app.command import ofa_fork, ofa_process
 
@@ -32,12 +34,26 @@ def test_signals_to_stop_say_the_same_and_keep_the_checkpoint(name: str, tmp_pat
         wait_for(checkpoint)
         assert job.pid is not None
         os.kill(job.pid, number)
-        job.join()
+        job.join(60)
     assert job.exitcode == 128 + number
     text = said.read_text()
     assert text.splitlines()[-1] == STOPPED
     assert "Traceback" not in text
     assert checkpoint.is_file()
+
+
+def test_a_stop_that_is_dropped_on_its_way_is_raised_again() -> None:
+    times = 0
+    with pytest.raises(StoppedBySignal) as stopped, signals_as_interrupts():
+        with suppress(KeyboardInterrupt):  # as C code does that clears the errors of what it calls
+            os.kill(os.getpid(), signal.SIGTERM)
+        for times in (1, 2):
+            with suppress(KeyboardInterrupt):
+                time.sleep(20)
+        time.sleep(20)
+        times = 0
+    assert stopped.value.number == signal.SIGTERM
+    assert times == 2
 
 
 @pytest.mark.slow
