@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ofa.inspection import inspect
     from ofa.one_of import OneOf
     from ofa.peak_memory import measure_peak_activation_bytes, peak_activation_bytes
+    from ofa.resolution import resized
     from ofa.rules import SpaceRules
     from ofa.saving import load, save
     from ofa.sorting import sort_channels_
@@ -39,6 +40,7 @@ __all__ = [
     "load",
     "measure_peak_activation_bytes",
     "peak_activation_bytes",
+    "resized",
     "save",
     "sort_channels_",
 ]
@@ -61,6 +63,7 @@ _MODULES = {
     "load": "ofa.saving",
     "measure_peak_activation_bytes": "ofa.peak_memory",
     "peak_activation_bytes": "ofa.peak_memory",
+    "resized": "ofa.resolution",
     "save": "ofa.saving",
     "sort_channels_": "ofa.sorting",
 }

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ofa.arch import Arch
 from ofa.choice import Conditions, holds
-from ofa.cost_terms import CostTerms, FactorTerm, TensorTerm
+from ofa.cost_terms import ContractionTerm, CostTerms, FactorTerm, TensorTerm
+from ofa.resolution import KEY as RESOLUTION
 from ofa.views.plan import Axis
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ COSTS = ("macs", "params", "bytes", "activations", "layers", "depthwise_macs")
 
 
 def cost(supernet: Supernet, archs: Sequence[Arch]) -> dict[str, Counts]:
-    """Returns the cost of each Arch for one example, as int64 arrays (archs,), without running anything.
+    """Returns the cost of each Arch for one example of its resolution, as int64 arrays (archs,); nothing is run.
 
     "macs": multiply-accumulates of convolutions and matrix products (half of what torch's FLOP counter says);
     "params": parameters; "bytes": parameters and buffers as stored; "activations": numbers written by
@@ -81,11 +82,11 @@ def cost_of_parts(
             result["bytes"][part] += present * term.bytes_each
             if term.is_parameter:
                 result["params"][part] += present
-    for used in terms.contractions:
+    for used, rows in _contractions(terms, columns):
         part = owner(used.module)
         if part is None:
             continue
-        runs = active(used.active_when)
+        runs = active(used.active_when) * rows
         result["layers"][part] += runs
         if used.weight is None:
             result["macs"][part] += runs * _scaled(used.macs, used.factors, units)
@@ -98,6 +99,16 @@ def cost_of_parts(
                 result["depthwise_macs"][part] += macs
             result["activations"][part] += runs * positions * _rows(weight, units, multiple_of)
     return result
+
+
+def _contractions(terms: CostTerms, columns: Mapping[str, Counts]) -> Iterator[tuple[ContractionTerm, Counts | int]]:
+    """The ops of each resolution, and which Archs have it: 1 or 0 for each, 1 for all where it is no choice."""
+    if not terms.resolutions:
+        yield from ((used, 1) for used in terms.contractions)
+    for height, contractions in terms.resolutions.items():
+        rows = (columns[RESOLUTION] == height).astype(np.int64)
+        if rows.any():
+            yield from ((used, rows) for used in contractions)
 
 
 def _scaled(whole: int, factors: Sequence[FactorTerm], units: Sequence[Counts]) -> Counts:

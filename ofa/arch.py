@@ -15,11 +15,11 @@ from msgspec import Meta
 from ofa.errors import InvalidArch, InvalidInput, nearest
 from ofa.records import HEAD, Record, parse_json, read_content, write_content
 
-KINDS = ("width", "depth", "kernel_size", "operator")
+KINDS = ("width", "depth", "kernel_size", "operator", "resolution")
 LARGEST_VALUE = 2**31 - 1  # of a choice: more fits into no array
 
 Choices = dict[str, Annotated[int, Meta(ge=0, le=LARGEST_VALUE)]]
-ArchObject = dict[Literal["width", "depth", "kernel_size", "operator"], Choices]  # as JSON has it
+ArchObject = dict[Literal["width", "depth", "kernel_size", "operator", "resolution"], Choices]  # as JSON has it
 
 
 class ArchFile(Record, frozen=True, kw_only=True):
@@ -32,10 +32,12 @@ class ArchFile(Record, frozen=True, kw_only=True):
     depth: Choices = {}  # noqa: RUF012
     kernel_size: Choices = {}  # noqa: RUF012
     operator: Choices = {}  # noqa: RUF012
+    resolution: Choices = {}  # noqa: RUF012
 
 
 class Arch:
-    """One subnet's choices by name: channels per width, blocks per depth, pixels per kernel, numbers of operators.
+    """One subnet's choices by name: channels per width, blocks per depth, pixels per kernel, numbers of operators,
+    and the height in pixels of its images.
 
     A choice that a dropped block would have made is absent, so equal networks are equal Archs
     (`Space.arch` sees to it). Frozen, hashable, ordered by name, JSON round trip exact.
@@ -45,6 +47,7 @@ class Arch:
     depth: Mapping[str, int]
     kernel_size: Mapping[str, int]
     operator: Mapping[str, int]
+    resolution: Mapping[str, int]
 
     # No dataclass: records write and read one by `to_dict` and `from_dict`.
     def __init__(
@@ -53,8 +56,9 @@ class Arch:
         depth: Mapping[str, int] = MappingProxyType({}),
         kernel_size: Mapping[str, int] = MappingProxyType({}),
         operator: Mapping[str, int] = MappingProxyType({}),
+        resolution: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        for kind, choices in zip(KINDS, (width, depth, kernel_size, operator), strict=True):
+        for kind, choices in zip(KINDS, (width, depth, kernel_size, operator, resolution), strict=True):
             for name, value in choices.items():
                 if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, int):
                     raise InvalidArch(f"{kind}[{name!r:.80}] = {value!r:.80}: names are text and values whole numbers")

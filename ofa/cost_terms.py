@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -14,7 +14,7 @@ from ofa.kernel_transforms import is_kernel_transform
 from ofa.space import Space
 from ofa.structure.components import IntArray
 from ofa.structure.structure import Activity, Structure
-from ofa.structure.trace import Factor
+from ofa.structure.trace import Contraction, Factor
 from ofa.views.plan import Axis
 from ofa.views.views import Views
 
@@ -67,7 +67,8 @@ class CostTerms:
     space: Space
     groups: tuple[tuple[str, int, int], ...]  # the choice's key, all units, channels per unit
     tensors: Mapping[str, TensorTerm]
-    contractions: tuple[ContractionTerm, ...]
+    contractions: tuple[ContractionTerm, ...]  # at the full resolution
+    resolutions: Mapping[int, tuple[ContractionTerm, ...]]  # by the height of images, where it is a choice
 
 
 def find_terms(space: Space, structure: Structure, activity: Activity, views: Views) -> CostTerms:
@@ -100,19 +101,23 @@ def find_terms(space: Space, structure: Structure, activity: Activity, views: Vi
             activity.of_tensor(name),
         )
     owners = _label_owners(structure, views)
-    contractions = tuple(
-        ContractionTerm(
-            used.module,
-            used.weight,
-            used.positions,
-            used.macs,
-            tuple(term for factor in used.factors if (term := _factor_term(factor, owners, structure)) is not None),
-            activity.modules[used.module],
+
+    def terms_of(contractions: Sequence[Contraction]) -> tuple[ContractionTerm, ...]:
+        return tuple(
+            ContractionTerm(
+                used.module,
+                used.weight,
+                used.positions,
+                used.macs,
+                tuple(term for factor in used.factors if (term := _factor_term(factor, owners, structure)) is not None),
+                activity.modules[used.module],
+            )
+            for used in contractions
         )
-        for used in structure.trace.contractions
-    )
+
+    resolutions = {height: terms_of(contractions) for height, contractions in structure.resolutions.items()}
     groups = tuple((f"width.{group.name}", group.units, group.channels_per_unit) for group in structure.groups)
-    return CostTerms(space, groups, tensors, contractions)
+    return CostTerms(space, groups, tensors, terms_of(structure.trace.contractions), resolutions)
 
 
 def _label_owners(structure: Structure, views: Views) -> tuple[IntArray, IntArray]:

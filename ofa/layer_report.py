@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from ofa.resolution import NAME
 from ofa.rules import SpaceRules, misfit, width_values
 from ofa.structure.blocks import Stage
 from ofa.structure.coupling import Group
@@ -49,7 +50,7 @@ def make_report(
     refused: Mapping[str, str],
     owners: Mapping[str, list[str]],
 ) -> LayerReport:
-    """Returns one row per stage and per layer that holds parameters."""
+    """Returns one row per stage, for a resolution, and per layer that holds parameters."""
     rows = [_stage_row(stage) for stage in structure.stages]
     rows += [
         Row(key.removeprefix("depth."), "stage", "fixed", (), why)
@@ -57,6 +58,8 @@ def make_report(
         if key.startswith("depth.")
     ]
     rows += [Row(path, "stage", "fixed", (), why) for path, why in structure.unstaged.items()]
+    if heights := tuple(structure.resolutions):
+        rows.append(Row(NAME, "resolution", "elastic", heights, "height of images in pixels"))
     made_by = {(member.source, member.dim): group for group in structure.groups for member in group.members}
     tensor_of = {path: name for name, paths in owners.items() for path in paths if name.endswith("weight")}
     for path, module in model.named_modules():

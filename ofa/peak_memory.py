@@ -12,6 +12,7 @@ from ofa.arch import Arch
 from ofa.inputs import Example, as_inputs
 from ofa.memory.tape import Bytes, record
 from ofa.memory.terms import Dimension, MemoryTerms
+from ofa.space import GIVEN
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -35,7 +36,8 @@ def peak_activation_bytes(supernet: Supernet, archs: Sequence[Arch]) -> Bytes:
       takes and gives back, the allocator's rounding and the runtime itself are not counted.
 
     The first call for a supernet runs its model at batch 1 on the CPU, once for every width, and some Archs to compare
-    op for op; the result is kept. Later calls run nothing. Kernel sizes count where they change a size.
+    op for op; the result is kept, for each operator and resolution. Later calls run nothing. Kernel sizes count where
+    they change a size, and the example is at the Arch's resolution.
 
     Raises:
         InvalidInput: the ops change from Arch to Arch, a size is not a sum of widths, or the model fails at batch 1.
@@ -44,12 +46,12 @@ def peak_activation_bytes(supernet: Supernet, archs: Sequence[Arch]) -> Bytes:
     since activations must fit in the SRAM. Source: Lin et al. 2020 (MCUNet), 2007.10319.
     """
     peaks = np.zeros(len(archs), dtype=np.int64)
-    by_operators: dict[tuple[tuple[str, int], ...], list[int]] = {}
+    by_given: dict[tuple[tuple[str, int], ...], list[int]] = {}
     for number, arch in enumerate(archs):
-        operators = tuple((key, value) for key, value in arch.values.items() if key.startswith("operator."))
-        by_operators.setdefault(operators, []).append(number)
-    for operators, numbers in by_operators.items():
-        terms = supernet.memory_terms(dict(operators))
+        given = tuple((key, value) for key, value in arch.values.items() if key.partition(".")[0] in GIVEN)
+        by_given.setdefault(given, []).append(number)
+    for given, numbers in by_given.items():
+        terms = supernet.memory_terms(dict(given))
         table = terms.space.encode([archs[number] for number in numbers])
         for start in range(0, len(table), _ROWS):
             peaks[numbers[start : start + _ROWS]] = _peaks(terms, table[start : start + _ROWS])

@@ -12,10 +12,10 @@ from torch import nn
 
 from ofa.choice import ALWAYS, Choice, Conditions
 from ofa.errors import InvalidInput, nearest
+from ofa.resolution import NAME as RESOLUTION
 from ofa.space import Space
 from ofa.structure.blocks import Stage
 from ofa.structure.coupling import Group
-from ofa.structure.operators import Operator
 from ofa.structure.structure import Structure
 
 T = TypeVar("T")
@@ -36,6 +36,8 @@ class SpaceRules:
     kernel_sizes: for convolutions with odd kernels and same padding, smaller odd sizes (the center is kept).
     kernel_transforms: whether smaller kernels are learned functions of the larger ones' centers, in place of the plain
         centers (Cai et al. 2020). The matrices become parameters of the convolutions.
+    resolutions: heights of images in pixels, below that of the example input, which is always one; the width is in
+        proportion. For models of one image whose output has the same shape at each.
     width_ratios_for, multiple_of_for, min_depth_for, keep_first_for, keep_last_for, depth_order_for: the same by
         pattern.
     """
@@ -55,6 +57,7 @@ class SpaceRules:
     keep_first_for: Mapping[str, int] = field(default_factory=dict)
     keep_last_for: Mapping[str, int] = field(default_factory=dict)
     depth_order_for: Mapping[str, str] = field(default_factory=dict)
+    resolutions: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         for name, ratios in [("width_ratios", self.width_ratios), *self.width_ratios_for.items()]:
@@ -75,6 +78,8 @@ class SpaceRules:
             raise InvalidInput(
                 "kernel_transforms=true needs kernel_sizes: name the convolutions, and sizes such as [3, 5]"
             )
+        if isinstance(self.resolutions, str) or not all(_is_whole(size) and size > 0 for size in self.resolutions):
+            raise InvalidInput(f"resolutions={self.resolutions!r}: give heights in pixels, such as [128, 160, 192]")
         for name, order in [("depth_order", self.depth_order), *self.depth_order_for.items()]:
             if order not in DEPTH_ORDERS:
                 raise InvalidInput(
@@ -158,18 +163,14 @@ def kernel_values(path: str, conv: nn.Module, rules: SpaceRules) -> tuple[int, .
 
 
 def build_space(
-    groups: Sequence[Group],
-    stages: Sequence[Stage],
-    kernels: Mapping[str, nn.Module],
-    operators: Sequence[Operator],
-    active_when: Mapping[str, Conditions],
-    rules: SpaceRules,
+    structure: Structure, kernels: Mapping[str, nn.Module], active_when: Mapping[str, Conditions], rules: SpaceRules
 ) -> Space:
     """Returns the Space of a supernet: only what has more than one value is a choice.
 
     Args:
-        groups: of channels. stages: of blocks. kernels: the convolutions that can be cropped, by path.
-        operators: of which one layer is chosen. active_when: by each choice's key, when it counts.
+        structure: groups of channels, stages of blocks, operators of which one layer is chosen, accepted resolutions.
+        kernels: the convolutions that can be cropped, by path.
+        active_when: by each choice's key, when it counts.
         rules: what is wanted.
 
     Raises:
@@ -177,12 +178,14 @@ def build_space(
     """
     by_pattern = [getattr(rules, name) for name in vars(rules) if name.endswith("_for")]
     patterns = (*rules.fix, *(pattern for values in by_pattern for pattern in values))
+    groups, stages, operators = structure.groups, structure.stages, structure.operators
     _check_patterns(patterns, [*(group.name for group in groups), *(stage.name for stage in stages)])
     _check_patterns(rules.kernel_sizes, kernels)
     drafts = [("depth", stage.name, tuple(stage.depths)) for stage in stages]
     drafts += [("operator", operator.path, tuple(range(len(operator.options)))) for operator in operators]
     drafts += [("width", group.name, width_values(group, rules)) for group in groups]
     drafts += [("kernel_size", path, kernel_values(path, conv, rules)) for path, conv in kernels.items()]
+    drafts.append(("resolution", RESOLUTION, tuple(structure.resolutions)))
     chosen = {f"{kind}.{name}" for kind, name, values in drafts if len(values) > 1}
     choices = []
     for kind, name, values in drafts:

@@ -15,6 +15,8 @@ from ofa.arch import KINDS, Arch
 from ofa.choice import Choice, Conditions, count_archs
 from ofa.errors import InvalidArch, InvalidInput, nearest
 
+GIVEN = ("operator", "resolution")  # kinds of which a run of the model shows one value, not how sizes depend on it
+
 
 @dataclass(frozen=True)
 class Space:
@@ -171,8 +173,11 @@ class Space:
 
         return Space(tuple(map(aligned, self.choices)))
 
-    def with_operators(self, values: Mapping[str, int]) -> Space:
-        """Returns the Space of the other choices where operators are given by key, without those of layers left out."""
+    def with_given(self, values: Mapping[str, int]) -> Space:
+        """Returns the Space of the other choices where operators and a resolution are given by key.
+
+        Choices of layers that are then left out are no part of it.
+        """
 
         def remaining(choice: Choice) -> Conditions:
             return tuple(
@@ -181,7 +186,7 @@ class Space:
                 if all(values.get(key) == wanted for key, wanted in every if key.startswith("operator."))
             )
 
-        others = [(choice, remaining(choice)) for choice in self.choices if choice.kind != "operator"]
+        others = [(choice, remaining(choice)) for choice in self.choices if choice.kind not in GIVEN]
         return Space(tuple(replace(choice, active_when=conditions) for choice, conditions in others if conditions))
 
     def encode(self, archs: Sequence[Arch]) -> np.ndarray[Any, np.dtype[np.int64]]:

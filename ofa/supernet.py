@@ -22,6 +22,7 @@ from ofa.layer_report import LayerReport, make_report
 from ofa.memory.terms import MemoryTerms, Subnets, find_memory_terms
 from ofa.plain_network import check_plain_weights, plain_network
 from ofa.recipes import DEFAULT_RECIPES, Recipes, apply_recipes, check_recipes
+from ofa.resolution import resized, resolution_values
 from ofa.rules import SpaceRules, build_space, ruled
 from ofa.structure.coupling import Group
 from ofa.structure.operators import chosen_names, with_chosen
@@ -30,6 +31,7 @@ from ofa.structure.trace import Source
 from ofa.trial.guard import explained
 from ofa.trial.prepared import prepared
 from ofa.trial.proposals import try_all
+from ofa.trial.resolutions import try_resolutions
 from ofa.trial.sortable import unsortable_groups
 from ofa.views.plan import Axis
 from ofa.views.view import (
@@ -65,14 +67,14 @@ class Supernet:
             example_input: an input of the model, such as a tensor (N, C, H, W); a tuple of positional arguments, a
                 dictionary of keyword arguments, or `ofa.Inputs(*args, **kwargs)`. Values of floating-point tensors
                 do not matter; integers, such as token ids, must be ones that the model accepts.
-            space: which widths, depths and kernel sizes are wanted; the default rules where None.
+            space: which widths, depths, kernel sizes and resolutions are wanted; the default rules where None.
             recipes: classes that compute the same with sizes read from the weights, by the classes of `model` that
                 they stand for where a subnet cuts them, such as {MyAttention: ElasticAttention}; see `ofa.recipes`.
                 Recipes for layers of `torch.nn` are there already.
 
         Raises:
-            InvalidInput: the model does not run on the example, nothing in it can vary, a rule fits nothing, or a
-                weight is computed from other parameters, as weight_norm does.
+            InvalidInput: the model does not run on the example, nothing in it can vary, a rule fits nothing, a
+                resolution is not accepted, or a weight is computed from other parameters, as weight_norm does.
         """
         model = plain_network(model, "Supernet")
         check_plain_weights(model, "Supernet")
@@ -81,33 +83,30 @@ class Supernet:
         check_recipes(recipes or {})
         self.recipes: Recipes = {**DEFAULT_RECIPES, **(recipes or {})}
         self.rules = space if space is not None else SpaceRules()
+        heights = resolution_values(self.inputs, self.rules.resolutions)
         with explained(model):
             private, example, structure = prepared(apply_recipes(private_copy(model), self.recipes), model, self.inputs)
             verdict = try_all(private, example, ruled(structure, self.rules), model)
-            self.structure: Structure = verdict.structure
+            self.structure: Structure = try_resolutions(private, example, verdict.structure, model, heights)
             self.refused = verdict.refused
             self.unsortable = unsortable_groups(private, example, self.structure)
         self._activity = find_activity(model, self.structure)
-        self._views = Views(model, self.structure.groups, self.structure.attributes, recipes=self.recipes)
-        self.space = build_space(
-            self.structure.groups,
-            self.structure.stages,
-            {path: model.get_submodule(path) for path in self.structure.kernels},
-            self.structure.operators,
-            choice_conditions(self.structure, self._activity),
-            self.rules,
-        )
+        kernels = {path: model.get_submodule(path) for path in self.structure.kernels}
+        active_when = choice_conditions(self.structure, self._activity)
+        self.space = build_space(self.structure, kernels, active_when, self.rules)
         if not self.space.choices:
             raise InvalidInput(
                 f"nothing in {type(model).__name__} can vary under these rules; its layers:\n{self.report()}"
             )
         if self.rules.kernel_transforms:
-            kernels = {choice.name: choice.values for choice in self.space.choices if choice.kind == "kernel_size"}
-            add_kernel_transforms_(model, kernels)
+            sizes = {choice.name: choice.values for choice in self.space.choices if choice.kind == "kernel_size"}
+            add_kernel_transforms_(model, sizes)
             self._activity = find_activity(model, self.structure)
-            self._views = Views(
-                model, self.structure.groups, self.structure.attributes, recipes=self.recipes, kernel_transforms=True
-            )
+        self._views = Views(
+            *(model, self.structure.groups, self.structure.attributes),
+            recipes=self.recipes,
+            kernel_transforms=self.rules.kernel_transforms,
+        )
         self._plans: OrderedDict[Arch, ModulePlan] = OrderedDict()
         self._memory_terms: dict[frozenset[tuple[str, int]], MemoryTerms] = {}
 
@@ -141,16 +140,16 @@ class Supernet:
         """What `ofa.cost` computes with."""
         return find_terms(self.space, self.structure, self._activity, self._views)
 
-    def memory_terms(self, operators: Mapping[str, int] = MappingProxyType({})) -> MemoryTerms:
-        """Returns what `ofa.peak_activation_bytes` computes with, for operators chosen by key; kept once computed."""
-        key = frozenset(operators.items())
+    def memory_terms(self, given: Mapping[str, int] = MappingProxyType({})) -> MemoryTerms:
+        """Returns what `ofa.peak_activation_bytes` computes with, for operators and a resolution by key; kept."""
+        key = frozenset(given.items())
         if key not in self._memory_terms:
-            names = chosen_names(self.structure.operators, self.space.arch(operators).operator)
+            chosen = self.space.arch(given)
             subnets = Subnets(
-                with_chosen(self.model, names) if names else self.model,
-                self.inputs,
-                self.space.with_operators(operators),
-                lambda arch: self.extract(self.space.arch({**arch.values, **operators})),
+                with_chosen(self.model, chosen_names(self.structure.operators, chosen.operator)),
+                resized(self.inputs, chosen),
+                self.space.with_given(given),
+                lambda arch: self.extract(self.space.arch({**arch.values, **given})),
             )
             self._memory_terms[key] = find_memory_terms(self.structure, subnets)
         return self._memory_terms[key]

@@ -20,7 +20,7 @@ OFA_FLOORS = (
     "arrays collapse input_record models paths plain_network weights_file _calibrate _evaluate",
     "records data compress recipes",
     "arch",
-    "choice",
+    "choice resolution",
     "space structure",
     "rules views",
     "cost_terms layer_report memory trial",

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ofa.data.identity import identities_of
 from ofa.data.input_table import InputTable
+from ofa.data.resizing import METHOD, resized_images, resized_size
 from ofa.errors import InvalidInput
 from ofa.inputs import Inputs
 
@@ -34,7 +35,7 @@ class PixelSource(Protocol):
 class Preprocessing:
     """How stored pixels become a network's input: (pixels / scale - mean) / std, per channel.
 
-    With no mean and no std they are taken as they are: token ids.
+    With no mean and no std they are taken as they are: token ids. With a `height` images are then resized to it.
     """
 
     scale: float
@@ -42,6 +43,7 @@ class Preprocessing:
     std: tuple[float, ...]
     resize: str = "none"  # how images reached this size, for people who deploy: "none" or the method in words
     stored: str = ""  # what the numbers of a pixel are, in words, such as "8 bits, 0 to 255"
+    height: int | None = None  # in pixels, the width in proportion; None: as stored
 
     def __post_init__(self) -> None:
         if not self.scale > 0:
@@ -66,17 +68,24 @@ class Preprocessing:
             return unit_images
         mean = unit_images.new_tensor(self.mean)[:, None, None]
         std = unit_images.new_tensor(self.std)[:, None, None]
-        return (unit_images - mean) / std
+        images = (unit_images - mean) / std
+        return images if self.height is None else resized_images(images, self.height)
+
+    def shape(self, stored: tuple[int, ...]) -> tuple[int, ...]:
+        """Returns the shape of one input of the network, (C, H, W) or (T,), from that of a stored one."""
+        return stored if self.height is None else (stored[0], *resized_size(stored[1:], self.height))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON card, with the formula in words."""
+        smaller = f"to {self.height} pixels of height, {METHOD}"
+        resize = smaller if self.resize == "none" else f"{self.resize}; then {smaller}"
         return {
             "formula": "as they are" if self.as_they_are else "(pixels / scale - mean) / std, per channel",
             "pixels": self.stored,
             "scale": self.scale,
             "mean": list(self.mean),
             "std": list(self.std),
-            "resize": self.resize,
+            "resize": self.resize if self.height is None else resize,
         }
 
 
@@ -109,7 +118,7 @@ class Split:
     @property
     def shape(self) -> tuple[int, ...]:
         """(C, H, W) of one image, (T,) of one text."""
-        return tuple(self.pixels.shape[1:])
+        return self.preprocessing.shape(tuple(self.pixels.shape[1:]))
 
     @property
     def table(self) -> Inputs | None:
@@ -168,6 +177,16 @@ class Split:
         for rows in torch.split(torch.arange(count), _CHUNK):
             images[rows[0] : rows[-1] + 1] = self.take(rows)[0].to(images.device)
         return images
+
+    def with_height(self, height: int) -> Split:
+        """Returns this split with images at another height in pixels, their width in proportion; stored as they are.
+
+        Raises:
+            InvalidInput: it is not of images.
+        """
+        if self.table is not None or self.preprocessing.as_they_are:
+            raise InvalidInput(f"a resolution of {height} pixels is of images; these are inputs of shape {self.shape}")
+        return replace(self, preprocessing=replace(self.preprocessing, height=height))
 
     def to(self, device: torch.device | str) -> Split:
         """Returns this split with its tensors on `device`; pixels decoded when asked for stay put."""

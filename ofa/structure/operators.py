@@ -88,7 +88,9 @@ def chosen(model: nn.Module, operators: Mapping[str, str]) -> Iterator[None]:
 
 
 def with_chosen(model: nn.Module, operators: Mapping[str, str]) -> nn.Module:
-    """Returns a copy of a model whose operators run the named layers, by path."""
+    """Returns a copy of a model whose operators run the named layers, by path; a model without operators itself."""
+    if not operators:
+        return model
     network = copy.deepcopy(model)
     for path, name in operators.items():
         module = network.get_submodule(path)

@@ -18,7 +18,7 @@ from ofa.structure.blocks import Stage, find_stages, why_no_stage
 from ofa.structure.coupling import Group
 from ofa.structure.operators import Operator, all_run, find_operators, split_calls
 from ofa.structure.size_attributes import SizeAttribute
-from ofa.structure.trace import Trace, find_sources
+from ofa.structure.trace import Contraction, Trace, find_sources
 from ofa.structure.tracer import error_line
 from ofa.structure.tracing import run
 
@@ -36,7 +36,8 @@ class TrainingRun:
 class Structure:
     """What a model's run on labels showed: groups of units, stages of blocks, kernels, and why the rest is fixed.
 
-    `unstaged` gives the reason by path for rows of blocks of which none can be left out.
+    `unstaged` gives the reason by path for rows of blocks of which none can be left out, `resolutions` the
+    multiply-accumulate ops by the height of images, ascending, where resolution is a choice.
     """
 
     groups: tuple[Group, ...]
@@ -48,6 +49,7 @@ class Structure:
     unstaged: Mapping[str, str] = field(default_factory=dict)
     training: TrainingRun | None = None
     operators: tuple[Operator, ...] = ()
+    resolutions: Mapping[int, tuple[Contraction, ...]] = field(default_factory=dict)
 
 
 def private_copy(model: nn.Module) -> nn.Module:

@@ -22,6 +22,7 @@ from ofa._calibrate import calibrate
 from ofa._evaluate import evaluate
 from ofa.arch import Arch
 from ofa.data import Dataset
+from ofa.resolution import resized
 from ofa.train.loop import Callback, Event
 from ofa.train.settings import TrainSettings
 from ofa.train.state import TrainState
@@ -125,6 +126,6 @@ def accuracies(
     images = data.calibration(calibration_images)
     measured = {}
     for name, arch in archs.items():
-        view = calibrate(supernet.subnet(arch), images)
-        measured[f"accuracy_{name}"] = evaluate(view, data.validation.in_order())
+        view = calibrate(supernet.subnet(arch), resized(images, arch))
+        measured[f"accuracy_{name}"] = evaluate(view, resized(data, arch).validation.in_order())
     return measured

@@ -1,6 +1,7 @@
 """Strategies: which subnets learn in a step, and from what. In a config each is a partial.
 
-Each network runs forward and backward on its own, so the memory of a step is that of its largest network.
+Each network runs forward and backward on its own, so the memory of a step is that of its largest network. It gets the
+step's images at the resolution of its Arch.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.inputs import call, logits_of
+from ofa.resolution import resized
 from ofa.sorting import sort_channels_
 from ofa.train.losses import label_loss, soft_cross_entropy
 from ofa.train.schedules import OFA_PHASES, Phase, as_phases, opened, span_at
@@ -87,7 +89,8 @@ def progressive(
 ) -> Tensor:
     """Returns the mean loss of the step's drawn networks after their backward: progressive shrinking.
 
-    Phases open kernel size, then depth, then width; each draws from what is open. Networks learn from labels
+    Phases open kernel size, then depth, then width; each draws from what is open, operators and resolutions are from
+    the first step. Networks learn from labels
     and, weighted by the phase's `distill`, from the logits of the largest network as it now is. Use the
     schedule `restarts` with the same phases to start the learning rate anew in each. A phase's
     `sort_channels` is done in its first step, so a resumed training does it exactly once.
@@ -127,4 +130,4 @@ def _learn_labels(
 def _forward(supernet: Supernet, arch: Arch, images: Tensor, context: StepContext) -> Tensor:
     view = supernet.subnet(arch, accumulate=True)
     with context.autocast():
-        return logits_of(call(view, images), view)
+        return logits_of(call(view, resized(images, arch)), view)

@@ -45,6 +45,7 @@ KINDS = {
     "width": "$dot",
     "kernel_size": "$second",
     "operator": "$faint",
+    "resolution": "$limit",
     "setting": "$star",
 }  # of choices
 LEVELS = {"ticket": "$accent", "reinit": "$star", "random": "$faint"}  # of lottery tickets

@@ -18,6 +18,7 @@ KINDS = {
     "width": "width",
     "kernel_size": "kernel",
     "operator": "operator",
+    "resolution": "resolution",
 }  # in order, with their readable names
 BAR_GAP = 3  # between layers
 STAGE_GAP = 9  # additional, between stages

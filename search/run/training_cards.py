@@ -58,7 +58,7 @@ def history_of(rows: Sequence[Mapping[str, Any]]) -> History:
 class SpaceChoice(Part, frozen=True, kw_only=True):
     """One choice of a space."""
 
-    kind: Literal["width", "depth", "kernel_size", "operator"]
+    kind: Literal["width", "depth", "kernel_size", "operator", "resolution"]
     name: Name
     values: Annotated[tuple[Count, ...], Meta(min_length=1)]
     active_when: tuple[Mapping[str, Count], ...]

@@ -22,8 +22,8 @@ STEPS = 9  # values that stand for a number where a few discrete ones are needed
 STEP = 0.1  # standard deviation of a mutated number, as a fraction of its scale
 FAR = 0.3  # the share of mutated numbers that are redrawn from the whole scale
 SETTINGS = 1.0  # the least number of settings of a child that change on average
-# What learned samplers see of a gene; an operator is none of these, so that other searches stay as they were.
-GENE_KINDS = (*(kind for kind in KINDS if kind != "operator"), "option", "number")
+# What learned samplers see of a gene; other kinds are none of these, so that searches without them stay as they were.
+GENE_KINDS = ("width", "depth", "kernel_size", "option", "number")
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -43,7 +43,7 @@ class Gene:
 
     @property
     def kind(self) -> str:
-        """One of `GENE_KINDS`, or "operator"."""
+        """One of `GENE_KINDS`, "operator" or "resolution"."""
         if isinstance(self.of, Choice):
             return self.of.kind
         return "number" if isinstance(self.of, Number) else "option"
