@@ -47,7 +47,7 @@ def test_a_stop_that_is_dropped_on_its_way_is_raised_again() -> None:
     with pytest.raises(StoppedBySignal) as stopped, signals_as_interrupts():
         with suppress(KeyboardInterrupt):  # as C code does that clears the errors of what it calls
             os.kill(os.getpid(), signal.SIGTERM)
-        for times in (1, 2):
+        for _ in (1, 2):
             with suppress(KeyboardInterrupt):
                 time.sleep(20)
         time.sleep(20)
