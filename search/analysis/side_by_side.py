@@ -12,7 +12,7 @@ from search.candidates.pareto import hypervolume, non_dominated
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TunedCandidate:
     """One candidate that was fine-tuned for `epochs`; `accuracy`, a fraction, is None if it stopped early."""
 
     accuracy: float | None
@@ -31,10 +31,10 @@ class TunedSearch:
     """A search and the candidates that it fine-tuned, in order."""
 
     name: str
-    tuned: tuple[Tuned, ...]
+    tuned: tuple[TunedCandidate, ...]
 
     @property
-    def finished(self) -> tuple[Tuned, ...]:
+    def finished(self) -> tuple[TunedCandidate, ...]:
         """The candidates that were fine-tuned to the end."""
         return tuple(tuned for tuned in self.tuned if tuned.accuracy is not None)
 

@@ -92,7 +92,7 @@ class FigureLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return {name: limit for name, limit in plain(self).items() if limit is not None}
 
 
-class Finalists(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FinalistSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The measurement of finalists: `candidates` per target, best first, until one meets it on every device."""
 
     candidates: Count = 4
@@ -115,7 +115,7 @@ class SearchOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     warm_start: tuple[Text, ...] | None = None
     warm_start_candidates: Count = 20
     refusals: Count = 10
-    finalists: Finalists = Finalists()
+    finalists: FinalistSettings = FinalistSettings()
     parameters: dict[str, Any] | None = None
     tuning: Tuning | None = None
 

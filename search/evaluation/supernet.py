@@ -20,7 +20,7 @@ from search.candidates.space import Evaluation
 from search.evaluation.caches import AccuracyCache
 from search.run.cards import Accuracy
 from search.run.stored_inputs import settings_digest
-from search.run.training_cards import Ends, SpaceChoice, SupernetCard
+from search.run.training_cards import EndAccuracies, SpaceChoice, SupernetCard
 from search.training.trained import late_warnings
 
 
@@ -101,7 +101,7 @@ def supernet_card(
         config_hash=config_hash,
         subnets=size if size < 2**53 else float(min(size, 10**308)),
         space=tuple(SpaceChoice(**choice) for choice in supernet.space.to_dict()),
-        accuracy=Ends(**accuracy),
+        accuracy=EndAccuracies(**accuracy),
         warnings=tuple(late_warnings(named, data.validation.labels)),
         seconds=seconds,
     )

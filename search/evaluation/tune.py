@@ -57,7 +57,7 @@ class TuningSettings:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TunedNetwork:
     """The outcome of a fine-tuning.
 
     Attributes:
@@ -134,7 +134,7 @@ def tune(
     gate: Gate | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[TrainingStep], None] | None = None,
-) -> Tuned:
+) -> TunedNetwork:
     """Returns the outcome of fine-tuning the subnet of `arch`.
 
     Args:
@@ -173,12 +173,12 @@ def tune(
     history = history_of(training.history).rows
     if history[-1].epoch < settings.epochs:
         accuracy = float(training.history[-1]["accuracy"])
-        return Tuned(None, {}, accuracy, 0, 1.0, history, time.perf_counter() - started)
+        return TunedNetwork(None, {}, accuracy, 0, 1.0, history, time.perf_counter() - started)
     assert training.pruner is not None
     outcome = finished(training.pruner, replace(recipe, slim=False), training.history)
     counted = [outcome.masks[name] for name in outcome.weights]
     kept, all_weights = (sum(int(count) for count in counts) for counts in zip(*map(_kept_of, counted), strict=True))
-    return Tuned(
+    return TunedNetwork(
         model=outcome.model.to("cpu").eval(),
         masks={name: mask.to("cpu") for name, mask in outcome.masks.items()},
         accuracy=evaluate(outcome.model, data.validation.in_order()),

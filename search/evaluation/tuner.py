@@ -16,7 +16,7 @@ from search.config.searched_keys import SearchedKeys, candidate_request
 from search.config.tuning import Data
 from search.evaluation.caches import TunedCache
 from search.evaluation.start_weights import StartWeights
-from search.evaluation.tune import Gate, Tuned, TuningSettings, tune, tuning_settings
+from search.evaluation.tune import Gate, TunedNetwork, TuningSettings, tune, tuning_settings
 from search.run.stages import hash_of
 from search.training.trained import Trained
 
@@ -80,7 +80,9 @@ class Tuner:
             }
         )
 
-    def tune(self, candidate: Candidate, settings: TuningSettings, gate: Gate | None = None, **options: Any) -> Tuned:
+    def tune(
+        self, candidate: Candidate, settings: TuningSettings, gate: Gate | None = None, **options: Any
+    ) -> TunedNetwork:
         """Returns the outcome of fine-tuning a candidate; `options` as for `search.evaluation.tune.tune`."""
         return tune(
             candidate.arch,

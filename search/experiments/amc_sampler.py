@@ -21,7 +21,7 @@ from ofa.prune.learned.ddpg import Agent, Transition
 from search.candidates.figures import Floats
 from search.candidates.space import Candidate
 from search.candidates.trials import SamplerContext
-from search.experiments.episode import FEATURES, Ends, Episode, cost_of, ends_of, episode_of
+from search.experiments.episode import FEATURES, Episode, GeneEnds, cost_of, ends_of, episode_of
 from search.samplers.candidate_sampler import (
     CandidateSampler,
     FinishedTrial,
@@ -103,7 +103,7 @@ class AmcSampler(CandidateSampler):
         other = unseen_candidate(context, seen, proposals, np.random.default_rng([context.seed, context.step, 3]))
         return other
 
-    def _agent(self, study: Study, ends: Ends, goals: Sequence[Goal], finished: Sequence[FinishedTrial]) -> Agent:
+    def _agent(self, study: Study, ends: GeneEnds, goals: Sequence[Goal], finished: Sequence[FinishedTrial]) -> Agent:
         """The agent after it has learned from all finished trials."""
         numbers = tuple(trial.number for trial in finished)
         learned, settings = _AGENTS.get(study), (self._settings, self._context.seed)

@@ -23,7 +23,7 @@ MANY = 10  # values: the state does not distinguish larger counts
 
 
 @dataclass(frozen=True)
-class Ends:
+class GeneEnds:
     """What stays the same for all episodes of a study; genomes are (genes,).
 
     Attributes:
@@ -39,7 +39,7 @@ class Ends:
     cheapest: Mapping[str, Floats]
 
 
-def ends_of(context: SamplerContext) -> Ends:
+def ends_of(context: SamplerContext) -> GeneEnds:
     """Returns the ends of every gene of a space; computes the free figures once."""
     space, genes = context.space, genes_of(context.space)
     largest = np.nan_to_num(genomes_of(space, [space.largest])[0])
@@ -51,7 +51,7 @@ def ends_of(context: SamplerContext) -> Ends:
         name: np.array([gene.values[int(np.argmin(cost))] for gene, cost in zip(genes, costs, strict=True)])
         for name, costs in alone.items()
     }
-    return Ends(genes, largest, alone, cheapest)
+    return GeneEnds(genes, largest, alone, cheapest)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Episode:
     """
 
     context: SamplerContext
-    ends: Ends
+    ends: GeneEnds
     goal: Goal
     whole: float
 
@@ -139,7 +139,7 @@ class Episode:
         return np.array(rows, dtype=np.float64).reshape(len(rows), FEATURES)
 
 
-def episode_of(context: SamplerContext, ends: Ends, goal: Goal) -> Episode:
+def episode_of(context: SamplerContext, ends: GeneEnds, goal: Goal) -> Episode:
     """Returns the episode of a goal."""
     whole = cost_of(context, goal, candidates_of(context.space, ends.largest[None, :]))
     return Episode(context, ends, goal, float(whole[0]))

@@ -21,7 +21,7 @@ from ofa.prune.learned.filter_policy import FilterPolicy, advantages, draw, rein
 from search.candidates.figures import Floats
 from search.candidates.space import Candidate
 from search.candidates.trials import SamplerContext
-from search.experiments.episode import Ends, cost_of, ends_of, episode_of
+from search.experiments.episode import GeneEnds, cost_of, ends_of, episode_of
 from search.samplers.candidate_sampler import (
     CandidateSampler,
     FinishedTrial,
@@ -66,7 +66,7 @@ class Units:
         return keep, decided
 
 
-def units_of(ends: Ends) -> Units:
+def units_of(ends: GeneEnds) -> Units:
     """Returns the units of a space; the policy reads their gene's number and kind, their position in it, their cost."""
     rows: list[list[float]] = []
     start: list[int] = []

@@ -53,7 +53,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Anchor:
+class AnchorPrediction:
     """One subnet that a profile measured, and its prediction by the model fitted without it."""
 
     measured_ms: float
@@ -68,7 +68,7 @@ class DeviceResult:
     name: str  # of the search
     device: str  # the first
     description: Mapping[str, str]
-    anchors: tuple[Anchor, ...]
+    anchors: tuple[AnchorPrediction, ...]
     held_out_error: float | None  # mean absolute relative error, a fraction
     macs_only_error: float | None
     quality: str

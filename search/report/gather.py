@@ -18,7 +18,7 @@ from search.device.latency.fit import fit_linear
 from search.device.latency.model import linear
 from search.device.profile_device import tool_version
 from search.report.compare_section import gather_compared
-from search.report.data import Anchor, Choice, Chosen, DeviceResult, Pruned, ReportData, Trial
+from search.report.data import AnchorPrediction, Choice, Chosen, DeviceResult, Pruned, ReportData, Trial
 from search.report.gather_summary import analysis_of, gather_tuned, gather_warnings, summary_of
 from search.report.prune_section import gather_pruned
 from search.run.contents import complete_profiles, complete_searches
@@ -168,7 +168,7 @@ def _profile_only(run: RunFolder, name: str) -> DeviceResult:
     )
 
 
-def _anchors(profile: Profile) -> tuple[Anchor, ...]:
+def _anchors(profile: Profile) -> tuple[AnchorPrediction, ...]:
     """The measured subnets, each with the prediction of a fit of the same form without it."""
     ms = np.array([anchor.ms for anchor in profile.anchors])
     form = profile.model.form
@@ -178,7 +178,7 @@ def _anchors(profile: Profile) -> tuple[Anchor, ...]:
         others = np.arange(len(ms)) != index
         coefficients = fit_linear({name: values[others] for name, values in costs.items()}, ms[others], form)
         predicted = linear(coefficients, {name: values[[index]] for name, values in costs.items()})
-        anchors.append(Anchor(anchor.ms, float(predicted[0]), anchor.arch.values))
+        anchors.append(AnchorPrediction(anchor.ms, float(predicted[0]), anchor.arch.values))
     return tuple(anchors)
 
 

@@ -11,7 +11,7 @@ import msgspec
 from ofa.records import Object, Part, Text, convert, read_record
 from search.analysis.analyse import Analysis, analyse
 from search.analysis.columns import searched_settings
-from search.analysis.side_by_side import Tuned, TunedSearch
+from search.analysis.side_by_side import TunedCandidate, TunedSearch
 from search.candidates.search_files import Finalists, TrialRow, Trials
 from search.networks.folder import SubnetFolder
 from search.report.data import Trial, Warned
@@ -106,13 +106,13 @@ def gather_tuned(run: RunFolder, names: Sequence[str]) -> tuple[tuple[TunedSearc
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
-def _tuned(row: TrialRow, latency: str) -> Tuned | None:
+def _tuned(row: TrialRow, latency: str) -> TunedCandidate | None:
     """A trial that was fine-tuned for at least one epoch; None for others."""
     figures = row.figures
     if row.state not in ("evaluated", "given up") or not row.history or not {latency, "bytes"} <= figures.keys():
         return None
     accuracy = row.accuracy if row.state == "evaluated" else None
-    return Tuned(accuracy, figures[latency], figures["bytes"], len(row.history))
+    return TunedCandidate(accuracy, figures[latency], figures["bytes"], len(row.history))
 
 
 CardKind = type[SupernetCard] | type[DenseCard] | type[PrunedCard] | type[SlimCard] | type[SubnetCard]

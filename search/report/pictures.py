@@ -1,12 +1,11 @@
-"""Pictures in SVG: an architecture beside the supernet, in a page or as a file, and the curves of one training."""
+"""Pictures of an architecture beside the supernet, in SVG: in a page or as a file."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeGuard
+from typing import Any
 
 from search.report.data import Choice
 from search.report.document import picture
@@ -30,10 +29,6 @@ ROW = 19
 MARGIN = 20
 NAME_LENGTH = 21  # characters
 
-PANEL = 300  # pixels wide
-PANEL_HEIGHT = 200
-LEFT, TOP, INSIDE_WIDTH, INSIDE_HEIGHT = 20, 44, 260, 120
-
 
 @dataclass(frozen=True)
 class Bar:
@@ -47,7 +42,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerBars:
     """The bars of one layer, and its tooltip."""
 
     title: str
@@ -68,7 +63,7 @@ class Cell:
         return (self.value or 0) / self.largest
 
 
-def silhouette(choices: Sequence[Choice], arch: Mapping[str, int]) -> tuple[Layer, ...]:
+def silhouette(choices: Sequence[Choice], arch: Mapping[str, int]) -> tuple[LayerBars, ...]:
     """Returns a bar for each layer, in the model's order: the supernet pale, the subnet filled; empty without widths.
 
     A layer in a block that is left out is only an outline. Heights are proportional to the square root of channels.
@@ -150,12 +145,12 @@ def arch_picture(
     )
 
 
-def _layer(choice: Choice, value: int | None, x: float, width: float, most: int) -> Layer:
+def _layer(choice: Choice, value: int | None, x: float, width: float, most: int) -> LayerBars:
     full = _height(choice.values[-1], most)
     if value is None:
-        return Layer(f"{choice.name}: left out", (_bar(x, width, full, "left-out"),))
+        return LayerBars(f"{choice.name}: left out", (_bar(x, width, full, "left-out"),))
     bars = _bar(x, width, full, "whole"), _bar(x, width, _height(value, most), "kept")
-    return Layer(f"{choice.name}: {value} of {choice.values[-1]}", bars)
+    return LayerBars(f"{choice.name}: {value} of {choice.values[-1]}", bars)
 
 
 def _bar(x: float, width: float, height: float, style: str) -> Bar:
@@ -174,63 +169,3 @@ def _cell(choice: Choice, arch: Mapping[str, int]) -> Cell:
 
 def _picture_row(choice: Choice, arch: Mapping[str, int]) -> dict[str, Any]:
     return {"kind": KINDS.get(choice.kind, choice.kind), "name": choice.name, "cell": _cell(choice, arch)}
-
-
-def curve_picture(rows: Sequence[Mapping[str, object]], over: str = "epoch") -> str:
-    """Returns an SVG file with a panel for each column of `rows` except `over`, the x axis.
-
-    Each panel shows the least, the largest and the last value. Missing and non-numeric values are left out.
-    """
-    curves = {
-        name: [
-            (float(x), float(y))
-            for at, row in enumerate(rows)
-            if _is_number(y := row.get(name)) and _is_number(x := row.get(over, at))
-        ]
-        for name in columns(rows)
-        if name != over
-    }
-    panels = [_panel(name, points) for name, points in curves.items() if points]
-    return picture(
-        "curves.svg",
-        panels=panels,
-        over=over,
-        panel_width=PANEL,
-        width=PANEL * max(len(panels), 1),
-        height=PANEL_HEIGHT,
-        left=LEFT,
-        right=LEFT + INSIDE_WIDTH,
-        top=TOP,
-        bottom=TOP + INSIDE_HEIGHT,
-    )
-
-
-def columns(rows: Sequence[Mapping[str, object]]) -> list[str]:
-    """Returns the names of all columns, in order of appearance."""
-    return list(dict.fromkeys(name for row in rows for name in row))
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _panel(name: str, points: Sequence[tuple[float, float]]) -> dict[str, object]:
-    across, up = [x for x, _ in points], [y for _, y in points]
-    pixels = [
-        f"{LEFT + INSIDE_WIDTH * _share(x, across):.1f},{TOP + INSIDE_HEIGHT * (1 - _share(y, up)):.1f}"
-        for x, y in points
-    ]
-    return {
-        "name": f"{name} {up[-1]:.4g}",
-        "range": f"{min(up):.4g} to {max(up):.4g}",
-        "first": f"{min(across):g}",
-        "last": f"{max(across):g}",
-        "points": " ".join(pixels),
-        "end": pixels[-1].split(","),
-    }
-
-
-def _share(value: float, values: Sequence[float]) -> float:
-    """The position of a value between the least and the largest, 0 to 1; the middle if they are equal."""
-    low, high = min(values), max(values)
-    return (value - low) / (high - low) if high > low else 0.5

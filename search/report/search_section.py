@@ -7,7 +7,7 @@ from html import escape
 
 from search.analysis.side_by_side import TunedSearch, at_equal_number, best_within, limits_of, volumes
 from search.candidates.figures import device_of
-from search.report.data import Anchor, Choice, Chosen, DeviceResult
+from search.report.data import AnchorPrediction, Choice, Chosen, DeviceResult
 from search.report.document import Card, Section, series_color
 from search.report.effects_section import effects_section
 from search.report.figures import Figure, arch_text, drawn, layout, lines, markers
@@ -143,7 +143,7 @@ def _latency_note(device: DeviceResult) -> str:
     return text + (f" Measurement quality: {device.quality}." if device.quality else "")
 
 
-def latency_figure(anchors: Sequence[Anchor], chosen: Sequence[Chosen]) -> Figure:
+def latency_figure(anchors: Sequence[AnchorPrediction], chosen: Sequence[Chosen]) -> Figure:
     """Returns predicted over measured latency: the profile's subnets, held out, and the finalists."""
     pairs = [(anchor.measured_ms, anchor.predicted_ms, arch_text(anchor.arch)) for anchor in anchors]
     finalists = [

@@ -141,7 +141,7 @@ class Comparison(Record, frozen=True, kw_only=True):
                 raise ValueError(f"subnet {subnet.name} was not measured on every device")
 
 
-class Layer(Part, frozen=True, kw_only=True):
+class LayerRow(Part, frozen=True, kw_only=True):
     """One layer or stage: its name, class and state, the values that it can take, and why."""
 
     layer: Text
@@ -151,7 +151,7 @@ class Layer(Part, frozen=True, kw_only=True):
     reason: str
 
 
-class Obstacle(Part, frozen=True, kw_only=True):
+class ObstacleRow(Part, frozen=True, kw_only=True):
     """Why some parameters have no choice, and what would free them; see `ofa.inspection.Obstacle`."""
 
     reason: Text
@@ -172,8 +172,8 @@ class Layers(Record, frozen=True, kw_only=True):
     parameters: Count
     elastic: Count
     smallest: Count
-    rows: tuple[Layer, ...]
-    obstacles: tuple[Obstacle, ...]
+    rows: tuple[LayerRow, ...]
+    obstacles: tuple[ObstacleRow, ...]
 
 
 def layers_of(inspection: Inspection, model: str) -> Layers:
@@ -187,6 +187,6 @@ def layers_of(inspection: Inspection, model: str) -> Layers:
         parameters=inspection.parameters,
         elastic=inspection.elastic,
         smallest=inspection.smallest,
-        rows=convert(rows, tuple[Layer, ...], "the layers"),
-        obstacles=convert(obstacles, tuple[Obstacle, ...], "the obstacles"),
+        rows=convert(rows, tuple[LayerRow, ...], "the layers"),
+        obstacles=convert(obstacles, tuple[ObstacleRow, ...], "the obstacles"),
     )

@@ -68,7 +68,7 @@ class SpaceChoice(Part, frozen=True, kw_only=True):
             raise ValueError(f"values of {self.name} must be distinct and ascending, the largest above 0")
 
 
-class Ends(Part, frozen=True, kw_only=True):
+class EndAccuracies(Part, frozen=True, kw_only=True):
     """Accuracies of a supernet's largest and smallest subnet."""
 
     largest: Accuracy
@@ -91,7 +91,7 @@ class SupernetCard(Record, frozen=True, kw_only=True):
     config_hash: Hex
     subnets: Annotated[float, Meta(ge=1)]
     space: tuple[SpaceChoice, ...]
-    accuracy: Ends
+    accuracy: EndAccuracies
     warnings: tuple[Text, ...]
     seconds: NotNegative
 

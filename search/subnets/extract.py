@@ -36,7 +36,7 @@ from ofa.identity import digest_of
 from ofa.records import read_record
 from search.candidates.search_files import TrialRow
 from search.candidates.space import Candidate
-from search.evaluation.tune import Tuned, longer
+from search.evaluation.tune import TunedNetwork, longer
 from search.evaluation.tuner import Tuner
 from search.run.cards import TunedCard
 from search.run.locks import WAITS, evaluating
@@ -171,7 +171,7 @@ def find_refined(candidate: Candidate, files: SearchFolder) -> PrunedFolder | No
     return None
 
 
-def _save(tuned: Tuned, candidate: Candidate, trained: Trained, folder: PrunedFolder) -> None:
+def _save(tuned: TunedNetwork, candidate: Candidate, trained: Trained, folder: PrunedFolder) -> None:
     """Writes weights, masks and history, then the card, which marks them as complete."""
     assert tuned.model is not None  # no gate stopped it
     digest = digest_of(tuned.model)

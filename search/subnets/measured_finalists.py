@@ -14,7 +14,7 @@ from ofa.records import convert
 from search.candidates.figures import is_latency
 from search.candidates.search_files import Finalist, Finalists, MeasuredSubnet, MeasurementQuality, TrialRow
 from search.config.request import plain
-from search.config.search import Finalists as FinalistSettings
+from search.config.search import FinalistSettings
 from search.device import read_profile
 from search.device.devices import SearchDevice, show_measuring
 from search.device.measure_archs import (

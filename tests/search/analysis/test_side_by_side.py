@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from search.analysis.side_by_side import Tuned, TunedSearch, at_equal_number, best_within, limits_of, volumes
+from search.analysis.side_by_side import TunedCandidate, TunedSearch, at_equal_number, best_within, limits_of, volumes
 
-FIRST = TunedSearch("first", (Tuned(0.9, 2.0, 400, 3), Tuned(None, 1.0, 100, 1), Tuned(0.8, 1.0, 200, 3)))
-SECOND = TunedSearch("second", (Tuned(0.7, 1.0, 100, 3), Tuned(0.95, 2.0, 400, 3)))
+FIRST = TunedSearch(
+    "first", (TunedCandidate(0.9, 2.0, 400, 3), TunedCandidate(None, 1.0, 100, 1), TunedCandidate(0.8, 1.0, 200, 3))
+)
+SECOND = TunedSearch("second", (TunedCandidate(0.7, 1.0, 100, 3), TunedCandidate(0.95, 2.0, 400, 3)))
 
 
 def test_searches_are_cut_to_the_shortest() -> None:
@@ -30,20 +32,22 @@ def test_volumes_grow_in_one_box() -> None:
     # The box: errors 0.05 to 0.3, 1 to 2 ms, 100 to 400 bytes. (0.8, 1 ms, 200) dominates 0.4 by 1 by 2/3 of it.
     assert first == pytest.approx([0.0, 0.0, 0.4 * 2 / 3])
     assert second == [0.0, 0.0]  # its ends are the corners of the box
-    worse = TunedSearch("worse", (*FIRST.tuned, Tuned(0.1, 9.0, 9000, 3)))
+    worse = TunedSearch("worse", (*FIRST.tuned, TunedCandidate(0.1, 9.0, 9000, 3)))
     assert volumes([worse, SECOND])[0][:3] == pytest.approx(first)
 
 
 def test_figures_that_do_not_vary_do_not_count() -> None:
-    flat = TunedSearch("flat", (Tuned(0.9, 1.0, 200, 1), Tuned(0.8, 1.0, 100, 1)))
+    flat = TunedSearch("flat", (TunedCandidate(0.9, 1.0, 200, 1), TunedCandidate(0.8, 1.0, 100, 1)))
     (shares,) = volumes([flat])
     assert shares == [0.0, 0.0]
-    ((single,),) = volumes([TunedSearch("one", (Tuned(0.9, 1.0, 200, 1),))])
+    ((single,),) = volumes([TunedSearch("one", (TunedCandidate(0.9, 1.0, 200, 1),))])
     assert single == 0.0
 
 
 def test_limits_are_met_by_shares_of_the_candidates() -> None:
-    search = TunedSearch("many", tuple(Tuned(0.9, 0.01234 * number, 1001.0 * number, 1) for number in range(1, 10)))
+    search = TunedSearch(
+        "many", tuple(TunedCandidate(0.9, 0.01234 * number, 1001.0 * number, 1) for number in range(1, 10))
+    )
     limits = limits_of([search])
     assert len(limits) == 9
     assert limits[0] == (0.0371, 3010.0)

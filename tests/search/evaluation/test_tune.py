@@ -12,7 +12,7 @@ from ofa.errors import InvalidInput
 from ofa.identity import digest_of
 from search.candidates.space import Candidate, CandidateSpace
 from search.device.devices import free_figures
-from search.evaluation.tune import Tuned
+from search.evaluation.tune import TunedNetwork
 from search.run.cards import Setting
 from search.run.paths import RunFolder
 from search.study.tuning import figures_with
@@ -26,7 +26,7 @@ def go_on(epoch: int, accuracy: float) -> bool:
     return True
 
 
-def tuned(run: RunFolder, trained: Trained, settings: dict[str, Setting], *overrides: str) -> Tuned:
+def tuned(run: RunFolder, trained: Trained, settings: dict[str, Setting], *overrides: str) -> TunedNetwork:
     tuning = made(run, trained, *overrides)
     space = CandidateSpace(trained.supernet.space, tuning.keys.parameters)
     candidate = space.candidate(trained.supernet.space.smallest, {**PLAIN, **settings})

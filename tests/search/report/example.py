@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from search.report.data import Anchor, Choice, Chosen, DeviceResult, ReportData, Trial
+from search.report.data import AnchorPrediction, Choice, Chosen, DeviceResult, ReportData, Trial
 from search.run.training_cards import Epoch
 
 CHOICES = (
@@ -38,7 +38,8 @@ def example(name: str = "demo", trials: int = 180, seed: int = 0) -> ReportData:
     chosen = tuple(_chosen(limit, made) for limit in limits)
     largest = {choice.key: choice.values[-1] for choice in CHOICES}
     anchors = tuple(
-        Anchor(value, float(value * rng.normal(1, 0.025)), draw(rng)) for value in rng.uniform(0.04, 0.16, 30).tolist()
+        AnchorPrediction(value, float(value * rng.normal(1, 0.025)), draw(rng))
+        for value in rng.uniform(0.04, 0.16, 30).tolist()
     )
     device = DeviceResult(
         name="onnxruntime",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 from search.report.document import Section, section_html
 from search.report.figures import Figure
@@ -17,6 +18,13 @@ def rendered(*sections: Section | None) -> tuple[str, dict[str, Figure]]:
     shown = [section for section in sections if section is not None]
     figures = {name: figure for section in shown for name, figure in section.figures.items()}
     return "".join(map(section_html, shown)), figures
+
+
+def texts(picture: str) -> list[str]:
+    """Returns the texts of an SVG file, in order."""
+    root = ElementTree.fromstring(picture)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    return [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
 class Structure(HTMLParser):

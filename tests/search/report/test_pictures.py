@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
-
 import pytest
 
 from search.report.data import Choice
-from search.report.pictures import Cell, arch_picture, comparison_rows, curve_picture, silhouette
+from search.report.pictures import Cell, arch_picture, comparison_rows, silhouette
 from tests.search.report.example import CHOICES
+from tests.search.report.rendered import texts
 from tests.search.synthetic import block_space
 
 BLOCK_CHOICES = [Choice(choice.kind, choice.name, choice.values) for choice in block_space(stages=1, blocks=3).choices]
@@ -34,12 +33,6 @@ def test_comparison_has_a_row_for_each_choice_and_a_cell_for_each_subnet() -> No
     assert sum(cell.value is None for *_, cells in rows for cell in cells) == 2 * len(CHOICES) - 1
 
 
-def texts(picture: str) -> list[str]:
-    root = ElementTree.fromstring(picture)
-    assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    return [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
-
-
 def test_every_choice_is_named_with_its_value_or_as_left_out() -> None:
     arch = block_space(stages=1, blocks=3).smallest.values
     said = texts(arch_picture(BLOCK_CHOICES, arch, "a < b & c", {"schedule": "<cubic>"}))
@@ -55,16 +48,3 @@ def test_a_space_without_widths_has_a_picture_too_and_long_names_are_cut_at_the_
     assert said[1].startswith("…")
     assert "features.12.block.0.conv.depthwise".endswith(said[1][1:])
     assert texts(arch_picture([], {})) == []
-
-
-def test_a_curve_has_a_panel_a_figure_and_says_its_range() -> None:
-    rows = [
-        {"epoch": 1, "loss": 0.75, "accuracy": 0.5, "phase": "warm"},
-        {"epoch": 2, "accuracy": 0.875},
-        {"epoch": 4, "loss": 0.25},
-    ]
-    picture = curve_picture(rows)
-    said = texts(picture)
-    assert said == ["loss 0.25", "0.25 to 0.75", "epoch 1", "4", "accuracy 0.875", "0.5 to 0.875", "epoch 1", "2"]
-    assert picture.count("<polyline") == 2
-    assert texts(curve_picture([{"epoch": 1, "loss": 0.5}]))[0] == "loss 0.5"

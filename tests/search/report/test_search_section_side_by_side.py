@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ofa.records import write_record
-from search.analysis.side_by_side import Tuned, TunedSearch
+from search.analysis.side_by_side import TunedCandidate, TunedSearch
 from search.candidates.search_files import Trials
 from search.candidates.space import TuningEpoch
 from search.report.gather_summary import gather_tuned
@@ -18,8 +18,11 @@ from tests.search.report.example import example
 from tests.search.report.rendered import rendered
 from tests.search.report.sweep_run import finalists, network, trial
 
-JOINT = TunedSearch("joint", (Tuned(0.95, 0.02, 4000, 2), Tuned(None, 0.01, 1000, 1), Tuned(0.9, 0.01, 2000, 2)))
-OTHER = TunedSearch("arch<i>", (Tuned(0.93, 0.03, 9000, 2), Tuned(0.91, 0.02, 8000, 2)))
+JOINT = TunedSearch(
+    "joint",
+    (TunedCandidate(0.95, 0.02, 4000, 2), TunedCandidate(None, 0.01, 1000, 1), TunedCandidate(0.9, 0.01, 2000, 2)),
+)
+OTHER = TunedSearch("arch<i>", (TunedCandidate(0.93, 0.03, 9000, 2), TunedCandidate(0.91, 0.02, 8000, 2)))
 
 
 def test_the_section_compares_at_an_equal_number() -> None:
@@ -59,5 +62,5 @@ def test_searches_that_fine_tune_alike_are_grouped(tmp_path: Path) -> None:
     write(run, "none", 2, accuracy=None)
     (group,) = gather_tuned(run, ["a", "b", "longer", "plain", "none"])
     assert [search.name for search in group] == ["a", "b"]
-    assert group[0].tuned == (Tuned(None, 0.5, 900.0, 1), Tuned(0.9, 0.5, 900.0, 2))
+    assert group[0].tuned == (TunedCandidate(None, 0.5, 900.0, 1), TunedCandidate(0.9, 0.5, 900.0, 2))
     assert gather_tuned(run, ["a", "longer"]) == ()

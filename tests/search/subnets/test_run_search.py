@@ -16,7 +16,7 @@ from ofa.records import read_record
 from search.app.main import main
 from search.candidates.search_files import TrialRow, Trials
 from search.config.request import Device, Sampling
-from search.config.search import FigureLimits, Finalists, SearchOptions, SearchRequest
+from search.config.search import FigureLimits, FinalistSettings, SearchOptions, SearchRequest
 from search.device.devices import search_devices
 from search.run.paths import SearchFolder
 from search.subnets.run_search import check_search, run_search
@@ -57,7 +57,7 @@ def request_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchRequest
             latency_fractions=None,
             calibration_images=64,
             artifacts=False,
-            finalists=Finalists(candidates=1, visits=6, repeats=2, seconds=1.0),
+            finalists=FinalistSettings(candidates=1, visits=6, repeats=2, seconds=1.0),
         ),
         sampler={"_target_": "search.samplers.random", "_partial_": True},
     )
