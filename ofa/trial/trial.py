@@ -74,9 +74,12 @@ class Trial:
         widths = (
             (narrowed(partial(_half, 1)), single, mixed, *map(narrowed, _PATTERNS)) if groups else (narrowed(_all),)
         )
+        # A block that is left out proves nothing about the widths inside it: these are compared with all blocks.
         for number in range(max([len(widths), *(len(operator.options) for operator in self.structure.operators)])):
-            if reason := self._compare(widths[number % len(widths)], stages, kernels, self._operators(number)):
+            if reason := self._compare(widths[number % len(widths)], [], kernels, self._operators(number)):
                 return reason
+        if stages and (reason := self._compare(mixed, stages, kernels, self._operators(0))):
+            return reason
         return self._in_train_mode(narrowed(partial(_half, 2)), mixed, single, stages, kernels)
 
     def _in_train_mode(
@@ -91,8 +94,9 @@ class Trial:
         if self.structure.training is None:
             return None
         reason = self._replay(half, training=True) if self.structure.training.meets_more else None
-        for number, units in enumerate(dict.fromkeys((tuple(mixed), tuple(single)))):
-            reason = reason or self._compare(units, stages, kernels, self._operators(number), training=True)
+        shallow = [(mixed, stages)] if stages else []
+        for number, (units, left_out) in enumerate([*shallow, (mixed, []), (single, [])]):
+            reason = reason or self._compare(units, left_out, kernels, self._operators(number), training=True)
         return f"in train mode, {reason}" if reason else None
 
     def _operators(self, number: int) -> dict[str, str]:
