@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
+from typing import TypeGuard
 
 
 class InvalidInput(ValueError):
@@ -28,3 +30,13 @@ def nearest(value: str, choices: Iterable[str], count: int = 3) -> str:
         return f"did you mean {', '.join(close)}?"
     shown = ", ".join(names[: 3 * count])
     return f"choices: {shown}{', ...' if len(names) > 3 * count else ''}"
+
+
+def is_whole(value: object, least: float = -math.inf, most: float = math.inf) -> TypeGuard[int]:
+    """Returns whether a value is a whole number within bounds; neither True nor 2.0 is one."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Returns whether a value is a finite number; True is none."""
+    return is_whole(value) or (isinstance(value, float) and math.isfinite(value))

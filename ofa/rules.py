@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from math import isfinite, lcm
+from math import lcm
 from typing import TypeVar
 
 from torch import nn
 
 from ofa.choice import ALWAYS, Choice, Conditions
-from ofa.errors import InvalidInput, nearest
+from ofa.errors import InvalidInput, is_number, is_whole, nearest
 from ofa.resolution import NAME as RESOLUTION
 from ofa.space import Space
 from ofa.structure.blocks import Stage
@@ -66,11 +66,11 @@ class SpaceRules:
             if isinstance(ratios, str) or not ratios or not all(_is_fraction(ratio) for ratio in ratios):
                 raise InvalidInput(f"{name}={ratios!r}: give fractions of the full width, each over 0 and at most 1")
         for name, least in [("multiple_of", self.multiple_of), *self.multiple_of_for.items()]:
-            if not _is_whole(least) or least < 1:
+            if not is_whole(least) or least < 1:
                 raise InvalidInput(f"{name}={least!r}: give a whole number of channels, 1 or more")
         blocks = [(key, getattr(self, key), getattr(self, f"{key}_for")) for key in ("min_depth", *_KEPT)]
         for name, least in [pair for key, value, by_name in blocks for pair in ((key, value), *by_name.items())]:
-            if not _is_whole(least) or least < 0:
+            if not is_whole(least, 0):
                 raise InvalidInput(f"{name}={least!r}: give a whole number of blocks, 0 or more")
         if not isinstance(self.kernel_transforms, bool):
             raise InvalidInput(f"kernel_transforms={self.kernel_transforms!r}: give true or false")
@@ -78,7 +78,7 @@ class SpaceRules:
             raise InvalidInput(
                 "kernel_transforms=true needs kernel_sizes: name the convolutions, and sizes such as [3, 5]"
             )
-        if isinstance(self.resolutions, str) or not all(_is_whole(size) and size > 0 for size in self.resolutions):
+        if isinstance(self.resolutions, str) or not all(is_whole(size) and size > 0 for size in self.resolutions):
             raise InvalidInput(f"resolutions={self.resolutions!r}: give heights in pixels, such as [128, 160, 192]")
         for name, order in [("depth_order", self.depth_order), *self.depth_order_for.items()]:
             if order not in DEPTH_ORDERS:
@@ -86,16 +86,12 @@ class SpaceRules:
                     f"{name}={order!r} is no order in which blocks leave; {nearest(order, DEPTH_ORDERS)}"
                 )
         for name, sizes in self.kernel_sizes.items():
-            if not sizes or not all(_is_whole(size) and size > 0 and size % 2 for size in sizes):
+            if not sizes or not all(is_whole(size) and size > 0 and size % 2 for size in sizes):
                 raise InvalidInput(f"kernel_sizes[{name!r}]={sizes!r}: give odd sizes in pixels, such as [3, 5]")
 
 
 def _is_fraction(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value) and 0 < value <= 1
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return is_number(value) and 0 < value <= 1
 
 
 def width_values(group: Group, rules: SpaceRules) -> tuple[int, ...]:

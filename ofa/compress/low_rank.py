@@ -14,7 +14,7 @@ from torch import nn
 
 from ofa.compress.layer_ranks import Candidate, Rank, with_positions
 from ofa.compress.split import CONVS
-from ofa.errors import InvalidInput, nearest
+from ofa.errors import InvalidInput, is_whole, nearest
 from ofa.inputs import Example
 from ofa.plain_network import check_plain_weights, plain_network
 
@@ -188,7 +188,7 @@ def _clipped(wanted: Any, candidate: Candidate) -> Rank:
     if isinstance(wanted, float) and 0 < wanted <= 1:
         return tuple(ceil(wanted * most) for most in full)
     both = tuple(wanted) if isinstance(wanted, Sequence) and not isinstance(wanted, str) else (wanted,) * len(full)
-    if len(both) != len(full) or not all(isinstance(r, int) and not isinstance(r, bool) and r >= 1 for r in both):
+    if len(both) != len(full) or not all(is_whole(rank, 1) for rank in both):
         rule = "a whole number above 0, a fraction of the full rank as a float up to 1.0"
         pair = ", or a pair (outputs, inputs)" if candidate.tucker else ""
         raise InvalidInput(f"rank={wanted!r} for {candidate.path}: give {rule}{pair}; its full rank is {full}")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ofa.compress.tucker import tucker2
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, is_whole
 
 Conv: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -79,7 +79,7 @@ def _factors(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 
 def _check_rank(rank: int, most: int, layer: nn.Module) -> None:
-    if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= most:
+    if not is_whole(rank, 1, most):
         raise InvalidInput(f"rank={rank!r} for {layer}: give a whole number from 1 to {most}")
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from ofa.data.augment import Augment
 from ofa.data.pixel_operations import brightness, contrast, cut, posterize, saturation, sharpness
-from ofa.errors import InvalidInput, nearest
+from ofa.errors import InvalidInput, is_number, is_whole, nearest
 
 STRONGEST = 10.0  # magnitude
 GEOMETRIC = ("shift_x", "shift_y", "shear_x", "shear_y", "rotate", "zoom")
@@ -80,9 +80,9 @@ def rand_augment(
 
 def _check(operations: int, magnitude: float, among: Sequence[str]) -> None:
     """Raises InvalidInput for arguments that `rand_augment` cannot use."""
-    if isinstance(operations, bool) or not isinstance(operations, int) or operations < 0:
+    if not is_whole(operations, 0):
         raise InvalidInput(f"rand_augment operations={operations!r}: must be a whole number, at least 0")
-    if isinstance(magnitude, bool) or not isinstance(magnitude, int | float) or not 0 <= magnitude <= STRONGEST:
+    if not is_number(magnitude) or not 0 <= magnitude <= STRONGEST:
         raise InvalidInput(f"rand_augment magnitude={magnitude!r}: must be a number from 0 to {STRONGEST:g}")
     for name in among:
         if name not in OPERATIONS:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, is_number, is_whole
 
 Shape = tuple[int, int, int]
 
@@ -33,7 +33,7 @@ def check_positive(model: str, **sizes: int | Sequence[int]) -> None:
     """
     for name, value in sizes.items():
         for size in (value,) if isinstance(value, int) else value:
-            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            if not is_whole(size, 1):
                 raise InvalidInput(f"{model} {name}={value!r}: must be whole numbers, at least 1")
 
 
@@ -44,7 +44,7 @@ def check_between(model: str, low: float, high: float, **numbers: float) -> None
         InvalidInput: naming the first that is not.
     """
     for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value < high:
+        if not is_number(value) or not low <= value < high:
             raise InvalidInput(f"{model} {name}={value!r}: must be at least {low} and below {high}")
 
 

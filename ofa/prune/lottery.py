@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ofa.errors import InvalidInput, nearest
+from ofa.errors import InvalidInput, is_whole, nearest
 from ofa.inputs import Example
 from ofa.prune.initializers.layers import Initializer
 from ofa.prune.lottery_folder import LotteryFolder
@@ -82,7 +82,7 @@ def lottery(
     for control in controls:
         if control not in CONTROLS:
             raise InvalidInput(f"control {control!r} is unknown; {nearest(control, CONTROLS)}")
-    if isinstance(rewind_step, bool) or not isinstance(rewind_step, int) or rewind_step < 0:
+    if not is_whole(rewind_step, 0):
         raise InvalidInput(f"rewind_step={rewind_step!r}: must be a whole number of steps, 0 or more")
     files = LotteryFolder(Path(folder))
     files.claim(

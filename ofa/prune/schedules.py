@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, is_number
 from ofa.prune.times import Time, check_times, whole
 
 
@@ -218,7 +218,7 @@ def _after(rounds_done: int, rounds: int, final: float) -> float:
 
 def _check_final(schedule: Schedule) -> None:
     final = schedule.final
-    if isinstance(final, bool) or not isinstance(final, int | float) or not 0 <= final < 1:
+    if not is_number(final) or not 0 <= final < 1:
         raise InvalidInput(
             f"{type(schedule).__name__}: final={schedule.final!r} is the fraction removed in the end; "
             f"it must be 0 or more and below 1"

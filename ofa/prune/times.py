@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, TypeAlias, TypeVar
 
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, is_whole
 
 # Steps as an int, or a fraction of the training (0 to 1) as a float.
 Time: TypeAlias = int | float
@@ -61,7 +61,7 @@ def check_times(timed: object) -> None:
         value, least = getattr(timed, name), int(name in _INTERVALS)
         if name == "steps_per_epoch" and value is None:
             continue
-        is_steps = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        is_steps = is_whole(value, least)
         is_fraction = isinstance(value, float) and 0 <= value <= 1 and (value > 0 or not least)
         if not (is_steps or is_fraction):
             rule = "an int, or a fraction of the training as a float between 0 and 1"

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, is_number
 from search.candidates.figures import ACCURACY, Floats, check_figure, figure_text, is_latency, unit
 from search.run.paths import limit_text
 
@@ -74,8 +74,7 @@ def check_margin(margin: Any) -> float:
     Raises:
         InvalidInput: it is not a fraction below 1.
     """
-    number = isinstance(margin, int | float) and not isinstance(margin, bool)
-    if not number or not 0 <= margin < 1:
+    if not is_number(margin) or not 0 <= margin < 1:
         raise InvalidInput(f"margin {margin!r} must be a fraction, at least 0 and below 1")
     return float(margin)
 
@@ -88,8 +87,7 @@ def check_target(target: Mapping[str, Any]) -> dict[str, float]:
     """
     for name, limit in target.items():
         check_figure(name)
-        number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
-        if not number or not math.isfinite(limit) or limit <= 0:
+        if not is_number(limit) or limit <= 0:
             raise InvalidInput(f"{name}={limit!r} must be a number of {unit(name)} above 0")
     return {name: float(limit) for name, limit in target.items()}
 
@@ -151,8 +149,7 @@ def _check_devices(latency_ms: Mapping[Any, Any]) -> dict[str, float]:
 
 
 def _is_limit(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value > 0
+    return is_number(value) and value > 0
 
 
 def needs_default_limits(objectives: Collection[str], limits: Mapping[str, float]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from ofa.errors import InvalidInput, nearest
+from ofa.errors import InvalidInput, is_number, nearest
 from search.run.cards import Setting
 
 DIGITS = 4  # significant digits of a number: the value printed in a table is the value used
@@ -136,8 +136,7 @@ class Number:
         Raises:
             InvalidInput: it is not a number, or out of range.
         """
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not self.low <= value <= self.high or (self.whole and value != int(value)):
+        if not is_number(value) or not self.low <= value <= self.high or (self.whole and value != int(value)):
             kind = "a whole number" if self.whole else "a number"
             raise InvalidInput(f"parameter {self.name}={value!r} must be {kind} from {self.low:g} to {self.high:g}")
         return self._rounded(float(value))

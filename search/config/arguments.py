@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import sys
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from hydra.utils import get_object
 
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, is_number, is_whole
 from search.config.rules import is_whole_float, short
 
 CHECKED = ("ofa", "search", "torch")  # packages whose signatures are checked
@@ -115,9 +114,9 @@ def accepts(hint: Any, value: Any) -> bool:
     if hint is bool:
         return isinstance(value, bool)
     if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST
+        return is_whole(value) and abs(value) <= LARGEST
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return is_number(value)
     if hint in (str, Path):
         return isinstance(value, str)
     kind = origin or hint

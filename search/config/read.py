@@ -11,7 +11,7 @@ import msgspec
 from msgspec import inspect
 from omegaconf import DictConfig, OmegaConf
 
-from ofa.errors import InvalidInput, nearest
+from ofa.errors import InvalidInput, is_whole, nearest
 from search.config.arguments import check_arguments
 from search.config.rules import is_name, is_target, keys_of, refusal, rule_text, short, type_at
 from search.run.paths import conf_dir
@@ -97,7 +97,7 @@ def _with_names(values: Mapping[str, Any], kind: inspect.Type) -> dict[str, Any]
     """The values, with numbers that are names as text: run=2026 names a run."""
     changed = dict(values)
     for key, value in values.items():
-        if isinstance(value, int) and not isinstance(value, bool) and is_name(type_at(kind, [key])):
+        if is_whole(value) and is_name(type_at(kind, [key])):
             changed[key] = str(value)
     return changed
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Mapping, Sequence
-from typing import TypeGuard
 
+from ofa.errors import is_number
 from ofa.records import content_of
 from ofa.space import Space
 from search.candidates.space import Candidate, Evaluation
@@ -52,7 +51,7 @@ def curve_picture(rows: Sequence[Mapping[str, object]], over: str = "epoch") -> 
         name: [
             (float(x), float(y))
             for at, row in enumerate(rows)
-            if _is_number(y := row.get(name)) and _is_number(x := row.get(over, at))
+            if is_number(y := row.get(name)) and is_number(x := row.get(over, at))
         ]
         for name in columns(rows)
         if name != over
@@ -75,10 +74,6 @@ def curve_picture(rows: Sequence[Mapping[str, object]], over: str = "epoch") -> 
 def columns(rows: Sequence[Mapping[str, object]]) -> list[str]:
     """Returns the names of all columns, in order of appearance."""
     return list(dict.fromkeys(name for row in rows for name in row))
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _panel(name: str, points: Sequence[tuple[float, float]]) -> dict[str, object]:

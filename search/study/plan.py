@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ofa.errors import InvalidInput, nearest
+from ofa.errors import InvalidInput, is_whole, nearest
 from ofa.records import read_record, write_record
 from ofa.space import Space
 from search.candidates.figures import ACCURACY, LATENCY, CandidateFigures, Directions, Objective, directions, is_latency
@@ -71,7 +71,7 @@ class SearchPlan:
             )
         for name in ("evaluations", "refusals"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if not is_whole(value, 1):
                 raise InvalidInput(f"{name}={value!r} must be a whole number of at least 1")
         if self.seed < 0:
             raise InvalidInput(f"seed={self.seed!r} must be a whole number of at least 0")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from ofa.errors import InvalidInput, nearest
+from ofa.errors import InvalidInput, is_number, nearest
 from ofa.prune.allocation.limits import kept_of, limits_of, read_scores
 from ofa.prune.context import AllocationContext
 from ofa.prune.weights import matches
@@ -93,7 +93,7 @@ def read_groups(groups: Any) -> list[LayerGroup]:
             or not all(isinstance(pattern, str) for pattern in patterns)
         ):
             raise InvalidInput(f"groups.{name}.match={match!r} must be patterns of layers, such as [stages.0.*]")
-        if isinstance(sparsity, bool) or not isinstance(sparsity, int | float) or not 0 <= sparsity <= 1:
+        if not is_number(sparsity) or not 0 <= sparsity <= 1:
             raise InvalidInput(f"groups.{name}.sparsity={sparsity!r} is the fraction removed: between 0 and 1")
         result.append(LayerGroup(str(name), tuple(patterns), float(sparsity)))
     return result

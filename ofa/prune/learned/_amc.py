@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ofa.arch import Arch
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, is_whole
 from ofa.prune.learned.amc_environment import FEATURES, Environment, Measure, make_environment
 from ofa.prune.learned.ddpg import Agent, AgentSettings, Transition
 from ofa.prune.learned.rewards import Found, Reward, negative_error
@@ -64,7 +64,7 @@ def amc(
     Raises:
         InvalidInput: no episode, a budget that cannot be met, or an accuracy outside [0, 1].
     """
-    if isinstance(episodes, bool) or not isinstance(episodes, int) or episodes < 1:
+    if not is_whole(episodes, 1):
         raise InvalidInput(f"episodes={episodes!r}: give a whole number, at least 1")
     environment = make_environment(supernet, budget, metric, measure)
     order = importance_order(supernet, criterion)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ofa._cost import COSTS, cost
 from ofa.arch import Arch
-from ofa.errors import InvalidInput, nearest
+from ofa.errors import InvalidInput, is_whole, nearest
 from ofa.prune.learned.filter_policy import BASELINES, FilterPolicy, Trial, train_agent, unit_features
 from ofa.prune.learned.rewards import Found, filter_reward
 from ofa.prune.rewinding import remove_
@@ -177,7 +177,7 @@ def _check(
     updates: int, samples: int, learning_rate: float, baseline: str, metric: str, tune: Tune | None, tune_trials: bool
 ) -> None:
     for name, value in (("updates", updates), ("samples", samples)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not is_whole(value, 1):
             raise InvalidInput(f"{name}={value!r}: give a whole number, at least 1")
     if not learning_rate > 0:
         raise InvalidInput(f"learning_rate={learning_rate!r}: give a number above 0")

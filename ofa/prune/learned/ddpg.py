@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, is_whole
 
 
 def linear_layer(inputs: int, outputs: int, bound: float, generator: torch.Generator) -> nn.Linear:
@@ -64,7 +64,7 @@ class AgentSettings:
                 raise InvalidInput(f"{name}={getattr(self, name)!r}: give a number above 0 and at most 1")
         for name, least in (("batch_size", 1), ("replay", 1), ("warmup", 0)):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            if not is_whole(value, least):
                 raise InvalidInput(f"{name}={value!r}: give a whole number, at least {least}")
         if len(self.hidden) != 2 or min(self.hidden) < 1:
             raise InvalidInput(f"hidden={self.hidden!r}: give two numbers of units, each at least 1")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -11,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ofa.errors import InvalidInput, nearest
+from ofa.errors import InvalidInput, is_number, nearest
 
 Held = TypeVar("Held", bound=Tensor)
 
@@ -76,7 +75,7 @@ def check_strengths(kind: str, strengths: Mapping[str, float]) -> None:
         InvalidInput: naming the first that is not.
     """
     for name, value in strengths.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        if not is_number(value) or value < 0:
             raise InvalidInput(f"{kind} {name}={value!r}: a strength must be a number, 0 or more")
 
 

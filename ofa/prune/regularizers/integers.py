@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, is_whole
 from ofa.prune.regularizers.choosing import check_strengths, chosen, total
 
 
@@ -37,7 +37,7 @@ class IntegerAttracting:
 
     def __post_init__(self) -> None:
         check_strengths(type(self).__name__, {"strength": self.strength})
-        if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 2 <= self.bits <= 16:
+        if not is_whole(self.bits, 2, 16):
             raise InvalidInput(f"IntegerAttracting bits={self.bits!r}: must be a whole number from 2 to 16")
         if len(self.ramp) != 2 or not 0 <= self.ramp[0] <= self.ramp[1] <= 1:
             raise InvalidInput(f"IntegerAttracting ramp={self.ramp!r}: give (begin, end) with 0 <= begin <= end <= 1")

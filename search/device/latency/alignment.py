@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, is_number
 from search.device.timing import Floats
 
 MULTIPLES = (4, 8, 16)  # ascending, each a multiple of the one before
@@ -212,7 +212,7 @@ def _mean(values: Floats) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
+    return is_number(value) and abs(value) < LARGEST_NUMBER
 
 
 def _listed(values: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, structs
 
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, is_number
 from ofa.records import Count, Fraction, Object, Positive, Record, Text, read_record
 from search.device.measuring import measurement_of, parted
 from search.device.profile_record import BundleDigest, DeviceFacts, MachineFacts
@@ -151,4 +151,4 @@ def _is_short(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
+    return is_number(value) and abs(value) < LARGEST_NUMBER
