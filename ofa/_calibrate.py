@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ofa.errors import InvalidInput
 from ofa.inputs import Example, as_inputs
 from ofa.norms import BatchNorm
+from ofa.spectral_norms import iterate_
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -21,13 +22,14 @@ def calibrate(net: Net, images: Example, batch_size: int = 512) -> Net:
 
     Each layer gets the mean and the unbiased variance over all that it saw: with one batch exactly those of
     the batch, with several the pooled ones (the variance between batches counts too). Only batch norm layers
-    run in train mode, so dropout stays off. A net with no batch norm is only put in eval mode. On failure
-    the statistics are unchanged.
+    run in train mode, so dropout stays off. A net with no batch norm is only put in eval mode. Spectral norms are
+    estimated anew, which takes no images. On failure the statistics are unchanged.
 
     Raises:
         InvalidInput: no images, too few values per channel for a variance, or statistics that are not finite.
     """
     net.eval()
+    iterate_(net)
     layers = [(name, module) for name, module in net.named_modules() if _has_statistics(module)]
     if not layers:
         return net

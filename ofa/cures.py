@@ -11,6 +11,10 @@ _LAYERS_AROUND = "put layers with weights on both sides: what lies beyond them t
 
 # A part of a reason and its cure; the first that fits counts. Empty: nothing is to be done.
 CURES: tuple[tuple[str, str], ...] = (
+    (
+        "computes its weight",
+        "use ops that have rules there, or make it plain by `torch.nn.utils.parametrize.remove_parametrizations`",
+    ),
     ("is the network's input", ""),
     ("is the network's output", ""),
     ("is the vocabulary", ""),

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
+from ofa.computed_weights import computed_weights, is_inside
 from ofa.resolution import NAME
 from ofa.rules import SpaceRules, misfit, width_values
 from ofa.structure.blocks import Stage
@@ -63,10 +65,12 @@ def make_report(
     made_by = {(member.source, member.dim): group for group in structure.groups for member in group.members}
     tensor_of = {path: name for name, paths in owners.items() for path in paths if name.endswith("weight")}
     for path, module in model.named_modules():
-        parameters = [name for name, tensor in module.named_parameters(recurse=False)]
-        if not parameters:
+        computed = [weight.original for weight in computed_weights(module) if weight.original is not None]
+        parameters = [*computed, *(name for name, tensor in module.named_parameters(recurse=False))]
+        if not parameters or is_inside(path):
             continue
-        name = tensor_of.get(path, f"{path}.{parameters[0]}" if path else parameters[0])
+        first = f"{path}.{parameters[0]}" if path else parameters[0]
+        name = first if computed else tensor_of.get(path, first)
         rows.append(_layer_row(path or parameters[0], module, name, made_by, structure, rules))
     return LayerReport(tuple(rows))
 
@@ -90,7 +94,7 @@ def _layer_row(
     structure: Structure,
     rules: SpaceRules,
 ) -> Row:
-    kind = type(module).__name__
+    kind = type_before_parametrizations(module).__name__
     makes = 1 if isinstance(module, _TRANSPOSED) else 0
     group = made_by.get((tensor, makes))
     if group is None:

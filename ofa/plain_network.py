@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 from torch.nn.utils import parametrize
 
+from ofa.computed_weights import ComputedWeight, computed_weights
 from ofa.errors import InvalidInput
+from ofa.modes import in_mode
 
 _SHOWN = 3  # layers that a refusal names
 
@@ -63,28 +65,55 @@ def check_plain_weights(model: nn.Module, user: str, paths: frozenset[str] | Non
         InvalidInput: a weight that is computed from other parameters, with the call that makes it plain.
     """
     computed = [
-        (path, name, method, remedy)
+        (path, weight)
         for path, module in model.named_modules()
         if paths is None or path in paths
-        for name, method, remedy in _computed(module, path)
+        for weight in computed_weights(module)
     ]
+    _refuse(user, computed)
+
+
+def check_weights_of_supernet(model: nn.Module) -> None:
+    """Checks that each weight that a layer computes has the shape of a parameter that it is computed from.
+
+    Raises:
+        InvalidInput: one that has not, or that the model's own code computes, with the call that makes it plain.
+    """
+    computed = [(path, weight) for path, module in model.named_modules() for weight in computed_weights(module)]
+    _refuse("Supernet", [(path, weight) for path, weight in computed if not _keeps_shape(model, path, weight)])
+
+
+def _keeps_shape(model: nn.Module, path: str, weight: ComputedWeight) -> bool:
+    if weight.original is None:
+        return False
+    layer = model.get_submodule(path)
+    part, _, name = weight.original.rpartition(".")
+    original = getattr(layer.get_submodule(part), name)
+    with torch.no_grad(), in_mode(layer, training=False):
+        return bool(getattr(layer, weight.name).shape == original.shape)
+
+
+def _refuse(user: str, computed: Sequence[tuple[str, ComputedWeight]]) -> None:
     if not computed:
         return
-    path, name, method, remedy = computed[0]
-    others = [other for other, *_ in computed[1:]]
+    path, weight = computed[0]
+    others = [other for other, _ in computed[1:]]
     more = f" (so are those of {', '.join(others[:_SHOWN])}{', ...' if len(others) > _SHOWN else ''})" if others else ""
+    layer = f"model.get_submodule({path!r})" if path else "model"
+    call = f"torch.nn.utils.{weight.remover}({layer}, {weight.name!r})"
     raise InvalidInput(
-        f"{user}: {name!r} of the layer {path!r} is computed from other parameters by {method}{more}; "
-        f"make it plain first, before the optimizer: {remedy}"
+        f"{user}: {weight.name!r} of the layer {path!r} is computed from other parameters by {weight.method}{more}; "
+        f"make it plain first, before the optimizer: "
+        f"{call if weight.remover else 'give a model whose layers hold their weights as parameters'}"
     )
 
 
-def computed_weights(model: nn.Module) -> dict[str, str]:
+def computed_layers(model: nn.Module) -> dict[str, str]:
     """Returns the path of the layer by the name of each parameter that a weight of it is computed from."""
     return {
         f"{path}.{name}" if path else name: path
         for path, module in model.named_modules()
-        if any(True for _ in _computed(module, path))
+        if computed_weights(module)
         for name, _ in module.named_parameters(recurse=parametrize.is_parametrized(module))
     }
 
@@ -99,42 +128,3 @@ def _inner_attribute(module: nn.Module) -> str | None:
     if type(module).__name__ == "FullyShardedDataParallel":
         raise InvalidInput("FullyShardedDataParallel keeps shards of parameters: give the network before it is sharded")
     return None
-
-
-def _computed(module: nn.Module, path: str) -> Iterator[tuple[str, str, str]]:
-    """Name, way and remedy of each tensor of a layer that is computed from parameters."""
-    layer = f"model.get_submodule({path!r})" if path else "model"
-
-    def call(function: str, name: str) -> str:
-        return f"torch.nn.utils.{function}({layer}, {name!r})"
-
-    if parametrize.is_parametrized(module):
-        for name, chain in vars(module)["_modules"]["parametrizations"].items():
-            kinds = ", ".join(type(step).__name__.strip("_") for step in chain)
-            yield name, f"torch.nn.utils.parametrize ({kinds})", call("parametrize.remove_parametrizations", name)
-    recognized = False
-    for hook in module._forward_pre_hooks.values():
-        for base in type(hook).__mro__:
-            hook_kind = _HOOKS.get((base.__module__, base.__name__))
-            if hook_kind is not None:
-                recognized = True
-                name = str(getattr(hook, hook_kind.attribute))
-                yield name, hook_kind.function, call(hook_kind.remedy, name)
-    if not recognized and isinstance(vars(module).get("weight"), Tensor):
-        yield "weight", "the model's own code", "give a model whose layers hold their weights as parameters"
-
-
-@dataclass(frozen=True)
-class _Hook:
-    """A forward hook of torch that computes a weight: what set it, what removes it, what names the weight."""
-
-    function: str
-    remedy: str
-    attribute: str = "name"
-
-
-_HOOKS = {
-    ("torch.nn.utils.weight_norm", "WeightNorm"): _Hook("weight_norm", "remove_weight_norm"),
-    ("torch.nn.utils.spectral_norm", "SpectralNorm"): _Hook("spectral_norm", "remove_spectral_norm"),
-    ("torch.nn.utils.prune", "BasePruningMethod"): _Hook("torch.nn.utils.prune", "prune.remove", "_tensor_name"),
-}

@@ -20,7 +20,7 @@ from ofa.inputs import Example, as_inputs
 from ofa.kernel_transforms import add_kernel_transforms_
 from ofa.layer_report import LayerReport, make_report
 from ofa.memory.terms import MemoryTerms, Subnets, find_memory_terms
-from ofa.plain_network import check_plain_weights, plain_network
+from ofa.plain_network import check_weights_of_supernet, plain_network
 from ofa.recipes import DEFAULT_RECIPES, Recipes, apply_recipes, check_recipes
 from ofa.resolution import resized, resolution_values
 from ofa.rules import SpaceRules, build_space, ruled
@@ -33,9 +33,10 @@ from ofa.trial.prepared import prepared
 from ofa.trial.proposals import try_all
 from ofa.trial.resolutions import try_resolutions
 from ofa.trial.sortable import unsortable_groups
+from ofa.views.estimates import estimated
+from ofa.views.module_plan import ModulePlan
 from ofa.views.plan import Axis
 from ofa.views.view import (
-    ModulePlan,
     accumulating,
     build,
     cloned,
@@ -64,20 +65,18 @@ class Supernet:
         Args:
             model: the largest network, any `nn.Module` that maps tensors (N, ...) to tensors. Of torch.compile and
                 DataParallel wrappers, the one inside is taken, with a warning.
-            example_input: an input of the model, such as a tensor (N, C, H, W); a tuple of positional arguments, a
-                dictionary of keyword arguments, or `ofa.Inputs(*args, **kwargs)`. Values of floating-point tensors
-                do not matter; integers, such as token ids, must be ones that the model accepts.
+            example_input: an input of the model: a tensor (N, ...), a tuple of positional arguments, a dictionary of
+                keyword arguments, or `ofa.Inputs(*args, **kwargs)`. Values of floating-point tensors do not matter;
+                integers, such as token ids, must be ones that the model accepts.
             space: which widths, depths, kernel sizes and resolutions are wanted; the default rules where None.
-            recipes: classes that compute the same with sizes read from the weights, by the classes of `model` that
-                they stand for where a subnet cuts them, such as {MyAttention: ElasticAttention}; see `ofa.recipes`.
-                Recipes for layers of `torch.nn` are there already.
+            recipes: classes that compute the same with sizes read from the weights, by the classes of `model` that they
+                stand for where a subnet cuts them, besides those for layers of `torch.nn`; see `ofa.recipes`.
 
         Raises:
             InvalidInput: the model does not run on the example, nothing in it can vary, a rule fits nothing, a
-                resolution is not accepted, or a weight is computed from other parameters, as weight_norm does.
+                resolution is not accepted, or a weight is computed from parameters of other shapes.
         """
         model = plain_network(model, "Supernet")
-        check_plain_weights(model, "Supernet")
         self.model = model
         self.inputs = as_inputs(example_input)
         check_recipes(recipes or {})
@@ -85,6 +84,7 @@ class Supernet:
         self.rules = space if space is not None else SpaceRules()
         heights = resolution_values(self.inputs, self.rules.resolutions)
         with explained(model):
+            check_weights_of_supernet(model)
             private, example, structure = prepared(apply_recipes(private_copy(model), self.recipes), model, self.inputs)
             verdict = try_all(private, example, ruled(structure, self.rules), model)
             self.structure: Structure = try_resolutions(private, example, verdict.structure, model, heights)
@@ -222,10 +222,10 @@ class Supernet:
         if accumulate and contiguous:
             raise InvalidInput("accumulate=True adds into the supernet, contiguous=True copies from it: choose one")
         if not accumulate:
-            return build(plan, contiguous_slice if contiguous else differentiable, cloned)
+            return estimated(build(plan, contiguous_slice if contiguous else differentiable, cloned), plan, step=True)
         suppress_layout_warning()
         with torch.no_grad():
-            return build(plan, accumulating, cloned)
+            return estimated(build(plan, accumulating, cloned), plan, step=True)
 
     def extract(self, arch: Arch) -> nn.Module:
         """Returns a plain model of `arch` with weights of its own and nothing of the supernet inside.
@@ -233,7 +233,7 @@ class Supernet:
         Raises:
             InvalidArch: `arch` is not in the space.
         """
-        return build(self.plan(arch), cloned_parameter, cloned)
+        return estimated(build(plan := self.plan(arch), cloned_parameter, cloned), plan)
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """The model's parameters, for an optimizer."""

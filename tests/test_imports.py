@@ -16,9 +16,9 @@ FORBIDDEN = {"search", "hydra", "omegaconf", "optuna", "plotly", "rich", "onnxru
 # A module of `ofa` imports from its own room and from lower floors, for type checking too.
 OFA_FLOORS = (
     "cures errors modes norms randomize",
-    "inputs kernel_transforms one_of",
-    "arrays collapse input_record models paths plain_network weights_file _calibrate _evaluate",
-    "records data compress recipes",
+    "computed_weights inputs kernel_transforms one_of",
+    "arrays collapse input_record models paths plain_network spectral_norms weights_file",
+    "records data compress recipes _calibrate _evaluate",
     "arch",
     "choice resolution",
     "space structure",

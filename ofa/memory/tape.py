@@ -13,6 +13,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
+from ofa.computed_weights import computed_weights, plain_copy
 from ofa.errors import InvalidInput
 from ofa.inputs import Inputs
 from ofa.modes import in_mode, op_by_op
@@ -61,6 +62,8 @@ class Tape:
 def record(net: nn.Module, example: Inputs, watched: Mapping[str, Passing] | None = None) -> Tape:
     """Returns the tape of `net` on the first example of `example`, in eval mode without gradients.
 
+    Weights that layers compute count as parameters, as they are on a device (see `ofa.computed_weights.plain_copy`).
+
     `watched` says by path what blocks of `net` hand on when they are left out; hooks are put on them for the run, so
     they must belong to the caller.
 
@@ -68,6 +71,8 @@ def record(net: nn.Module, example: Inputs, watched: Mapping[str, Passing] | Non
         InvalidInput: the net does not run on one example, runs a watched block twice or inside another one, or
             resizes a storage.
     """
+    if any(computed_weights(layer) for layer in net.modules()):
+        net = plain_copy(net)
     first = example.rows(0, 1).map(lambda tensor: tensor.detach().clone())
     recorder = _Recorder([*net.parameters(), *net.buffers()], list(first.tensors().values()))
     handles = [

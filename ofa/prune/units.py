@@ -14,8 +14,9 @@ from ofa.structure.coupling import Group
 from ofa.structure.size_attributes import follow
 from ofa.structure.structure import first_names
 from ofa.views.module_lists import module_lists
+from ofa.views.module_plan import plan_module
 from ofa.views.plan import Slice
-from ofa.views.view import build, cloned, cloned_parameter, plan_module
+from ofa.views.view import build, cloned, cloned_parameter
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet

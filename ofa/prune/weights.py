@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ofa.errors import InvalidInput, nearest
 from ofa.norms import NORMS
-from ofa.plain_network import check_plain_weights, computed_weights
+from ofa.plain_network import check_plain_weights, computed_layers
 
 
 def prunable_weights(model: nn.Module, keep: Sequence[str] = ()) -> dict[str, nn.Parameter]:
@@ -22,7 +22,7 @@ def prunable_weights(model: nn.Module, keep: Sequence[str] = ()) -> dict[str, nn
         InvalidInput: a pattern matches nothing, nothing is left, or a layer that is not kept computes its weight from
             other parameters, as weight_norm does.
     """
-    computed = computed_weights(model)
+    computed = computed_layers(model)
     named_by_keep = {path for path in computed.values() if any(matches(f"{path}.weight", pattern) for pattern in keep)}
     check_plain_weights(model, "pruning", frozenset(computed.values()) - named_by_keep)
     candidates = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import nn
 
+from ofa.computed_weights import is_inside
 from ofa.structure.passing import LeftOut, Passing
 from ofa.structure.trace import Call, Trace
 
@@ -168,7 +169,7 @@ def why_no_stage(model: nn.Module, trace: Trace, stages: Sequence[Stage]) -> dic
         for name, child in module.named_children():
             if any(True for _ in child.children()) or not type(child).__module__.startswith("torch.nn."):
                 rows.setdefault(type(child), []).append(f"{path}.{name}" if path else name)
-        if not isinstance(module, (*_LISTS, nn.ModuleDict)) and path:
+        if (not isinstance(module, (*_LISTS, nn.ModuleDict)) and path) or is_inside(path):
             continue
         for row in rows.values():
             near = [other for other in in_stages for block in row if f"{other}.".startswith(f"{block}.")]

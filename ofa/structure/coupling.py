@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ofa.computed_weights import plain_name
 from ofa.structure import lanes
 from ofa.structure.components import Fixed, components, decide_shared
 from ofa.structure.components import IntArray as IntArray
@@ -153,7 +154,7 @@ def _group(
     naming = min(members, key=lambda member: _naming_rank(member, trace, sources))
     order = np.lexsort(naming.index.T[::-1])
     return Group(
-        naming.source.removesuffix(".in_proj_weight").removesuffix(".weight").removesuffix(".bias"),
+        plain_name(naming.source).removesuffix(".in_proj_weight").removesuffix(".weight").removesuffix(".bias"),
         len(units),
         naming.index.shape[1],
         tuple(Member(member.source, member.dim, np.ascontiguousarray(member.index[order])) for member in members),

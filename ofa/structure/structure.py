@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ofa.choice import ALWAYS, Conditions
+from ofa.computed_weights import computed_weights, copied
 from ofa.errors import InvalidInput
 from ofa.inputs import Inputs
 from ofa.kernel_transforms import without_kernel_transforms_
@@ -59,7 +59,7 @@ def private_copy(model: nn.Module) -> nn.Module:
         InvalidInput: the model cannot be copied.
     """
     try:
-        return without_kernel_transforms_(copy.deepcopy(model).cpu().eval())
+        return without_kernel_transforms_(copied(model).cpu().eval())
     except Exception as error:
         raise InvalidInput(f"{type(model).__name__} cannot be copied ({_first_line(error)})") from error
 
@@ -135,6 +135,7 @@ def _can_crop_kernel(module: nn.Module) -> bool:
     """Whether a convolution gives the same positions with a smaller odd kernel: odd, square, same padding."""
     if (
         not isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
+        or computed_weights(module)
         or len(set(module.kernel_size)) != 1
         or module.kernel_size[0] % 2 == 0
     ):

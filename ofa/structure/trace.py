@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
+from ofa.computed_weights import computed_weights
 from ofa.structure import lanes
 from ofa.structure.passing import Passing
 
@@ -33,10 +35,12 @@ class Source:
 def find_sources(model: nn.Module) -> dict[str, Source]:
     """Returns every parameter and buffer of `model` once, under its first name, each with its own labels.
 
-    Labels start at 1 (0 is the constant) and exist along dimensions of more than one entry.
+    Labels start at 1 (0 is the constant) and exist along dimensions of more than one entry. Kernels that a convolution
+    computes have none along their positions: what counts those, as vectors of spectral norm do, would tie all channels.
     """
     sources: dict[str, Source] = {}
     seen: set[int] = set()
+    kernels = _computed_kernels(model)
     label = lanes.CONSTANT + 1
     for name, tensor in [
         *model.named_parameters(remove_duplicate=False),
@@ -46,11 +50,26 @@ def find_sources(model: nn.Module) -> dict[str, Source]:
             continue
         seen.add(id(tensor))
         offsets: list[int | None] = []
-        for size in tensor.shape:
-            offsets.append(label if size > 1 else None)
-            label += size if size > 1 else 0
+        for dim, size in enumerate(tensor.shape):
+            labelled = size > 1 and (dim < 2 or id(tensor) not in kernels)
+            offsets.append(label if labelled else None)
+            label += size if labelled else 0
         sources[name] = Source(name, tensor, tuple(offsets))
     return sources
+
+
+def _computed_kernels(model: nn.Module) -> set[int]:
+    """The ids of tensors of the shape of a kernel that a convolution computes from them."""
+    found: set[int] = set()
+    for layer in model.modules():
+        if isinstance(layer, _ConvNd):
+            for weight in computed_weights(layer):
+                tensors = dict([*layer.named_parameters(), *layer.named_buffers()])
+                original = tensors.get(weight.original or "")
+                found |= {
+                    id(tensor) for tensor in tensors.values() if original is not None and tensor.shape == original.shape
+                }
+    return found
 
 
 @dataclass(frozen=True)

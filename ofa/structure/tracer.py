@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
+from ofa.computed_weights import is_inside
 from ofa.structure import lanes
 from ofa.structure.chance import without_chance
 from ofa.structure.containers import Way, leaves
@@ -112,7 +113,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return name if weight.numel() == size else None
 
     def reason(self, what: str) -> str:
-        """Returns "what, in op at file.py:12 `source`"."""
+        """Returns "what, in op at file.py:12 `source`", with the layer where one computes its weight."""
+        if is_inside(self.path[-1]):
+            layer = self.path[-1].partition(".parametrizations.")[0]
+            return f"{what} where {layer} computes its weight, in {self.op}"
         return f"{what}, in {self.op} at {user_line()}"
 
     def contraction(self, weight: Tensor | None, count: int, factors: Sequence[Factor]) -> None:
@@ -135,6 +139,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.label(tensor, new)
         if tensor.numel():
             self._storages[_storage(tensor)] = (name, tensor.numel())
+
+    def stands_for(self, computed: Tensor, original: Tensor) -> None:
+        """Counts a weight that a layer computed as the parameter of its shape that it was computed from."""
+        if (source := self.source_of(original)) is not None and computed.numel() == original.numel():
+            self._storages[_storage(computed)] = (source, computed.numel())
 
     def add_foreign(self, name: str, tensor: Tensor) -> None:
         """Marks a tensor that this run must not touch."""
@@ -178,7 +187,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         passing, why_not = block_passing(args, kwargs, output, reaches)
         for call in [call for call in self._open if call >= number]:
             del self._open[call]
-        self.trace.calls.append(Call(path, passing, why_not, line))
+        if not is_inside(path):
+            self.trace.calls.append(Call(path, passing, why_not, line))
 
 
 def _storage(value: Tensor) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ofa.computed_weights import change_computed, computed_weights
 from ofa.inputs import Inputs, output_tensors
 from ofa.modes import op_by_op
 from ofa.structure import lanes, op_rules
@@ -99,7 +101,18 @@ def _watch(model: nn.Module, tracer: Tracer) -> list[Any]:
         enter, leave = _hooks(path, tracer)
         handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
         handles.append(module.register_forward_hook(leave, with_kwargs=True))
+        for weight in computed_weights(module):
+            if weight.original is not None:
+                note = partial(_noted, tracer, module, weight.original)
+                handles.append(change_computed(module, weight, note))
     return handles
+
+
+def _noted(tracer: Tracer, layer: nn.Module, original: str, computed: Tensor) -> Tensor:
+    """Returns a weight that a layer computed, once the tracer knows what it stands for."""
+    part, _, name = original.rpartition(".")
+    tracer.stands_for(computed, getattr(layer.get_submodule(part), name))
+    return computed
 
 
 def _hooks(path: str, tracer: Tracer) -> tuple[Callable[..., None], Callable[..., None]]:

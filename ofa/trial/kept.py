@@ -49,7 +49,7 @@ def _grid(mask: Tensor, mixing: Mixing) -> dict[int, Tensor]:
     rest = mask
     for d in range(mask.dim()):
         if mask.size(d) > 1:
-            gone = mask.movedim(d, 0).flatten(1).all(dim=1)
+            gone = mask.movedim(d, 0).reshape(mask.size(d), -1).all(dim=1)
             if bool(gone.any()):
                 positions[d] = (~gone).nonzero().squeeze(1)
                 rest = rest.index_select(d, positions[d])

@@ -6,15 +6,19 @@ Their weights are zero, and means, norms and softmax run over the units that are
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ofa.computed_weights import change_computed, computed_weights
 from ofa.inputs import Inputs
 from ofa.randomize import draw_
 from ofa.structure.coupling import Group
 from ofa.structure.passing import LeftOut, skipped
+from ofa.structure.structure import first_names
 from ofa.structure.trace import Source
 from ofa.structure.tracing import in_mode
 from ofa.trial.kept import KeptOnly
@@ -79,7 +83,13 @@ def reference_output(
         try:
             for parameter, dim, positions in removed:
                 parameter.index_fill_(dim, positions, 0)
-            with skipped(model, dropped), kept.watching(model), in_mode(model, training), kept:
+            with (
+                skipped(model, dropped),
+                kept.watching(model),
+                _computed_without(model, cuts),
+                in_mode(model, training),
+                kept,
+            ):
                 return example.call_on_copy(model)
         finally:
             for parameter, dim, positions in removed:
@@ -87,6 +97,33 @@ def reference_output(
                 parameter.index_copy_(dim, positions, draw_(part, parameter.shape, generator))
             for buffer, before in buffers:
                 buffer.copy_(before)
+
+
+@contextmanager
+def _computed_without(model: nn.Module, cuts: Mapping[str, Slice]) -> Iterator[None]:
+    """Removes from weights that layers compute what is removed from the parameters of their shape.
+
+    Zeros there need not give zeros: a row of zeros has no direction.
+    """
+    names = first_names(model)
+    handles = []
+    for path, layer in model.named_modules():
+        for weight in computed_weights(layer):
+            if weight.original is None:
+                continue
+            cut = cuts[names[f"{path}.{weight.original}" if path else weight.original]]
+            handles.append(change_computed(layer, weight, partial(_without, cut)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _without(cut: Slice, weight: Tensor) -> Tensor:
+    for dim, positions in _removed(cut, weight.shape):
+        weight = weight.index_fill(dim, positions, 0)
+    return weight
 
 
 def _removed(cut: Slice, shape: Sequence[int]) -> Iterator[tuple[int, Tensor]]:

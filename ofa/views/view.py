@@ -8,125 +8,23 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType, MethodType
+from collections.abc import Callable, Mapping
+from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ofa.computed_weights import recompute_, separate_class_
 from ofa.errors import InvalidInput
 from ofa.kernel_transforms import is_kernel_transform
-from ofa.recipes import Recipes, planned_class
-from ofa.structure.passing import LeftOut, pass_through
 from ofa.structure.size_attributes import set_integers
-from ofa.structure.structure import tensor_names
-from ofa.views.attributes import listed_weights, sliced_attributes
+from ofa.views.attributes import listed_weights
+from ofa.views.module_plan import ModulePlan
 from ofa.views.plan import Slice
 
 Borrow = Callable[[Tensor, Slice], Tensor]
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-
-
-@dataclass(frozen=True)
-class ModulePlan:
-    """How one module is copied: slices by tensor name, attributes to set, children by their (new) names.
-
-    `replaces` is the block that a module stands for; `aside` are such modules whose blocks have left their list, for
-    plain attributes that hold them. Tensors are looked up in `module` when a view is built, so moving or converting
-    the supernet takes effect.
-    """
-
-    module: nn.Module
-    slices: Mapping[str, Slice]
-    attributes: Mapping[str, Any]
-    children: tuple[tuple[str, ModulePlan | None], ...]
-    holders: tuple[str, ...]
-    numbers: Mapping[str, int]
-    kind: type[nn.Module]
-    replaces: nn.Module | None = None
-    aside: tuple[ModulePlan, ...] = ()
-
-
-def plan_module(
-    model: nn.Module,
-    names: Mapping[str, str],
-    cut: Callable[[str], Slice],
-    dropped: Mapping[str, LeftOut],
-    lists: Mapping[str, Sequence[str]],
-    numbers: Mapping[str, Mapping[str, int]],
-    recipes: Recipes,
-    operators: Mapping[str, str] = MappingProxyType({}),
-) -> ModulePlan:
-    """Returns the plan of a whole model.
-
-    Args:
-        model: the supernet's module tree.
-        names: the first name of each tensor by each of its names.
-        cut: a tensor's first name -> its slice.
-        dropped: the blocks to leave out by path.
-        lists: by module path, the attributes that hold modules in plain lists.
-        recipes: classes of modules that are cut, by their own classes (see `ofa.recipes`).
-        numbers: by module path and dotted name, integers to set (see `ofa.structure.size_attributes`).
-        operators: by path of a `OneOf`, the name of the layer that takes its place.
-    """
-    memo: dict[int, ModulePlan] = {}
-
-    def visit(module: nn.Module, path: str) -> ModulePlan:
-        if id(module) in memo:
-            return memo[id(module)]
-        slices = {
-            name: cut(names[f"{path}.{name}" if path else name])
-            for tensors in (module._parameters, module._buffers)
-            for name, tensor in tensors.items()
-            if tensor is not None and not is_kernel_transform(name)
-        }
-        whole = all(piece.is_whole for piece in slices.values())
-        attributes = {} if whole else sliced_attributes(module, {name: piece.shape for name, piece in slices.items()})
-        kind: type[nn.Module] = type(module)
-        sizes: dict[str, Any] = {}
-        if kind in recipes:
-            inner = {name: cut(names[f"{path}.{name}" if path else name]) for name in tensor_names(module)}
-            if not all(piece.is_whole for piece in inner.values()):
-                kind, sizes = planned_class(module, recipes[kind], {name: piece.shape for name, piece in inner.items()})
-        kept, aside = children(module, path)
-        memo[id(module)] = plan = ModulePlan(
-            module,
-            slices,
-            {**attributes, **sizes},
-            tuple(kept),
-            tuple(lists.get(path, ())),
-            numbers.get(path, {}),
-            kind,
-            aside=tuple(aside),
-        )
-        return plan
-
-    def children(module: nn.Module, path: str) -> tuple[list[tuple[str, ModulePlan | None]], list[ModulePlan]]:
-        result: list[tuple[str, ModulePlan | None]] = []
-        aside: list[ModulePlan] = []
-        ordered = isinstance(module, (nn.Sequential, nn.ModuleList))
-        for name, child in module._modules.items():
-            full = f"{path}.{name}" if path else name
-            # A shorter list renumbers its blocks, as if it had been built with fewer.
-            new_name = str(len(result)) if ordered and name.isdigit() else name
-            if child is None:
-                result.append((name, None))
-            elif full in dropped:
-                module_instead = pass_through(child, dropped[full].passing)
-                stand_in = ModulePlan(module_instead, {}, {}, (), (), {}, type(module_instead), replaces=child)
-                if ordered and dropped[full].leaves_list:
-                    aside.append(stand_in)
-                else:
-                    result.append((new_name, stand_in))
-            else:
-                while full in operators:  # a layer of an operator may be an operator itself
-                    full = f"{full}.options.{operators[full]}"
-                result.append((new_name, visit(model.get_submodule(full), full)))
-        return result, aside
-
-    return visit(model, "")
 
 
 def build(plan: ModulePlan, parameter: Borrow, buffer: Borrow) -> nn.Module:
@@ -157,7 +55,9 @@ def build(plan: ModulePlan, parameter: Borrow, buffer: Borrow) -> nn.Module:
         modules[id(plan.module)] = clone
         state = clone.__dict__
         state.update(plan.module.__dict__)
-        state["_parameters"] = borrow(plan.module._parameters, plan.slices, parameter)
+        # Sums over a slice give the same bits in a view and in an extracted copy only if both lie in memory alike.
+        alike = contiguous_slice if plan.computes and parameter is differentiable else parameter
+        state["_parameters"] = borrow(plan.module._parameters, plan.slices, alike)
         state["_buffers"] = borrow(plan.module._buffers, plan.slices, buffer)
         state["_modules"] = {name: None if child is None else copy(child) for name, child in plan.children}
         state.pop("_compiled_call_impl", None)  # of Module.compile(): it would run the supernet's module
@@ -166,6 +66,10 @@ def build(plan: ModulePlan, parameter: Borrow, buffer: Borrow) -> nn.Module:
         state.update(plan.attributes)
         state.update(listed_weights(clone))
         set_integers(clone, plan.numbers)
+        if plan.computes:
+            recompute_(clone)
+            if parameter is cloned_parameter:
+                separate_class_(clone)
         for name in plan.holders:
             state[name] = _remap(state[name], modules, copies)
         return clone

@@ -16,8 +16,8 @@ from ofa.structure.size_attributes import SizeAttribute, follow
 from ofa.structure.structure import first_names
 from ofa.structure.trace import find_sources
 from ofa.views.module_lists import module_lists
+from ofa.views.module_plan import ModulePlan, plan_module
 from ofa.views.plan import Slice, Slicer, find_axes
-from ofa.views.view import ModulePlan, plan_module
 
 
 class Views:

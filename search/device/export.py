@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from ofa.computed_weights import plain_copy
 from ofa.errors import InvalidInput
 from ofa.inputs import Example, as_inputs
 from ofa.modes import op_by_op
@@ -46,7 +46,7 @@ def onnx_bytes(net: nn.Module, example_input: Example, opset: int = OPSET) -> by
     Raises:
         InvalidInput: the exporter refuses the network.
     """
-    plain = copy.deepcopy(net).to("cpu").eval()
+    plain = plain_copy(net).to("cpu").eval()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         _export(plain, example_input, path, opset)

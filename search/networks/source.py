@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from ofa.computed_weights import copied
 from ofa.errors import InvalidInput
 from search.networks.source_forward import forward_source
 from search.networks.source_tree import INDENT, tree_source
@@ -55,7 +55,7 @@ def network_source(net: nn.Module, images: Tensor) -> str:
         InvalidInput: the network cannot be written this way: it branches on values, has state that is not in the
             state_dict, or uses functions that are not torch's. The message names the reason.
     """
-    traced = copy.deepcopy(net).cpu()
+    traced = copied(net).cpu()
     name = type(net).__name__
     try:
         text = _written(traced, images.cpu(), name)
@@ -148,7 +148,7 @@ def _check(text: str, net: nn.Module, images: Tensor) -> None:
         exec(compile(text, "network.py", "exec"), namespace)  # our own, made above
         for training in (False, True):
             outputs = []
-            for network in (namespace[CLASS](), copy.deepcopy(net).cpu()):
+            for network in (namespace[CLASS](), copied(net).cpu()):
                 network.load_state_dict(state)
                 torch.manual_seed(0)
                 with torch.no_grad():

@@ -78,7 +78,6 @@ COMPUTED: dict[str, tuple[Callable[..., Any], str, Callable[..., Any] | None]] =
 USERS: dict[str, Callable[[nn.Module], Any]] = {
     "Pruner": lambda net: Pruner(net, schedule=OneShot(0.9)),
     "channels": lambda net: Pruner(net, granularity=channel, example_input=torch.randn(2, *SHAPE)),
-    "Supernet": lambda net: ofa.Supernet(net, torch.randn(2, *SHAPE)),
     "factorise": lambda net: factorise(net, energy=0.9),
     "kaiming_": lambda net: kaiming_(net, torch.randn(2, *SHAPE), torch.Generator()),
     "lsuv_": lambda net: lsuv_(net, torch.randn(2, *SHAPE), torch.Generator()),
@@ -104,6 +103,27 @@ def test_computed_weights_are_refused_with_the_way_out(kind: str, user: str) -> 
     if unwrap is not None:
         unwrap(net.get_submodule(LAYER), "weight")
         USERS[user](net)
+
+
+class Widened(nn.Module):
+    """Makes a kernel of a smaller one."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return functional.pad(weight, (1, 1, 1, 1))
+
+
+def test_a_supernet_refuses_weights_of_which_no_parameter_has_the_shape() -> None:
+    net = resnet()
+    net.get_submodule("stages.0.0").conv1 = own_code(net.get_submodule(LAYER), "weight")
+    with pytest.raises(InvalidInput, match=f"'weight' of the layer '{LAYER}' is computed.*hold their weights"):
+        ofa.Supernet(net, torch.randn(2, *SHAPE))
+    net = resnet()
+    layer = net.get_submodule(LAYER)
+    parametrize.register_parametrization(layer, "weight", Widened(), unsafe=True)
+    with torch.no_grad():
+        layer.parametrizations.weight.original = nn.Parameter(torch.randn(8, 8, 1, 1))  # type: ignore[union-attr]
+    with pytest.raises(InvalidInput, match=f"'weight' of the layer '{LAYER}' is computed.*Widened.*{PLAIN}"):
+        ofa.Supernet(net, torch.randn(2, *SHAPE))
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")

@@ -144,12 +144,20 @@ def linear(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Tensor) -> No
 
 
 def matrix_vector(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Tensor) -> None:
-    """mv: (n, k) @ (k)."""
+    """mv: (n, k) @ (k), which has no examples: such products of weights are not counted in costs."""
     matrix, vector = args[0], args[1]
     columns = [lane.unsqueeze(1) for lane in tracer.lanes(vector)]
-    carried, inside = contract(tracer, tracer.lanes(matrix), columns, matrix.size(1), (out.size(0), 1))
-    tracer.contraction(None, matrix.numel(), [factor(carried, 0, out.size(0)), inside])
+    carried, _ = contract(tracer, tracer.lanes(matrix), columns, matrix.size(1), (out.size(0), 1))
     tracer.label(out, [lane.squeeze(1) for lane in carried])
+
+
+def vector_product(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Tensor) -> None:
+    """dot and vdot: a sum over all entries, each of which may go, but that changes the sum."""
+    first, second = args[0], args[1]
+    product = torch.empty(1).expand(first.shape)
+    elementwise(tracer, [first, second], [product])
+    tracer.trace.renormalised += [torch.unique(lanes.compact(lane)) for lane in tracer.lanes(product)]
+    tracer.label(out, [])
 
 
 def attention(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> None:
@@ -197,6 +205,7 @@ MATRIX_RULES: dict[str, Any] = {
     "mm": matrix_product,
     "bmm": matrix_product,
     "mv": matrix_vector,
+    **dict.fromkeys(("dot", "vdot"), vector_product),
     "addmm": matrix_product_and_sum,
     "baddbmm": matrix_product_and_sum,
     "linear": linear,

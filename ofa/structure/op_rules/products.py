@@ -168,10 +168,21 @@ def group_norm(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> N
         tracer.trace.meet(rows[:, :1], rows, tracer.reason("meets a constant"))
 
 
+def weight_norm(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> None:
+    """_weight_norm_interface(directions, sizes, dim): the norm of each slice along `dim` runs over all other labels."""
+    directions, sizes, dim = args[0], args[1], int(args[2]) if len(args) > 2 else 0
+    elementwise(tracer, [directions, sizes], [out[0]])
+    tracer.label(out[1], tracer.lanes(sizes))
+    for lane in tracer.lanes(directions):
+        if dim % directions.dim() not in lanes.varying(lane):
+            tracer.trace.renormalised.append(torch.unique(lanes.compact(lane)))
+
+
 PRODUCT_RULES: dict[str, Any] = {
     "convolution": convolution,
     "native_layer_norm": layer_norm,
     "_fused_rms_norm": layer_norm,
     "native_group_norm": group_norm,
+    "_weight_norm_interface": weight_norm,
     **dict.fromkeys(BATCH_NORM_OPS, batch_norm),
 }

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from ofa.arch import Arch
-from ofa.views.view import ModulePlan
+from ofa.views.module_plan import ModulePlan
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet

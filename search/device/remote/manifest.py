@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from msgspec import Meta, structs
 from torch import Tensor, nn
 
 from ofa.arch import Arch
+from ofa.computed_weights import plain_copy
 from ofa.errors import InvalidInput
 from ofa.records import (
     AtLeastOne,
@@ -139,7 +139,7 @@ def stand_in(net: nn.Module, example_input: Tensor) -> nn.Module:
         InvalidInput: its output for `example_input` is not finite with any pattern.
     """
     for scale in SCALES:
-        copied = copy.deepcopy(net).to("cpu").eval()
+        copied = plain_copy(net).to("cpu").eval()
         tensors = [tensor for tensor in chain(copied.parameters(), copied.buffers()) if tensor.is_floating_point()]
         with torch.no_grad():
             for number, tensor in enumerate(tensors):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import subprocess
 import tempfile
 import warnings
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ofa.computed_weights import plain_copy
 from ofa.errors import InvalidInput
 from ofa.inputs import Example, as_inputs
 from ofa.modes import op_by_op
@@ -89,7 +89,7 @@ def _image(net: nn.Module, example_input: Example) -> Tensor:
 
 
 def _trace(net: nn.Module, image: Tensor, path: Path) -> None:
-    plain = copy.deepcopy(net).to("cpu").eval()
+    plain = plain_copy(net).to("cpu").eval()
     try:
         with warnings.catch_warnings(), torch.no_grad(), op_by_op():
             warnings.simplefilter("ignore")  # of its deprecation, and of shapes that become constants

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ofa.computed_weights import plain_copy
 from ofa.errors import InvalidInput
 from ofa.inputs import Example
 from ofa.modes import op_by_op
@@ -173,7 +173,7 @@ class ExecuTorch:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
-        plain = copy.deepcopy(net).to("cpu").eval()
+        plain = plain_copy(net).to("cpu").eval()
         try:
             with warnings.catch_warnings(), torch.no_grad(), op_by_op():
                 warnings.simplefilter("ignore")  # dozens per network, about its own use of PyTorch

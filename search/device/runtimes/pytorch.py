@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import types
 import warnings
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ofa.computed_weights import plain_copy
 from ofa.errors import InvalidInput, nearest
 from ofa.inputs import Example, Inputs, as_inputs
 from search.device.standalone.libraries import line_of_error
@@ -29,7 +29,7 @@ def copied(
     net: nn.Module, device: torch.device | str, dtype: torch.dtype = torch.float32, *, channels_last: bool = False
 ) -> nn.Module:
     """Returns a copy of `net` in eval mode, without gradients; `net` itself is not changed."""
-    plain = copy.deepcopy(net).eval().requires_grad_(False).to(device=device, dtype=dtype)
+    plain = plain_copy(net).eval().requires_grad_(False).to(device=device, dtype=dtype)
     if channels_last:
         plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return plain

@@ -5,13 +5,16 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import onnx
 import onnxruntime
 import pytest
 import torch
 from torch import nn
 
+from ofa.computed_weights import computed_weights
 from ofa.errors import InvalidInput
 from search.device.export import export_onnx, onnx_bytes, onnx_difference
+from tests.ofa.computed_models import SHAPE, WRAPPED, wrapped
 
 
 class Frozen(nn.Module):
@@ -51,6 +54,19 @@ def test_the_file_computes_what_the_network_does_at_any_batch(tmp_path: Path):
     absolute, relative = onnx_difference((tmp_path / "model.onnx").read_bytes(), images, expected)
     assert 0 <= absolute < 1e-5
     assert relative < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", ["weight_norm", "spectral_norm", "hook weight_norm", "prune", "two"])
+def test_weights_that_a_layer_computes_are_written_as_they_are(kind: str):
+    model = wrapped(kind).eval()
+    inputs = torch.randn(2, *SHAPE)
+    logits = model(inputs)  # what hooks computed is part of a graph from here on
+    file = onnx_bytes(model, inputs[:1])
+    assert onnx_difference(file, inputs, logits)[1] < 1e-5
+    operators = {node.op_type for node in onnx.load_model_from_string(file).graph.node}
+    assert operators <= {"Conv", "BatchNormalization", "Relu", "ReduceMean", "Gemm", "Identity", "Constant"}
+    assert all(computed_weights(model.get_submodule(name)) for name in WRAPPED)
 
 
 def test_a_difference_is_seen():
