@@ -34,6 +34,8 @@ class Masking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         value = args[0] if args and isinstance(args[0], Tensor) else None
         if value is None or not value.is_floating_point():
             return func(*args, **kwargs)
+        if name.startswith("_scaled_dot_product"):
+            return self._attention(func, args, kwargs)
         dims = _dims(name, value, args, kwargs)
         keep = torch.ones_like(value) if any(value.size(d) in self.removed for d in dims) else None
         if keep is None:
@@ -45,6 +47,21 @@ class Masking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if bool(keep.all()):
             return func(*args, **kwargs)
         return _masked(name, func, args, kwargs, dims, keep)
+
+    def _attention(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Runs fused attention over the keys that are left, with the scale that the queries' other channels give."""
+        given = {**dict(zip((one.name for one in func._schema.arguments), args, strict=False)), **kwargs}
+        query, key = given["query"], given["key"]
+        gone = _removed(query, query.dim() - 1, self.removed.get(query.size(-1), ()), self.batch)
+        if given.get("scale") is None and bool(gone.any()):
+            given["scale"] = int((~gone).sum()) ** -0.5
+        left = ~_removed(key, key.dim() - 2, self.removed.get(key.size(-2), ()), self.batch)
+        if not bool(left.all()):
+            given["key"], given["value"] = key[..., left, :], given["value"][..., left, :]
+            for name in ("attn_mask", "attn_bias"):
+                if given.get(name) is not None and given[name].size(-1) > 1:
+                    given[name] = given[name][..., left]
+        return func(**given)
 
 
 _REDUCTIONS = ("mean", "sum", "var", "std", "var_mean", "std_mean", "linalg_vector_norm", "amax", "amin", "logsumexp")

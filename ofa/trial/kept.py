@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ofa.structure.chance import NoChance, without_chance
-from ofa.structure.op_rules.mixing import NORMS, PRODUCTS, is_mixing
-from ofa.structure.op_rules.names import BATCH_NORM_OPS, SOFTMAX_OPS
+from ofa.structure.op_rules.mixing import NORMS, PRODUCTS, arguments, is_mixing
+from ofa.structure.op_rules.names import ATTENTION_OPS, BATCH_NORM_OPS, SOFTMAX_OPS
 from ofa.structure.trace import Mixing
 
 Key = tuple[str, int, int]
@@ -75,7 +75,8 @@ class KeptOnly(NoChance):
         path, name = self._path[-1], func.overloadpacket.__name__
         number = self._counts[path] = self._counts.get(path, -1) + 1
         changed = list(args)
-        for i in PRODUCTS.get(name, (0,)):
+        among: dict[int, dict[int, Tensor]] = {}  # of attention: kept positions by operand
+        for i in PRODUCTS.get(name, (0, 1) if name in ATTENTION_OPS else (0,)):
             if (path, number, i) not in self._removals:
                 continue
             mixing, what = self._removals[path, number, i]
@@ -83,9 +84,11 @@ class KeptOnly(NoChance):
                 raise UnevenRemoval(f"the full model runs another {name} than before")
             if isinstance(what, Tensor):
                 changed[i] = args[i].masked_fill(what, 0)
+            elif name in ATTENTION_OPS:
+                among[i] = what
             elif what:
                 return _over_kept(func, args, kwargs, what)
-        return func(*changed, **kwargs)
+        return func(*changed, **kwargs) if not among else _attention(func, args, kwargs, among)
 
     @contextmanager
     def watching(self, model: nn.Module) -> Iterator[None]:
@@ -128,6 +131,21 @@ def _over_kept(func: Any, args: Any, kwargs: Any, positions: Mapping[int, Tensor
     if name in NORMS or name in BATCH_NORM_OPS:
         return (_spread(out[0], positions, value.shape), *out[1:])
     return out
+
+
+def _attention(func: Any, args: Any, kwargs: Any, kept: Mapping[int, Mapping[int, Tensor]]) -> Any:
+    """Runs fused attention over the kept keys, scaled for the kept channels of queries."""
+    given = arguments(func, args, kwargs)
+    for positions in kept.get(0, {}).values():
+        if given.get("scale") is None:
+            given["scale"] = len(positions) ** -0.5
+    for positions in kept.get(1, {}).values():
+        for name in ("key", "value"):
+            given[name] = given[name].index_select(-2, positions)
+        for name in ("attn_mask", "attn_bias"):
+            if given.get(name) is not None and given[name].size(-1) > 1:
+                given[name] = given[name].index_select(-1, positions)
+    return func(**given)
 
 
 def _spread(result: Tensor, positions: Mapping[int, Tensor], shape: torch.Size) -> Tensor:

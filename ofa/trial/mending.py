@@ -1,4 +1,4 @@
-"""Mending: a group that fails its trial may pass with numbers in Python that follow it, or tied to another group."""
+"""Mending: a group that fails its trial may pass with numbers in Python that follow it, or tied to other groups."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import replace
 from ofa.structure.coupling import Group
 from ofa.structure.size_attributes import SizeAttribute
 from ofa.structure.structure import Structure
-from ofa.trial.size_attributes import find_attributes
-from ofa.trial.ties import sharing, tied
+from ofa.trial.size_attributes import Finding, find_attributes
+from ofa.trial.ties import partners, tied
 from ofa.trial.trial import Trial
+
+_TIES = 6  # that may be tried for one group
 
 
 def mend(trial: Trial, failing: Sequence[Group]) -> tuple[Structure, list[Group]]:
@@ -19,24 +21,58 @@ def mend(trial: Trial, failing: Sequence[Group]) -> tuple[Structure, list[Group]
     Args:
         trial: of the structure to mend. failing: the groups of it that do not pass alone.
     """
-    structure, mended, left = trial.structure, [], []
+    structure, mended = trial.structure, []
+    left: list[tuple[Group, Finding]] = []
     attributes: list[SizeAttribute] = list(structure.attributes)
     for group in failing:
-        numbers = find_attributes(trial, group)
-        if numbers is None:
-            left.append(group)
+        finding = find_attributes(trial, group)
+        if finding.attributes is None:
+            left.append((group, finding))
         else:
             mended.append(group)
-            attributes += numbers
-    for groups in sharing(left):
-        if (together := tied(groups)) is None:
+            attributes += finding.attributes
+    while left:
+        (group, finding), *left = left
+        found = _with_others(trial.with_structure(structure), group, [other for other, _ in left], finding)
+        if found is None:
             continue
-        others = [other for other in structure.groups if other not in groups]
-        position = structure.groups.index(groups[0])
-        proposed = replace(structure, groups=(*others[:position], together, *others[position:]))
-        numbers = find_attributes(trial.with_structure(proposed), together)
-        if numbers is not None:
-            structure = proposed
-            mended.append(together)
-            attributes += numbers
+        structure, together, numbers, used = found
+        left = [entry for entry in left if entry[0] not in used]
+        mended.append(together)
+        attributes += numbers
     return replace(structure, attributes=tuple(attributes)), mended
+
+
+def _with_others(
+    trial: Trial, group: Group, others: Sequence[Group], finding: Finding
+) -> tuple[Structure, Group, tuple[SizeAttribute, ...], list[Group]] | None:
+    """Ties a group to others until it passes; returns the structure, the tie, its numbers, and the groups in it.
+
+    Args:
+        trial: of the structure so far. group: fails alone. others: that fail, too. finding: how the group failed.
+    """
+    modules = dict(trial.model.named_modules())
+    tried: set[frozenset[str]] = set()
+
+    def grow(
+        chosen: list[Group], finding: Finding
+    ) -> tuple[Structure, Group, tuple[SizeAttribute, ...], list[Group]] | None:
+        free = [other for other in others if other not in chosen]
+        for more in partners(modules, chosen, free, finding.places):
+            both = [*chosen, *more]
+            key = frozenset(one.name for one in both)
+            together = tied(both)
+            if together is None or key in tried or len(tried) == _TIES:
+                continue
+            tried.add(key)
+            apart = [other for other in trial.structure.groups if other not in both]
+            position = trial.structure.groups.index(group)
+            proposed = replace(trial.structure, groups=(*apart[:position], together, *apart[position:]))
+            found = find_attributes(trial.with_structure(proposed), together, fails=False)
+            if found.attributes is not None:
+                return proposed, together, found.attributes, both
+            if deeper := grow(both, found):
+                return deeper
+        return None
+
+    return grow([group], finding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import re
 from collections.abc import Iterator, Sequence
@@ -46,12 +47,13 @@ class Candidates:
 
     def after(self, error: BaseException, view: nn.Module) -> list[tuple[SizeAttribute, ...]]:
         """Returns sets of numbers that the code at an error reads: those of its line, then of its function."""
-        paths = {id(module): path for path, module in view.named_modules()}
         sets: list[tuple[SizeAttribute, ...]] = []
-        for on_line, in_code, modules in _frames(error.__traceback__, paths):
+        for on_line, in_code, modules in _frames(error.__traceback__, view):
             for names in (on_line, in_code):
                 equal = [found for path in modules for found in self._of(path, names, exact=True)]
                 sets.append(self._everywhere(equal))
+                names_found = dict.fromkeys(one.name for one in equal)
+                sets += [self._everywhere([one for one in equal if one.name == name]) for name in names_found]
             sets += [(found,) for path in modules for found in self._of(path, on_line, exact=False)]
         return _distinct(sets)
 
@@ -104,14 +106,18 @@ class Candidates:
         return self._dims.get((attribute.path, attribute.full), set())
 
 
+def failing_modules(error: BaseException, view: nn.Module) -> list[str]:
+    """Returns the paths of the modules whose code an error passed through, innermost first."""
+    return [path for _, _, modules in _frames(error.__traceback__, view) for path in modules]
+
+
 def _distinct(sets: Sequence[tuple[SizeAttribute, ...]]) -> list[tuple[SizeAttribute, ...]]:
     return [found for found in dict.fromkeys(sets) if found]
 
 
-def _frames(
-    trace: TracebackType | None, paths: dict[int, str]
-) -> list[tuple[frozenset[str], frozenset[str], list[str]]]:
+def _frames(trace: TracebackType | None, view: nn.Module) -> list[tuple[frozenset[str], frozenset[str], list[str]]]:
     """Of each frame that has a module among its variables, innermost first: names on its line, in its code, paths."""
+    paths = {id(module): path for path, module in view.named_modules()}
     frames = []
     while trace is not None:
         code, variables = trace.tb_frame.f_code, trace.tb_frame.f_locals
@@ -140,7 +146,7 @@ def _names_of_code(code: CodeType) -> frozenset[str]:
 def _names_of_class(kind: type) -> frozenset[str]:
     """The names that the methods of a class read, but for what torch's base class and its construction do."""
     methods = [
-        value
+        inspect.unwrap(value)  # a decorator's own code reads no sizes
         for base in kind.__mro__
         if base not in (nn.Module, object)
         for name, value in vars(base).items()

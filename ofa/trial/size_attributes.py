@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from ofa.structure.coupling import Group
 from ofa.structure.size_attributes import SizeAttribute
-from ofa.trial.number_candidates import Candidates
+from ofa.trial.number_candidates import Candidates, failing_modules
 from ofa.trial.trial import Trial
 from ofa.views.view import build, cloned, differentiable
 
 _PROBES = 24  # narrow runs for one group
 _TRIALS = 4  # whole trials for one group: each is about ten runs
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The numbers with which a group passes its trial alone, or None, and the modules whose code failed on the way."""
+
+    attributes: tuple[SizeAttribute, ...] | None
+    places: tuple[str, ...]
 
 
 class _Budget:
@@ -25,18 +33,20 @@ class _Budget:
         self.trials = _TRIALS
 
 
-def find_attributes(trial: Trial, group: Group) -> tuple[SizeAttribute, ...] | None:
-    """Returns numbers that follow `group` so that it passes its trial alone, or None where no few numbers do.
+def find_attributes(trial: Trial, group: Group, *, fails: bool = True) -> Finding:
+    """Returns numbers that follow `group` so that it passes its trial alone, or none where no few numbers do.
 
     A narrow run that fails names the code whose numbers are too large; they are lowered, and it is run again.
     Where it runs but is wrong, numbers around the group's layers are tried.
 
     Args:
-        trial: of a structure that has this group. group: fails without such numbers.
+        trial: of a structure that has this group. group: what shall shrink.
+        fails: whether the group is known not to pass without such numbers.
     """
     candidates = Candidates(trial.model, group)
     budget = _Budget()
     tried: set[frozenset[SizeAttribute]] = set()
+    places: dict[str, None] = {}
 
     def search(attributes: tuple[SizeAttribute, ...]) -> tuple[SizeAttribute, ...] | None:
         key = frozenset(attributes)
@@ -48,11 +58,12 @@ def find_attributes(trial: Trial, group: Group) -> tuple[SizeAttribute, ...] | N
         failure = _narrow_failure(with_them, group)
         if failure is not None:
             sets = candidates.after(*failure)
+            places.update(dict.fromkeys(failing_modules(*failure)))
         elif budget.trials == 0:
             return None
         else:
             budget.trials -= 1
-            if attributes and with_them.run([group], [], []) is None:
+            if (attributes or not fails) and with_them.run([group], [], []) is None:
                 return attributes
             sets = candidates.around()
         taken = {(one.path, one.name) for one in attributes}
@@ -63,7 +74,7 @@ def find_attributes(trial: Trial, group: Group) -> tuple[SizeAttribute, ...] | N
                 return found
         return None
 
-    return search(())
+    return Finding(search(()), tuple(places))
 
 
 def _narrow_failure(trial: Trial, group: Group) -> tuple[BaseException, nn.Module] | None:

@@ -1,4 +1,4 @@
-"""Groups that can only shrink together: heads and the width that their size is computed from.
+"""Groups that can only shrink together, such as heads and the width that their size is computed from.
 
 `B, N, D = x.shape; qkv.reshape(B, N, 3, heads, D // heads)` reads the size of one tensor and uses it for another.
 Alone, neither heads nor width can vary. Tied, a unit is a head with its share of the width.
@@ -7,11 +7,13 @@ Alone, neither heads nor width can vary. Tied, a unit is a head with its share o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
+from torch import nn
 
 from ofa.structure.coupling import Group, IntArray, Member
+from ofa.views.attributes import keeps_sizes
 
 
 def tied(groups: Sequence[Group]) -> Group | None:
@@ -36,17 +38,38 @@ def tied(groups: Sequence[Group]) -> Group | None:
     )
 
 
-def sharing(groups: Sequence[Group]) -> list[list[Group]]:
-    """Returns the sets of several groups that lie along the same tensors, directly or by way of others in the set."""
-    remaining = list(groups)
-    sets = []
-    while remaining:
-        connected = [remaining.pop(0)]
-        sources = {member.source for member in connected[0].members}
-        while more := [group for group in remaining if sources & {member.source for member in group.members}]:
-            remaining = [group for group in remaining if group not in more]
-            connected += more
-            sources |= {member.source for group in more for member in group.members}
-        if len(connected) > 1:
-            sets.append(sorted(connected, key=groups.index))
-    return sets
+def partners(
+    modules: Mapping[str, nn.Module], chosen: Sequence[Group], others: Sequence[Group], places: Sequence[str]
+) -> Iterator[list[Group]]:
+    """Returns sets of groups that `chosen` may have to shrink with, likelier ones first.
+
+    They lie in a module whose code failed when `chosen` was narrow. Where other modules of its class hold groups in the
+    same roles, such as the heads of every block along one width, these come too: first all of them, then one alone.
+
+    Args:
+        modules: of the model, by path. chosen: groups that are tied already. others: that cannot shrink alone.
+        places: paths of the modules whose code failed, innermost first.
+    """
+    alone: list[list[Group]] = []
+    for path in places:
+        if path and keeps_sizes(modules[path]):
+            continue
+        own = _roles(chosen, path)
+        alike = [other for other, module in modules.items() if type(module) is type(modules[path])]
+        for group in others:
+            if role := _roles([group], path):
+                around = [other for other in alike if not own or own & _roles(chosen, other)]
+                yield [one for one in others if any(role & _roles([one], other) for other in around)]
+                alone.append([group])
+    yield from alone
+
+
+def _roles(groups: Collection[Group], path: str) -> set[tuple[str, int]]:
+    """Where groups lie inside a module: the names of its tensors, and their dimensions."""
+    prefix = f"{path}." if path else ""
+    return {
+        (member.source.removeprefix(prefix), member.dim)
+        for group in groups
+        for member in group.members
+        if member.source.startswith(prefix)
+    }

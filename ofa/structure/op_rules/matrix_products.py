@@ -15,6 +15,8 @@ from torch import Tensor
 
 from ofa.structure import lanes
 from ofa.structure.op_rules._elementwise import elementwise
+from ofa.structure.op_rules.mixing import arguments
+from ofa.structure.op_rules.names import ATTENTION_OPS
 from ofa.structure.trace import Factor
 from ofa.structure.tracer import Tracer
 
@@ -172,14 +174,14 @@ def attention(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> No
     tracer.contraction(None, positions * query.size(-1), [*outer, inside])
     scored = torch.empty(1).expand(shape)
     tracer.label(scored, scores)
-    mask = _mask(func, args, kwargs)
-    if mask is not None:
+    given = arguments(func, args, kwargs)
+    mask = given.get("attn_mask", given.get("attn_bias"))
+    if isinstance(mask, Tensor):
         elementwise(tracer, [scored, mask], [scored])
-    last = len(shape) - 1
-    for lane in tracer.lanes(scored):
-        if last in lanes.varying(lane):
-            tracer.trace.fix(lane, tracer.reason("is normalized over"))
-    weights = [lane for lane in tracer.lanes(scored) if last not in lanes.varying(lane)]
+    weights = _normalized(tracer, tracer.lanes(scored), bool(given.get("is_causal")))
+    if given.get("scale") is None:  # it is then one over the root of the number of channels
+        within = [lane for lane in tracer.lanes(query) if lanes.varying(lane) == (query.dim() - 1,)]
+        tracer.trace.renormalised += [torch.unique(lanes.compact(lane)) for lane in within]
     carried, inside = contract(tracer, weights, _repeated(tracer, value, query), key.size(-2), result.shape)
     outer = [factor(carried, d, size) for d, size in enumerate(result.shape)]
     tracer.contraction(None, positions * value.size(-1), [*outer, inside])
@@ -194,11 +196,18 @@ def _repeated(tracer: Tracer, shared: Tensor, query: Tensor) -> list[Tensor]:
     return [lanes.tidy(lane.repeat_interleave(times, 1)) for lane in tracer.lanes(shared)]
 
 
-def _mask(func: Any, args: Any, kwargs: Any) -> Tensor | None:
-    names = [argument.name for argument in func._schema.arguments]
-    arguments = dict(zip(names, args, strict=False)) | kwargs
-    mask = arguments.get("attn_mask", arguments.get("attn_bias"))
-    return mask if isinstance(mask, Tensor) else None
+def _normalized(tracer: Tracer, scores: Sequence[Tensor], is_causal: bool) -> list[Tensor]:
+    """Returns the lanes of scores after a softmax over keys: keys may go where no mask counts them."""
+    weights = []
+    for lane in scores:
+        last = lane.dim() - 1
+        if last in lanes.varying(lane):
+            if is_causal or len(lanes.varying(lane)) > 1:
+                tracer.trace.fix(lane, tracer.reason("is normalized over"))
+                continue
+            tracer.trace.renormalised.append(torch.unique(lanes.compact(lane)))
+        weights.append(lane)
+    return weights
 
 
 MATRIX_RULES: dict[str, Any] = {
@@ -209,14 +218,5 @@ MATRIX_RULES: dict[str, Any] = {
     "addmm": matrix_product_and_sum,
     "baddbmm": matrix_product_and_sum,
     "linear": linear,
-    **dict.fromkeys(
-        (
-            "_scaled_dot_product_flash_attention_for_cpu",
-            "_scaled_dot_product_flash_attention",
-            "_scaled_dot_product_efficient_attention",
-            "_scaled_dot_product_cudnn_attention",
-            "_scaled_dot_product_fused_attention_overrideable",
-        ),
-        attention,
-    ),
+    **dict.fromkeys(ATTENTION_OPS, attention),
 }

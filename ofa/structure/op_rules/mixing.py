@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ofa.structure import lanes
-from ofa.structure.op_rules.names import BATCH_NORM_OPS, REDUCTION_OPS, SOFTMAX_OPS
+from ofa.structure.op_rules.names import ATTENTION_OPS, BATCH_NORM_OPS, REDUCTION_OPS, SOFTMAX_OPS
 from ofa.structure.trace import Mixing
 from ofa.structure.tracer import Tracer
 
@@ -30,7 +30,10 @@ def arguments(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
 
 
 def mixed_dims(func: Any, args: Any, kwargs: Any) -> tuple[int, ...]:
-    """Returns the dimensions of the first operand over which a reduction, softmax or norm runs; none for others."""
+    """Returns the dimensions of the first operand over which a reduction, softmax or norm runs; none for others.
+
+    Attention is scaled by the number of its queries' channels.
+    """
     name = func.overloadpacket.__name__
     if not args or not isinstance(args[0], Tensor):
         return ()
@@ -46,6 +49,8 @@ def mixed_dims(func: Any, args: Any, kwargs: Any) -> tuple[int, ...]:
         return (1,) if int(args[6]) == 1 else ()
     if name in BATCH_NORM_OPS and arguments(func, args, kwargs).get("training", False):
         return tuple(d for d in range(size) if d != 1)
+    if name in ATTENTION_OPS:
+        return (size - 1,)
     return ()
 
 
@@ -60,14 +65,15 @@ def note_mixing(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> None:
         return
     path, name = tracer.path[-1], func.overloadpacket.__name__
     number = tracer.counts[path] = tracer.counts.get(path, -1) + 1
+    dims = mixed_dims(func, args, kwargs)
+    operands = [(0, args[0], dims)]
     if name in PRODUCTS:
-        factors = [(i, args[i]) for i in PRODUCTS[name]]
-        if any(tracer.source_of(value) is not None for _, value in factors):
+        operands = [(i, args[i], tuple(range(args[i].dim()))) for i in PRODUCTS[name]]
+        if any(tracer.source_of(value) is not None for _, value, _ in operands):
             return
-    else:
-        factors = [(0, args[0])]
-    for i, value in factors:
-        dims = tuple(range(value.dim())) if name in PRODUCTS else mixed_dims(func, args, kwargs)
+    elif name in ATTENTION_OPS:
+        operands.append((1, args[1], (args[1].dim() - 2,)))
+    for i, value, dims in operands:
         labels = tuple(lane for lane in tracer.lanes(value) if set(lanes.varying(lane)) & set(dims))
         if labels:
             compact = tuple(lanes.compact(lane).clone() for lane in labels)

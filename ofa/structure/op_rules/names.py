@@ -28,6 +28,12 @@ REDUCTION_OPS = (
 
 SOFTMAX_OPS = ("_softmax", "_log_softmax", "softmax", "log_softmax", "_safe_softmax", "cumsum")
 
+ATTENTION_OPS = (
+    "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention",
+    "_scaled_dot_product_fused_attention_overrideable",
+)  # fmt: skip
+
 CONSTANT_OPS = (
     "zeros", "ones", "full", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full",
     "scalar_tensor", "fill",

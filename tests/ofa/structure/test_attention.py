@@ -144,6 +144,48 @@ def test_one_head_is_elastic_by_channels() -> None:
     assert widths(check(OneHead(), tokens())) == {"q": (8, 1), "v": (6, 1)}
 
 
+class Scaled(nn.Module):
+    """Fused attention with one head, whose scale is a root of its channels; or learned mixtures of tokens as keys."""
+
+    def __init__(self, heads: int = 1, keys: int = 0, causal: bool = False) -> None:
+        super().__init__()
+        self.heads, self.causal = heads, causal
+        self.q, self.k, self.v, self.out = (nn.Linear(5, 8), nn.Linear(5, 8), nn.Linear(5, 8), nn.Linear(8, 3))
+        self.into_keys = nn.Parameter(torch.zeros(keys, TOKENS)) if keys else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed = x if self.into_keys is None else self.into_keys @ x
+        parts = (layer(part) for layer, part in ((self.q, x), (self.k, mixed), (self.v, mixed)))
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        return self.out(F.scaled_dot_product_attention(q, k, v, is_causal=self.causal).transpose(1, 2).flatten(2))
+
+
+def test_the_scale_of_fused_attention_follows_the_channels_of_one_head() -> None:
+    model = randomize_(Scaled().double().eval())
+    supernet = ofa.Supernet(model, tokens(), ofa.SpaceRules(multiple_of=1, width_ratios=None))
+    assert [(group.name, group.units, group.renormalised) for group in supernet.groups] == [
+        ("q", 8, True),
+        ("v", 8, False),
+    ]
+    for width in range(1, 9):
+        q, k = (F.linear(tokens(), layer.weight[:width], layer.bias[:width]) for layer in (model.q, model.k))
+        expected = model.out((q @ k.mT / width**0.5).softmax(-1) @ model.v(tokens()))
+        torch.testing.assert_close(supernet.subnet(ofa.Arch(width={"q": width, "v": 8}))(tokens()), expected)
+
+
+def test_keys_that_weights_make_are_elastic_unless_a_mask_counts_them() -> None:
+    model = randomize_(Scaled(heads=2, keys=6).double().eval())
+    supernet = ofa.Supernet(model, tokens(), ofa.SpaceRules(multiple_of=1))
+    assert widths(supernet) == {"q": (2, 4), "into_keys": (6, 1)}
+    with torch.no_grad():
+        few = supernet.subnet(ofa.Arch(width={"q": 8, "into_keys": 2}))(tokens())
+        model.into_keys.data = model.into_keys[:2]
+        torch.testing.assert_close(few, model(tokens()))
+    counted = ofa.Supernet(Scaled(heads=2, keys=6, causal=True).double(), tokens(), ofa.SpaceRules(multiple_of=1))
+    assert widths(counted) == {"q": (2, 4)}
+    assert "is normalized over" in counted.structure.fixed["into_keys", 0]
+
+
 class Tokens(nn.Module):
     """A language model: tied embedding, positions by a buffer, a first token of its own."""
 

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 
 import ofa
-from ofa.structure.coupling import Group, Member
-from ofa.trial.ties import sharing, tied
 from tests.ofa.nets import zeroed_output
 
 RULES = ofa.SpaceRules(multiple_of=1)
@@ -242,29 +240,3 @@ def test_a_width_in_the_code_stays_refused_with_its_line() -> None:
     assert [group.name for group in supernet.groups] == ["middle"]
     assert ".view(-1, 24)" in supernet.refused["width.first"]
     check(supernet, images)
-
-
-def group(name: str, units: int, *members: tuple[str, int, int]) -> Group:
-    indices = (Member(source, dim, np.arange(units * per).reshape(units, per)) for source, dim, per in members)
-    return Group(name, units, members[0][2], tuple(indices))
-
-
-def test_tied_groups_keep_equal_shares_of_each() -> None:
-    heads, width = (
-        group("qkv", 6, ("qkv.weight", 0, 12)),
-        group("stem", 24, ("stem.weight", 0, 1), ("qkv.weight", 1, 1)),
-    )
-    both = tied([width, heads])
-    assert both is not None
-    assert (both.name, both.units, both.channels) == ("stem", 6, 24)
-    rows = {(member.source, member.dim): member.index for member in both.members}
-    assert rows["qkv.weight", 0].tolist() == np.arange(72).reshape(6, 12).tolist()
-    assert rows["qkv.weight", 1].tolist() == np.arange(24).reshape(6, 4).tolist()
-    assert tied([heads]) is None
-    assert tied([heads, group("odd", 5, ("qkv.weight", 1, 1))]) is None
-
-
-def test_groups_share_by_way_of_others() -> None:
-    first, second = group("a", 4, ("x", 0, 1)), group("b", 4, ("x", 1, 1), ("y", 0, 1))
-    third, alone = group("c", 4, ("y", 1, 1)), group("d", 4, ("z", 0, 1))
-    assert sharing([third, alone, first, second]) == [[third, first, second]]
