@@ -122,7 +122,6 @@ def measurements(options: argparse.Namespace) -> Iterator[tuple[Measurement, dic
                     before = machine_seconds()
                     found = measure(
                         sample.nets,
-                        supernet.example_input[:1],
                         runtime,
                         visits=options.visits,
                         repeats=REPEATS,

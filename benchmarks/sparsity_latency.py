@@ -93,7 +93,14 @@ def measured(nets: list[nn.Module], runtime: str, options: argparse.Namespace) -
     example = torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(0))
     clock = clock_named(options.clock)
     runs = [
-        measure(nets, example, made, visits=options.visits, seconds=options.seconds, seed=seed, clock=clock)
+        measure(
+            [(net, example) for net in nets],
+            made,
+            visits=options.visits,
+            seconds=options.seconds,
+            seed=seed,
+            clock=clock,
+        )
         for seed in range(options.runs)
     ]
     return {

@@ -13,7 +13,7 @@ from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from search.device.latency.fit import fit_latency_model
 from search.device.latency.model import LatencyModel, features_of
-from search.device.latency.sample import Sample, SampleItems
+from search.device.latency.sample import Sample, SampleItems, network_of
 from search.device.measuring import Progress, measure
 from search.device.profile import FINALIST, SAMPLE, Anchor, Profile
 from search.device.runtime import Runtime
@@ -98,8 +98,7 @@ def measure_archs(
     again = scale_anchors(profile)
     distinct = list(dict.fromkeys([supernet.space.largest, *archs, *(anchor.arch for anchor in again)]))
     measured = measure(
-        [supernet.extract(arch).eval() for arch in distinct],
-        supernet.inputs.rows(0, 1),
+        [network_of(supernet, arch) for arch in distinct],
         runtime,
         visits=visits,
         repeats=repeats,
@@ -177,7 +176,7 @@ def known_archs(profile: Profile, supernet: Supernet, archs: Sequence[Arch]) -> 
 def sample_of(profile: Profile, supernet: Supernet, archs: Sequence[Arch]) -> Sample:
     """Returns what to time so that `archs` are on the profile's scale: they, and some of its anchors."""
     networks = list(dict.fromkeys([*archs, *(anchor.arch for anchor in scale_anchors(profile))]))
-    nets = tuple(supernet.extract(arch).eval() for arch in networks)
+    nets = tuple(network_of(supernet, arch) for arch in networks)
     return Sample(SampleItems(tuple(networks)), nets, ())
 
 

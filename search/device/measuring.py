@@ -56,9 +56,11 @@ class MeasureStep:
 Progress = Callable[[MeasureStep], None]
 
 
+Network = tuple[nn.Module, Example]  # with an input of one example, as Archs of several resolutions have their own
+
+
 def measure(
-    nets: Sequence[nn.Module],
-    example_input: Example,
+    networks: Sequence[Network],
     runtime: Runtime,
     *,
     visits: int = 24,
@@ -67,10 +69,10 @@ def measure(
     seed: int = 0,
     clock: Clock = WALL,
     progress: Progress | None = None,
-    pieces: Sequence[tuple[nn.Module, Example]] = (),
+    pieces: Sequence[Network] = (),
     journal: RoundJournal | None = None,
 ) -> Measurement:
-    """Returns the Measurement of `nets` on `example_input` (1, C, H, W) under `runtime`.
+    """Returns the Measurement of networks, each on its input (1, C, H, W), under `runtime`.
 
     Args:
         pieces: parts of networks with an input each, visited in the same rounds; they do not decide the verdict,
@@ -88,8 +90,8 @@ def measure(
     report = progress or _silent
     runs: list[Run] = []
     places: list[int | None] = []  # of the pieces among the runs
-    for position, (net, example) in enumerate([*((net, example_input) for net in nets), *pieces]):
-        if position < len(nets):
+    for position, (net, example) in enumerate([*networks, *pieces]):
+        if position < len(networks):
             runs.append(runtime.load(net, simplest(example)))
         else:
             try:
@@ -98,7 +100,7 @@ def measure(
             except InvalidInput:
                 places.append(None)
         left = seconds - (WALL.seconds() - started)
-        report(MeasureStep("load", position + 1, len(nets) + len(pieces), left))
+        report(MeasureStep("load", position + 1, len(networks) + len(pieces), left))
     spent = WALL.seconds() - started
     measured = measure_runs(
         runs,
@@ -109,10 +111,10 @@ def measure(
         seed=seed,
         clock=clock,
         progress=progress,
-        judged=len(nets),
+        judged=len(networks),
         journal=journal,
     )
-    return parted(measured, len(nets), places)
+    return parted(measured, len(networks), places)
 
 
 def measure_runs(

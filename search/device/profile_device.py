@@ -75,7 +75,6 @@ def profile_device(
     journal = None if path is None else _journal(path, decides)
     measured = measure(
         sample.nets,
-        supernet.inputs.rows(0, 1),
         runtime,
         visits=visits,
         repeats=repeats,

@@ -42,10 +42,10 @@ class StartWeights:
         """Returns the subnet with its start weights; `initializer` redraws fresh ones, as a function of `seed`."""
         if start != FRESH:
             supernet = self._trained.supernet if start == INHERIT else self._rewound
-            return ofa.calibrate(supernet.extract(arch), self._calibration)
+            return ofa.calibrate(supernet.extract(arch), ofa.resized(self._calibration, arch))
         net = self._initial.extract(arch)
         if initializer is not None:
-            images = self._trained.data.calibration(INITIAL_IMAGES)
+            images = ofa.resized(self._trained.data.calibration(INITIAL_IMAGES), arch)
             initializer(net, images, torch.Generator().manual_seed(seed))
         return net
 

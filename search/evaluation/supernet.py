@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -15,7 +16,8 @@ from ofa._evaluate import evaluate
 from ofa.arch import Arch
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
-from ofa.inputs import Inputs
+from ofa.inputs import Inputs, as_inputs
+from ofa.resolution import resized
 from search.candidates.space import Evaluation
 from search.evaluation.caches import AccuracyCache
 from search.run.cards import Accuracy
@@ -60,20 +62,26 @@ class Evaluator:
             return Evaluation(known, 0.0, cached=True)
         start = time.perf_counter()
         with torch.no_grad():
-            view = calibrate(self._supernet.subnet(arch), self._calibration, self._batch_size)
-            accuracy = evaluate(view, self._images, self._labels, self._batch_size)
+            view = calibrate(self._supernet.subnet(arch), resized(self._calibration, arch), self._batch_size)
+            accuracy = evaluate(view, self._batches(arch))
         evaluation = Evaluation(accuracy, time.perf_counter() - start)
         if self.cache is not None:
             self.cache.put(arch, evaluation)
         return evaluation
 
+    def _batches(self, arch: Arch) -> Iterator[tuple[Tensor | Inputs, Tensor]]:
+        """The validation split at the Arch's resolution; batch by batch, so that no second copy of it is made."""
+        inputs, size = as_inputs(self._images), self._batch_size
+        for start in range(0, len(self._labels), size):
+            yield resized(inputs.rows(start, start + size), arch), self._labels[start : start + size]
+
 
 def held_out_accuracy(supernet: Supernet, arch: Arch, data: Dataset, calibration: Tensor | Inputs) -> Accuracy:
-    """Returns the accuracy of `arch` on the validation and the test split.
+    """Returns the accuracy of `arch` on the validation and the test split, at its resolution.
 
     `calibration` are training images (N, C, H, W) for the norm statistics.
     """
-    net = calibrate(supernet.subnet(arch), calibration)
+    net, data = calibrate(supernet.subnet(arch), resized(calibration, arch)), resized(data, arch)
     return Accuracy(validation=evaluate(net, data.validation.in_order()), test=evaluate(net, data.test.in_order()))
 
 

@@ -15,6 +15,7 @@ from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.prune.initializers import Initializer
 from ofa.records import Object
+from ofa.resolution import resized
 from ofa.train import Distillation, Event, TrainSettings, TrainState, train_network
 from search.config.request import plain, without
 from search.config.tuning import HOW_TO_RUN, CandidateRequest, Data
@@ -138,7 +139,8 @@ def tune(
     """Returns the outcome of fine-tuning the subnet of `arch`.
 
     Args:
-        teacher: the network whose logits are learned, where the recipe distills.
+        data: at the full resolution; the subnet gets images of its own.
+        teacher: the network whose logits are learned, where the recipe distills; it gets the same images.
         gate: called after every epoch; the training stops where it returns False.
         checkpoint: as for `train_network`, for a training that may be interrupted.
 
@@ -146,6 +148,7 @@ def tune(
         InvalidInput: a loss that is not finite, or settings that do not fit the network.
     """
     started = time.perf_counter()
+    data = resized(data, arch)
     net = weights.network(arch, settings.start, settings.initializer if settings.start != INHERIT else None, seed)
     recipe = settings.recipe
 

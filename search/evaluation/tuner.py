@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
 
 import ofa
+from ofa.arch import Arch
 from ofa.records import content_of, convert
+from ofa.resolution import KEY as RESOLUTION
 from search.candidates.space import Candidate, Evaluation, TuningEpoch
 from search.config.read import converted
 from search.config.search import SearchRequest
@@ -41,6 +42,7 @@ class Tuner:
         self._trained, self._keys = trained, keys
         self._composed, self._seed = request.composed, request.seed
         self._weights, self._cache, self._calibration = weights, cache, calibration
+        self._teachers: dict[Arch, nn.Module] = {}
 
     def __call__(self, candidate: Candidate, gate: Gate) -> Evaluation:
         """Returns the Evaluation of a candidate: accuracy on validation, and its bytes without zeros.
@@ -90,13 +92,17 @@ class Tuner:
             self._weights,
             self._trained.data,
             seed=self._seed,
-            teacher=self._teacher if settings.recipe.distill else None,
+            teacher=self._teacher(candidate.arch) if settings.recipe.distill else None,
             gate=gate,
             **options,
         )
 
-    @cached_property
-    def _teacher(self) -> nn.Module:
-        """The largest subnet, the teacher of distillation."""
+    def _teacher(self, arch: Arch) -> nn.Module:
+        """The teacher of distillation: the largest subnet at the resolution of an Arch, whose images it gets."""
         supernet = self._trained.supernet
-        return ofa.calibrate(supernet.extract(supernet.space.largest), self._calibration).eval()
+        resolution = {key: value for key, value in arch.values.items() if key == RESOLUTION}
+        largest = supernet.space.arch(resolution)
+        if largest not in self._teachers:
+            images = ofa.resized(self._calibration, largest)
+            self._teachers[largest] = ofa.calibrate(supernet.extract(largest), images).eval()
+        return self._teachers[largest]

@@ -44,11 +44,13 @@ class Origin:
         arch: its choices in the supernet of the full model; without choices it is the full model itself.
         model: the resolved config that built the full model, with `_target_`; None: only the user can build it.
         space_rules: the rules that the supernet was built with; None: the defaults.
+        input_shape: that the full model was built for; None: that of the network's inputs.
     """
 
     arch: Arch
     model: Target | None = None
     space_rules: SpaceRules | None = None
+    input_shape: tuple[int, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -131,7 +133,7 @@ def network_files(
         files={},
         rebuild=Rebuild(
             model=None if origin.model is None else plain(origin.model),
-            input_shape=input_shape,
+            input_shape=origin.input_shape or input_shape,
             num_classes=int(logits.shape[-1]),
             space_rules=None if rules is None else plain(dataclasses.asdict(rules)),
             example=inputs_to_json(inputs.rows(0, 1)) if several else None,

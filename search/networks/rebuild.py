@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from ofa.arch import Arch, read_arch
 from ofa.arrays import read_arrays
 from ofa.checkpoint import load_checkpoint
 from ofa.errors import InvalidArch, InvalidInput
-from ofa.input_record import inputs_from_json
+from ofa.input_record import LARGEST, inputs_from_json
 from ofa.inputs import Example, Inputs, as_inputs, call, logits_of
 from ofa.records import Object, convert, read_record
+from ofa.resolution import resized
 from ofa.rules import SpaceRules
 from ofa.supernet import Supernet
 from search.device.export import TOLERANCE
@@ -59,9 +61,10 @@ def load(
     arch = read_arch(files.arch)
     tensors, _ = load_checkpoint(files.weights)
     images, logits = _verified(files, rebuild)
-    sizes = {"input_shape": first_shape(as_inputs(images))[1:], "num_classes": logits.shape[-1]}
+    example = _example(images, arch, rebuild, files)
+    sizes = {"input_shape": first_shape(example)[1:], "num_classes": logits.shape[-1]}
     full = _model(files.card, rebuild, sizes, trust) if model is None else model
-    net = _shaped(full, arch, images, rules or _rules(files.card, rebuild.space_rules), files)
+    net = _shaped(full, arch, example, rules or _rules(files.card, rebuild.space_rules), files)
     expected = net.state_dict()
     for name in sorted(expected.keys() ^ tensors.keys()):
         raise InvalidInput(f"{files.weights} is of another model: {name} is in one of them only")
@@ -101,12 +104,28 @@ def _check_files(files: SubnetFolder, digests: Mapping[str, str]) -> None:
             )
 
 
-def _shaped(full: nn.Module, arch: Arch, images: Example, rules: SpaceRules, files: SubnetFolder) -> nn.Module:
+def _example(images: Tensor | Inputs, arch: Arch, rebuild: Rebuild, files: SubnetFolder) -> Inputs:
+    """One example of the full model: an input of verify.npz, or noise where the network's resolution is another."""
+    example = as_inputs(images).rows(0, 1)
+    full, shape = rebuild.input_shape, first_shape(example)[1:]
+    if not arch.resolution or full is None or full == shape:
+        return example
+    if len(full) != 3 or math.prod(full) > LARGEST:
+        raise InvalidInput(f"{files.card} has input_shape={_text(full)}, which is no shape of images; restore it")
+    noise = torch.randn(1, *full, generator=torch.Generator().manual_seed(0))
+    if first_shape(Inputs(resized(noise, arch)))[1:] != shape:
+        raise InvalidInput(
+            f"{files.verify} holds images of shape {_text(shape)}, not at the resolution of {files.arch}"
+        )
+    return Inputs(noise)
+
+
+def _shaped(full: nn.Module, arch: Arch, example: Inputs, rules: SpaceRules, files: SubnetFolder) -> nn.Module:
     """A copy of the full model in the shape of an Arch; without choices, of the full model itself."""
     if not arch.values:
         return copy.deepcopy(full)
     try:
-        return Supernet(full, as_inputs(images).rows(0, 1), rules).extract(arch)
+        return Supernet(full, example, rules).extract(arch)
     except InvalidArch as error:
         raise InvalidInput(f"{files.arch} is of another model or other rules: {error}") from None
 

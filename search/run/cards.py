@@ -54,7 +54,7 @@ class Rebuild(Part, frozen=True, kw_only=True):
 
     Attributes:
         model: the resolved configuration of the full model; None: only the user can build it.
-        input_shape: of one example, such as (channels, height, width).
+        input_shape: of one example of the full model, such as (channels, height, width).
         space_rules: the rules that its supernet was built with.
         example: the form of its inputs (see `ofa.input_record`), where they are not one tensor of images.
         names: of those in verify.npz and in the ONNX file, in order.

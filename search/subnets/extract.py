@@ -17,9 +17,11 @@ from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.inputs import Example, Inputs
 from ofa.records import content_of, convert, write_record
+from ofa.resolution import resized
 from ofa.rules import SpaceRules
 from search.config.rules import Target
 from search.device.export import OPSET
+from search.device.flat import first_shape
 from search.networks.folder import replaced
 from search.networks.network_files import VERIFY_IMAGES, Origin, network_files
 from search.run.cards import SubnetCard, SubnetFacts
@@ -71,7 +73,7 @@ def extract_subnet(
 
     Args:
         calibration_images: training images (N, C, H, W) for the norm statistics.
-        verify_images: real inputs (N, C, H, W), preprocessed; the first 8 go into verify.npz.
+        verify_images: real inputs (N, C, H, W), preprocessed; the first 8 go into verify.npz, at the Arch's resolution.
         facts: the facts that the caller knows: the device, the limits, the measurements, the accuracy.
         model_config: the resolved config that built the model, with `_target_`, for `search.networks.rebuild.load`.
         space_rules: the rules of the supernet's space.
@@ -89,11 +91,13 @@ def extract_subnet(
         raise InvalidInput(
             f"verify_images has {len(verify_images)} images; it must have at least 1, better {VERIFY_IMAGES}"
         )
+    calibration_images, verify_images = resized(calibration_images, arch), resized(verify_images, arch)
     net = (network or calibrate(supernet.extract(arch), calibration_images)).to("cpu").float().eval()
     costs: dict[str, Any] = {name: int(values[0]) for name, values in cost(supernet, [arch]).items()}
     convert(content_of(facts), SubnetFacts, "facts")  # before anything is written
+    origin = Origin(arch, model_config, space_rules, first_shape(supernet.inputs)[1:])
     try:
-        files = network_files(net, verify_images, Origin(arch, model_config, space_rules), opset=opset, masks=masks)
+        files = network_files(net, verify_images, origin, opset=opset, masks=masks)
     except InvalidInput as error:
         raise InvalidInput(f"{folder}: {error}") from error
     with replaced(folder) as building:
@@ -183,7 +187,7 @@ def _save(tuned: TunedNetwork, candidate: Candidate, trained: Trained, folder: P
         settings=candidate.values,
         digest=digest,
         validation=tuned.accuracy,
-        test=evaluate(tuned.model, trained.data.test.in_order()),
+        test=evaluate(tuned.model, resized(trained.data, candidate.arch).test.in_order()),
         bytes=tuned.bytes,
         density=tuned.density,
         seconds=tuned.seconds,

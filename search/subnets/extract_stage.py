@@ -162,7 +162,7 @@ def extract_network(
     opset: int,
 ) -> SubnetCard:
     """Writes a subnet, with the supernet's weights, or with those of a fine-tuning."""
-    data = trained.data
+    data = ofa.resized(trained.data, arch)
     labels = data.validation.labels
     images, _ = next(data.test.in_order(VERIFY_IMAGES))
     network, masks = None, None

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from ofa.arch import Arch
+from ofa.resolution import resized
 from ofa.views.module_plan import ModulePlan
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def find_blocks(supernet: Supernet) -> tuple[Block, ...]:
 
 
 def pieces_of(supernet: Supernet, arch: Arch, blocks: Sequence[Block]) -> list[Piece]:
-    """Returns the blocks that are part of a subnet, each with its input when the subnet runs.
+    """Returns the blocks that are part of a subnet, each with its input when the subnet runs at its resolution.
 
     A block whose first argument is not a tensor is left out.
     """
@@ -105,7 +106,7 @@ def pieces_of(supernet: Supernet, arch: Arch, blocks: Sequence[Block]) -> list[P
         handles.append(modules[block.paths[0]].register_forward_pre_hook(keep_input, with_kwargs=True))
         handles.append(modules[block.paths[-1]].register_forward_hook(keep_output))
     with torch.no_grad():
-        supernet.inputs.rows(0, 1).call(net)
+        resized(supernet.inputs.rows(0, 1), arch).call(net)
     for handle in handles:
         handle.remove()
     pieces = []

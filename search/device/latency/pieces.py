@@ -12,6 +12,7 @@ from msgspec import structs
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.records import Name, Part, Text
+from ofa.resolution import KEY as RESOLUTION
 from search.device.latency.blocks import Block, Piece, find_blocks, pairs_of, pieces_of
 from search.device.timing import Timing
 
@@ -52,7 +53,7 @@ class TimedPiece:
 
 
 def local_columns(supernet: Supernet, block: Block) -> list[int]:
-    """Returns the positions, in the space's choices, of the widths, kernel sizes and operators that shape a block."""
+    """Returns the positions, in the space's choices, of those that shape a block: the resolution shapes them all."""
     reached = {
         f"width.{supernet.groups[group].name}"
         for tensor, axes in supernet.axes.items()
@@ -62,6 +63,7 @@ def local_columns(supernet: Supernet, block: Block) -> list[int]:
     }
     reached |= {f"operator.{other.path}" for other in supernet.structure.operators if block_holds(block, other.path)}
     reached |= {f"kernel_size.{path}" for path in supernet.structure.kernels if block_holds(block, path)}
+    reached.add(RESOLUTION)
     return [number for number, choice in enumerate(supernet.space.choices) if choice.key in reached]
 
 

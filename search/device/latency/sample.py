@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import nn
 
 from ofa._cost import cost
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
+from ofa.resolution import resized
 from ofa.space import Space
 from search.device.latency.alignment import probe_networks
 from search.device.latency.fit import LEAST_NETWORKS
 from search.device.latency.pieces import PlacedPiece, choose_pieces, placed
+from search.device.measuring import Network
+from search.device.runtime import simplest
 from search.device.timing import Floats
 
 if TYPE_CHECKING:
@@ -72,9 +73,6 @@ def leaning(space: Space, generator: np.random.Generator) -> Arch:
     return space.arch(values)
 
 
-Network = tuple[nn.Module, torch.Tensor]  # a network with its input
-
-
 @dataclass(frozen=True)
 class SampleItems:
     """The items that are timed, as values that fit in a file.
@@ -95,7 +93,7 @@ class Sample:
     """The networks of a SampleItems: `nets` are the subnets, `parts` the pieces and after them the probes."""
 
     items: SampleItems
-    nets: tuple[nn.Module, ...]
+    nets: tuple[Network, ...]
     parts: tuple[Network, ...]
 
 
@@ -118,6 +116,11 @@ def choose_sample(supernet: Supernet, *, anchors: int, blocks: int, alignment: b
     parts = [(piece.net, piece.example_input) for piece, _ in pieces]
     return Sample(
         items,
-        tuple(supernet.extract(arch).eval() for arch in archs),
+        tuple(network_of(supernet, arch) for arch in archs),
         (*parts, *((net, example) for _, net, example in probes)),
     )
+
+
+def network_of(supernet: Supernet, arch: Arch) -> Network:
+    """Returns the subnet of an Arch in eval mode, with one example at its resolution."""
+    return supernet.extract(arch).eval(), simplest(resized(supernet.inputs.rows(0, 1), arch))

@@ -15,8 +15,8 @@ from ofa._cost import cost
 from ofa.errors import InvalidInput
 from ofa.paths import atomic_file
 from ofa.records import Object, content_of
-from search.device.latency.sample import Network, Sample
-from search.device.measuring import MeasureStep, Progress
+from search.device.latency.sample import Sample
+from search.device.measuring import MeasureStep, Network, Progress
 from search.device.remote.manifest import (
     BundledNetwork,
     BundleManifest,
@@ -149,10 +149,11 @@ def write_bundle(
         )
     example = example[:1]
     trained = len(items.archs) + len(items.pieces)
-    networks: list[Network] = [*((net, example) for net in sample.nets), *sample.parts, sentinel()]
+    networks: list[Network] = [*sample.nets, *sample.parts, sentinel()]
     rows: list[BundledNetwork] = []
     with atomic_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as bundle:
         for number, (net, network_input) in enumerate(networks):
+            assert isinstance(network_input, torch.Tensor)  # as the supernet's input is
             needed = number < len(items.archs) or number == len(networks) - 1
             plain = (stand_in(net, network_input) if number < trained else net, network_input)
             files = _put(bundle, number, runtime, plain, needed)

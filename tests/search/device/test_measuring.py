@@ -200,5 +200,5 @@ def test_a_runtime_is_given_a_tensor_where_the_network_takes_one_alone() -> None
             return {"name": self.name}
 
     image, named = torch.ones(1, 3), Inputs(mask=torch.ones(1, 2))
-    measure([nn.Linear(3, 2)], Inputs(image), Plain(), pieces=[(nn.Identity(), named)], visits=4, repeats=1)
+    measure([(nn.Linear(3, 2), Inputs(image))], Plain(), pieces=[(nn.Identity(), named)], visits=4, repeats=1)
     assert given[0] is image and given[1] is named

@@ -104,7 +104,8 @@ def test_a_network_that_cannot_be_exported_is_refused_in_one_line():
 
 @pytest.mark.parametrize("runtime", [OnnxRuntime(), OwnRuntime()])
 def test_measuring_real_networks_gives_positive_figures_in_their_order(runtime):
-    found = measure([net(64).eval(), net(4).eval()], torch.randn(1, 1, 8, 8), runtime, visits=4, repeats=3, seconds=5)
+    networks = [(net(channels).eval(), torch.randn(1, 1, 8, 8)) for channels in (64, 4)]
+    found = measure(networks, runtime, visits=4, repeats=3, seconds=5)
     assert (found.ms > 0).all()
     assert found.sentinel.ms > 0
 
