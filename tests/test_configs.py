@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-import ofa
 from ofa.data import Dataset, Split
 from ofa.errors import InvalidInput
 from search.app.main import VERBS
@@ -23,14 +20,14 @@ from search.candidates.space import Evaluation
 from search.config.read import converted
 from search.config.tuning import SupernetRecipe
 from search.device.devices import made_runtime
-from search.objects import build_data, build_supernet, make, make_partial
+from search.objects import build_data, build_supernet, make_partial
 from search.run.paths import conf_dir
 from search.study.plan import SearchPlan
 from search.study.study import run_study
 from search.training.trained import run_training
+from tests.composed import MODELS, composed, options, plain
 from tests.search.synthetic import Oracle, block_space
 
-MODELS = {"text": "gpt"}  # by data set; lenet5 for all others
 OF_TEXTS = {"gpt"}  # models of data=text
 LOCAL = {"digits", "synthetic", "text"}  # data sets that need no file
 IMAGES = {"lenet5": 8, "lenet5_caffe": 16, "mobilenet": 16}  # pixels; 8 for all others
@@ -39,28 +36,6 @@ STAGES = [
     "{width: 16, blocks: 2, expansion: 3, kernel_size: 5, stride: 2}",
 ]
 EIGHT_STEPS = ["train.epochs=1", "train.batch_size=32", "train.validate_every=0", "train.calibration_images=32"]
-
-
-def options(group: str) -> list[str]:
-    """Returns the names in a group of configs."""
-    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
-
-
-@pytest.fixture(autouse=True)
-def _composer() -> Iterator[None]:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        yield
-
-
-def composed(verb: str, *overrides: str) -> DictConfig:
-    """Returns the configuration of a verb, without Hydra's own part."""
-    return compose(verb, list(overrides))
-
-
-def plain(config: DictConfig, *keys: str) -> dict[str, Any]:
-    """Returns the named parts of a configuration as dictionaries, lists and scalars, all where none is named."""
-    resolved: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    return {key: resolved[key] for key in keys or resolved}
 
 
 def small(data: Dataset, images: int = 64) -> Dataset:
@@ -227,28 +202,6 @@ def test_every_export_has_what_extract_reads(export: str) -> None:
     assert composed("extract", f"export={export}").export.calibration_images >= 1
 
 
-def test_slurm_takes_its_keys_to_submitit() -> None:
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="hydra-submitit-launcher is not installed")
-    assert options("hydra/launcher") == ["slurm"]
-    asked = ["slurm.partition=long", "slurm.minutes=90", "slurm.memory_gb=8", "slurm.cpus=2", "slurm.jobs=3"]
-    config = compose("search", ["hydra/launcher=slurm", *asked], return_hydra_config=True)
-    launcher = OmegaConf.to_container(config.hydra.launcher, resolve=False)
-    assert isinstance(launcher, dict)
-    assert launcher["_target_"].endswith("SlurmLauncher")
-    taken = {key: config.hydra.launcher[key] for key in ("partition", "timeout_min", "mem_gb", "cpus_per_task")}
-    assert taken == {"partition": "long", "timeout_min": 90, "mem_gb": 8, "cpus_per_task": 2}
-    assert config.hydra.launcher.array_parallelism == 3
-    assert "slurm" not in plain(composed("search"))
-
-
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_every_launcher_is_there_with_the_extra(launcher: str) -> None:
-    name = launcher.partition("_")[0]
-    pytest.importorskip(f"hydra_plugins.hydra_{name}_launcher", reason=f"hydra-{name}-launcher is not installed")
-    config = compose("search", [f"hydra/launcher={launcher}"], return_hydra_config=True)
-    assert name in str(config.hydra.launcher._target_)
-
-
 @pytest.mark.parametrize("experiment", options("experiment"))
 def test_every_experiment_trains_and_says_how_to_run_it(experiment: str) -> None:
     assert two_steps(composed("run", f"experiment={experiment}", *EIGHT_STEPS)) > 0
@@ -256,22 +209,3 @@ def test_every_experiment_trains_and_says_how_to_run_it(experiment: str) -> None
     assert f"ofa run experiment={experiment}" in header
     assert "Expected:" in header
     assert "Time:" in header
-
-
-def test_experiments_have_the_last_word_but_the_user() -> None:
-    config = composed("run", "experiment=tiny")
-    assert (config.run, config.train.epochs, config.model.depth) == ("tiny", 3, 8)
-    assert composed("run", "experiment=tiny", "run=mine", "train.epochs=1").train.epochs == 1
-
-
-def test_the_slurm_launcher_composes_with_its_keys() -> None:
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    overrides = ["hydra/launcher=slurm", "slurm.partition=cpu", "slurm.minutes=30"]
-    launcher = compose("search", overrides, return_hydra_config=True).hydra.launcher
-    assert launcher._target_.endswith("SlurmLauncher")
-    assert (launcher.partition, launcher.timeout_min, launcher.mem_gb, launcher.cpus_per_task) == ("cpu", 30, 4, 1)
-
-
-def test_every_key_of_a_space_is_a_rule() -> None:
-    for space in options("space"):
-        assert isinstance(make(plain(composed("train", f"space={space}"), "space")["space"]), ofa.SpaceRules)

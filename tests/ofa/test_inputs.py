@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict, UserDict, namedtuple
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import ofa
 from ofa.inputs import as_inputs, logits_of, named_outputs, output_tensors
-from ofa.prune import initializers
-from ofa.randomize import randomize_
+from tests.ofa.several_inputs import Output
 
 Pair = namedtuple("Pair", ["left", "right"])
-
-
-@dataclass
-class Output:
-    """As a model's answer of several parts."""
-
-    logits: Tensor
-    hidden: tuple[Tensor, ...] | None = None
 
 
 class Echo(nn.Module):
@@ -114,143 +102,8 @@ def test_outputs_of_every_form_are_read() -> None:
     assert output_tensors("no tensor") == []
 
 
-class TwoTowers(nn.Module):
-    """Token ids with a mask, and an image; optional arguments; an answer with names."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(50, 8)
-        self.text = nn.Sequential(nn.Linear(8, 24), nn.ReLU(), nn.Linear(24, 12))
-        self.image = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 12, 3))
-        self.head = nn.Linear(12, 5)
-
-    def forward(self, ids: Tensor, image: Tensor, *, mask: Tensor | None = None, scale: float = 1.0) -> Output:
-        words = self.embedding(ids)
-        if mask is not None:
-            words = words * mask.unsqueeze(-1)
-        both = self.text(words).sum(1) + scale * self.image(image).mean((2, 3))
-        return Output(self.head(both), (words,))
-
-
-def examples() -> list[Any]:
-    ids, image, mask = torch.randint(50, (2, 7)), torch.rand(2, 3, 8, 8), torch.rand(2, 7) > 0.3
-    return [
-        (ids, image),
-        {"ids": ids, "image": image, "mask": mask},
-        ofa.Inputs(ids, image, mask=mask, scale=0.5),
-        ofa.Inputs(ids, image, mask=None),
-    ]
-
-
-@pytest.mark.parametrize("number", range(4))
-def test_a_supernet_of_several_inputs(number: int) -> None:
-    inputs = as_inputs(examples()[number])
-    model = randomize_(TwoTowers()).eval()
-    supernet = ofa.Supernet(model, examples()[number] if number < 2 else inputs)
-    assert {"width.text.0", "width.image.0"} <= {choice.key for choice in supernet.space.choices}
-    assert supernet.refused == {}
-    for arch in (supernet.space.largest, supernet.space.smallest):
-        view, extracted = supernet.subnet(arch), supernet.extract(arch)
-        for a, b in zip(output_tensors(inputs.call(view)), output_tensors(inputs.call(extracted)), strict=True):
-            torch.testing.assert_close(a, b, rtol=0, atol=0)
-    whole = inputs.call(supernet.subnet(supernet.space.largest))
-    torch.testing.assert_close(whole.logits, inputs.call(model).logits, rtol=0, atol=0)
-
-
-def supernet_of(number: int) -> ofa.Supernet:
-    return ofa.Supernet(randomize_(TwoTowers()).eval(), examples()[number])
-
-
-@pytest.mark.parametrize("number", range(4))
-def test_costs_memory_and_files(number: int, tmp_path: Path) -> None:
-    supernet = supernet_of(number)
-    arch = supernet.space.smallest
-    net = supernet.extract(arch)
-    parameters = sum(parameter.numel() for parameter in net.parameters())
-    assert ofa.cost(supernet, [arch])["params"][0] == parameters
-    (peak,) = ofa.peak_activation_bytes(supernet, [arch])
-    assert peak == ofa.measure_peak_activation_bytes(net, supernet.inputs)
-    loaded = ofa.load(ofa.save(supernet, tmp_path / "saved"), TwoTowers())
-    assert loaded.space == supernet.space
-    for name, tensor in supernet.inputs.tensors().items():
-        again = loaded.inputs.tensors()[name]
-        assert again.shape == tensor.shape and again.dtype == tensor.dtype
-        assert tensor.is_floating_point() or torch.equal(again, tensor)
-    assert loaded.inputs.kwargs.get("scale") == supernet.inputs.kwargs.get("scale")
-
-
-def labelled() -> list[tuple[Any, Tensor]]:
-    ids, image, mask = torch.randint(50, (6, 7)), torch.rand(6, 3, 8, 8), torch.rand(6, 7) > 0.3
-    return [({"ids": ids, "image": image, "mask": mask}, torch.arange(6) % 5), ((ids, image), torch.arange(6) % 5)]
-
-
-@pytest.mark.parametrize("criterion", ["magnitude", "snip", "grasp", "taylor", "synflow"])
-def test_the_pruner_measures_on_inputs_of_any_form(criterion: str) -> None:
-    model = randomize_(TwoTowers())
-    pruner = ofa.prune.Pruner(
-        model,
-        criterion=getattr(ofa.prune.criteria, criterion),
-        example_input=examples()[1],
-        batches=labelled,
-        keep=["embedding"],
-    )
-    pruner.prune(0.5)
-    assert 0.3 < pruner.report().density < 0.7 and pruner.report().macs is not None
-    slim = pruner.slim()[0]
-    inputs = as_inputs(examples()[1])
-    torch.testing.assert_close(inputs.call(slim).logits, inputs.call(model).logits)
-
-
-def test_channels_of_a_model_of_several_inputs() -> None:
-    model = randomize_(TwoTowers())
-    pruner = ofa.prune.Pruner(
-        model, granularity=partial(ofa.prune.granularity.channel, multiple_of=4), example_input=examples()[2]
-    )
-    pruner.prune(0.5)
-    slim = pruner.slim()[0]
-    assert slim.image[0].weight.shape[0] < 16
-    inputs = as_inputs(examples()[0])
-    torch.testing.assert_close(inputs.call(slim.eval()).logits, inputs.call(model.eval()).logits)
-
-
-class Normed(TwoTowers):
-    """With statistics to measure."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.image = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 12, 3))
-
-
-def test_accuracy_and_statistics_of_inputs() -> None:
-    net = randomize_(Normed())
-    batches = labelled()
-    inputs, labels = batches[0]
-    ofa.calibrate(net, inputs, batch_size=4)
-    whole = ofa.calibrate(randomize_(Normed()), inputs)
-    torch.testing.assert_close(net.image[1].running_mean, whole.image[1].running_mean)
-    right = (as_inputs(inputs).call(net).logits.argmax(1) == labels).float().mean()
-    assert ofa.evaluate(net, inputs, labels, batch_size=4) == pytest.approx(float(right))
-    assert ofa.evaluate(net, batches[:1]) == pytest.approx(float(right))
-    with pytest.raises(ofa.InvalidInput, match="6 images with no labels"):
-        ofa.evaluate(net, ofa.Inputs(**inputs))
-
-
 def test_an_answer_among_several_must_be_named() -> None:
     assert torch.equal(logits_of({"logits": X, "loss": MASK}, Echo()), X)
     assert torch.equal(logits_of((X,), Echo()), X)
     with pytest.raises(ofa.InvalidInput, match=r"Echo returns 2 tensors \(0, 1\), none named logits"):
         logits_of((X, MASK), Echo())
-
-
-@pytest.mark.parametrize("initializer", [initializers.lsuv_, partial(initializers.data_dependent_, calibrate=False)])
-def test_initializers_measure_on_inputs(initializer: initializers.Initializer) -> None:
-    model = TwoTowers()
-    initializer(model, ofa.Inputs(*labelled()[1][0]), torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        output = model.text[0](model.embedding(labelled()[1][0][0]))
-    assert 0.5 < float(output.std()) < 2
-
-
-def test_low_rank_counts_on_inputs() -> None:
-    thin = ofa.compress.factorise(TwoTowers(), budget=0.7, metric="macs", example_input=examples()[1])
-    assert sum(p.numel() for p in thin.parameters()) < sum(p.numel() for p in TwoTowers().parameters())

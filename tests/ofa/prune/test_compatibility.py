@@ -15,66 +15,10 @@ from torch.nn import functional
 from ofa.errors import InvalidInput
 from ofa.models import ResNet
 from ofa.prune import Cubic, Linear, OneShot, Pruner, criteria
-from ofa.prune.allocation import budget, by_group, er, erk, global_, lamp, per_layer, threshold
-from ofa.prune.granularity import ChannelGranularity, block, channel, n_of_m, weight
+from ofa.prune.allocation import budget, per_layer
+from ofa.prune.granularity import ChannelGranularity, n_of_m
 from ofa.prune.granularity._n_of_m import keeps_pattern
-from ofa.prune.regrowth import SET, RigL
-from ofa.prune.regularizers import (
-    L1,
-    L2,
-    GroupLasso,
-    IntegerAttracting,
-    NormL1,
-    Orthogonal,
-    ProximalL1,
-    ProximalL2,
-    SparseGroupLasso,
-)
-
-STEPS = 8
-GRANULARITIES: dict[str, Any] = {
-    "weight": weight,
-    "two_to_four": n_of_m,
-    "block": partial(block, rows=3, columns=2),
-    "channel": partial(channel, multiple_of=2),
-}
-REGROWTHS: dict[str, Any] = {
-    "none": None,
-    "set": SET(0.3, every=1, until=STEPS),
-    "rigl": RigL(0.3, every=1, until=STEPS),
-}
-CRITERIA: dict[str, Any] = {
-    **{name: getattr(criteria, name) for name in ("activation", "apoz", "fpgm", "magnitude", "norm_scale")},
-    **{name: getattr(criteria, name) for name in ("grasp", "probabilistic", "random_", "snip", "std_threshold")},
-    **{"synflow": criteria.synflow, "taylor": criteria.taylor},
-    "movement": criteria.Movement(),
-    "normalised": criteria.normalised(criteria.magnitude),
-    "normalised grasp": criteria.normalised(partial(criteria.grasp, temperature=2.0)),
-}
-ALLOCATIONS: dict[str, Any] = {
-    **{"global": global_, "per_layer": per_layer, "erk": erk, "er": er, "lamp": lamp, "threshold": threshold},
-    "by_group": partial(by_group, groups={"first": {"match": ["first*"], "sparsity": 0.6}}),
-    "budget": partial(budget, metric="params"),
-    "budget of lamp": partial(budget, metric="params", base=lamp),
-}
-REGULARIZERS: dict[str, Any] = {
-    **{"none": (), "l1": (L1(1e-3),), "l2": (L2(1e-3),), "norm_l1": (NormL1(1e-3),), "orthogonal": (Orthogonal(1e-3),)},
-    **{"integers": (IntegerAttracting(1e-3),), "proximal_l1": (ProximalL1(1e-2),), "proximal_l2": (ProximalL2(1e-2),)},
-    **{"group_lasso": (GroupLasso(1e-3),), "sparse_group_lasso": (SparseGroupLasso(1e-3),)},
-}
-
-
-def refusal(granularity: str, regrowth: str, criterion: str, allocation: str) -> str | None:
-    """What the pruner says, None where it works."""
-    if granularity == "channel" and regrowth != "none":
-        return "cannot regrow channels"
-    if "lamp" in allocation and criterion in ("grasp", "probabilistic", "movement", "normalised grasp"):
-        return "lamp squares the scores"
-    if granularity == "two_to_four" and ("lamp" in allocation or allocation == "threshold"):
-        return "rank by their places"
-    if granularity == "two_to_four" and allocation in ("erk", "er"):
-        return "2 of 4 weights cannot be the pattern of"
-    return None
+from tests.ofa.prune.pairs_of_parts import ALLOCATIONS, CRITERIA, GRANULARITIES, REGROWTHS, REGULARIZERS, STEPS, refusal
 
 
 class Net(nn.Module):

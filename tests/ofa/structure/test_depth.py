@@ -18,7 +18,9 @@ from ofa.randomize import randomize_
 from ofa.structure.containers import leaves
 from ofa.structure.passing import skipped
 from ofa.trial.outputs import first_difference
-from tests.ofa.block_zoo import NETS, Attending, Base, Net, images
+from tests.ofa.block_nets import Net
+from tests.ofa.block_zoo import NETS, images
+from tests.ofa.residual_blocks import Attending, Base
 
 RULES = ofa.SpaceRules(multiple_of=1, width_ratios=(0.5, 1.0))
 
@@ -185,9 +187,9 @@ class Repeating(Net):
     [
         (
             lambda: Net(NotResidual),
-            r"layers.3 returns no sum of an argument and something else, at block_zoo.py:\d+ `x = b",
+            r"layers.3 returns no sum of an argument and something else, at block_nets.py:\d+ `x = b",
         ),
-        (lambda: Net(Narrowing), r"layers.3 turns \(2, 2, 8\) into \(2, 1, 8\), at block_zoo.py"),
+        (lambda: Net(Narrowing), r"layers.3 turns \(2, 2, 8\) into \(2, 1, 8\), at block_nets.py"),
         (lambda: Repeating(), r"layers.3 runs 2 times, at test_depth.py:\d+ `x = block\(block\(x\)\)`"),
         (
             lambda: Pairs(lambda index: nn.ModuleList([nn.Linear(8, 8), nn.Linear(8, 8)])),

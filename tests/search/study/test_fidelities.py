@@ -15,7 +15,7 @@ from search.evaluation.tune import Gate
 from search.samplers import random
 from search.study.fidelities import RUNG, Fidelities
 from search.study.study import run_study
-from tests.search.study.test_study import ORACLE, Counting, plan
+from tests.search.study.synthetic_plan import ORACLE, Counting, plan
 
 EPOCHS = 4
 

@@ -14,7 +14,7 @@ from search.candidates.figures import of_candidates
 from search.candidates.limits import Limits
 from search.samplers import SamplerFactory
 from search.study.study import run_study
-from tests.search.study.test_study import ORACLE, SAMPLERS, Counting, plan
+from tests.search.study.synthetic_plan import ORACLE, SAMPLERS, Counting, plan
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

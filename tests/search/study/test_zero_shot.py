@@ -17,7 +17,7 @@ from search.samplers import random
 from search.study.fidelities import Fidelities
 from search.study.plan import starting_candidates
 from search.study.zero_shot import ZeroShot, of_archs
-from tests.search.study.test_study import ORACLE, Counting, plan
+from tests.search.study.synthetic_plan import ORACLE, Counting, plan
 
 
 def zero_shot(folder: Path, evaluations: int = 40) -> tuple[ZeroShot, Counting]:
