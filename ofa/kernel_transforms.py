@@ -47,7 +47,8 @@ def add_kernel_transforms_(model: nn.Module, kernels: Mapping[str, Sequence[int]
             )
         for (small, _), name in zip(pairwise(sizes), wanted, strict=True):
             if name not in present:
-                matrix = torch.eye(small ** (weight.dim() - 2), dtype=weight.dtype, device=weight.device)
+                device = "cpu" if weight.is_meta else weight.device  # an identity has its values at once
+                matrix = torch.eye(small ** (weight.dim() - 2), dtype=weight.dtype, device=device)
                 conv.register_parameter(name, nn.Parameter(matrix))
 
 

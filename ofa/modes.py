@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -19,6 +19,14 @@ def in_mode(net: nn.Module, *, training: bool) -> Iterator[None]:
     finally:
         for module in other:
             module.training = not training
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Leaves modes that a caller may be in: inference mode, autocast on the CPU, and a default device but the CPU."""
+    device = torch.device("cpu") if torch.get_default_device().type != "cpu" else nullcontext()
+    with torch.inference_mode(False), torch.autocast("cpu", enabled=False), device:
+        yield
 
 
 @contextmanager

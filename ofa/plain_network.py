@@ -13,11 +13,13 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
+from torch.optim.swa_utils import AveragedModel
 
 from ofa.computed_weights import ComputedWeight, computed_weights
 from ofa.errors import InvalidInput
 from ofa.modes import in_mode
 
+_QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized")
 _SHOWN = 3  # layers that a refusal names
 
 
@@ -26,15 +28,20 @@ class WrapperRemoved(UserWarning):
 
 
 def plain_network(model: nn.Module, user: str) -> nn.Module:
-    """Returns the network inside torch.compile and DataParallel wrappers; a model without one as it is.
+    """Returns the network inside torch.compile, DataParallel and averaging wrappers; a model without one as it is.
 
     `user` names what works on it; a warning, `WrapperRemoved`, says that the wrapper is left out.
 
     Raises:
-        InvalidInput: no module, or one whose parameters are sharded, or layers that are compiled by themselves.
+        InvalidInput: no module, or one that is scripted, traced or quantized, whose parameters are sharded, or with
+            layers that are compiled by themselves.
     """
     if not isinstance(model, nn.Module):
-        raise InvalidInput(f"model is a {type(model).__name__}; give a torch.nn.Module")
+        raise InvalidInput(
+            f"model is a {type(model).__name__}; give a torch.nn.Module: that of which it was made, or one whose "
+            "forward calls it"
+        )
+    _check_is_python(model, "the model", user)
     inner = model
     while (attribute := _inner_attribute(inner)) is not None:
         warnings.warn(
@@ -45,6 +52,7 @@ def plain_network(model: nn.Module, user: str) -> nn.Module:
         )
         inner = getattr(inner, attribute)
     for path, module in inner.named_modules():
+        _check_is_python(module, f"the layer {path!r}", user)
         if _inner_attribute(module) is not None:
             raise InvalidInput(
                 f"{user}: the layer {path!r} is a {type(module).__name__}, so its own class cannot be seen: "
@@ -118,12 +126,26 @@ def computed_layers(model: nn.Module) -> dict[str, str]:
     }
 
 
+def _check_is_python(module: nn.Module, what: str, user: str) -> None:
+    if isinstance(module, torch.jit.ScriptModule):
+        made = "traced" if "Traced" in type(module).__name__ else "scripted"
+        raise InvalidInput(
+            f"{user}: {what} is {made} by torch.jit, and has no forward in Python any more: give the network that it "
+            "was made of, and script or trace the resulting network"
+        )
+    if type(module).__module__.startswith(_QUANTIZED):
+        raise InvalidInput(
+            f"{user}: {what} is a quantized {type(module).__name__}, whose weights are packed and do not train: give "
+            "the network in floating point, and quantize the resulting network"
+        )
+
+
 def _inner_attribute(module: nn.Module) -> str | None:
     """The attribute of a wrapper that holds the network; None for any other module."""
     compiled = getattr(sys.modules.get("torch._dynamo.eval_frame"), "OptimizedModule", None)
     if compiled is not None and isinstance(module, compiled):
         return "_orig_mod"
-    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)):
         return "module"
     if type(module).__name__ == "FullyShardedDataParallel":
         raise InvalidInput("FullyShardedDataParallel keeps shards of parameters: give the network before it is sharded")

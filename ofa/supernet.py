@@ -20,6 +20,7 @@ from ofa.inputs import Example, as_inputs
 from ofa.kernel_transforms import add_kernel_transforms_
 from ofa.layer_report import LayerReport, make_report
 from ofa.memory.terms import MemoryTerms, Subnets, find_memory_terms
+from ofa.modes import undisturbed
 from ofa.plain_network import check_weights_of_supernet, plain_network
 from ofa.recipes import DEFAULT_RECIPES, Recipes, apply_recipes, check_recipes
 from ofa.resolution import resized, resolution_values
@@ -83,7 +84,7 @@ class Supernet:
         self.recipes: Recipes = {**DEFAULT_RECIPES, **(recipes or {})}
         self.rules = space if space is not None else SpaceRules()
         heights = resolution_values(self.inputs, self.rules.resolutions)
-        with explained(model):
+        with explained(model), undisturbed():
             check_weights_of_supernet(model)
             private, example, structure = prepared(apply_recipes(private_copy(model), self.recipes), model, self.inputs)
             verdict = try_all(private, example, ruled(structure, self.rules), model)

@@ -21,6 +21,7 @@ from ofa.inputs import Inputs
 from ofa.memory.moments import Moment, find_moments, largest_moments
 from ofa.memory.tape import Tape, record
 from ofa.space import Space
+from ofa.structure.materialized import materialized_
 from ofa.structure.structure import Structure, private_copy
 
 _RANDOM_CHECKS = 4
@@ -158,7 +159,7 @@ def _changes(subnets: Subnets, tape: Tape, arch: Arch) -> list[tuple[tuple[int, 
 
 
 def _run(subnets: Subnets, arch: Arch) -> Tape:
-    return record(subnets.extract(arch).cpu(), subnets.example.to("cpu"))
+    return record(materialized_(subnets.extract(arch)), subnets.example.to("cpu"))
 
 
 def _check(subnets: Subnets, tape: Tape, terms: MemoryTerms, moments: Sequence[Sequence[Moment]], arch: Arch) -> None:

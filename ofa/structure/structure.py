@@ -16,6 +16,7 @@ from ofa.kernel_transforms import without_kernel_transforms_
 from ofa.structure import coupling
 from ofa.structure.blocks import Stage, find_stages, why_no_stage
 from ofa.structure.coupling import Group
+from ofa.structure.materialized import materialized_
 from ofa.structure.operators import Operator, all_run, find_operators, split_calls
 from ofa.structure.size_attributes import SizeAttribute
 from ofa.structure.trace import Contraction, Trace, find_sources
@@ -55,11 +56,15 @@ class Structure:
 def private_copy(model: nn.Module) -> nn.Module:
     """Returns a deep copy on the CPU in eval mode, without transforms of kernels, which no forward of it uses.
 
+    Random values stand for those of the meta device.
+
     Raises:
         InvalidInput: the model cannot be copied.
     """
     try:
-        return without_kernel_transforms_(copied(model).cpu().eval())
+        return without_kernel_transforms_(materialized_(copied(model)).eval())
+    except InvalidInput:
+        raise
     except Exception as error:
         raise InvalidInput(f"{type(model).__name__} cannot be copied ({_first_line(error)})") from error
 

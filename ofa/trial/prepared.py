@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ofa.errors import InvalidInput
 from ofa.inputs import Inputs
 from ofa.randomize import randomize_
+from ofa.structure.materialized import check_values, on_meta
 from ofa.structure.structure import Structure, analyse
 from ofa.structure.trace import find_sources
 
@@ -22,8 +23,9 @@ def prepared(private: nn.Module, model: nn.Module, inputs: Inputs) -> tuple[nn.M
     Both are in double precision unless the model is large, or names a type of its own and does not run so.
 
     Raises:
-        InvalidInput: the model does not run on the inputs.
+        InvalidInput: the model does not run on the inputs, or they have no values.
     """
+    check_values(inputs)
     example = inputs.to("cpu")
     sources = find_sources(private)
     types = {name: source.tensor.dtype for name, source in sources.items()}
@@ -38,7 +40,7 @@ def prepared(private: nn.Module, model: nn.Module, inputs: Inputs) -> tuple[nn.M
 
 def _analysed(private: nn.Module, model: nn.Module, example: Inputs) -> Structure:
     structure = analyse(randomize_(private), example)
-    if structure.trace.finite:
+    if structure.trace.finite or on_meta(model):
         return structure
     # Random weights left the domain of some function: those of the model, changed a little, are in it.
     generator = torch.Generator().manual_seed(0)

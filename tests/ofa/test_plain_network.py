@@ -161,6 +161,7 @@ def test_tickets_of_such_a_model_are_refused(tmp_path: Any) -> None:
 WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
     "compile": lambda net: torch.compile(net, backend="eager"),  # type: ignore[return-value]
     "DataParallel": nn.DataParallel,
+    "averaged": torch.optim.swa_utils.AveragedModel,
     "both": lambda net: nn.DataParallel(torch.compile(net, backend="eager")),  # type: ignore[arg-type]
 }
 
@@ -200,7 +201,8 @@ def test_a_supernet_of_a_wrapped_model_is_that_of_the_model(wrapper: str) -> Non
     images = torch.randn(2, *SHAPE)
     with pytest.warns(WrapperRemoved, match="Supernet works on the network inside"):
         supernet = ofa.Supernet(WRAPPERS[wrapper](net), images)
-    assert supernet.model is net and supernet.space.choices == ofa.Supernet(net, images).space.choices
+    assert supernet.model is net or wrapper == "averaged"  # which wraps a copy
+    assert supernet.space.choices == ofa.Supernet(net, images).space.choices
     assert type(supernet.extract(supernet.space.smallest)) is ResNet
     with pytest.warns(WrapperRemoved):
         assert type(factorise(WRAPPERS[wrapper](net), energy=0.9)) is ResNet
@@ -216,6 +218,30 @@ def test_a_layer_that_is_compiled_by_itself_is_refused() -> None:
     other.forward = torch.compile(other.forward, backend="eager")  # type: ignore[method-assign]
     with pytest.raises(InvalidInput, match=r"was replaced by torch.compile"):
         ofa.Supernet(other, torch.randn(2, *SHAPE))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (torch.jit.script, "the model is scripted by torch.jit.*give the network that it was made of"),
+        (lambda net: torch.jit.trace(net, torch.randn(2, 3)), "the model is traced by torch.jit"),
+        (lambda net: nn.Sequential(torch.jit.script(net)), "the layer '0' is scripted by torch.jit"),
+        (
+            partial(torch.ao.quantization.quantize_dynamic, dtype=torch.qint8),
+            "the layer '0' is a quantized Linear.*in floating point",
+        ),
+        (lambda net: torch.export.export(net, (torch.randn(2, 3),)), "model is a ExportedProgram; give a torch.nn.Mod"),
+        (lambda net: net.forward, "model is a method; give a torch.nn.Module"),
+    ],
+    ids=["scripted", "traced", "scripted layer", "quantized", "exported", "method"],
+)
+def test_what_is_made_of_a_network_is_refused_with_the_way_out(make: Callable[[nn.Module], Any], words: str) -> None:
+    net = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
+    made = make(net)
+    for use in (lambda: Pruner(made), lambda: ofa.Supernet(made, torch.randn(2, 3))):
+        with pytest.raises(InvalidInput, match=words):
+            use()
 
 
 def test_a_subnet_of_a_model_that_was_compiled_in_place_runs_itself() -> None:
