@@ -98,6 +98,16 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Marks a value as the same number everywhere."""
         self._uniform[id(value)] = value
 
+    def unset_uniform(self, value: Tensor) -> None:
+        """Notes that something was written into the memory of a value."""
+        for other in [other for other in self._uniform.values() if _storage(other) == _storage(value)]:
+            del self._uniform[id(other)]
+
+    def sharing_memory(self, value: Tensor) -> list[Tensor]:
+        """Returns the other tensors of this run that lie in a value's memory."""
+        storage = _storage(value)
+        return [other for other, _ in self._lanes.values() if other is not value and _storage(other) == storage]
+
     def flow(self, value: Tensor) -> Flow:
         """Returns which arguments of open calls reach this value, and whether something was added on the way."""
         return {key: added for key, added in self._flow.get(id(value), {}).items() if key[0] in self._open}

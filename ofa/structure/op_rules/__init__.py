@@ -41,6 +41,7 @@ from ofa.structure.op_rules.products import PRODUCT_RULES
 from ofa.structure.op_rules.residual import carry
 from ofa.structure.op_rules.tables import TABLE_RULES
 from ofa.structure.op_rules.transforms import TRANSFORM_RULES
+from ofa.structure.op_rules.written import write_through
 from ofa.structure.tracer import Tracer
 
 
@@ -54,6 +55,7 @@ def apply(tracer: Tracer, func: Any, args: Any, kwargs: Any, inputs: list[Tensor
         if id(value) not in {id(tensor) for tensor in inputs}:
             tracer.label(value, ())
     note_mixing(tracer, func, args, kwargs)
+    uniform = is_chance(func) or name in ("fill_", "zero_") or all(tracer.is_uniform(value) for value in inputs)
     pointwise = name in ELEMENTWISE_OPS or torch.Tag.pointwise in func.tags or _is_pointwise_in_place(func)
     carry(tracer, func, inputs, outputs, pointwise=pointwise)
     if is_chance(func):
@@ -67,7 +69,8 @@ def apply(tracer: Tracer, func: Any, args: Any, kwargs: Any, inputs: list[Tensor
             for lane in tracer.lanes(value):
                 tracer.trace.fix(lane, tracer.reason("meets an op without a rule"))
     for value in outputs:
-        _check_written_through(tracer, value, inputs, before)
+        if any(value is tensor for tensor in inputs) and func._schema.is_mutable:
+            write_through(tracer, value, before[id(value)], uniform=uniform)
 
 
 def _chance(tracer: Tracer, inputs: list[Tensor], outputs: list[Tensor]) -> None:
@@ -87,16 +90,6 @@ def _is_pointwise_in_place(func: Any) -> bool:
     twin = getattr(torch.ops.aten, name[:-1], None)
     overload = getattr(twin, func._overloadname, None) if twin is not None else None
     return name[:-1] in ELEMENTWISE_OPS or (overload is not None and torch.Tag.pointwise in overload.tags)
-
-
-def _check_written_through(tracer: Tracer, value: Tensor, inputs: list[Tensor], before: dict[int, Any]) -> None:
-    """Fixes labels that an in-place op wrote into a part of a larger tensor, where they would be lost."""
-    if not any(value is tensor for tensor in inputs):
-        return
-    whole = value.untyped_storage().nbytes() // max(1, value.element_size())
-    if value.numel() < whole and len(tracer.lanes(value)) > len(before[id(value)]):
-        for lane in tracer.lanes(value):
-            tracer.trace.fix(lane, tracer.reason("is written into part of another tensor"))
 
 
 RULES: dict[str, Any] = {

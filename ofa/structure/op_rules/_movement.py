@@ -67,7 +67,8 @@ def view(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Tensor) -> None
 def _unmerged(tracer: Tracer, before: Sequence[Tensor], after: list[Tensor]) -> list[Tensor]:
     """Returns the lanes after dimensions were merged: of several that come to lie along one, only one may shrink.
 
-    That is the outermost that is not known to stay, such as the heads of (heads, channels).
+    That is the first of its weight's that is not known to stay, such as the heads of (heads, channels): the product
+    that asks for the merge may have turned them around.
     """
     merged = {
         (i, j)
@@ -81,7 +82,7 @@ def _unmerged(tracer: Tracer, before: Sequence[Tensor], after: list[Tensor]) -> 
 
     def rank(number: int) -> tuple[bool, int]:
         labels = torch.unique(lanes.compact(before[number]))
-        return bool(torch.isin(labels, stay).any()), min(lanes.varying(before[number]))
+        return bool(torch.isin(labels, stay).any()), int(labels.max())
 
     kept: list[int] = []
     for number in sorted(range(len(after)), key=rank):

@@ -144,6 +144,26 @@ def test_one_head_is_elastic_by_channels() -> None:
     assert widths(check(OneHead(), tokens())) == {"q": (8, 1), "v": (6, 1)}
 
 
+@pytest.mark.parametrize(("into", "out"), [("chd", "hdc"), ("hcd", "hdc"), ("hdc", "chd")])
+def test_heads_are_elastic_in_weights_that_have_a_dimension_of_them(into: str, out: str) -> None:
+    sizes = {"c": 5, "h": HEADS, "d": CHANNELS, "o": 6}
+
+    class Weights(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.q, self.k, self.v = (nn.Parameter(torch.zeros([sizes[name] for name in into])) for _ in range(3))
+            self.out = nn.Parameter(torch.zeros([sizes[name] for name in out.replace("c", "o")]))
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            q, k, v = (torch.einsum(f"ntc,{into}->nhtd", x, weight) for weight in (self.q, self.k, self.v))
+            scores = torch.einsum("nhtd,nhsd->nhts", q, k).softmax(-1)
+            return self.head(torch.einsum(f"nhtd,{out}->ntc", scores @ v, self.out).relu())
+
+    found = check(Weights(), tokens())
+    assert sorted(widths(found).values()) == [(HEADS, 1), (6, 1)]
+
+
 class Scaled(nn.Module):
     """Fused attention with one head, whose scale is a root of its channels; or learned mixtures of tokens as keys."""
 
