@@ -26,14 +26,14 @@ def tied(groups: Sequence[Group]) -> Group | None:
         for member in group.members:
             columns.setdefault((member.source, member.dim), []).append(member.index.reshape(units, -1))
     first = groups[0]
+    shares = {key: np.sort(np.concatenate(parts, axis=1), axis=1) for key, parts in columns.items()}
+    naming = {(member.source, member.dim) for member in first.members if member.index.size == first.channels}
+    per_unit = max((shares[key].shape[1] for key in naming if key[0].startswith(first.name)), default=0)
     return Group(
         first.name,
         units,
-        first.channels // units,
-        tuple(
-            Member(source, dim, np.sort(np.concatenate(parts, axis=1), axis=1))
-            for (source, dim), parts in columns.items()
-        ),
+        per_unit or first.channels // units,
+        tuple(Member(source, dim, index) for (source, dim), index in shares.items()),
         any(group.renormalised for group in groups),
     )
 

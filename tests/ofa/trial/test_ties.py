@@ -173,6 +173,10 @@ def test_tied_groups_keep_equal_shares_of_each() -> None:
     rows = {(member.source, member.dim): member.index for member in both.members}
     assert rows["qkv.weight", 0].tolist() == np.arange(72).reshape(6, 12).tolist()
     assert rows["qkv.weight", 1].tolist() == np.arange(24).reshape(6, 4).tolist()
+    even, odd = (Group("stem", 4, 1, (Member("stem.weight", 0, np.arange(i, 8, 2)[:, None]),)) for i in (0, 1))
+    pairs = tied([even, odd])
+    assert pairs is not None
+    assert (pairs.units, pairs.channels_per_unit) == (4, 2)
     assert tied([heads]) is None
     assert tied([heads, group("odd", 5, ("qkv.weight", 1, 1))]) is None
 
