@@ -53,7 +53,7 @@ def test_groups_of(model: str, expected: dict[str, int]) -> None:
         ("hard_view", "conv2", ("RuntimeError", "awkward_models.py:", "hard-coded")),
         ("fourier", "body.conv2", ("aten._fft", "awkward_models.py:", "Fourier transform")),
         ("closure", "body.conv1", ("reads the full model's body.conv1.weight",)),
-        ("write_into", "body.conv1", ("written into part of another tensor", "wide[:, :8] = features")),
+        ("write_into", "body.conv1", ("hard-coded", "wide[:, :8] = features")),
         ("residual", "head", ("is the network's output",)),
     ],
 )

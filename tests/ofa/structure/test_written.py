@@ -91,3 +91,20 @@ def test_a_tensor_of_one_number_is_none_once_it_is_written() -> None:
     supernet = ofa.Supernet(Ramp().double(), torch.randn(3, 10, dtype=torch.float64), ofa.SpaceRules(multiple_of=1))
     assert [group.name for group in supernet.groups] == ["b"]
     assert "meets values that no weight made" in supernet.structure.fixed["a.weight", 0]
+
+
+def test_what_varies_along_several_dimensions_stays_when_it_is_written_into_a_part() -> None:
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c, self.d = nn.Linear(10, 4), nn.Linear(10, 3), nn.Linear(24, 6), nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = x.new_zeros(len(x), 4, 6)
+            y[:, :, :3] = self.a(x)[:, :, None] * self.b(x)[:, None]
+            return self.d(self.c(y.flatten(1)).relu())
+
+    supernet = ofa.Supernet(Outer().double(), torch.randn(3, 10, dtype=torch.float64), ofa.SpaceRules(multiple_of=1))
+    assert [group.name for group in supernet.groups] == ["c"]
+    for layer in "ab":
+        assert "is written into part of another tensor" in supernet.structure.fixed[f"{layer}.weight", 0]
