@@ -43,7 +43,8 @@ class Phase:
 
     Attributes:
         fraction: share of the training's steps; the fractions of all phases sum to 1.
-        kernel_size, depth, width: how many of the largest values are open. 1: only the largest; None: all.
+        kernel_size, depth, width, resolution: how many of the largest values are open. 1: only the largest; None: all.
+            Resolutions are all open unless said otherwise, as published; operators always are.
         subnets: networks drawn per step.
         distill: weight of the loss against the logits of the current largest network. 0: labels alone.
         learning_rate: factor on the optimizer's learning rate, applied by the schedule `restarts`.
@@ -55,6 +56,7 @@ class Phase:
     kernel_size: int | None = 1
     depth: int | None = 1
     width: int | None = 1
+    resolution: int | None = None
     subnets: int = 1
     distill: float = 1.0
     learning_rate: float = 1.0
@@ -63,7 +65,7 @@ class Phase:
     def __post_init__(self) -> None:
         if not 0 < self.fraction <= 1:
             raise InvalidInput(f"fraction {self.fraction!r} of a phase must be more than 0 and at most 1")
-        for name in ("kernel_size", "depth", "width"):
+        for name in ("kernel_size", "depth", "width", "resolution"):
             count = getattr(self, name)
             if count is not None and count < 1:
                 raise InvalidInput(f"{name}={count!r} of a phase: open at least 1 value, or null for all")

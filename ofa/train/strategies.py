@@ -89,8 +89,8 @@ def progressive(
 ) -> Tensor:
     """Returns the mean loss of the step's drawn networks after their backward: progressive shrinking.
 
-    Phases open kernel size, then depth, then width; each draws from what is open, operators and resolutions are from
-    the first step. Networks learn from labels
+    Phases open kernel size, then depth, then width; each draws from what is open: operators and resolutions from the
+    first step, unless a phase says otherwise of resolutions. Networks learn from labels
     and, weighted by the phase's `distill`, from the logits of the largest network as it now is. Use the
     schedule `restarts` with the same phases to start the learning rate anew in each. A phase's
     `sort_channels` is done in its first step, so a resumed training does it exactly once.

@@ -50,7 +50,8 @@ def try_resolutions(
         raise InvalidInput(
             f"resolutions: {type(original).__name__} does not accept {', '.join(map(str, refused))}; with images of "
             f"{height} pixels {reason}. Pool to one size before layers that count positions, as "
-            f"nn.AdaptiveAvgPool2d(1) does, or leave it out: it accepts {passed}"
+            "nn.AdaptiveAvgPool2d(1) does, interpolate tables of positions, or leave it out: "
+            f"it accepts {passed}"
         )
     contractions[heights[-1]] = tuple(structure.trace.contractions)
     return replace(structure, resolutions=contractions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -87,6 +88,19 @@ def test_view_copy_and_zeroed_model_agree_at_the_resolution_of_the_arch(arch: Ar
         viewed = supernet().subnet(arch).eval()(images)
         torch.testing.assert_close(viewed, supernet().extract(arch).eval()(images), rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(viewed, zeroed_output(supernet(), arch, images), rtol=1e-10, atol=1e-10)
+
+
+def test_views_of_several_resolutions_run_in_threads() -> None:
+    rng = np.random.default_rng(0)
+    archs = [supernet().space.sample(rng) for _ in range(24)]
+
+    def output(arch: Arch) -> Tensor:
+        with torch.no_grad():
+            return supernet().subnet(arch).eval()(ofa.resized(supernet().example_input, arch))
+
+    with ThreadPoolExecutor(4) as pool:
+        for one, other in zip(pool.map(output, archs), map(output, archs), strict=True):
+            assert torch.equal(one, other)
 
 
 def test_the_largest_is_the_model_bit_for_bit() -> None:

@@ -7,10 +7,13 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 import ofa
 from ofa.data import Dataset, synthetic
-from ofa.train import Phase, TrainSettings, progressive, sandwich, single, train, train_network
+from ofa.train import Phase, StepContext, TrainSettings, progressive, sandwich, single, train, train_network
+from ofa.train.precision import precision_of
+from ofa.train.step import step_rng
 
 
 class Net(nn.Module):
@@ -51,9 +54,31 @@ def test_a_sandwich_learns_at_the_largest_the_smallest_and_drawn_resolutions(sup
     assert heights.count(8) >= 9 and heights.count(4) >= 9 and 6 in heights
 
 
+def test_gradients_are_those_of_the_losses_at_each_resolution(supernet) -> None:
+    images, labels = torch.randn(12, 3, 8, 8), torch.arange(12) % 4
+    largest, smallest = supernet.space.largest, supernet.space.smallest
+    teacher = supernet.subnet(largest)(images)
+    student = supernet.subnet(smallest)(functional.interpolate(images, (4, 4), mode="bilinear", antialias=True))
+    loss = functional.cross_entropy(teacher, labels) + functional.cross_entropy(student, teacher.detach().softmax(1))
+    expected = torch.autograd.grad(loss, list(supernet.parameters()))
+    for parameter in supernet.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    numbers = precision_of("float32", torch.device("cpu"))
+    optimizer = torch.optim.SGD(supernet.parameters(), lr=0.1)
+    context = StepContext(0, 1, step_rng(0, 0), optimizer, 0.0, numbers.autocast, numbers.backward)
+    sandwich(supernet, images, labels, context, random_subnets=0)
+    for parameter, wanted in zip(supernet.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, wanted, rtol=1e-4, atol=1e-6)
+
+
 def test_progressive_shrinking_draws_resolutions_from_its_first_phase_on(supernet, data) -> None:
     train(supernet, data, partial(progressive, phases=[Phase(1.0, distill=0.0)]), SETTINGS)
     assert set(supernet.model.heights) == {4, 6, 8}
+
+
+def test_a_phase_may_keep_the_smaller_resolutions_closed(supernet, data) -> None:
+    train(supernet, data, partial(progressive, phases=[Phase(1.0, distill=0.0, resolution=2)]), SETTINGS)
+    assert set(supernet.model.heights) == {6, 8}
 
 
 def test_a_single_arch_is_trained_at_its_resolution(supernet, data) -> None:
