@@ -141,7 +141,7 @@ class Comparison(Record, frozen=True, kw_only=True):
                 raise ValueError(f"subnet {subnet.name} was not measured on every device")
 
 
-class LayerRow(Part, frozen=True, kw_only=True):
+class InspectedLayer(Part, frozen=True, kw_only=True):
     """One layer or stage: its name, class and state, the values that it can take, and why."""
 
     layer: Text
@@ -172,7 +172,7 @@ class Layers(Record, frozen=True, kw_only=True):
     parameters: Count
     elastic: Count
     smallest: Count
-    rows: tuple[LayerRow, ...]
+    rows: tuple[InspectedLayer, ...]
     obstacles: tuple[ObstacleRow, ...]
 
 
@@ -187,6 +187,6 @@ def layers_of(inspection: Inspection, model: str) -> Layers:
         parameters=inspection.parameters,
         elastic=inspection.elastic,
         smallest=inspection.smallest,
-        rows=convert(rows, tuple[LayerRow, ...], "the layers"),
+        rows=convert(rows, tuple[InspectedLayer, ...], "the layers"),
         obstacles=convert(obstacles, tuple[ObstacleRow, ...], "the obstacles"),
     )
