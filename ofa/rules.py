@@ -100,15 +100,17 @@ def width_values(group: Group, rules: SpaceRules) -> tuple[int, ...]:
         return (group.channels,)
     ratios = _last(group.name, rules.width_ratios_for, rules.width_ratios)
     step = _last(group.name, rules.multiple_of_for, rules.multiple_of)
+    fewest = group.least * group.channels_per_unit
     widths = {group.channels}
     if ratios is None:
         multiple = lcm(step, group.channels_per_unit)
         multiple = multiple if multiple < group.channels else group.channels_per_unit
-        return tuple(sorted({*range(multiple, group.channels, multiple), group.channels}))
+        every = {*range(multiple, group.channels, multiple), group.channels}
+        return tuple(sorted(channels for channels in every if channels >= fewest))
     step = step if step % group.channels_per_unit == 0 else group.channels_per_unit  # see `misfit`
     for ratio in ratios:
         channels = max(step, round(ratio * group.channels / step) * step)
-        if channels < group.channels:
+        if fewest <= channels < group.channels:
             widths.add(channels)
     return tuple(sorted(widths))
 

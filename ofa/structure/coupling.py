@@ -34,7 +34,8 @@ class Member:
 class Group:
     """Units of equal structure. `channels` are those of the naming layer: `units` times `channels_per_unit`.
 
-    `renormalised` groups pass a layer norm: removing a unit changes the statistics of those that stay.
+    `renormalised` groups pass a layer norm: removing a unit changes the statistics of those that stay. Of the units
+    `least` always stay, such as two where a variance runs over them.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Group:
     channels_per_unit: int
     members: tuple[Member, ...]
     renormalised: bool = False
+    least: int = 1
 
     @property
     def channels(self) -> int:

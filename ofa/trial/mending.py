@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ofa.structure.coupling import Group
@@ -10,22 +10,23 @@ from ofa.structure.size_attributes import SizeAttribute
 from ofa.structure.structure import Structure
 from ofa.trial.size_attributes import Finding, find_attributes
 from ofa.trial.ties import partners, tied
-from ofa.trial.trial import Trial
+from ofa.trial.trial import NOT_FINITE, Trial
 
 _TIES = 6  # that may be tried for one group
 
 
-def mend(trial: Trial, failing: Sequence[Group]) -> tuple[Structure, list[Group]]:
+def mend(trial: Trial, failing: Mapping[str, str]) -> tuple[Structure, list[Group]]:
     """Returns a structure in which some groups that failed now pass alone, and these groups.
 
     Args:
-        trial: of the structure to mend. failing: the groups of it that do not pass alone.
+        trial: of the structure to mend. failing: why groups of it do not pass alone, by name.
     """
-    structure, mended = trial.structure, []
+    structure, mended = _with_more_units(trial, failing)
+    kept = {group.name for group in mended}
     left: list[tuple[Group, Finding]] = []
     attributes: list[SizeAttribute] = list(structure.attributes)
-    for group in failing:
-        finding = find_attributes(trial, group)
+    for group in [group for group in structure.groups if group.name in failing.keys() - kept]:
+        finding = find_attributes(trial.with_structure(structure), group)
         if finding.attributes is None:
             left.append((group, finding))
         else:
@@ -41,6 +42,20 @@ def mend(trial: Trial, failing: Sequence[Group]) -> tuple[Structure, list[Group]
         mended.append(together)
         attributes += numbers
     return replace(structure, attributes=tuple(attributes)), mended
+
+
+def _with_more_units(trial: Trial, failing: Mapping[str, str]) -> tuple[Structure, list[Group]]:
+    """Returns a structure in which those groups keep two units that are not finite with one, and these groups."""
+    structure, mended = trial.structure, []
+    for group in structure.groups:
+        if group.units > 2 and failing.get(group.name, "").endswith(NOT_FINITE):
+            wider = replace(group, least=2)
+            groups = tuple(wider if other is group else other for other in structure.groups)
+            proposed = replace(structure, groups=groups)
+            if trial.with_structure(proposed).run([wider], [], []) is None:
+                structure = proposed
+                mended.append(wider)
+    return structure, mended
 
 
 def _with_others(

@@ -86,7 +86,8 @@ def try_all(model: nn.Module, example: Inputs, structure: Structure, original: n
         structure = replace(structure, stages=stages)
         trial = trial.with_structure(structure)
     accepted, refused = accept(proposals_of(structure), partial(_run, trial))
-    structure, mended = mend(trial, [group for group in structure.groups if _fails_alone(group, refused)])
+    alone = {group.name for group in structure.groups if _fails_alone(group, refused)}
+    structure, mended = mend(trial, {name: refused[f"width.{name}"] for name in alone})
     if mended:
         repaired = [Proposal(f"width.{group.name}", group) for group in mended]
         accepted, again = accept([*accepted, *repaired], partial(_run, trial.with_structure(structure)))

@@ -31,6 +31,8 @@ from ofa.trial.reference import group_labels, reference_output, removed_labels
 from ofa.views.view import build, cloned, differentiable
 from ofa.views.views import Views
 
+NOT_FINITE = "the narrow output is not finite"
+
 
 class Trial:
     """Runs proposals of one structure on a private randomized copy of the model."""
@@ -62,7 +64,7 @@ class Trial:
 
         def narrowed(keep: Callable[[int, int], int]) -> list[int]:
             return [
-                keep(number, group.units) if group.name in names else group.units
+                max(group.least, keep(number, group.units)) if group.name in names else group.units
                 for number, group in enumerate(self.structure.groups)
             ]
 
@@ -181,7 +183,7 @@ class Trial:
         if small.shape != large.shape:
             return f"the output changes shape from {tuple(large.shape)} to {tuple(small.shape)}"
         if self.structure.trace.finite and not bool(torch.isfinite(small).all()):
-            return "the narrow output is not finite"
+            return NOT_FINITE
         difference = apart(small, large)
         if difference > self.tolerance:
             return f"the narrow output differs from the zeroed model's by {difference:.1e}"

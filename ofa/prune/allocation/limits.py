@@ -46,7 +46,7 @@ class Limits:
 def limits_of(pool: Pool, scores: Scores, allow_empty: bool = False) -> Limits:
     """Returns the limits of a pool with these scores of its pieces, -inf where a piece is gone."""
     alive = int(np.count_nonzero(scores > -np.inf))
-    least = 0 if allow_empty else min(pool.step, alive)
+    least = 0 if allow_empty else min(max(pool.step, pool.least), alive)
     most = alive if alive == pool.pieces else max(least, alive - alive % pool.step)
     return Limits(least, most, pool.step)
 

@@ -49,7 +49,7 @@ class ChannelGranularity:
         )
         naming = next((shapes[m.source] for m in group.members if m.source.rpartition(".")[0] == group.name), (1,))
         step = math.lcm(self.step, group.channels_per_unit) // group.channels_per_unit
-        return Pool(group.name, group.units, weights, naming, step)
+        return Pool(group.name, group.units, weights, naming, step, -(-group.least // step) * step)
 
     @cached_property
     def _parameters(self) -> dict[str, nn.Parameter]:

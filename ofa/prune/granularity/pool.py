@@ -19,6 +19,7 @@ class Pool:
         weights: how many weights all pieces together hold.
         shape: of the layer's weight, (rows, columns, kernel...); of the layer that names the group.
         step: the count of kept pieces is a multiple of this, or all of them.
+        least: so many pieces stay, unless none does.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Pool:
     weights: int
     shape: tuple[int, ...]
     step: int = 1
+    least: int = 1
 
 
 class Granularity(Protocol):

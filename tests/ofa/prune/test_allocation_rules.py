@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from ofa.errors import InvalidInput
 from ofa.prune.allocation import budget, er, erk, global_, lamp, per_layer
+from ofa.prune.allocation.limits import Limits, limits_of
 from ofa.prune.context import Allocation, AllocationContext
+from ofa.prune.granularity.pool import Pool
 from tests.ofa.prune.allocation_cases import GONE, context_of, sparsities
 
 # -- Erdős-Rényi ------------------------------------------------------------------------------------
@@ -173,3 +176,10 @@ def test_budgets_that_cannot_be_are_refused(options: dict[str, object], words: s
     for progress in (0.1, 1.0):
         with pytest.raises(InvalidInput, match=words):
             budget(context_of([[1.0] * 50, [2.0] * 50], 0.1, progress=progress), **options)  # type: ignore[arg-type]
+
+
+def test_as_many_pieces_stay_as_their_pool_needs() -> None:
+    scores = np.arange(8.0)
+    assert limits_of(Pool("a", 8, 8, (8, 1), least=2), scores) == Limits(2, 8, 1)
+    assert limits_of(Pool("a", 8, 8, (8, 1), step=4, least=4), scores) == Limits(4, 8, 4)
+    assert limits_of(Pool("a", 8, 8, (8, 1), least=2), scores, allow_empty=True) == Limits(0, 8, 1)

@@ -141,3 +141,15 @@ class Literal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.last(self.middle(self.first(x).view(-1, 24)))
+
+
+class Deviation(nn.Module):
+    """Divides by a deviation, which one channel has not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.middle, self.last = nn.Linear(10, 8), nn.Linear(8, 6), nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        return self.last(self.middle(y / (1 + y.std(1, keepdim=True))).relu())

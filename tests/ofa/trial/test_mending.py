@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import ofa
 from tests.ofa.nets import zeroed_output
-from tests.ofa.trial.mending_models import Configured, Heads, Literal, Named, Packed, Stream, Sums
+from tests.ofa.trial.mending_models import Configured, Deviation, Heads, Literal, Named, Packed, Stream, Sums
 
 RULES = ofa.SpaceRules(multiple_of=1)
 
@@ -96,6 +96,18 @@ def test_a_config_that_modules_share_is_copied_for_each_and_stays_as_it_was() ->
     assert [block.config.inner.hidden for block in narrow.blocks] != [24, 24]
     assert full.config.inner.hidden == 24
     assert full.config is full.blocks[0].config is full.blocks[1].config
+
+
+@pytest.mark.parametrize(("ratios", "expected"), [(None, (2, 3, 4, 5, 6, 7, 8)), ((0.1, 0.5, 1.0), (4, 8))])
+def test_where_one_channel_has_no_result_two_stay(ratios: tuple[float, ...] | None, expected: tuple[int, ...]) -> None:
+    images = torch.randn(6, 10)
+    supernet = ofa.Supernet(Deviation(), images, ofa.SpaceRules(multiple_of=1, width_ratios=ratios))
+    values = {choice.name: choice.values for choice in supernet.space.choices}
+    assert values["first"] == expected
+    assert values["middle"][0] == 1
+    assert not supernet.refused
+    with torch.no_grad():
+        assert supernet.subnet(supernet.space.smallest)(images).isfinite().all()
 
 
 def test_a_width_in_the_code_stays_refused_with_its_line() -> None:
