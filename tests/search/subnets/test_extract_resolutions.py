@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -36,7 +37,7 @@ def images() -> torch.Tensor:
     return torch.rand(32, *SHAPE, generator=torch.Generator().manual_seed(1))
 
 
-def extracted(supernet: ofa.Supernet, folder: Path, images: torch.Tensor, height: int) -> SubnetCard:
+def extracted(supernet: ofa.Supernet, folder: Path, images: torch.Tensor, height: int, **options: Any) -> SubnetCard:
     arch = supernet.space.arch({**supernet.space.smallest.values, "resolution.input": height})
     return extract_subnet(
         supernet,
@@ -47,6 +48,7 @@ def extracted(supernet: ofa.Supernet, folder: Path, images: torch.Tensor, height
         facts=SubnetFacts(),
         model_config=CONFIG,
         space_rules=supernet.rules,
+        **options,
     )
 
 
@@ -82,3 +84,20 @@ def test_a_card_of_another_resolution_is_refused(
     rewrite(files.card, lambda content: content["rebuild"].update(input_shape=shape))
     with pytest.raises(InvalidInput, match=message):
         load(files.root)
+
+
+def test_a_pruned_subnet_keeps_its_masks_and_its_resolution(
+    tmp_path: Path, supernet: ofa.Supernet, images: torch.Tensor
+) -> None:
+    arch = supernet.space.arch({**supernet.space.smallest.values, "resolution.input": 9})
+    network = ofa.calibrate(supernet.extract(arch), ofa.resized(images, arch))
+    weight = network.get_parameter("stem.conv.weight")
+    mask = torch.rand(weight.shape, generator=torch.Generator().manual_seed(0)) < 0.5
+    with torch.no_grad():
+        weight.mul_(mask)
+    card = extracted(supernet, tmp_path / "net", images, 9, network=network, masks={"stem.conv.weight": mask})
+    again = load(tmp_path / "net")
+    assert card.input_shape == (3, 9, 12)
+    assert torch.equal(again.get_parameter("stem.conv.weight") != 0, mask)
+    with torch.no_grad():
+        assert torch.equal(again(ofa.resized(images, arch)), network(ofa.resized(images, arch)))
