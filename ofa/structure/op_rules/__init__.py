@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ofa.structure.chance import is_chance
-from ofa.structure.op_rules._elementwise import constant, elementwise, no_value
+from ofa.structure.op_rules._elementwise import constant, elementwise, no_value, overwritten
 from ofa.structure.op_rules._movement import (
     concatenate,
     copy_into,
@@ -109,6 +109,7 @@ RULES: dict[str, Any] = {
     ),
     **dict.fromkeys(("transpose_", "t_", "squeeze_", "unsqueeze_", "swapaxes_"), movement_in_place),
     **dict.fromkeys(("as_strided", "as_strided_"), restride),
+    **dict.fromkeys(("zero_", "fill_"), overwritten),
     "copy_": copy_into,
     "cat": concatenate,
     "stack": stack,

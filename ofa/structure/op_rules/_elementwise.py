@@ -74,5 +74,11 @@ def constant(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> Non
         tracer.set_uniform(out)
 
 
+def overwritten(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Tensor) -> None:
+    """Filled with one number in place: each entry stays the one that it was, so labels stay."""
+    if not tracer.lanes(out):
+        tracer.set_uniform(out)
+
+
 def no_value(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> None:
     """Fresh tensors whose entries come from no weight: nothing to do, they stay unlabeled."""

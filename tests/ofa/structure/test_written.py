@@ -46,6 +46,12 @@ def seen_before(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return turned.T
 
 
+def partly_zero(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    b = b.clone()
+    b[:, : b.shape[1] // 2].zero_()
+    return torch.cat([a, b], 1)
+
+
 def beside_zeros(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
     y[:, : a.shape[1]] = a
     return y
@@ -63,6 +69,7 @@ def beside_inputs(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
         (by_slices, {"a": 8, "b": 6, "c": 7}),
         (by_pieces, {"a": 8, "b": 6, "c": 7}),
         (seen_before, {"a": 8, "b": 6, "c": 7}),
+        (partly_zero, {"a": 8, "c": 7}),
         (beside_zeros, {"a": 8, "c": 7}),
         (beside_inputs, {"a": 8, "c": 7}),
     ],
