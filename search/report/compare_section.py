@@ -14,7 +14,7 @@ from search.run.paths import RunFolder
 from search.run.result_files import Comparison, PairComparison, SubnetComparison, SubnetOnDevice
 from search.run.stages import is_complete
 from search.subnets.advantage import purposes_text
-from search.subnets.chosen_subnets import digest_of_searches, found_by_searches
+from search.subnets.finalists import digest_of_searches, found_by_searches
 from search.text import count_text, ms_text, percent_text
 
 FIGURE = "compare-slopes"

@@ -27,7 +27,7 @@ from search.run.result_files import Layers
 from search.run.stages import hash_of, is_complete, stamped_config
 from search.run.stored_inputs import read_stored_config
 from search.run.training_cards import History, SupernetCard
-from search.subnets.chosen_subnets import row_for
+from search.subnets.finalists import row_for
 
 GIVEN_UP = "given up"
 SHOWN = ("evaluated", "infeasible")  # states of trials in figures; failed and duplicate ones are left out

@@ -16,7 +16,7 @@ from search.run.cards import Setting
 from search.run.contents import begun_searches, complete_searches
 from search.run.paths import RunFolder, SearchFolder
 from search.run.stages import stamp_path, stamped_config
-from search.subnets.chosen_subnets import row_for
+from search.subnets.finalists import row_for
 
 
 @dataclass(frozen=True)

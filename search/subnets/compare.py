@@ -34,7 +34,7 @@ from search.subnets.advantage import (
     meets,
     resolution,
 )
-from search.subnets.chosen_subnets import ChosenSubnet, Purpose, latency_limits
+from search.subnets.finalists import ChosenSubnet, Purpose, latency_limits
 
 LARGEST = "largest"
 

@@ -28,8 +28,8 @@ from search.run.progress import say, stage_progress
 from search.run.result_files import Comparison
 from search.run.stages import Stage, hash_of, is_outdated, written
 from search.run.trust import TOOLKIT_ALONE, Trust
-from search.subnets.chosen_subnets import ChosenSubnet, chosen_subnets, digest_of_searches, found_by_searches
 from search.subnets.compare import MeasuredDevice, comparison
+from search.subnets.finalists import ChosenSubnet, chosen_subnets, digest_of_searches, found_by_searches
 from search.training.trained import Trained, load_trained
 
 Explain = Callable[[Exception], str | None]

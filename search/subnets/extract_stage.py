@@ -26,7 +26,6 @@ from search.run.locks import claimed
 from search.run.paths import PrunedFolder, SearchFolder
 from search.run.progress import say, stage_progress
 from search.run.stages import Stage, hash_of, written
-from search.subnets.chosen_subnets import row_of
 from search.subnets.extract import extract_subnet, find_refined, load_refined
 from search.training.trained import Trained, late_warnings, say_warnings
 
@@ -197,3 +196,34 @@ def extract_network(
     )
     say_warnings(f"extract: {folder.name}", card.warnings)
     return card
+
+
+def row_of(card: SubnetCard, folder: Path) -> SubnetRow:
+    """Returns the row of a subnet from its card.
+
+    Args:
+        folder: relative to the run's folder, which can be moved.
+
+    Raises:
+        InvalidInput: the card has no device or no accuracy.
+    """
+    if card.device is None or card.accuracy is None:
+        raise InvalidInput(f"the card of {folder} names no {'device' if card.device is None else 'accuracy'}")
+    return SubnetRow(
+        largest=False,
+        folder=folder.as_posix(),
+        device=card.device,
+        limit_ms=card.limit_ms,
+        limits=card.limits,
+        predicted_ms=card.predicted_ms,
+        measured_ms=card.measured_ms,
+        predicted=card.predicted,
+        measured=card.measured,
+        accuracy=card.accuracy,
+        macs=card.macs,
+        params=card.params,
+        bytes=card.bytes,
+        margin=card.margin,
+        onnx=card.onnx,
+        peak_activation_bytes=card.peak_activation_bytes,
+    )

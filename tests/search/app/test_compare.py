@@ -17,8 +17,8 @@ from search.config.read import converted
 from search.config.request import Device
 from search.config.verbs import CompareRequest
 from search.device import Runtime
-from search.subnets.chosen_subnets import ChosenSubnet
 from search.subnets.compare_stage import runtime_of, runtime_text, with_largest
+from search.subnets.finalists import ChosenSubnet
 from tests.record_files import rewrite
 from tests.search.subnets.comparisons import LARGEST, WIDE
 

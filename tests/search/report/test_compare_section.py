@@ -16,7 +16,7 @@ from search.report.data import Compared
 from search.report.figures import Figure
 from search.report.page import render
 from search.run.paths import RunFolder
-from search.subnets.chosen_subnets import digest_of_searches
+from search.subnets.finalists import digest_of_searches
 from tests.record_files import rewrite
 from tests.search.report.compared_example import compared_example, write_comparison
 from tests.search.report.example import CHOICES, example

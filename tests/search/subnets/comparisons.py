@@ -11,8 +11,8 @@ from search.candidates.search_files import Finalist, Finalists, MeasuredSubnet, 
 from search.device.measure_archs import MeasuredArch
 from search.run.cards import Accuracy
 from search.run.result_files import Comparison
-from search.subnets.chosen_subnets import ChosenSubnet, chosen_subnets
 from search.subnets.compare import MeasuredDevice, comparison
+from search.subnets.finalists import ChosenSubnet, chosen_subnets
 from tests.search.profiles import timing
 
 

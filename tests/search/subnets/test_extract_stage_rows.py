@@ -9,7 +9,8 @@ import pytest
 from ofa.errors import InvalidInput
 from ofa.records import convert
 from search.run.cards import SubnetCard
-from search.subnets.chosen_subnets import row_for, row_of
+from search.subnets.extract_stage import row_of
+from search.subnets.finalists import row_for
 from tests.search.networks.test_folder_names import CARD
 from tests.search.subnets.subnet_rows import subnet_row
 
