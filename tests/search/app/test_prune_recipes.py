@@ -19,6 +19,8 @@ from search.run.paths import PrunedFolder, conf_dir
 from search.run.training_cards import PrunedCard
 from tests.search.profiles import profile
 
+pytestmark = pytest.mark.filterwarnings("ignore::ofa.errors.CollapseWarning")  # so little is trained
+
 TINY = [
     "model=lenet5",
     "data=synthetic",
@@ -76,8 +78,9 @@ def used() -> set[str]:
     return {f"{group.removeprefix('override ')}/{option}" for group, option in pairs}
 
 
+USED = used()
 PARTS = [
-    pytest.param(part, marks=pytest.mark.slow if part in used() else ())  # every recipe prunes, too
+    pytest.param(part, marks=pytest.mark.slow if part in USED else ())  # every recipe prunes, too
     for path in sorted((conf_dir() / "prune").glob("*/*.yaml"))
     for part in [f"{path.parent.name}/{path.stem}"]
 ]

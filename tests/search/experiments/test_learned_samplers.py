@@ -43,6 +43,7 @@ JOINT = CandidateSpace(
     ),
 )
 WIDTHS = {"a": (8, 16, 24), "b": (8,), "c": (8, 16)}
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 NAMES = ["accuracy", "latency_ms", "bytes"]
 
 

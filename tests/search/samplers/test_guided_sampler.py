@@ -32,6 +32,7 @@ JOINT = CandidateSpace(
         Number("sparsity", 0.0, 0.9),
     ),
 )
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 NAMES = ["accuracy", "latency_ms", "peak_activation_bytes"]
 QUICK = {"startup_trials": 10, "batch": 5, "generations": 4, "children": 60, "parents": 20}
 
