@@ -66,6 +66,7 @@ class Candidates:
         ]
         kinds = dict.fromkeys((type(self._modules[one.path]), one.name) for one in found)
         sets = [tuple(one for one in found if (type(self._modules[one.path]), one.name) == kind) for kind in kinds]
+        sets.sort(key=len, reverse=True)  # what follows a width of several layers is a number of each
         return _distinct([*sets, tuple(found)])
 
     def _of(self, path: str, names: frozenset[str], *, exact: bool) -> Iterator[SizeAttribute]:

@@ -14,7 +14,8 @@ from ofa.structure.coupling import Group
 from ofa.structure.structure import Structure
 from ofa.trial.mending import mend
 from ofa.trial.settling import settle_stages
-from ofa.trial.trial import Trial
+from ofa.trial.size_attributes import narrow_failure
+from ofa.trial.trial import Trial, crash_reason
 
 _TOGETHER = "not together with the others"
 
@@ -85,7 +86,7 @@ def try_all(model: nn.Module, example: Inputs, structure: Structure, original: n
     if stages != structure.stages:
         structure = replace(structure, stages=stages)
         trial = trial.with_structure(structure)
-    accepted, refused = accept(proposals_of(structure), partial(_run, trial))
+    accepted, refused = _accept(trial)
     alone = {group.name for group in structure.groups if _fails_alone(group, refused)}
     structure, mended = mend(trial, {name: refused[f"width.{name}"] for name in alone})
     if mended:
@@ -111,6 +112,22 @@ def try_all(model: nn.Module, example: Inputs, structure: Structure, original: n
         ),
         refused,
     )
+
+
+def _accept(trial: Trial) -> tuple[list[Proposal], dict[str, str]]:
+    """Accepts what a structure proposes; where not all passes together, what crashes alone is left out first.
+
+    One run for each width finds that, while halving would need a whole trial for each part of the others.
+    """
+    proposals, run = proposals_of(trial.structure), partial(_run, trial)
+    if not proposals or run(proposals) is None:
+        return proposals, {}
+    failures = {group.name: narrow_failure(trial, group) for group in trial.structure.groups}
+    crashes = {
+        f"width.{name}": crash_reason(failure.error) for name, failure in failures.items() if failure is not None
+    }
+    accepted, refused = accept([proposal for proposal in proposals if proposal.key not in crashes], run)
+    return accepted, {**refused, **crashes}
 
 
 def _run(trial: Trial, proposals: Sequence[Proposal]) -> str | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ofa.structure.coupling import Group
 from ofa.structure.size_attributes import SizeAttribute
@@ -14,7 +16,7 @@ from ofa.trial.trial import Trial
 from ofa.views.view import build, cloned, differentiable
 
 _PROBES = 24  # narrow runs for one group
-_TRIALS = 4  # whole trials for one group: each is about ten runs
+_TRIALS = 6  # whole trials for one group: each is about ten runs
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,15 @@ class Finding:
 
     attributes: tuple[SizeAttribute, ...] | None
     places: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a narrow model raised, the model, and how many operations it had done until then."""
+
+    error: BaseException
+    view: nn.Module
+    done: int
 
 
 class _Budget:
@@ -36,8 +47,8 @@ class _Budget:
 def find_attributes(trial: Trial, group: Group, *, fails: bool = True) -> Finding:
     """Returns numbers that follow `group` so that it passes its trial alone, or none where no few numbers do.
 
-    A narrow run that fails names the code whose numbers are too large; they are lowered, and it is run again.
-    Where it runs but is wrong, numbers around the group's layers are tried.
+    A narrow run that fails names the code whose numbers are too large; they are lowered, and it is run again. It has to
+    get further then. Where it runs but is wrong, numbers around the group's layers are tried.
 
     Args:
         trial: of a structure that has this group. group: what shall shrink.
@@ -48,17 +59,19 @@ def find_attributes(trial: Trial, group: Group, *, fails: bool = True) -> Findin
     tried: set[frozenset[SizeAttribute]] = set()
     places: dict[str, None] = {}
 
-    def search(attributes: tuple[SizeAttribute, ...]) -> tuple[SizeAttribute, ...] | None:
+    def search(attributes: tuple[SizeAttribute, ...], reached: int) -> tuple[SizeAttribute, ...] | None:
         key = frozenset(attributes)
         if key in tried or budget.probes == 0:
             return None
         tried.add(key)
         budget.probes -= 1
         with_them = trial.with_structure(replace(trial.structure, attributes=attributes))
-        failure = _narrow_failure(with_them, group)
+        failure = narrow_failure(with_them, group)
         if failure is not None:
-            sets = candidates.after(*failure)
-            places.update(dict.fromkeys(failing_modules(*failure)))
+            places.update(dict.fromkeys(failing_modules(failure.error, failure.view)))
+            if failure.done <= reached:
+                return None
+            sets = candidates.after(failure.error, failure.view)
         elif budget.trials == 0:
             return None
         else:
@@ -69,21 +82,34 @@ def find_attributes(trial: Trial, group: Group, *, fails: bool = True) -> Findin
         taken = {(one.path, one.name) for one in attributes}
         for proposal in sets:
             new = tuple(one for one in proposal if (one.path, one.name) not in taken)
-            found = search((*attributes, *new)) if new else None
+            found = search((*attributes, *new), -1 if failure is None else failure.done) if new else None
             if found is not None:
                 return found
         return None
 
-    return Finding(search(()), tuple(places))
+    return Finding(search((), -1), tuple(places))
 
 
-def _narrow_failure(trial: Trial, group: Group) -> tuple[BaseException, nn.Module] | None:
-    """What the model raises when half of the group's units are gone, and the model that did; None if it runs."""
+def narrow_failure(trial: Trial, group: Group) -> Failure | None:
+    """Returns what the model raises without half of the group's units, and the model that did; None if it runs."""
     units = [max(1, other.units // 2) if other.name == group.name else other.units for other in trial.structure.groups]
     view = build(trial.views.plan(units, {}, {}), differentiable, cloned)
+    counter = _Counter()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), counter:
             trial.example.call_on_copy(view)
     except Exception as error:
-        return error, view
+        return Failure(error, view, counter.done)
     return None
+
+
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts operations."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.done = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.done += 1
+        return func(*args, **(kwargs or {}))

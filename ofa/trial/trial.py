@@ -138,7 +138,7 @@ class Trial:
                     training=training,
                 )
         except Exception as error:
-            return _crash(error)
+            return crash_reason(error)
         if trace.foreign:
             return f"the forward reads the full model's {min(trace.foreign)} (a closure, bound method or stored list)"
         new = np.setdiff1d(trace.pair_keys(), self.pairs)
@@ -176,7 +176,7 @@ class Trial:
         except UnevenRemoval as error:
             return str(error)
         except Exception as error:
-            return _crash(error)
+            return crash_reason(error)
         return first_difference(narrow, wide, self._difference)
 
     def _difference(self, small: Tensor, large: Tensor) -> str | None:
@@ -219,7 +219,8 @@ _OF_SIZES = (
 )
 
 
-def _crash(error: BaseException) -> str:
+def crash_reason(error: BaseException) -> str:
+    """Returns what went wrong, at which line of the user's code."""
     lines = str(error).strip().splitlines()
     first = lines[0] if lines else ""
     is_of_sizes = not first or any(word in first.lower() for word in _OF_SIZES)
