@@ -56,21 +56,18 @@ def accept(
     """
     accepted: list[Proposal] = []
     refused: dict[str, str] = {}
-
-    def take(part: Sequence[Proposal]) -> None:
+    left = [proposals] if proposals else []
+    while left:
+        part = left.pop()
         reason = run([*accepted, *part])
         if reason is None:
             accepted.extend(part)
         elif len(part) > 1:
             middle = len(part) // 2
-            take(part[:middle])
-            take(part[middle:])
+            left += [part[middle:], part[:middle]]  # the first half is next
         else:
             alone = run(part) if accepted else reason
             refused[part[0].key] = f"{_TOGETHER}: {reason}" if alone is None else alone
-
-    if proposals:
-        take(proposals)
     return accepted, refused
 
 

@@ -50,12 +50,12 @@ def unsortable_groups(model: nn.Module, example: Inputs, structure: Structure) -
             for group, ranked in zip(groups, orders, strict=True):
                 reorder(group, ranked.argsort())
 
-    def search(groups: Sequence[Group]) -> list[str]:
-        if not groups or not changes(groups):
-            return []
-        if len(groups) == 1:
-            return [groups[0].name]
-        middle = len(groups) // 2
-        return search(groups[:middle]) + search(groups[middle:])
-
-    return frozenset(search(structure.groups))
+    found: list[str] = []
+    left = [structure.groups] if structure.groups else []
+    while left:
+        groups = left.pop()
+        if changes(groups):
+            middle = len(groups) // 2
+            found += [groups[0].name] if len(groups) == 1 else []
+            left += [groups[:middle], groups[middle:]] if middle else []
+    return frozenset(found)

@@ -126,4 +126,7 @@ def plan_module(
                 result.append((new_name, visit(model.get_submodule(full), full)))
         return result, aside
 
-    return visit(model, "")
+    try:
+        return visit(model, "")
+    finally:
+        visit = None  # type: ignore[assignment]  # it refers to itself, and would keep the model

@@ -91,7 +91,10 @@ def build(plan: ModulePlan, parameter: Borrow, buffer: Borrow) -> nn.Module:
             return type(value)(_remap(item, done, plans) for item in value)
         return value
 
-    return copy(plan)
+    try:
+        return copy(plan)
+    finally:
+        copy = _remap = None  # type: ignore[assignment]  # they refer to themselves, and would keep the copy
 
 
 def _walk(plan: ModulePlan) -> list[ModulePlan]:
