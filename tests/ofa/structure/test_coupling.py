@@ -5,6 +5,7 @@ import torch
 
 import ofa
 from ofa.models import MobileNet, ResNet
+from ofa.models.mobilenet_stage import DEFAULT_STAGES
 from tests.ofa.nets import SHAPE, from_zoo
 from tests.ofa.zoo import Headed, Loop, example
 
@@ -82,7 +83,7 @@ def test_a_padded_shortcut_fixes_only_the_padding() -> None:
 
 
 def test_squeeze_and_excitation_scales_the_channels_it_reads() -> None:
-    supernet = ofa.Supernet(MobileNet(SHAPE, 10), torch.randn(2, *SHAPE))
+    supernet = ofa.Supernet(MobileNet(SHAPE, 10, stages=DEFAULT_STAGES[:3]), torch.randn(2, *SHAPE))
     rows = {row.layer: row for row in supernet.report().rows}
     assert rows["stages.2.0.squeeze_excite.restore"].reason == "with stages.2.0.expand"
     assert rows["stages.2.0.squeeze_excite.reduce"].state == "elastic"

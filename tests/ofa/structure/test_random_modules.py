@@ -71,7 +71,7 @@ def test_random_programs_are_exact_or_refused(program: Program) -> None:
 
 @pytest.mark.slow
 @settings(
-    max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=(Phase.generate,)
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=(Phase.generate,)
 )
 @given(programs(most=8))
 def test_longer_programs_are_exact_or_refused(program: Program) -> None:

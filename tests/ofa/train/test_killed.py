@@ -17,7 +17,7 @@ import torch
 
 from ofa import Supernet
 from ofa.checkpoint import load_checkpoint
-from ofa.data import digits
+from ofa.data import synthetic
 from ofa.data.augment import random_shift
 from ofa.models import ResNet
 from ofa.train import TrainSettings, sandwich, train
@@ -41,12 +41,12 @@ def train_in_child(supernet: Supernet, path: Path) -> tuple[int, int]:
 
     train(
         supernet,
-        digits(),
+        synthetic(image_size=8, num_classes=10, samples=480),
         telling,
         TrainSettings(
             optimizer=partial(torch.optim.SGD, lr=0.05, momentum=0.9, nesterov=True, fused=True),
             epochs=EPOCHS,
-            batch_size=64,
+            batch_size=16,
             augment=partial(random_shift, pixels=1),
             ema=0.9,
             checkpoint_steps=3,

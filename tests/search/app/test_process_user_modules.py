@@ -43,6 +43,13 @@ def test_libraries_come_first_in_the_processes_of_a_multirun(folder: Path) -> No
 def test_libraries_come_first_in_the_workers_of_a_search(folder: Path) -> None:
     quick = ["search.evaluations=4", "search.finalists.seconds=1", "search.finalists.visits=6", "workers=2"]
     quick += ["latency_ms=1000"]  # that everything meets
+    quick += [
+        "device.profile.anchors=8",
+        "device.profile.blocks=6",
+        "device.profile.visits=6",
+        "device.profile.seconds=1",
+    ]
+    quick += ["train.validate_every=0", "search.calibration_images=64", "export.calibration_images=64"]
     code, _, err = run_ofa(["run", *TINY, *quick], folder)
     assert (code, "wrong module" in err) == (0, False), err
 
