@@ -7,6 +7,7 @@ there are enough of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -32,10 +33,17 @@ def steady(load: Load) -> Load:
     return load_steadily
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _the_device_is_steady() -> Iterator[None]:
+@contextmanager
+def steady_device() -> Iterator[None]:
     """Measurements of this process alone; commands in processes of their own still look at the clock."""
     with pytest.MonkeyPatch.context() as patch, simulated_clock():
         for runtime in (OnnxRuntime, TorchEager):
             patch.setattr(runtime, "load", steady(runtime.load))
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _the_device_is_steady() -> Iterator[None]:
+    """A fixture of a session comes before it, and measures under `steady_device` itself."""
+    with steady_device():
         yield

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import pytest
+
+from search.app.main import main
 from tests.record_files import content_of
+from tests.search.steady_device import steady_device
 
 TINY = [
     "model=lenet5",
@@ -17,6 +22,8 @@ TINY = [
     "run=tiny",
 ]
 RUN = Path("outputs/tiny")
+SPARSE = ["prune", *TINY, "prune=cubic", "prune.sparsity=0.7", "name=sparse"]
+SLIM = ["prune", *TINY, "prune=channels", "name=slim"]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -26,3 +33,22 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def card_of(place: Path) -> dict[str, object]:
     return content_of(place / "card.json")
+
+
+@pytest.fixture(scope="session")
+def pruned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a folder with a sparse and a slim network; tests that change it work on a copy."""
+    with pytest.MonkeyPatch.context() as patch, steady_device():
+        place = tmp_path_factory.mktemp("prune")
+        patch.chdir(place)
+        assert main(SPARSE) == 0
+        assert main(SLIM) == 0
+        return place
+
+
+@pytest.fixture
+def pruned_copy(pruned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Returns a copy, in which the test runs."""
+    shutil.copytree(pruned / "outputs", tmp_path / "outputs")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
