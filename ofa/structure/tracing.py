@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -64,11 +66,24 @@ def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
     """Puts a private copy into train or eval mode, then into eval mode; draws are the same in every run."""
     model.train(training)
     try:
-        with torch.random.fork_rng(devices=[]), op_by_op(), _recurrence_in_steps(model):
+        with torch.random.fork_rng(devices=[]), _same_draws(), op_by_op(), _recurrence_in_steps(model):
             torch.default_generator.manual_seed(0)
             yield
     finally:
         model.eval()
+
+
+@contextmanager
+def _same_draws() -> Iterator[None]:
+    """Seeds what the model's code may draw from beside PyTorch, such as masks of NumPy's, and restores it."""
+    drawn, state = np.random.get_state(), random.getstate()
+    np.random.seed(0)
+    random.seed(0)
+    try:
+        yield
+    finally:
+        np.random.set_state(drawn)
+        random.setstate(state)
 
 
 @contextmanager

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -98,3 +102,24 @@ def test_a_domain_that_random_weights_leave_is_tried_with_the_models_own() -> No
 
     supernet = ofa.Supernet(Power(), torch.randn(2, 6), RULES)
     assert [group.units for group in supernet.groups] == [8]
+
+
+@pytest.mark.parametrize("draw", [lambda: np.random.rand(6) < 0.5, lambda: [random.random() < 0.5 for _ in range(6)]])
+def test_masks_that_numpy_or_python_draw_in_train_mode_are_the_same_in_every_run(draw: Callable[[], Any]) -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(5, 8), nn.Linear(8, 6), nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.b(self.a(x).relu())
+            return self.c(x * torch.as_tensor(draw())[:, None] if self.training else x)
+
+    np.random.seed(7)
+    random.seed(7)
+    expected = np.random.rand(), random.random()
+    np.random.seed(7)
+    random.seed(7)
+    supernet = ofa.Supernet(Masked(), torch.randn(6, 5), ofa.SpaceRules(multiple_of=1))
+    assert [(group.name, group.units) for group in supernet.groups] == [("a", 8), ("b", 6)]
+    assert (np.random.rand(), random.random()) == expected
