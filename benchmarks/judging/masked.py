@@ -27,11 +27,15 @@ class Masking(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, removed: Mapping[int, Sequence[Tensor]], weights: Mapping[int, Tensor], batch: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.removed, self.weights, self.batch = removed, weights, batch
+        self.means: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # by the mean's id: it, of what, kept entries
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = func.overloadpacket.__name__
         value = args[0] if args and isinstance(args[0], Tensor) else None
+        if name == "sub" and id(args[1]) in self.means:
+            _, source, keep = self.means[id(args[1])]
+            return func(*args, **kwargs) * (keep if source is value else 1)  # removed entries stay zero
         if value is None or not value.is_floating_point():
             return func(*args, **kwargs)
         if name.startswith("_scaled_dot_product"):
@@ -46,7 +50,10 @@ class Masking(TorchDispatchMode):  # type: ignore[no-untyped-call]
             keep = keep * (~gone).view([-1 if e == d else 1 for e in range(value.dim())]).to(value.dtype)
         if bool(keep.all()):
             return func(*args, **kwargs)
-        return _masked(name, func, args, kwargs, dims, keep)
+        result = _masked(name, func, args, kwargs, dims, keep)
+        if name == "mean":
+            self.means[id(result)] = (result, value, keep)
+        return result
 
     def _attention(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Runs fused attention over the keys that are left, with the scale that the queries' other channels give."""
@@ -88,13 +95,16 @@ def _dims(name: str, value: Tensor, args: Any, kwargs: Any) -> list[int]:
 def _removed(value: Tensor, dim: int, candidates: Sequence[Tensor], batch: int) -> Tensor:
     """Returns the largest of these sets of entries along `dim` that the inputs do not reach, as a mask.
 
-    They have one value throughout or, where positions were mixed in between with a bias, one for all examples.
+    They have one value throughout or, where positions were mixed in between with a bias, one for all examples. What
+    is left may be constant too, such as one channel behind its norm: removed are then those that are zero.
     """
     rows = value.movedim(dim, 0).reshape(value.size(dim), -1)
     ways = [(rows == rows[:, :1]).all(1)]
     if dim and value.size(0) % batch == 0:
         examples = value.movedim(dim, 0).reshape(value.size(dim), batch, -1)
         ways.append((examples == examples[:, :1]).flatten(1).all(1))
+    if bool(ways[0].all()):
+        ways = [(rows == 0).all(1)]
     for dead in ways if not bool(ways[0].all()) else ():
         fitting = [mask for mask in candidates if bool((dead | ~mask).all())]
         if fitting:
