@@ -14,6 +14,12 @@ def randomize_(model: nn.Module, seed: int = 0) -> nn.Module:
     with torch.no_grad():
         for parameter in model.parameters():
             draw_(parameter, parameter.shape, generator)
+    return randomize_statistics_(model, generator)
+
+
+def randomize_statistics_(model: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Returns the model with its norms' running means and variances redrawn."""
+    with torch.no_grad():
         for module in model.modules():
             mean, variance = getattr(module, "running_mean", None), getattr(module, "running_var", None)
             if isinstance(mean, Tensor) and isinstance(variance, Tensor):

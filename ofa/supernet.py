@@ -82,13 +82,14 @@ class Supernet:
         self.inputs = as_inputs(example_input)
         check_recipes(recipes or {})
         self.recipes: Recipes = {**DEFAULT_RECIPES, **(recipes or {})}
-        self.rules = space if space is not None else SpaceRules()
+        self.rules = SpaceRules() if space is None else space
         heights = resolution_values(self.inputs, self.rules.resolutions)
         with explained(model), undisturbed():
             check_weights_of_supernet(model)
-            private, example, structure = prepared(apply_recipes(private_copy(model), self.recipes), model, self.inputs)
-            verdict = try_all(private, example, ruled(structure, self.rules), model)
-            self.structure: Structure = try_resolutions(private, example, verdict.structure, model, heights)
+            private = apply_recipes(private_copy(model), self.recipes)
+            example, structure, weights = prepared(private, model, self.inputs)
+            verdict = try_all(private, example, ruled(structure, self.rules), model, weights)
+            self.structure: Structure = try_resolutions(private, example, verdict.structure, model, weights, heights)
             self.refused = verdict.refused
             self.unsortable = unsortable_groups(private, example, self.structure)
         self._activity = find_activity(model, self.structure)

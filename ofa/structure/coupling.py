@@ -92,17 +92,22 @@ def solve(trace: Trace, sources: Mapping[str, Source]) -> Coupling:
     bounds = np.flatnonzero(np.diff(root[order], prepend=-1))
     fixed: dict[tuple[str, int], str] = {}
     shapes: dict[tuple[Any, ...], list[IntArray]] = {}
-    renormalised = {int(root[label]) for labels in trace.renormalised for label in labels.tolist()}
+    renormalised = set(np.unique(root[torch.cat(trace.renormalised).numpy()]).tolist() if trace.renormalised else ())
+    composition: dict[bytes, tuple[tuple[int, int], ...]] = {}  # of few kinds: each is counted once
     for unit in np.split(order, bounds[1:]):
         if not len(unit):
             continue
         component = int(root[unit[0]])
-        kinds, counts = np.unique(key_of[unit], return_counts=True)
+        kinds = key_of[unit]
+        counts = composition.get(kinds.tobytes())
+        if counts is None:
+            numbers, times = np.unique(kinds, return_counts=True)
+            counts = composition[kinds.tobytes()] = tuple(zip(numbers.tolist(), times.tolist(), strict=True))
         if component in reasons:
-            for kind in kinds:
+            for kind, _ in counts:
                 fixed.setdefault(keys[kind], reasons[component])
             continue
-        shape = (component in renormalised, *zip(kinds.tolist(), counts.tolist(), strict=True))
+        shape = (component in renormalised, *counts)
         shapes.setdefault(shape, []).append(unit)
     groups = []
     for shape, units in shapes.items():

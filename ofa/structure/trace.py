@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,10 +12,10 @@ from torch.nn.modules.conv import _ConvNd
 
 from ofa.computed_weights import computed_weights
 from ofa.structure import lanes
+from ofa.structure.label_sets import distinct, missing, packed, unpacked
 from ofa.structure.passing import Passing
 
 Lanes = tuple[Tensor, ...]
-_HALF = 32  # bits of a label in a packed pair
 
 
 @dataclass(frozen=True)
@@ -161,6 +161,8 @@ class Trace:
     mixings: dict[tuple[str, int, int], Mixing] = field(default_factory=dict)
     epsilon: float = torch.finfo(torch.float64).eps
     finite: bool = True
+    _stays: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool), init=False, repr=False)
+    _noted: int = field(default=0, init=False, repr=False)  # how many of `fixed` are in `_stays`
 
     def meet(self, first: Tensor, second: Tensor, reason: str) -> None:
         """Records that labels laid over each other stay or go together; next to a constant they stay."""
@@ -192,6 +194,16 @@ class Trace:
         """Records that these labels stay, and why."""
         self.fixed.append((torch.unique(lanes.compact(labels)), reason))
 
+    def any_stays(self, labels: Tensor) -> bool:
+        """Whether any of these labels is known to stay by now."""
+        for new, _ in self.fixed[self._noted :]:
+            if len(new) and (highest := int(new.max())) >= len(self._stays):
+                self._stays = np.pad(self._stays, (0, 2 * highest + 1 - len(self._stays)))
+            self._stays[new.numpy()] = True
+        self._noted = len(self.fixed)
+        known = labels.numpy()
+        return bool(self._stays[known[known < len(self._stays)]].any())
+
     def joined(self, other: Trace) -> Trace:
         """Returns this trace with the meetings, reasons and layers of a run in another mode; costs are this one's."""
         return replace(
@@ -212,38 +224,23 @@ class Trace:
         return bool(
             {call.module for call in self.calls} - {call.module for call in other.calls}
             or len(self.grids) != len(other.grids)
-            or len(np.setdiff1d(self.pair_keys(), other.pair_keys()))
-            or len(np.setdiff1d(self.fixed_labels(), other.fixed_labels()))
-            or len(np.setdiff1d(_distinct(self.renormalised), _distinct(other.renormalised)))
+            or len(missing(self.pair_keys(), other.pair_keys()))
+            or len(missing(self.fixed_labels(), other.fixed_labels()))
+            or len(missing(distinct(self.renormalised), distinct(other.renormalised)))
         )
 
     def pair_keys(self) -> np.ndarray:
         """Returns the distinct unordered pairs, smaller label first, each packed into one int64, ascending."""
-        return _packed([*self.pairs, *(item.pairs for item in self.shared)])
+        return packed([*self.pairs, *(item.pairs for item in self.shared)])
 
     def pair_array(self) -> np.ndarray:
         """Returns the distinct unordered pairs that met, int64 (pairs, 2), smaller label first."""
-        return _unpacked(self.pair_keys())
+        return unpacked(self.pair_keys())
 
     def tied_pairs(self) -> np.ndarray:
         """Returns those pairs that must stay or go together whatever else is found."""
-        return _unpacked(_packed(self.pairs))
+        return unpacked(packed(self.pairs))
 
     def fixed_labels(self) -> np.ndarray:
         """Returns the distinct labels that stay, ascending."""
-        return _distinct([labels for labels, _ in self.fixed])
-
-
-def _packed(pairs: Sequence[Tensor]) -> np.ndarray:
-    if not pairs:
-        return np.zeros(0, dtype=np.int64)
-    ordered = np.sort(torch.cat(list(pairs)).numpy(), axis=1)
-    return np.unique((ordered[:, 0] << _HALF) | ordered[:, 1])
-
-
-def _unpacked(keys: np.ndarray) -> np.ndarray:
-    return np.stack((keys >> _HALF, keys & ((1 << _HALF) - 1)), axis=1)
-
-
-def _distinct(parts: Sequence[Tensor]) -> np.ndarray:
-    return np.unique(torch.cat(list(parts)).numpy()) if parts else np.zeros(0, dtype=np.int64)
+        return distinct([labels for labels, _ in self.fixed])

@@ -7,6 +7,7 @@ from math import inf
 import torch
 from torch import Tensor
 
+NOT_FINITE = "the narrow output is not finite"
 _ROUNDINGS = 1000  # that may add up, in the coarsest type of a run
 _LEAST, _MOST = 1e-9, 0.1
 
@@ -14,6 +15,22 @@ _LEAST, _MOST = 1e-9, 0.1
 def tolerance(epsilon: float) -> float:
     """Returns the relative difference that rounding may make in types as coarse as `epsilon`."""
     return min(_MOST, max(_LEAST, _ROUNDINGS * epsilon))
+
+
+def difference(narrow: Tensor, reference: Tensor, allowed: float, *, finite: bool, whose: str) -> str | None:
+    """Returns why a tensor of a view's output is not that of the reference, or None.
+
+    Args:
+        narrow: of the view. reference: of the full model.
+        allowed: relative difference that rounding may make. finite: whether the full model's output was.
+        whose: output the reference is, such as "the zeroed model's".
+    """
+    if narrow.shape != reference.shape:
+        return f"the output changes shape from {tuple(reference.shape)} to {tuple(narrow.shape)}"
+    if finite and not bool(torch.isfinite(narrow).all()):
+        return NOT_FINITE
+    distance = apart(narrow, reference)
+    return f"the narrow output differs from {whose} by {distance:.1e}" if distance > allowed else None
 
 
 def apart(output: Tensor, reference: Tensor) -> float:

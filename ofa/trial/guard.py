@@ -1,4 +1,4 @@
-"""The guard around a conversion: whatever goes wrong ends in one line that names the user's code."""
+"""Errors in one line that names the user's code: those of a narrow model, and whatever a conversion raises."""
 
 from __future__ import annotations
 
@@ -7,6 +7,19 @@ from contextlib import contextmanager
 
 from ofa.errors import InvalidInput
 from ofa.structure.tracer import error_line
+
+_OF_SIZES = (
+    *("size", "shape", "dimension", "channel", "view", "expand", "broadcast", "multipl", "split", "elements", "index"),
+)
+
+
+def crash_reason(error: BaseException) -> str:
+    """Returns what a narrow model raised, where in the user's code, and whether a size may be the cause."""
+    lines = str(error).strip().splitlines()
+    first = lines[0] if lines else ""
+    is_of_sizes = not first or any(word in first.lower() for word in _OF_SIZES)
+    question = "; is a size hard-coded?" if is_of_sizes else ""
+    return f"{type(error).__name__}: {first} at {error_line(error)}{question}"
 
 
 @contextmanager

@@ -9,16 +9,17 @@ from torch import Tensor, nn
 
 from ofa.errors import InvalidInput
 from ofa.inputs import Inputs
-from ofa.randomize import randomize_
+from ofa.randomize import randomize_statistics_
 from ofa.structure.materialized import check_values, on_meta
 from ofa.structure.structure import Structure, analyse
 from ofa.structure.trace import find_sources
+from ofa.trial.weights import Weights
 
 _DOUBLED_BYTES = 256 << 20  # weights that would be larger in double precision are tried as they are
 
 
-def prepared(private: nn.Module, model: nn.Module, inputs: Inputs) -> tuple[nn.Module, Inputs, Structure]:
-    """Returns a private copy of a model, randomized, its inputs on the CPU, and the structure that its labels propose.
+def prepared(private: nn.Module, model: nn.Module, inputs: Inputs) -> tuple[Inputs, Structure, Weights]:
+    """Returns the inputs on the CPU, what a private copy's labels propose, and the weights that the copy now has.
 
     Both are in double precision unless the model is large, or names a type of its own and does not run so.
 
@@ -32,25 +33,21 @@ def prepared(private: nn.Module, model: nn.Module, inputs: Inputs) -> tuple[nn.M
     if 8 * sum(source.tensor.numel() for source in sources.values()) <= _DOUBLED_BYTES:
         _convert_(private, dict.fromkeys(types, torch.float64))
         try:
-            return private, _double(example), _analysed(private, model, _double(example))
+            return (_double(example), *_analysed(private, model, _double(example)))
         except InvalidInput:
             _convert_(private, types)
-    return private, example, _analysed(private, model, example)
+    return (example, *_analysed(private, model, example))
 
 
-def _analysed(private: nn.Module, model: nn.Module, example: Inputs) -> Structure:
-    structure = analyse(randomize_(private), example)
-    if structure.trace.finite or on_meta(model):
-        return structure
-    # Random weights left the domain of some function: those of the model, changed a little, are in it.
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        own = dict(model.named_parameters())
-        for name, parameter in private.named_parameters():
-            if parameter.is_floating_point():
-                noise = torch.empty_like(parameter).normal_(generator=generator)
-                parameter.copy_(own[name]).mul_(noise.mul_(0.1).add_(1))
-    return analyse(private, example)
+def _analysed(private: nn.Module, model: nn.Module, example: Inputs) -> tuple[Structure, Weights]:
+    weights = Weights.random()
+    randomize_statistics_(private, torch.Generator().manual_seed(0))
+    structure = analyse(weights.fill_all_(private), example)
+    if not structure.trace.finite and not on_meta(model):
+        # Random weights left the domain of some function: those of the model, changed a little, are in it.
+        weights = weights.near(model)
+        structure = analyse(weights.fill_all_(private), example)
+    return structure, weights
 
 
 def _double(example: Inputs) -> Inputs:

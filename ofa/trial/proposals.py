@@ -1,8 +1,8 @@
-"""Proposals: what labels propose is accepted together, or in the largest parts that pass."""
+"""Proposals: what labels propose is accepted together, mended, or in the largest parts that pass."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,12 +12,12 @@ from ofa.inputs import Inputs
 from ofa.structure.blocks import Stage
 from ofa.structure.coupling import Group
 from ofa.structure.structure import Structure
-from ofa.trial.mending import mend
+from ofa.trial.acceptance import TOGETHER, accept
+from ofa.trial.kinship import kind_of
+from ofa.trial.mending import mend, mend_together
 from ofa.trial.settling import settle_stages
-from ofa.trial.size_attributes import narrow_failure
-from ofa.trial.trial import Trial, crash_reason
-
-_TOGETHER = "not together with the others"
+from ofa.trial.trial import CRASH, Failure, Trial
+from ofa.trial.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -43,98 +43,119 @@ def proposals_of(structure: Structure) -> list[Proposal]:
     return widths + depths + [Proposal(f"kernel_size.{path}", path) for path in structure.kernels]
 
 
-def accept(
-    proposals: Sequence[Proposal], run: Callable[[Sequence[Proposal]], str | None]
-) -> tuple[list[Proposal], dict[str, str]]:
-    """Returns the proposals that pass together, and why each of the others does not.
-
-    A set that fails beside what was accepted before is halved, so that a few bad ones among many cost a
-    logarithm of their number each.
-
-    Args:
-        proposals: in order of preference. run: returns why a set does not pass, None where it does.
-    """
-    accepted: list[Proposal] = []
-    refused: dict[str, str] = {}
-    left = [proposals] if proposals else []
-    while left:
-        part = left.pop()
-        reason = run([*accepted, *part])
-        if reason is None:
-            accepted.extend(part)
-        elif len(part) > 1:
-            middle = len(part) // 2
-            left += [part[middle:], part[:middle]]  # the first half is next
-        else:
-            alone = run(part) if accepted else reason
-            refused[part[0].key] = f"{_TOGETHER}: {reason}" if alone is None else alone
-    return accepted, refused
+# Proposals that pass or fail alike: the widths of one kind in a row of blocks, or any other proposal alone.
+Family = tuple[Proposal, ...]
 
 
-def try_all(model: nn.Module, example: Inputs, structure: Structure, original: nn.Module) -> Verdict:
+def families(proposals: Sequence[Proposal]) -> list[Family]:
+    """Returns proposals with the widths of one kind together."""
+    by_kind: dict[object, list[Proposal]] = {}
+    for proposal in proposals:
+        item = proposal.item
+        by_kind.setdefault(kind_of(item) if isinstance(item, Group) else proposal.key, []).append(proposal)
+    return [tuple(family) for family in by_kind.values()]
+
+
+def try_all(model: nn.Module, example: Inputs, structure: Structure, original: nn.Module, weights: Weights) -> Verdict:
     """Returns the part of a structure that passes its trial, with a reason for each part that does not.
 
     Args:
         model: a private copy. example: inputs on the CPU. structure: what labels propose.
-        original: the user's model, whose tensors a closure may still read.
+        original: the user's model, whose tensors a closure may still read. weights: those of the copy.
     """
-    trial = Trial(model, example, structure, original)
+    trial = Trial(model, example, structure, original, weights)
     stages, without_depth = settle_stages(trial)
     if stages != structure.stages:
-        structure = replace(structure, stages=stages)
-        trial = trial.with_structure(structure)
-    accepted, refused = _accept(trial)
-    alone = {group.name for group in structure.groups if _fails_alone(group, refused)}
-    structure, mended = mend(trial, {name: refused[f"width.{name}"] for name in alone})
-    if mended:
-        repaired = [Proposal(f"width.{group.name}", group) for group in mended]
-        accepted, again = accept([*accepted, *repaired], partial(_run, trial.with_structure(structure)))
-        keys = {proposal.key for proposal in proposals_of(structure)} - {proposal.key for proposal in repaired}
-        refused = {key: reason for key, reason in refused.items() if key in keys} | again
+        trial = trial.with_structure(replace(structure, stages=stages))
+    accepted, refused, trial = _settled(trial)
+    again = [item for item in proposals_of(trial.structure) if refused.get(item.key, "").startswith(TOGETHER)]
+    if again:  # what these could not be together with may have been refused after them
+        kept, left = accept([(item,) for item in (*accepted, *again)], partial(_judged, trial))
+        accepted = [item for family in kept for item in family]
+        reasons = {family[0].key: reason for family, reason in left}
+        refused = {key: reasons.get(key, reason) for key, reason in refused.items()} | reasons
+        refused = {key: reason for key, reason in refused.items() if key not in {item.key for item in accepted}}
     refused |= {f"depth.{name}": reason for name, reason in without_depth.items()}
-    passed = {proposal.key for proposal in accepted}
+    return Verdict(_part(trial.structure, {item.key for item in accepted}, refused), refused)
+
+
+def _settled(trial: Trial) -> tuple[list[Proposal], dict[str, str], Trial]:
+    """Returns what passes together, why the rest does not, and the trial of the structure as it was mended."""
+    items, refused = families(proposals_of(trial.structure)), dict[str, str]()
+    tried = set[str]()  # families by the first of them, and widths, that were to be mended
+    failing, unmended = dict[str, str](), dict[str, str]()  # reasons by the name of a group
+    while True:
+        accepted, left = accept(items, partial(_judged, trial), once=True)
+        items, singles, regrouped = list(accepted), list[Proposal](), False
+        for family, reason in left:
+            if len(family) == 1:
+                refused[family[0].key] = reason
+                if not reason.startswith(TOGETHER) and family[0].key not in tried:
+                    failing |= {group.name: reason for group in _groups(family)}
+                    tried.add(family[0].key)
+                continue
+            regrouped, name = True, f"all like {family[0].key}"
+            structure = None if name in tried else mend_together(trial, _groups(family))
+            tried.add(name)
+            if structure is not None:
+                items.append(family)
+            else:
+                structure = _without_numbers(trial.structure, family)
+                singles += family
+            trial = trial.with_structure(structure)
+        for item in singles:
+            if crash := _judged(trial, [(item,)], (CRASH,)):  # so it would beside others, which need not be run
+                refused[item.key] = crash.reason
+                failing |= {group.name: crash.reason for group in _groups((item,))}
+                tried.add(item.key)
+            else:
+                items.append((item,))
+        if regrouped:
+            continue
+        structure, mended = mend(trial, unmended | failing) if failing else (trial.structure, [])
+        rest = {group.name for group in structure.groups} - {group.name for group in mended}
+        unmended, failing = {name: why for name, why in (unmended | failing).items() if name in rest}, {}
+        if mended:
+            trial = trial.with_structure(structure)
+            repaired = [Proposal(f"width.{group.name}", group) for group in mended]
+            items += [(item,) for item in repaired]
+            keys = {item.key for item in proposals_of(structure)} - {item.key for item in repaired}
+            refused = {key: reason for key, reason in refused.items() if key in keys}
+        elif not left:
+            return [item for family in accepted for item in family], refused, trial
+
+
+def _without_numbers(structure: Structure, family: Family) -> Structure:
+    names = {group.name for group in _groups(family)}
+    return replace(structure, attributes=tuple(one for one in structure.attributes if one.group not in names))
+
+
+def _part(structure: Structure, passed: Collection[str], refused: Mapping[str, str]) -> Structure:
+    """The part of a structure that passed, with the reasons for the widths that did not."""
     fixed = dict(structure.fixed)
     for group in structure.groups:
         if f"width.{group.name}" in refused:
             for member in group.members:
                 fixed.setdefault((member.source, member.dim), refused[f"width.{group.name}"])
-    return Verdict(
-        replace(
-            structure,
-            groups=tuple(group for group in structure.groups if f"width.{group.name}" in passed),
-            stages=tuple(stage for stage in structure.stages if f"depth.{stage.name}" in passed),
-            kernels=tuple(path for path in structure.kernels if f"kernel_size.{path}" in passed),
-            fixed=fixed,
-            attributes=tuple(number for number in structure.attributes if f"width.{number.group}" in passed),
-        ),
-        refused,
+    return replace(
+        structure,
+        groups=tuple(group for group in structure.groups if f"width.{group.name}" in passed),
+        stages=tuple(stage for stage in structure.stages if f"depth.{stage.name}" in passed),
+        kernels=tuple(path for path in structure.kernels if f"kernel_size.{path}" in passed),
+        fixed=fixed,
+        attributes=tuple(number for number in structure.attributes if f"width.{number.group}" in passed),
     )
 
 
-def _accept(trial: Trial) -> tuple[list[Proposal], dict[str, str]]:
-    """Accepts what a structure proposes; where not all passes together, what crashes alone is left out first.
-
-    One run for each width finds that, while halving would need a whole trial for each part of the others.
-    """
-    proposals, run = proposals_of(trial.structure), partial(_run, trial)
-    if not proposals or run(proposals) is None:
-        return proposals, {}
-    failures = {group.name: narrow_failure(trial, group) for group in trial.structure.groups}
-    crashes = {
-        f"width.{name}": crash_reason(failure.error) for name, failure in failures.items() if failure is not None
-    }
-    accepted, refused = accept([proposal for proposal in proposals if proposal.key not in crashes], run)
-    return accepted, {**refused, **crashes}
+def _groups(family: Family) -> list[Group]:
+    return [proposal.item for proposal in family if isinstance(proposal.item, Group)]
 
 
-def _run(trial: Trial, proposals: Sequence[Proposal]) -> str | None:
-    items = [proposal.item for proposal in proposals]
-    return trial.run(
+def _judged(trial: Trial, part: Sequence[Family], only: Collection[str] | None) -> Failure | None:
+    items = [proposal.item for family in part for proposal in family]
+    return trial.failure(
         [item for item in items if isinstance(item, Group)],
         [item for item in items if isinstance(item, Stage)],
         [item for item in items if isinstance(item, str)],
+        only,
     )
-
-
-def _fails_alone(group: Group, refused: Mapping[str, str]) -> bool:
-    return not refused.get(f"width.{group.name}", _TOGETHER).startswith(_TOGETHER)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,13 +16,13 @@ from torch import Tensor, nn
 
 from ofa.computed_weights import change_computed, computed_weights
 from ofa.inputs import Inputs
-from ofa.randomize import draw_
 from ofa.structure.coupling import Group
 from ofa.structure.passing import LeftOut, skipped
 from ofa.structure.structure import first_names
 from ofa.structure.trace import Source
 from ofa.structure.tracing import in_mode
 from ofa.trial.kept import KeptOnly
+from ofa.trial.weights import Weights
 from ofa.views.plan import Slice
 from ofa.views.views import Views
 
@@ -58,31 +59,28 @@ def reference_output(
     kernels: Mapping[str, int],
     dropped: Mapping[str, LeftOut],
     kept: KeptOnly,
+    weights: Weights,
     training: bool = False,
 ) -> Any:
     """Returns the full model's output without the removed units, the rims of cropped kernels and dropped blocks.
 
-    The weights that are zero for this are redrawn afterwards, which needs no copy of them.
+    The weights that are zero for this are set again afterwards, which needs no copy of them.
 
     Args:
         model: a private randomized copy. example: its input. views: how its tensors are cut.
         units: how many units each group keeps. kernels: kernel sizes by path. dropped: blocks to skip by path.
-        kept: the mode that leaves removed units out of reductions. training: whether to run in train mode.
+        kept: the mode that leaves removed units out of reductions. weights: what the parameters of the model are.
+        training: whether to run in train mode.
     """
     cuts = {
         name: views.slice(name, units, kernels.get(name.rpartition(".")[0])) for name, _ in model.named_parameters()
     }
-    removed = [
-        (parameter, dim, positions)
-        for name, parameter in model.named_parameters()
-        for dim, positions in _removed(cuts[name], parameter.shape)
-    ]
+    cut = [(name, parameter) for name, parameter in model.named_parameters() if not cuts[name].is_whole]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()] if training else []
-    generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         try:
-            for parameter, dim, positions in removed:
-                parameter.index_fill_(dim, positions, 0)
+            for name, parameter in cut:
+                _zero_removed_(parameter, cuts[name])
             with (
                 skipped(model, dropped),
                 kept.watching(model),
@@ -92,9 +90,8 @@ def reference_output(
             ):
                 return example.call_on_copy(model)
         finally:
-            for parameter, dim, positions in removed:
-                part = parameter.index_select(dim, positions)
-                parameter.index_copy_(dim, positions, draw_(part, parameter.shape, generator))
+            for name, parameter in cut:
+                weights.fill_(name, parameter)
             for buffer, before in buffers:
                 buffer.copy_(before)
 
@@ -135,3 +132,12 @@ def _removed(cut: Slice, shape: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         gone = torch.ones(shape[dim], dtype=torch.bool)
         gone[positions] = False
         yield dim, gone.nonzero().squeeze(1)
+
+
+def _zero_removed_(parameter: Tensor, cut: Slice) -> None:
+    """Sets to zero what a slice cuts off."""
+    for dim, start, length in cut.narrows:
+        parameter.narrow(dim, 0, start).zero_()
+        parameter.narrow(dim, start + length, parameter.shape[dim] - start - length).zero_()
+    for dim, positions in _removed(replace(cut, narrows=()), parameter.shape):
+        parameter.index_fill_(dim, positions, 0)

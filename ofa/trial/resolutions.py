@@ -15,17 +15,23 @@ from ofa.structure.structure import Structure, analyse
 from ofa.structure.trace import Contraction
 from ofa.structure.tracing import in_mode
 from ofa.trial.trial import Trial
+from ofa.trial.weights import Weights
 
 
 def try_resolutions(
-    model: nn.Module, example: Inputs, structure: Structure, original: nn.Module, heights: Sequence[int]
+    model: nn.Module,
+    example: Inputs,
+    structure: Structure,
+    original: nn.Module,
+    weights: Weights,
+    heights: Sequence[int],
 ) -> Structure:
     """Returns the structure with the multiply-accumulate ops of each resolution, once all have passed their trials.
 
     Args:
         model: a private randomized copy. example: its images, at the full resolution.
         structure: what passed its trials there.
-        original: the user's model, whose tensors a closure may still read.
+        original: the user's model, whose tensors a closure may still read. weights: those of the copy.
         heights: of the images in pixels, ascending, the full one last; fewer than two: there is nothing to try.
 
     Raises:
@@ -39,7 +45,7 @@ def try_resolutions(
     refused: dict[int, str] = {}
     whole = _output_shapes(model, example)
     for height in heights[:-1]:
-        found = _tried(model, Inputs(resized_images(images, height)), structure, original, whole)
+        found = _tried(model, Inputs(resized_images(images, height)), structure, original, weights, whole)
         if isinstance(found, str):
             refused[height] = found
         else:
@@ -58,7 +64,12 @@ def try_resolutions(
 
 
 def _tried(
-    model: nn.Module, example: Inputs, structure: Structure, original: nn.Module, whole: dict[str, tuple[int, ...]]
+    model: nn.Module,
+    example: Inputs,
+    structure: Structure,
+    original: nn.Module,
+    weights: Weights,
+    whole: dict[str, tuple[int, ...]],
 ) -> tuple[Contraction, ...] | str:
     """The ops at one resolution, or why the model does not accept it."""
     try:
@@ -71,7 +82,7 @@ def _tried(
     for name in whole | shapes:
         if whole.get(name) != shapes.get(name):
             return f"its output has the shape {shapes.get(name)}, not {whole.get(name)}"
-    run = Trial(model, example, replace(structure, trace=other.trace, training=other.training), original)
+    run = Trial(model, example, replace(structure, trace=other.trace, training=other.training), original, weights)
     reason = run.run(structure.groups, structure.stages, structure.kernels)
     return tuple(other.trace.contractions) if reason is None else f"its subnets fail: {reason}"
 

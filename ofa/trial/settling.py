@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -15,12 +14,8 @@ from ofa.modes import in_mode, op_by_op
 from ofa.structure.blocks import Stage
 from ofa.structure.passing import skipped
 from ofa.structure.tracer import error_line
-from ofa.trial.outputs import first_difference
 from ofa.trial.trial import Trial
 from ofa.views.view import build, cloned, differentiable
-
-# Both networks do the same in the same order, so what differs by more than rounding is wrong.
-ROUNDINGS = 1e4
 
 
 def settle_stages(trial: Trial) -> tuple[tuple[Stage, ...], dict[str, str]]:
@@ -85,7 +80,7 @@ def _difference_without(trial: Trial, stages: Sequence[Stage]) -> str | None:
         return f"{type(error).__name__}: {lines[0] if lines else ''} at {error_line(error)}"
     if done.total != expected.total:
         return "the code around the blocks computes less, too"
-    return first_difference(narrow, wide, _compare)
+    return trial.difference(narrow, wide, "the skipping network's")
 
 
 class _Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -100,15 +95,3 @@ class _Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
         count = flop_registry.get(func.overloadpacket)
         self.total += 0 if count is None else int(count(*args, **(kwargs or {}), out_val=out))
         return out
-
-
-def _compare(small: Tensor, large: Tensor) -> str | None:
-    if small.shape != large.shape:
-        return f"the output changes shape from {tuple(large.shape)} to {tuple(small.shape)}"
-    if not small.is_floating_point() and not small.is_complex():
-        return None if torch.equal(small, large) else "the output differs from that of the network that skips them"
-    scale = max(1.0, float(large.abs().max())) if large.numel() else 1.0
-    apart = float((small - large).abs().max()) if small.numel() else 0.0
-    if apart <= ROUNDINGS * torch.finfo(small.dtype).eps * scale:
-        return None
-    return f"the output differs by {apart:.1e} from that of the network that skips them"

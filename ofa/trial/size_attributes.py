@@ -12,11 +12,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ofa.structure.coupling import Group
 from ofa.structure.size_attributes import SizeAttribute
 from ofa.trial.number_candidates import Candidates, failing_modules
-from ofa.trial.trial import Trial
+from ofa.trial.trial import FIRST, Trial
 from ofa.views.view import build, cloned, differentiable
 
 _PROBES = 24  # narrow runs for one group
-_TRIALS = 6  # whole trials for one group: each is about ten runs
+_TRIALS = 6  # of the first checks for one group: each is a few runs
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class _Budget:
 
 
 def find_attributes(trial: Trial, group: Group, *, fails: bool = True) -> Finding:
-    """Returns numbers that follow `group` so that it passes its trial alone, or none where no few numbers do.
+    """Returns numbers that follow `group` so that it passes the first checks alone, or none where no few numbers do.
 
     A narrow run that fails names the code whose numbers are too large; they are lowered, and it is run again. It has to
     get further then. Where it runs but is wrong, numbers around the group's layers are tried.
@@ -76,7 +76,7 @@ def find_attributes(trial: Trial, group: Group, *, fails: bool = True) -> Findin
             return None
         else:
             budget.trials -= 1
-            if (attributes or not fails) and with_them.run([group], [], []) is None:
+            if (attributes or not fails) and with_them.failure([group], [], [], FIRST) is None:
                 return attributes
             sets = candidates.around()
         taken = {(one.path, one.name) for one in attributes}

@@ -8,8 +8,10 @@ with the removed units zeroed, on randomized weights and statistics. What fails 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,31 +22,47 @@ from ofa.structure import coupling, tracing
 from ofa.structure.blocks import Stage
 from ofa.structure.chance import NoChance
 from ofa.structure.coupling import Group
+from ofa.structure.label_sets import missing
 from ofa.structure.operators import all_run, chosen
+from ofa.structure.passing import LeftOut
 from ofa.structure.structure import Structure
-from ofa.structure.tracer import error_line
 from ofa.structure.tracing import in_mode
-from ofa.trial.comparison import apart, tolerance
+from ofa.trial import widths
+from ofa.trial.comparison import difference, tolerance
+from ofa.trial.guard import crash_reason
 from ofa.trial.kept import KeptOnly, UnevenRemoval, removals
 from ofa.trial.outputs import first_difference
 from ofa.trial.reference import group_labels, reference_output, removed_labels
+from ofa.trial.weights import Weights
 from ofa.views.view import build, cloned, differentiable
 from ofa.views.views import Views
 
-NOT_FINITE = "the narrow output is not finite"
+# The checks that tell whether a width can vary at all, by name: the narrow model runs, and labels meet as before.
+CRASH, LABELS, DRAWN_LABELS = "run", "labels", "labels of drawn widths"
+WIDTHS, TRAINING = "widths", "training"
+FIRST = (CRASH, DRAWN_LABELS, f"{WIDTHS} 1", f"{WIDTHS} 2")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The name of a check, and why it failed."""
+
+    check: str
+    reason: str
 
 
 class Trial:
     """Runs proposals of one structure on a private randomized copy of the model."""
 
     def __init__(
-        self, model: nn.Module, example: Inputs, structure: Structure, original: nn.Module | None = None
+        self, model: nn.Module, example: Inputs, structure: Structure, original: nn.Module, weights: Weights
     ) -> None:
         self.structure = structure
         self.model = model
         self.example = example
         self.views = Views(self.model, structure.groups, structure.attributes)
-        self.originals = dict(model.named_parameters()) if original is None else dict(original.named_parameters())
+        self.originals = dict(original.named_parameters())
+        self.weights = weights
         self.pairs = structure.trace.pair_keys()
         self.fixed = structure.trace.fixed_labels()
         self.labels = group_labels(structure.groups, self.views.sources)
@@ -60,46 +78,87 @@ class Trial:
 
     def run(self, groups: Sequence[Group], stages: Sequence[Stage], kernels: Sequence[str]) -> str | None:
         """Returns why these cannot vary together, or None when they can."""
-        names = {group.name for group in groups}
+        failure = self.failure(groups, stages, kernels)
+        return None if failure is None else failure.reason
 
-        def narrowed(keep: Callable[[int, int], int]) -> list[int]:
-            return [
-                max(group.least, keep(number, group.units)) if group.name in names else group.units
-                for number, group in enumerate(self.structure.groups)
-            ]
-
-        # In a replay a label is seen by the size of its dimension, so at least two units stay.
-        for units in (narrowed(partial(_half, 2)), narrowed(partial(_drawn, 2, 0))) if groups else ():
-            if reason := self._replay(units):
-                return reason
-        single, mixed = narrowed(lambda _, units: 1), narrowed(partial(_drawn, 1, 1))
-        widths = (
-            (narrowed(partial(_half, 1)), single, mixed, *map(narrowed, _PATTERNS)) if groups else (narrowed(_all),)
-        )
-        # A block that is left out proves nothing about the widths inside it: these are compared with all blocks.
-        for number in range(max([len(widths), *(len(operator.options) for operator in self.structure.operators)])):
-            if reason := self._compare(widths[number % len(widths)], [], kernels, self._operators(number)):
-                return reason
-        if stages and (reason := self._compare(mixed, stages, kernels, self._operators(0))):
-            return reason
-        return self._in_train_mode(narrowed(partial(_half, 2)), mixed, single, stages, kernels)
-
-    def _in_train_mode(
+    def failure(
         self,
-        half: Sequence[int],
-        mixed: Sequence[int],
-        single: Sequence[int],
+        groups: Sequence[Group],
         stages: Sequence[Stage],
         kernels: Sequence[str],
-    ) -> str | None:
-        """Runs the trial in train mode, where the model runs in it: in full only if it does other things there."""
+        only: Collection[str] | None = None,
+    ) -> Failure | None:
+        """Returns the first check in which these fail together, or None; `only` these checks, by name, where given."""
+        for name, check in self._checks(groups, stages, kernels):
+            if (only is None or name in only) and (reason := check()):
+                return Failure(name, reason)
+        return None
+
+    def _checks(
+        self, groups: Sequence[Group], stages: Sequence[Stage], kernels: Sequence[str]
+    ) -> Iterator[tuple[str, Callable[[], str | None]]]:
+        """Yields every check by its name, those first that tell most for their time."""
+        names = {group.name for group in groups}
+
+        def narrowed(keep: Callable[[int, int], int]) -> tuple[int, ...]:
+            numbered = enumerate(self.structure.groups)
+            return tuple(
+                max(group.least, keep(i, group.units)) if group.name in names else group.units for i, group in numbered
+            )
+
+        # In a replay a label is seen by the size of its dimension, so at least two units stay.
+        half = narrowed(partial(widths.half, 2))
+        if groups:
+            yield CRASH, partial(self._crash, half)
+            yield LABELS, partial(self._replay, half)
+            yield DRAWN_LABELS, partial(self._replay, narrowed(partial(widths.drawn, 2, 0)))
+        single, mixed = narrowed(widths.single), narrowed(partial(widths.drawn, 1, 1))
+        smaller = (narrowed(partial(widths.half, 1)), single, mixed, *map(narrowed, widths.PATTERNS))
+        compared = smaller if groups else (narrowed(widths.every),)
+        # A block that is left out proves nothing about the widths inside it: these are compared with all blocks.
+        done: list[tuple[tuple[int, ...], dict[str, str]]] = []
+        for i in range(max([len(compared), *(len(operator.options) for operator in self.structure.operators)])):
+            units, operators = compared[i % len(compared)], self._operators(i)
+            if (units, operators) not in done:
+                yield f"{WIDTHS} {i}", partial(self._compare, units, [], kernels, operators)
+            done.append((units, operators))
+        if stages:
+            yield "depths", partial(self._compare, mixed, stages, kernels, self._operators(0))
         if self.structure.training is None:
-            return None
-        reason = self._replay(half, training=True) if self.structure.training.meets_more else None
+            return
+        # In train mode the trial is a whole one only if the model does other things there.
+        if self.structure.training.meets_more:
+            yield f"{TRAINING} {LABELS}", partial(self._in_training, partial(self._replay, half))
         shallow = [(mixed, stages)] if stages else []
-        for number, (units, left_out) in enumerate([*shallow, (mixed, []), (single, [])]):
-            reason = reason or self._compare(units, left_out, kernels, self._operators(number), training=True)
+        for i, (units, left_out) in enumerate([*shallow, (mixed, []), (single, [])]):
+            compare = partial(self._compare, units, left_out, kernels, self._operators(i))
+            yield f"{TRAINING} {WIDTHS} {i}", partial(self._in_training, compare)
+
+    def _in_training(self, check: Callable[..., str | None]) -> str | None:
+        reason = check(training=True)
         return f"in train mode, {reason}" if reason else None
+
+    def _crash(self, units: Sequence[int]) -> str | None:
+        """Runs the narrow model, nothing else."""
+        operators = self._operators(0)
+        try:
+            self._narrow(units, {}, {}, operators, training=False)
+        except Exception as error:
+            return crash_reason(error)
+        return None
+
+    def _narrow(
+        self,
+        units: Sequence[int],
+        dropped: Mapping[str, LeftOut],
+        sizes: Mapping[str, int],
+        operators: Mapping[str, str],
+        training: bool,
+    ) -> Any:
+        """The output of a view."""
+        view = build(self.views.plan(units, dropped, sizes, operators), differentiable, cloned)
+        with in_mode(view, training), torch.no_grad(), NoChance():  # type: ignore[no-untyped-call]
+            return self._inputs(training).call_on_copy(view)
 
     def _operators(self, number: int) -> dict[str, str]:
         """One layer of each operator, so that successive numbers reach them all."""
@@ -141,12 +200,11 @@ class Trial:
             return crash_reason(error)
         if trace.foreign:
             return f"the forward reads the full model's {min(trace.foreign)} (a closure, bound method or stored list)"
-        new = np.setdiff1d(trace.pair_keys(), self.pairs)
+        new = missing(trace.pair_keys(), self.pairs)
         if len(new):
             return f"{len(new)} pairs of channels meet that do not meet in the full model"
-        extra = [labels for labels, _ in trace.fixed if len(np.setdiff1d(labels.numpy(), self.fixed))]
-        if extra:
-            return next(reason for labels, reason in trace.fixed if labels is extra[0])
+        if len(extra := missing(trace.fixed_labels(), self.fixed)):
+            return next(reason for labels, reason in trace.fixed if np.isin(labels.numpy(), extra).any())
         return None
 
     def _inputs(self, training: bool) -> Inputs:
@@ -172,57 +230,19 @@ class Trial:
                 narrow = inputs.call_on_copy(view)
             kept = KeptOnly(removals(trace.mixings, removed))
             with chosen(self.model, operators):
-                wide = reference_output(self.model, inputs, self.views, units, sizes, dropped, kept, training)
+                wide = reference_output(
+                    self.model, inputs, self.views, units, sizes, dropped, kept, self.weights, training
+                )
         except UnevenRemoval as error:
             return str(error)
         except Exception as error:
             return crash_reason(error)
-        return first_difference(narrow, wide, self._difference)
+        return self.difference(narrow, wide, "the zeroed model's")
 
-    def _difference(self, small: Tensor, large: Tensor) -> str | None:
-        if small.shape != large.shape:
-            return f"the output changes shape from {tuple(large.shape)} to {tuple(small.shape)}"
-        if self.structure.trace.finite and not bool(torch.isfinite(small).all()):
-            return NOT_FINITE
-        difference = apart(small, large)
-        if difference > self.tolerance:
-            return f"the narrow output differs from the zeroed model's by {difference:.1e}"
-        return None
+    def difference(self, narrow: Any, wide: Any, whose: str) -> str | None:
+        """Returns why a view's output is not that of the reference, or None; `whose` output that is, for the reason."""
+        finite = self.structure.trace.finite
+        return first_difference(narrow, wide, partial(difference, allowed=self.tolerance, finite=finite, whose=whose))
 
     def _kernel(self, path: str) -> int:
         return int(self.model.get_submodule(path).kernel_size[0])  # type: ignore[index]
-
-
-def _half(least: int, _: int, units: int) -> int:
-    return max(min(least, units), units // 2)
-
-
-def _all(_: int, units: int) -> int:
-    return units
-
-
-def _drawn(least: int, seed: int, number: int, units: int) -> int:
-    """A width of its own for each group: it shows what equal ones hide, such as a slice of every second channel."""
-    return int(np.random.default_rng([seed, number]).integers(min(least, units), units + 1))
-
-
-def _some_halved(bit: int, value: int, number: int, units: int) -> int:
-    """Halves the groups whose number has a bit: of two groups next to each other, the one and then the other."""
-    return _half(1, number, units) if number >> bit & 1 == value else units
-
-
-_PATTERNS = tuple(partial(_some_halved, bit, value) for bit in (0, 1) for value in (1, 0))
-
-
-_OF_SIZES = (
-    *("size", "shape", "dimension", "channel", "view", "expand", "broadcast", "multipl", "split", "elements", "index"),
-)
-
-
-def crash_reason(error: BaseException) -> str:
-    """Returns what went wrong, at which line of the user's code."""
-    lines = str(error).strip().splitlines()
-    first = lines[0] if lines else ""
-    is_of_sizes = not first or any(word in first.lower() for word in _OF_SIZES)
-    question = "; is a size hard-coded?" if is_of_sizes else ""
-    return f"{type(error).__name__}: {first} at {error_line(error)}{question}"

@@ -66,7 +66,9 @@ def find_axes(groups: Sequence[Group], sources: Mapping[str, Source]) -> dict[st
     for (name, dim), owned in sorted(owners.items()):
         size = sources[name].shape[dim]
         owned_positions = np.concatenate([index.reshape(-1) for _, index in owned])
-        free = np.setdiff1d(np.arange(size), owned_positions)
+        is_free = np.ones(size, dtype=bool)
+        is_free[owned_positions] = False
+        free = np.flatnonzero(is_free)
         numbers, indices = zip(*owned, strict=True)
         axes.setdefault(name, []).append(Axis(dim, size, numbers, indices, free))
     return {name: tuple(found) for name, found in axes.items()}

@@ -78,11 +78,10 @@ def _unmerged(tracer: Tracer, before: Sequence[Tensor], after: list[Tensor]) -> 
     }
     if not merged:
         return after
-    stay = torch.cat([torch.zeros(0, dtype=torch.int64), *(labels for labels, _ in tracer.trace.fixed)])
 
     def rank(number: int) -> tuple[bool, int]:
-        labels = torch.unique(lanes.compact(before[number]))
-        return bool(torch.isin(labels, stay).any()), int(labels.max())
+        labels = lanes.compact(before[number])
+        return tracer.trace.any_stays(labels), int(labels.max())
 
     kept: list[int] = []
     for number in sorted(range(len(after)), key=rank):
