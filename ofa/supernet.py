@@ -77,8 +77,7 @@ class Supernet:
             InvalidInput: the model does not run on the example, nothing in it can vary, a rule fits nothing, a
                 resolution is not accepted, or a weight is computed from parameters of other shapes.
         """
-        model = plain_network(model, "Supernet")
-        self.model = model
+        self.model = model = plain_network(model, "Supernet")
         self.inputs = as_inputs(example_input)
         check_recipes(recipes or {})
         self.recipes: Recipes = {**DEFAULT_RECIPES, **(recipes or {})}
