@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import linecache
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from ofa.computed_weights import is_inside
 from ofa.structure import lanes
@@ -71,11 +72,13 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.path: list[str] = [""]
         self.op = ""
         self.counts: dict[str, int] = {}
-        self._lanes: dict[int, tuple[Tensor, Lanes]] = {}
-        self._uniform: dict[int, Tensor] = {}
-        self._flow: dict[int, Flow] = {}
+        # By identity, without keeping a value: the model's own run frees what it needs no more.
+        self._lanes: MutableMapping[Tensor, Lanes] = WeakTensorKeyDictionary()
+        self._uniform: MutableMapping[Tensor, bool] = WeakTensorKeyDictionary()
+        self._flow: MutableMapping[Tensor, Flow] = WeakTensorKeyDictionary()
         self._open: dict[int, tuple[str, str]] = {}  # the calls that have not returned: path and line
         self._storages: dict[int, tuple[str, int]] = {}
+        self._computed: list[Tensor] = []  # kept, so that nothing else gets their memory
         self._foreign: dict[int, str] = {}
         self._calls = 0
 
@@ -83,39 +86,38 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def lanes(self, value: Any) -> Lanes:
         """Returns the lanes of a value; none for what has no labels."""
-        entry = self._lanes.get(id(value))
-        return entry[1] if entry is not None else ()
+        return self._lanes.get(value, ()) if isinstance(value, Tensor) else ()
 
     def label(self, value: Tensor, new: Sequence[Tensor]) -> None:
-        """Sets the lanes of a value (and keeps it alive, since lanes are found by identity)."""
-        self._lanes[id(value)] = (value, tuple(lane for lane in new if lanes.varying(lane)))
+        """Sets the lanes of a value."""
+        self._lanes[value] = tuple(lane for lane in new if lanes.varying(lane))
 
     def is_uniform(self, value: Tensor) -> bool:
         """Whether the value is the same number everywhere, so it carries no information about an index."""
-        return id(value) in self._uniform
+        return value in self._uniform
 
     def set_uniform(self, value: Tensor) -> None:
         """Marks a value as the same number everywhere."""
-        self._uniform[id(value)] = value
+        self._uniform[value] = True
 
     def unset_uniform(self, value: Tensor) -> None:
         """Notes that something was written into the memory of a value."""
-        for other in [other for other in self._uniform.values() if _storage(other) == _storage(value)]:
-            del self._uniform[id(other)]
+        for other in [other for other in self._uniform if _storage(other) == _storage(value)]:
+            del self._uniform[other]
 
     def sharing_memory(self, value: Tensor) -> list[Tensor]:
         """Returns the other tensors of this run that lie in a value's memory."""
         storage = _storage(value)
-        return [other for other, _ in self._lanes.values() if other is not value and _storage(other) == storage]
+        return [other for other in self._lanes if other is not value and _storage(other) == storage]
 
     def flow(self, value: Tensor) -> Flow:
         """Returns which arguments of open calls reach this value, and whether something was added on the way."""
-        return {key: added for key, added in self._flow.get(id(value), {}).items() if key[0] in self._open}
+        return {key: added for key, added in self._flow.get(value, {}).items() if key[0] in self._open}
 
     def set_flow(self, value: Tensor, flow: Flow) -> None:
         """Sets what `flow` returns."""
         if flow:
-            self._flow[id(value)] = flow
+            self._flow[value] = flow
 
     def source_of(self, weight: Tensor) -> str | None:
         """Returns the name of the parameter that `weight` is, whole, perhaps transposed or reshaped."""
@@ -154,6 +156,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Counts a weight that a layer computed as the parameter of its shape that it was computed from."""
         if (source := self.source_of(original)) is not None and computed.numel() == original.numel():
             self._storages[_storage(computed)] = (source, computed.numel())
+            self._computed.append(computed)
 
     def add_foreign(self, name: str, tensor: Tensor) -> None:
         """Marks a tensor that this run must not touch."""
@@ -171,7 +174,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if id(value) in self._foreign:
                 self.trace.foreign.add(self._foreign[id(value)])
             name = self._storages.get(_storage(value), ("", 0))[0]
-            if name and id(value) in self._lanes:
+            if name and value in self._lanes:
                 self.trace.order.setdefault(name, len(self.trace.order))
         self._rule(self, func, args, kwargs, inputs, out)
         return out
@@ -183,8 +186,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._open[self._calls] = (path, user_line())
         for way, value in leaves((args, dict(kwargs))):
             if isinstance(value, Tensor):
-                self._lanes.setdefault(id(value), (value, ()))
-                self._flow[id(value)] = {**self.flow(value), (self._calls, way): False}
+                self._lanes.setdefault(value, ())
+                self._flow[value] = {**self.flow(value), (self._calls, way): False}
 
     def leave(self, path: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         """Notes that a module's forward ended."""
