@@ -23,8 +23,18 @@ def every(_: int, units: int) -> int:
 
 
 def drawn(least: int, seed: int, number: int, units: int) -> int:
-    """Returns a width of its own for each group: it shows what equal ones hide, as a slice of every second channel."""
-    return int(np.random.default_rng([seed, number]).integers(min(least, units), units + 1))
+    """Returns a width of its own for each group: it shows what equal ones hide, as a slice of every second channel.
+
+    Where there are others, it is neither one unit nor half of them nor all: other runs have these, and they are where
+    an order of channels that is wrong at every other width, as after `roll(2)` of 4, happens to be right.
+    """
+    low, middle = max(least, 2), units // 2
+    skips = low <= middle < units
+    count = units - low - skips
+    if count < 1:
+        return half(least, number, units)
+    width = low + int(np.random.default_rng([seed, number]).integers(count))
+    return width + (skips and width >= middle)
 
 
 def some_halved(bit: int, value: int, number: int, units: int) -> int:

@@ -48,7 +48,8 @@ def check(program: Program, archs: int = 3) -> bool:
         with torch.no_grad():
             view = inputs.call(supernet.subnet(arch).eval())
             assert difference(view, inputs.call(net)) <= most / 100, f"view and copy differ: {arch}"
-            assert difference(view, masked_output(supernet, arch, inputs)) <= most, f"not the masked model: {arch}"
+            if min(arch.width.values(), default=2) > 1:  # one channel behind a norm is constant: it looks removed
+                assert difference(view, masked_output(supernet, arch, inputs)) <= most, f"not the masked model: {arch}"
             with counted_kernels(), FlopCounterMode(display=False) as counter:
                 inputs.call(net)
         assert int(macs) == counter.get_total_flops() / 2 / inputs.batch, f"cost says {macs} MACs: {arch}"

@@ -38,3 +38,20 @@ def test_every_proportion_that_is_accepted_runs(width: int, others: int) -> None
             arch = supernet.space.arch({**others_whole, choice.key: value})
             with torch.no_grad():
                 torch.testing.assert_close(supernet.subnet(arch)(images), supernet.extract(arch)(images))
+
+
+class Rolled(nn.Module):
+    """Rolls its channels: a subnet's are in another order, but for the widths at which a roll changes nothing."""
+
+    def __init__(self, width: int, by: int) -> None:
+        super().__init__()
+        self.stem, self.last, self.by = nn.Conv2d(3, width, 1), nn.Conv2d(width, 2, 1), by
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.last(self.stem(images).roll(self.by, dims=1))
+
+
+@pytest.mark.parametrize(("width", "by"), [(3, 1), (4, 1), (4, 2), (4, 3), (6, 2), (6, 3), (8, 4), (9, 3)])
+def test_an_order_that_is_right_at_half_and_at_one_alone_is_refused(width: int, by: int) -> None:
+    with pytest.raises(ofa.InvalidInput, match="nothing in Rolled can vary"):
+        ofa.Supernet(Rolled(width, by), torch.randn(2, 3, 4, 4), ofa.SpaceRules(width_ratios=None, multiple_of=1))
