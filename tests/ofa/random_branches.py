@@ -6,9 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.ofa.random_layers import (
-    Layer,
-)
+from tests.ofa.random_layers import Layer
 
 
 class Residual(Layer):

@@ -86,10 +86,7 @@ class OnnxRuntime:
         Raises:
             InvalidInput: the network cannot be exported or quantized.
         """
-        model = onnx_bytes(net, example_input)
-        if self.options["precision"] == "int8":
-            model = quantized(model, arrays_of(net, example_input))
-        return {"onnx": model}
+        return {"onnx": _onnx_of_precision(net, example_input, self.options)}
 
     def load(self, net: nn.Module, example_input: Example) -> Callable[[], object]:
         """Returns a function that runs `net` once on `example_input` and gives a list of arrays.
@@ -129,10 +126,7 @@ class OpenVino:
         Raises:
             InvalidInput: the network cannot be exported or quantized.
         """
-        model = onnx_bytes(net, example_input)
-        if self.options["precision"] == "int8":
-            model = quantized(model, arrays_of(net, example_input))
-        return {"onnx": model}
+        return {"onnx": _onnx_of_precision(net, example_input, self.options)}
 
     def load(self, net: nn.Module, example_input: Example) -> Callable[[], object]:
         """Returns a function that runs `net` once on `example_input` and gives a list of arrays.
@@ -196,3 +190,8 @@ class ExecuTorch:
     def describe(self) -> dict[str, Any]:
         """Returns name, version, threads and precision."""
         return describe_portable(self)
+
+
+def _onnx_of_precision(net: nn.Module, example_input: Example, options: LoaderOptions) -> bytes:
+    model = onnx_bytes(net, example_input)
+    return quantized(model, arrays_of(net, example_input)) if options["precision"] == "int8" else model

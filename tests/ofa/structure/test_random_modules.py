@@ -58,18 +58,14 @@ def check(program: Program, archs: int = 3) -> bool:
     return True
 
 
-@settings(
-    max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=(Phase.generate,)
-)
+@settings(max_examples=15, **QUIETLY)
 @given(programs())
 def test_random_programs_are_exact_or_refused(program: Program) -> None:
     check(program)
 
 
 @pytest.mark.slow
-@settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=(Phase.generate,)
-)
+@settings(max_examples=300, **QUIETLY)
 @given(programs(most=8))
 def test_longer_programs_are_exact_or_refused(program: Program) -> None:
     check(program, archs=5)

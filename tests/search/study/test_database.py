@@ -99,13 +99,13 @@ def test_the_same_study_as_in_a_journal(tmp_path: Path, server: str) -> None:
 @pytest.mark.slow
 def test_two_machines_share_a_study(tmp_path: Path, server: str) -> None:
     """Two calls at once with folders of their own: what one has, the other does not evaluate."""
-    make = MakePlan(tmp_path, 20, seconds=0.02, name="two")
+    make = MakePlan(tmp_path, 40, seconds=0.02, name="two")
     script = (
         "import sys; from pathlib import Path; from search.study.database import Place\n"
         "from search.study.study import run_study\n"
         "from tests.search.study.shared_study import MakePlan\n"
         "folder = Path(sys.argv[1])\n"
-        "plan = MakePlan(folder.parent, 20, seconds=0.02, name='two')()\n"
+        "plan = MakePlan(folder.parent, 40, seconds=0.02, name='two')()\n"
         "run_study(plan, Place(folder / 'j.log', sys.argv[2]))\n"
     )
     command = [[sys.executable, "-c", script, str(tmp_path / name), server] for name in ("a", "b")]
@@ -113,9 +113,9 @@ def test_two_machines_share_a_study(tmp_path: Path, server: str) -> None:
     assert [process.wait() for process in processes] == [0, 0]
     result = run_study(make(), Place(tmp_path / "c" / "j.log", server))
     assert result.evaluated_now == 0
-    check_whole(trial_rows(result.study), 20)
+    check_whole(trial_rows(result.study), 40)
     calls = noted(tmp_path)
-    assert len(calls) == len({call["digest"] for call in calls}) == 20
+    assert len(calls) == len({call["digest"] for call in calls}) == 40
     assert len({call["pid"] for call in calls}) == 2
 
 
@@ -149,30 +149,30 @@ def test_a_machine_that_falls_silent_loses_its_trial_alone(tmp_path: Path, serve
 
 
 @pytest.mark.slow
-def test_four_workers_make_60_trials(tmp_path: Path, server: str) -> None:
-    make = MakePlan(tmp_path, 60, seconds=0.02, name="many")
+def test_eight_workers_make_500_trials(tmp_path: Path, server: str) -> None:
+    make = MakePlan(tmp_path, 500, seconds=0.02, name="many")
     killed: list[int] = []
     over = threading.Event()
 
     def kill_one() -> None:
-        while not killed and not over.wait(0.1):
-            if len(calls := noted(tmp_path)) > 20:
+        while not killed and not over.wait(0.5):
+            if len(calls := noted(tmp_path)) > 150:
                 killed.append(calls[0]["pid"])
                 os.kill(killed[0], 9)
 
     thread = threading.Thread(target=kill_one)
     thread.start()
     try:
-        result = run_workers(make(), make, 4, Place(tmp_path / "j.log", server))
+        result = run_workers(make(), make, 8, Place(tmp_path / "j.log", server))
     finally:
         over.set()
         thread.join()
     assert killed
     rows = trial_rows(result.study)
-    check_whole(rows, 60)
+    check_whole(rows, 500)
     lost = [row for row in rows if row.state == "interrupted"]
     assert len(lost) <= 1
-    assert 60 <= len(noted(tmp_path)) <= 60 + len(lost)
+    assert 500 <= len(noted(tmp_path)) <= 500 + len(lost)
 
 
 def test_the_dashboard_shows_it(tmp_path: Path, server: str) -> None:
