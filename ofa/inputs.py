@@ -177,8 +177,10 @@ def named_outputs(output: Any) -> dict[str, Tensor]:
     return dict(_named(output, ""))
 
 
-def logits_of(output: Any, model: nn.Module) -> Tensor:
+def logits_of(output: Any, model: nn.Module | None = None) -> Tensor:
     """Returns the tensor of a model's output that is its answer: what it names `logits`, or the only one.
+
+    `model` is named in the message.
 
     Raises:
         InvalidInput: several tensors, none of which is named so.
@@ -188,8 +190,9 @@ def logits_of(output: Any, model: nn.Module) -> Tensor:
     named = named_outputs(output)
     tensors = [named["logits"]] if "logits" in named else list(named.values())
     if len(tensors) != 1:
+        name = "the network" if model is None else type(model).__name__
         raise InvalidInput(
-            f"{type(model).__name__} returns {len(named)} tensors ({', '.join(list(named)[:6])}), none named logits: "
+            f"{name} returns {len(named)} tensors ({', '.join(list(named)[:6])}), none named logits: "
             "wrap it in a module that returns the logits"
         )
     return tensors[0]

@@ -17,7 +17,7 @@ FORBIDDEN = {"search", "hydra", "omegaconf", "optuna", "plotly", "rich", "onnxru
 OFA_FLOORS = (
     "cures errors modes norms randomize",
     "computed_weights inputs kernel_transforms one_of",
-    "arrays collapse input_record models paths plain_network spectral_norms weights_file",
+    "arrays collapse input_record models paths plain_network spectral_norms task weights_file",
     "records data compress recipes _calibrate _evaluate",
     "arch",
     "choice resolution",

@@ -1,8 +1,8 @@
 """Training of supernets and of plain networks: one loop, and small functions that it is given."""
 
+from ofa.task.losses import label_loss, soft_cross_entropy
 from ofa.train.callbacks import progress_rows
 from ofa.train.loop import Callback, Event, run
-from ofa.train.losses import label_loss, soft_cross_entropy
 from ofa.train.network import Distillation, MakePruner, NetworkTraining, train_network
 from ofa.train.optimizers import OptimizerBuilder, parameter_groups
 from ofa.train.schedules import OFA_PHASES, Phase, Schedule, constant, cosine, restarts

@@ -17,7 +17,7 @@ from ofa.errors import InvalidInput
 from ofa.inputs import call, logits_of
 from ofa.resolution import resized
 from ofa.sorting import sort_channels_
-from ofa.train.losses import label_loss, soft_cross_entropy
+from ofa.task.losses import label_loss, soft_cross_entropy
 from ofa.train.schedules import OFA_PHASES, Phase, as_phases, opened, span_at
 from ofa.train.step import StepContext
 

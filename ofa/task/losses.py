@@ -9,11 +9,11 @@ from torch.nn import functional
 from ofa.errors import InvalidInput
 
 
-def label_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+def label_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0, class_weights: Tensor | None = None) -> Tensor:
     """Returns the mean cross entropy of `logits` (N, classes) against `labels` (N,), in at least float32.
 
     `smoothing` is the fraction of probability spread evenly over all classes (Szegedy et al. 2016,
-    1512.00567).
+    1512.00567); `class_weights` (classes,) make it a weighted mean.
 
     Raises:
         InvalidInput: the logits are not (N, classes).
@@ -23,7 +23,9 @@ def label_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor
             f"the model returned shape {tuple(logits.shape)} for {labels.shape[0]} images: "
             f"it must return logits of shape (images, classes)"
         )
-    return functional.cross_entropy(_full_precision(logits), labels, label_smoothing=smoothing)
+    logits = _full_precision(logits)
+    weights = None if class_weights is None else class_weights.to(logits)
+    return functional.cross_entropy(logits, labels, weights, label_smoothing=smoothing)
 
 
 def soft_cross_entropy(logits: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:

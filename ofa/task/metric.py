@@ -1,0 +1,77 @@
+"""Metric: how outputs are judged, from what each example adds; Score: its value with a standard error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ofa.task.batch import Batch
+
+
+@dataclass(frozen=True)
+class Score:
+    """The value of a metric.
+
+    Attributes:
+        value: in the metric's unit; a metric that is shown in percent has a fraction here.
+        examples: how many it was measured on.
+        standard_error: of the value, for another sample of as many examples; None: not known.
+    """
+
+    value: float
+    examples: int
+    standard_error: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One way to judge a network's outputs.
+
+    Attributes:
+        name: as in configurations, limits and files, such as "balanced_accuracy".
+        statistics: (outputs, batch) -> what each example adds. Of an additive metric a tensor (N, K) whose sum over all
+            examples is all that `value` needs; otherwise a list of N entries of any kind, on the CPU.
+        value: of an additive metric, sums (..., K) -> values (...), float64; otherwise the list of all entries -> a
+            number.
+        maximize: whether more is better.
+        unit: what follows a number, such as "bits per byte"; "%" shows fractions in percent; "" for a plain number.
+        label: for people, such as "balanced accuracy"; empty for the name with spaces.
+        additive: see `statistics`.
+        standard_error: "binomial" of a fraction of examples, "bootstrap" over examples otherwise.
+    """
+
+    name: str
+    statistics: Callable[[Any, Batch], Any]
+    value: Callable[[Any], Any]
+    maximize: bool = True
+    unit: str = ""
+    label: str = ""
+    additive: bool = True
+    standard_error: Literal["binomial", "bootstrap"] = "bootstrap"
+
+    @property
+    def title(self) -> str:
+        """The metric's name for people."""
+        return self.label or self.name.replace("_", " ")
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        """As Optuna names it."""
+        return "maximize" if self.maximize else "minimize"
+
+    def quality(self, value: float) -> float:
+        """Returns the value with a sign, so that more is better."""
+        return value if self.maximize else -value
+
+    def text(self, score: Score | float) -> str:
+        """Returns a score for people: "93.1 ± 1.3 %", "1.84 ± 0.02 bits per byte"."""
+        value, error = (score.value, score.standard_error) if isinstance(score, Score) else (score, None)
+        unit = f" {self.unit}" if self.unit else ""
+        if self.unit == "%":
+            return f"{100 * value:.1f}{'' if error is None else f' ± {100 * error:.1f}'}{unit}"
+        if error is None or not error > 0:
+            return f"{value:.4g}{unit}"
+        digits = max(0, 1 - math.floor(math.log10(error)))
+        return f"{value:.{digits}f} ± {error:.{digits}f}{unit}"

@@ -1,0 +1,147 @@
+"""scores: the metrics of a network on batches, each with a standard error, in one pass and little memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from ofa.errors import InvalidInput
+from ofa.inputs import output_tensors
+from ofa.modes import in_mode
+from ofa.task.batch import Batch, as_batch
+from ofa.task.metric import Metric, Score
+from ofa.task.task import Task
+
+Outputs = Any  # what a network returns
+_RESAMPLES = 200  # of additive metrics
+_FEWER_RESAMPLES = 50  # of metrics that are computed anew for each
+
+
+def scores(
+    net: nn.Module, batches: Iterable[Any], task: Task, *, standard_errors: bool = True, names: Iterable[str] = ()
+) -> dict[str, Score]:
+    """Returns the score of each metric of `task`, by name, of `net` in eval mode; its mode is left as it was.
+
+    Standard errors are binomial where a metric says so, otherwise of a bootstrap over examples: additive metrics with
+    Poisson weights (Chamandy et al. 2012, Estimating uncertainty for massive data streams), others by drawing examples.
+
+    Args:
+        net: a network or a view.
+        batches: see `ofa.task.as_batch`; moved to the network's device.
+        task: says how the network is called and judged.
+        standard_errors: whether they are computed, where that takes more than a closed form.
+        names: of the metrics that are computed; none for all.
+
+    Raises:
+        InvalidInput: no examples, outputs with NaN or infinity, or a metric that is not a number.
+    """
+    device = next((tensor.device for tensor in net.parameters()), torch.device("cpu"))
+    chosen = [metric for metric in task.metrics if not names or metric.name in set(names)]
+    sums = [_Sum(metric, standard_errors) for metric in chosen]
+    examples = 0
+    with in_mode(net, training=False), torch.no_grad():
+        for value in batches:
+            batch = as_batch(value).to(device)
+            outputs = task.call(net, batch)
+            check_finite(outputs, type(net).__name__)
+            for each in sums:
+                each.add(outputs, batch)
+            examples += batch.examples
+    if not examples:
+        raise InvalidInput(f"{task.objective.title} of 0 examples: give at least one")
+    return {each.metric.name: each.score(examples) for each in sums}
+
+
+def baseline_scores(task: Task, training: Iterable[Any], batches: Iterable[Any]) -> dict[str, Score]:
+    """Returns the scores of what `task.constant` answers to every example; an empty dictionary if it has none."""
+    if task.constant is None:
+        return {}
+    answer = task.constant(map(as_batch, training))
+    sums, examples = [_Sum(metric, errors=False) for metric in task.metrics], 0
+    for value in batches:
+        batch = as_batch(value).to("cpu")
+        outputs = tree_map(lambda leaf: leaf.expand(batch.examples, *leaf.shape), answer)  # noqa: B023
+        for each in sums:
+            each.add(outputs, batch)
+        examples += batch.examples
+    return {each.metric.name: each.score(examples) for each in sums}
+
+
+def check_finite(outputs: Outputs, name: str) -> None:
+    """Checks that outputs are numbers: what compares or sorts would take NaN for an answer.
+
+    Raises:
+        InvalidInput: NaN or infinity among them.
+    """
+    for tensor in output_tensors(outputs):
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            bad = "NaN" if torch.isnan(tensor).any() else "infinity"
+            raise InvalidInput(f"{name} returns {bad}; check its layers, the learning rate and the data")
+
+
+@dataclass
+class _Sum:
+    """What has been added to a metric so far."""
+
+    metric: Metric
+    errors: bool
+    total: Any = None
+    resampled: Any = None
+    entries: list[Any] = field(default_factory=list)
+    generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
+
+    def add(self, outputs: Outputs, batch: Batch) -> None:
+        statistics = self.metric.statistics(outputs, batch)
+        if len(statistics) != batch.examples:
+            raise InvalidInput(
+                f"the statistics of {self.metric.name} have {len(statistics)} entries for {batch.examples} examples; "
+                "give one for each example"
+            )
+        if not self.metric.additive:
+            self.entries += statistics
+            return
+        rows = statistics.detach().to("cpu", torch.float64)
+        self.total = _plus(self.total, rows.sum(dim=0))
+        if self.errors and self.metric.standard_error == "bootstrap":
+            weights = torch.poisson(torch.ones(_RESAMPLES, len(rows), dtype=torch.float64), self.generator)
+            self.resampled = _plus(self.resampled, weights @ rows)
+
+    def score(self, examples: int) -> Score:
+        value = float(self.metric.value(self.total if self.metric.additive else self.entries))
+        if not math.isfinite(value):
+            raise InvalidInput(
+                f"{self.metric.name} of {examples} examples is {value}; a metric must be a finite number: check that "
+                "every class or value it divides by occurs among the examples"
+            )
+        return Score(value, examples, self._error(value, examples))
+
+    def _error(self, value: float, examples: int) -> float | None:
+        if self.metric.standard_error == "binomial":
+            return math.sqrt(max(value * (1 - value), 0.0) / examples)
+        if not self.errors or examples < 2:
+            return None
+        if self.metric.additive:
+            values = self.metric.value(self.resampled)
+        else:
+            values = torch.tensor([self._drawn() for _ in range(_FEWER_RESAMPLES)], dtype=torch.float64)
+        finite = values[torch.isfinite(values)]
+        return float(finite.std()) if len(finite) > 1 else None
+
+    def _drawn(self) -> float:
+        rows = torch.randint(len(self.entries), (len(self.entries),), generator=self.generator).tolist()
+        return float(self.metric.value([self.entries[row] for row in rows]))
+
+
+def _plus(total: Tensor | None, more: Tensor) -> Tensor:
+    return more if total is None else total + more
+
+
+def values(scored: Mapping[str, Score]) -> dict[str, float]:
+    """Returns the values of scores, by name."""
+    return {name: score.value for name, score in scored.items()}
