@@ -19,8 +19,8 @@ from ofa.identity import digest_of
 from ofa.prune.lottery_folder import LotteryFolder
 from ofa.records import Record, content_of, convert, read_record
 from ofa.train import TrainSettings
-from ofa.train.checkpoints import load_training, read_training
 from ofa.train.optimizers import optimizer_state
+from ofa.train.saved_state import load_training, read_training
 from ofa.train.state import new_state
 from search.candidates.trials import trial_rows
 from search.device import read_profile

@@ -1,78 +1,61 @@
-"""The state of a training in one checkpoint: resuming from it gives the same bits as never having stopped."""
+"""The checkpoint of a training: written in the background, seldom enough; resuming gives the same bits."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import msgspec
-from torch import Tensor, nn
+from torch import Tensor
 
-from ofa.checkpoint import load_checkpoint, load_weights, save_checkpoint, weights
-from ofa.data import Dataset
-from ofa.errors import InvalidInput
-from ofa.identity import as_json, check_same
-from ofa.records import convert
+from ofa.checkpoint import save_checkpoint
 from ofa.train.loop import Batches, Callback, Event, run
-from ofa.train.optimizers import load_optimizer_state, optimizer_state
+from ofa.train.pace import Pace
+from ofa.train.saved_state import HasState, load_training, read_training, snapshot, stateful_parts
 from ofa.train.settings import TrainSettings
-from ofa.train.state import History, Progress, TrainState
+from ofa.train.state import History, TrainState
 from ofa.train.step import Step
-
-_TENSOR = "__tensor__"
-
-
-@runtime_checkable
-class HasState(Protocol):
-    """A part of a training, such as a callback, whose state belongs in the checkpoint."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Returns tensors and plain values, nested in dictionaries and lists."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Puts back what `state_dict` returned; tensors are on the CPU, tuples are lists, and keys text."""
-
-
-class Meta(msgspec.Struct):
-    """What is beside the tensors of a checkpoint."""
-
-    settings: dict[str, Any]
-    progress: dict[str, Any]
-    optimizer: dict[str, dict[str, Any]]
-    precision: dict[str, Any]
-    parts: dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a checkpoint holds, checked to be of this training."""
-
-    path: Path
-    tensors: Mapping[str, Tensor]
-    meta: Meta
 
 
 class Checkpoint:
     """The checkpoint of a training: a callback that writes it when it is due and when the loop ends.
 
+    A step is held up only by copying the tensors; a thread writes the copies. Meanwhile memory has two more times what
+    the file has: weights, the optimizer's state, the average. By time, checkpoints are as far apart as `settings` say,
+    and further where copying and writing them would take more than a twentieth of the time. An error of the thread is
+    raised after the next step, or at the end if writing fails there too.
+
     Args:
         path: replaced atomically: a kill at any moment leaves the old file or the new one.
         recorded: see `training_record`; no training with another record resumes from the file.
         settings: say how often.
+        writer: runs what writes; None for a thread of its own.
+        clock: in seconds.
 
     Raises:
         InvalidInput: the file exists, and is damaged or of another training; it is left as it is.
     """
 
-    def __init__(self, path: Path, recorded: dict[str, Any], settings: TrainSettings) -> None:
+    def __init__(
+        self,
+        path: Path,
+        recorded: dict[str, Any],
+        settings: TrainSettings,
+        *,
+        writer: Executor | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.path, self._recorded = path, recorded
-        self._seconds, self._steps = settings.checkpoint_seconds, settings.checkpoint_steps
+        self._steps = settings.checkpoint_steps
         self._content = read_training(path, recorded) if path.exists() else None
         self._parts: dict[str, HasState] = {}
-        self._written = time.monotonic()
+        self._writer = writer or ThreadPoolExecutor(1, "checkpoint")
+        self._clock = clock
+        self._pace = Pace(settings.checkpoint_seconds, clock())
+        self._writing: Future[tuple[float, float]] | None = None  # of the time that it took, and of its end
+        self._being_saved: tuple[int, int] | None = None
         self._saved: tuple[int, int] | None = None
 
     def resume(self, state: TrainState, callbacks: Sequence[Callback]) -> None:
@@ -81,37 +64,63 @@ class Checkpoint:
         if self._content is not None:
             load_training(self._content, state, self._parts)
             self._content = None
-        self._saved = (state.step, len(state.history))  # by an earlier process, or nothing is done yet
+        self._saved = _reached(state)  # by an earlier process, or nothing is done yet
+        self._pace.begin(self._clock())
 
     def __call__(self, event: Event, state: TrainState) -> None:
         """Writes the file if it is due."""
-        reached = (state.step, len(state.history))
-        due = (event is Event.STEP and self._is_due(state.step)) or event is Event.END
-        if due and reached != self._saved:
-            state.read_losses()
-            save_training(self.path, state, self._recorded, self._parts)
-            self._saved = reached
+        if event is Event.STEP:
+            if self._writing is not None and self._writing.done():
+                self._collect()
+            if self._steps is not None and state.step % self._steps == 0:
+                self._collect()
+                self._begin(state)
+            elif self._writing is None and self._pace.is_due(self._clock()):
+                self._begin(state)
+        elif event is Event.END:
+            self.wait()  # what failed in the background is tried once more
+            if _reached(state) != self._saved:
+                self._begin(state)
+                self._collect()
 
-    def _is_due(self, step: int) -> bool:
-        now = time.monotonic()
-        by_time = self._seconds is not None and now - self._written >= self._seconds
-        if by_time:
-            self._written = now
-        return by_time or (self._steps is not None and step % self._steps == 0)
+    def wait(self) -> None:
+        """Waits for the file that is being written, and raises no error."""
+        if self._writing is not None and self._writing.exception() is None:
+            self._collect()
+        self._writing = None
+
+    def close(self) -> None:
+        """Waits for the file that is being written; none is written afterwards."""
+        self.wait()
+        self._writer.shutdown()
+
+    def _begin(self, state: TrainState) -> None:
+        """Copies what is to be written and hands it to the writer."""
+        began = self._clock()
+        state.read_losses()
+        tensors, values = snapshot(state, self._recorded, self._parts)
+        self._being_saved = _reached(state)
+        self._writing = self._writer.submit(self._write, tensors, values, self._clock() - began)
+
+    def _write(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any], copied: float) -> tuple[float, float]:
+        """The seconds that copying and writing took, and when they ended."""
+        began = self._clock()
+        save_training(self.path, tensors, values)
+        ended = self._clock()
+        return copied + ended - began, ended
+
+    def _collect(self) -> None:
+        """Waits for what is being written, and raises its error."""
+        if self._writing is None:
+            return
+        writing, self._writing = self._writing, None
+        self._pace.ended(*writing.result())
+        self._saved = self._being_saved
 
 
-def training_record(
-    model: nn.Module, data: Dataset, settings: TrainSettings, others: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Returns, as JSON, all that decides the weights of a training: two trainings with the same are the same."""
-    return as_json(
-        {
-            "model": {name: list(parameter.shape) for name, parameter in model.named_parameters()},
-            "data": [data.name, len(data.train), data.input_shape, data.num_classes, data.preprocessing],
-            **settings.deciding(),
-            **others,
-        }
-    )
+def save_training(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+    """Writes what `snapshot` returned, atomically."""
+    save_checkpoint(path, tensors, values)
 
 
 def run_from_checkpoint(
@@ -129,112 +138,19 @@ def run_from_checkpoint(
     Raises:
         InvalidInput: a checkpoint that does not fit, or a loss that is not finite.
     """
-    if checkpoint is not None:
-        checkpoint.resume(state, callbacks)
-        callbacks = [*callbacks, checkpoint]  # last, so that it has what the others changed
-    history = run(step, batches, state, settings, callbacks)
+    try:
+        if checkpoint is not None:
+            checkpoint.resume(state, callbacks)
+            callbacks = [*callbacks, checkpoint]  # last, so that it has what the others changed
+        history = run(step, batches, state, settings, callbacks)
+    finally:
+        if checkpoint is not None:
+            checkpoint.close()
     if state.average is not None:
         state.average.put()
     return history
 
 
-def stateful_parts(state: TrainState, callbacks: Sequence[Callback]) -> dict[str, HasState]:
-    """Returns what has state besides model, optimizer and progress, by a name that is the same in every process."""
-    parts: dict[str, HasState] = {} if state.average is None else {"average": state.average}
-    for callback in callbacks:
-        if isinstance(callback, HasState):
-            name = f"{type(callback).__module__}.{type(callback).__qualname__}"
-            count = sum(known.split("#")[0] == name for known in parts)
-            parts[f"{name}#{count + 1}" if count else name] = callback
-    return parts
-
-
-def save_training(path: Path, state: TrainState, recorded: dict[str, Any], parts: Mapping[str, HasState]) -> None:
-    """Writes everything that the next step depends on, atomically."""
-    optimizer_tensors, optimizer_values = optimizer_state(state.model, state.optimizer)
-    tensors = {f"model/{name}": tensor for name, tensor in weights(state.model).items()}
-    tensors |= {f"optimizer/{name}": tensor for name, tensor in optimizer_tensors.items()}
-    meta = {
-        "settings": recorded,
-        "progress": vars(state.progress),
-        "optimizer": optimizer_values,
-        "precision": state.precision.state(),
-        "parts": {name: pack(part.state_dict(), f"parts/{name}", tensors) for name, part in parts.items()},
-    }
-    save_checkpoint(path, tensors, meta)
-
-
-def read_training(path: Path, recorded: Mapping[str, Any]) -> Content:
-    """Returns what a checkpoint of this very training holds; nothing is changed yet.
-
-    Raises:
-        InvalidInput: the file is damaged, or of other settings.
-    """
-    tensors, values = load_checkpoint(path)
-    if not set(Meta.__struct_fields__) <= values.keys():
-        raise InvalidInput(f"{path} is not a training checkpoint; delete it, or train into another folder")
-    meta: Meta = convert(values, Meta, f"{path} is damaged")
-    check_same(recorded, meta.settings, str(path))
-    return Content(path, tensors, meta)
-
-
-def load_training(content: Content, state: TrainState, parts: Mapping[str, HasState]) -> None:
-    """Puts what `read_training` returned into all parts of a training.
-
-    Raises:
-        InvalidInput: the state is of other callbacks or of another model.
-    """
-    path, tensors, meta = content.path, content.tensors, content.meta
-    if differing := sorted(parts.keys() ^ meta.parts.keys()):
-        with_it, without = ("it", "this training") if differing[0] in meta.parts else ("this training", "it")
-        raise InvalidInput(
-            f"{path} is of another training: {with_it} has the state of {differing[0]}, {without} does not; "
-            f"use the same callbacks again, delete the file, or train into another folder"
-        )
-    for name, part in parts.items():
-        try:
-            part.load_state_dict(unpack(meta.parts[name], tensors))
-        except InvalidInput:
-            raise
-        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise InvalidInput(f"{path} is damaged (the state of {name}: {reason:.200}); delete it") from None
-    progress: Progress = convert(meta.progress, Progress, f"{path}: progress")
-    load_weights(state.model, _under("model/", tensors), str(path))
-    load_optimizer_state(state.model, state.optimizer, _under("optimizer/", tensors), meta.optimizer)
-    state.precision.load_state(meta.precision)
-    state.progress = progress
-    state.start_clock()
-
-
-def pack(state: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """Returns `state` as JSON-able values, its tensors moved into `tensors` under names that start with `path`.
-
-    Raises:
-        InvalidInput: a value that is neither a tensor nor JSON-able.
-    """
-    if isinstance(state, Tensor):
-        tensors[path] = state.detach().clone()
-        return {_TENSOR: path}
-    if isinstance(state, Mapping):
-        return {str(key): pack(value, f"{path}/{key}", tensors) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return [pack(value, f"{path}/{index}", tensors) for index, value in enumerate(state)]
-    if state is None or isinstance(state, bool | int | float | str):
-        return state
-    raise InvalidInput(f"the state of {path} holds a {type(state).__name__}; it must be tensors and plain values")
-
-
-def unpack(state: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """Returns what `pack` was given; tuples come back as lists, and keys as text."""
-    if isinstance(state, dict):
-        if state.keys() == {_TENSOR}:
-            return tensors[state[_TENSOR]]
-        return {key: unpack(value, tensors) for key, value in state.items()}
-    if isinstance(state, list):
-        return [unpack(value, tensors) for value in state]
-    return state
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+def _reached(state: TrainState) -> tuple[int, int]:
+    """How far a training is: steps and rows."""
+    return state.step, len(state.history)

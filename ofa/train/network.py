@@ -19,8 +19,9 @@ from ofa.identity import digest_of
 from ofa.inputs import call, logits_of
 from ofa.task.losses import label_loss, soft_cross_entropy
 from ofa.train.callbacks import Pruning, validation
-from ofa.train.checkpoints import Checkpoint, run_from_checkpoint, training_record
+from ofa.train.checkpoints import Checkpoint, run_from_checkpoint
 from ofa.train.loop import Callback
+from ofa.train.saved_state import training_record
 from ofa.train.settings import TrainSettings
 from ofa.train.state import History, new_state
 from ofa.train.step import Batch, StepContext, training_mode

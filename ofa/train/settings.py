@@ -43,7 +43,8 @@ class TrainSettings:
         start_step: the step of batches and schedule to begin at, with a new optimizer, for a rewound network.
         stop_step: the step of the whole training to end after; None: the last.
         validate_every: epochs between validations (0: never); a third of the training and its end are measured too.
-        checkpoint_seconds, checkpoint_steps: how often a checkpoint is written; None: not by time, not by steps.
+        checkpoint_seconds, checkpoint_steps: how often a checkpoint is written; None: not by time, not by steps. By
+            time they are further apart where they would take more than a twentieth of the time.
 
     Raises:
         InvalidInput: a setting out of range.

@@ -11,8 +11,9 @@ from torch import Tensor
 from ofa.arch import Arch
 from ofa.data import Dataset, batches, steps_per_epoch
 from ofa.train.callbacks import accuracies, validation
-from ofa.train.checkpoints import Checkpoint, run_from_checkpoint, training_record
+from ofa.train.checkpoints import Checkpoint, run_from_checkpoint
 from ofa.train.loop import Callback
+from ofa.train.saved_state import training_record
 from ofa.train.settings import TrainSettings
 from ofa.train.state import History, new_state
 from ofa.train.step import Batch, StepContext, Strategy
