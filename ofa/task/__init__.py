@@ -1,9 +1,24 @@
 """Tasks: what a network learns and how it is judged; its loss, its metrics and the check of its outputs."""
 
+from ofa.task._classification import classification, sequence_classification
 from ofa.task.batch import Batch, as_batch
-from ofa.task.classification import classification
+from ofa.task.detail import Detail
 from ofa.task.metric import Metric, Score
-from ofa.task.scoring import Outputs, scores
+from ofa.task.scoring import Outputs, baseline_scores, details, scores
 from ofa.task.task import Task, call_network
 
-__all__ = ["Batch", "Metric", "Outputs", "Score", "Task", "as_batch", "call_network", "classification", "scores"]
+__all__ = [
+    "Batch",
+    "Detail",
+    "Metric",
+    "Outputs",
+    "Score",
+    "Task",
+    "as_batch",
+    "baseline_scores",
+    "call_network",
+    "classification",
+    "details",
+    "scores",
+    "sequence_classification",
+]

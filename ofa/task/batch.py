@@ -46,9 +46,14 @@ class Batch(NamedTuple):
 
 
 def rows_of(value: Any, start: int, stop: int, count: int) -> Any:
-    """Returns the entries of some examples of a pytree: of its tensors and lists with `count` entries; others whole."""
-    if isinstance(value, list) and len(value) == count and not isinstance(value[0], list):
-        return value[start:stop]
+    """Returns the entries of some examples of a pytree: of its tensors and lists with `count` entries; others whole.
+
+    A list of `count` tensors that all have `count` entries is several targets, as a loader's collate makes of a tuple.
+    """
+    if isinstance(value, list) and len(value) == count:
+        several = all(isinstance(part, Tensor) and part.dim() > 0 and len(part) == count for part in value)
+        if not several:
+            return value[start:stop]
     if isinstance(value, Mapping):
         return {name: rows_of(part, start, stop, count) for name, part in value.items()}
 

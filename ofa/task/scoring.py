@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, nearest
 from ofa.inputs import output_tensors
 from ofa.modes import in_mode
 from ofa.task.batch import Batch, as_batch
+from ofa.task.detail import Detail, Table
 from ofa.task.metric import Metric, Score
 from ofa.task.task import Task
 
@@ -39,23 +40,48 @@ def scores(
         names: of the metrics that are computed; none for all.
 
     Raises:
-        InvalidInput: no examples, outputs with NaN or infinity, or a metric that is not a number.
+        InvalidInput: no examples, an unknown name, outputs with NaN or infinity, or a metric that is not a number.
     """
-    device = next((tensor.device for tensor in net.parameters()), torch.device("cpu"))
-    chosen = [metric for metric in task.metrics if not names or metric.name in set(names)]
-    sums = [_Sum(metric, standard_errors) for metric in chosen]
+    wanted, known = set(names), [metric.name for metric in task.metrics]
+    if unknown := sorted(wanted - set(known)):
+        raise InvalidInput(f"task {task.name} has no metric {unknown[0]!r}; {nearest(unknown[0], known)}")
+    sums = [_Sum(metric, standard_errors) for metric in task.metrics if not wanted or metric.name in wanted]
     examples = 0
+    for outputs, batch in _answers(net, batches, task):
+        for each in sums:
+            each.add(outputs, batch)
+        examples += batch.examples
+    if not examples:
+        raise InvalidInput(f"{task.objective.title} of 0 examples: give at least one")
+    return {each.metric.name: each.score(examples) for each in sums}
+
+
+def details(net: nn.Module, batches: Iterable[Any], task: Task) -> dict[str, Table]:
+    """Returns the tables of `task.details`, by name, of `net` in eval mode, in one pass over the batches.
+
+    Raises:
+        InvalidInput: no examples, or outputs with NaN or infinity.
+    """
+    gathered = [_Gathered(detail) for detail in task.details]
+    examples = 0
+    for outputs, batch in _answers(net, batches, task) if gathered else ():
+        for each in gathered:
+            each.add(outputs, batch)
+        examples += batch.examples
+    if gathered and not examples:
+        raise InvalidInput(f"the {task.details[0].title} of 0 examples: give at least one")
+    return {detail.name: detail.rows(each.all) for detail, each in zip(task.details, gathered, strict=True)}
+
+
+def _answers(net: nn.Module, batches: Iterable[Any], task: Task) -> Iterator[tuple[Outputs, Batch]]:
+    """The network's outputs of each batch, in eval mode, checked for NaN; the batch on its device."""
+    device = next((tensor.device for tensor in net.parameters()), torch.device("cpu"))
     with in_mode(net, training=False), torch.no_grad():
         for value in batches:
             batch = as_batch(value).to(device)
             outputs = task.call(net, batch)
             check_finite(outputs, type(net).__name__)
-            for each in sums:
-                each.add(outputs, batch)
-            examples += batch.examples
-    if not examples:
-        raise InvalidInput(f"{task.objective.title} of 0 examples: give at least one")
-    return {each.metric.name: each.score(examples) for each in sums}
+            yield outputs, batch
 
 
 def baseline_scores(task: Task, training: Iterable[Any], batches: Iterable[Any]) -> dict[str, Score]:
@@ -86,17 +112,15 @@ def check_finite(outputs: Outputs, name: str) -> None:
 
 
 @dataclass
-class _Sum:
-    """What has been added to a metric so far."""
+class _Gathered:
+    """What the examples so far have added to a metric or a detail."""
 
-    metric: Metric
-    errors: bool
+    metric: Metric | Detail
     total: Any = None
-    resampled: Any = None
     entries: list[Any] = field(default_factory=list)
-    generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
 
-    def add(self, outputs: Outputs, batch: Batch) -> None:
+    def add(self, outputs: Outputs, batch: Batch) -> Tensor | None:
+        """Adds a batch; returns the rows (N, K) of additive statistics, float64 on the CPU."""
         statistics = self.metric.statistics(outputs, batch)
         if len(statistics) != batch.examples:
             raise InvalidInput(
@@ -105,15 +129,36 @@ class _Sum:
             )
         if not self.metric.additive:
             self.entries += statistics
-            return
-        rows = statistics.detach().to("cpu", torch.float64)
+            return None
+        rows: Tensor = statistics.detach().to("cpu", torch.float64)
         self.total = _plus(self.total, rows.sum(dim=0))
-        if self.errors and self.metric.standard_error == "bootstrap":
-            weights = torch.poisson(torch.ones(_RESAMPLES, len(rows), dtype=torch.float64), self.generator)
-            self.resampled = _plus(self.resampled, weights @ rows)
+        return rows
+
+    @property
+    def all(self) -> Any:
+        """What the metric's value is computed from."""
+        return self.total if self.metric.additive else self.entries
+
+
+class _Sum:
+    """What has been added to a metric so far, and to the same metric of examples drawn anew."""
+
+    def __init__(self, metric: Metric, errors: bool) -> None:
+        self.metric = metric
+        self.gathered = _Gathered(metric)
+        self.errors = errors and metric.standard_error == "bootstrap"
+        self.resampled: Any = None
+        self.generator = torch.Generator().manual_seed(0)
+
+    def add(self, outputs: Outputs, batch: Batch) -> None:
+        rows = self.gathered.add(outputs, batch)
+        if self.errors and rows is not None:
+            # A row of weights an example: the numbers drawn do not depend on how examples are cut into batches.
+            weights = torch.poisson(torch.ones(len(rows), _RESAMPLES, dtype=torch.float64), self.generator)
+            self.resampled = _plus(self.resampled, weights.T @ rows)
 
     def score(self, examples: int) -> Score:
-        value = float(self.metric.value(self.total if self.metric.additive else self.entries))
+        value = float(self.metric.value(self.gathered.all))
         if not math.isfinite(value):
             raise InvalidInput(
                 f"{self.metric.name} of {examples} examples is {value}; a metric must be a finite number: check that "
@@ -134,8 +179,9 @@ class _Sum:
         return float(finite.std()) if len(finite) > 1 else None
 
     def _drawn(self) -> float:
-        rows = torch.randint(len(self.entries), (len(self.entries),), generator=self.generator).tolist()
-        return float(self.metric.value([self.entries[row] for row in rows]))
+        entries = self.gathered.entries
+        rows = torch.randint(len(entries), (len(entries),), generator=self.generator).tolist()
+        return float(self.metric.value([entries[row] for row in rows]))
 
 
 def _plus(total: Tensor | None, more: Tensor) -> Tensor:

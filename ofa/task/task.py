@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ofa.errors import InvalidInput
 from ofa.inputs import call
 from ofa.task.batch import Batch
+from ofa.task.detail import Detail
 from ofa.task.metric import Metric
 
 
@@ -39,6 +40,9 @@ class Task:
         call: (network, batch) -> outputs; for networks that need more than the batch's inputs.
         constant: training batches -> the outputs that a network without inputs would give for one example, without a
             dimension of examples; its scores are the baseline. None: there is none.
+        details: tables that reports show beside the scores, such as figures by class.
+        predictions: (outputs, batch) -> what people read: probabilities, values in their unit, boxes. It is what
+            torchmetrics' metrics are given beside the targets. None: the outputs themselves.
 
     Raises:
         InvalidInput: no metric, or two of the same name.
@@ -51,6 +55,8 @@ class Task:
     check: Callable[[Any, Batch], None] = nothing_to_check
     call: Callable[[nn.Module, Batch], Any] = call_network
     constant: Callable[[Iterable[Batch]], Any] | None = None
+    details: tuple[Detail, ...] = ()
+    predictions: Callable[[Any, Batch], Any] | None = None
 
     def __post_init__(self) -> None:
         names = [metric.name for metric in self.metrics]
