@@ -32,7 +32,8 @@ class SpaceRules:
     min_depth: fewest blocks of a stage. fix: widths and depths that stay full.
     keep_first, keep_last: how many of a stage's first and last blocks always stay.
     depth_order: which of the others leave first: "last_out_first", or "evenly": every second one, then every second of
-        the rest, so that those that stay lie spread over the stage (Fan et al. 2019, 1909.11556).
+        the rest, so that those that stay lie spread over the stage (Fan et al. 2019, 1909.11556); in `depth_order_for`
+        also their positions in the stage, the first to leave first, such as [3, 1]: blocks that are not named stay.
     kernel_sizes: for convolutions with odd kernels and same padding, smaller odd sizes (the center is kept).
     kernel_transforms: whether smaller kernels are learned functions of the larger ones' centers, in place of the plain
         centers (Cai et al. 2020). The matrices become parameters of the convolutions.
@@ -56,7 +57,7 @@ class SpaceRules:
     depth_order: str = "last_out_first"
     keep_first_for: Mapping[str, int] = field(default_factory=dict)
     keep_last_for: Mapping[str, int] = field(default_factory=dict)
-    depth_order_for: Mapping[str, str] = field(default_factory=dict)
+    depth_order_for: Mapping[str, str | Sequence[int]] = field(default_factory=dict)
     resolutions: Sequence[int] = ()
 
     def __post_init__(self) -> None:
@@ -80,14 +81,18 @@ class SpaceRules:
             )
         if isinstance(self.resolutions, str) or not all(is_whole(size) and size > 0 for size in self.resolutions):
             raise InvalidInput(f"resolutions={self.resolutions!r}: give heights in pixels, such as [128, 160, 192]")
-        for name, order in [("depth_order", self.depth_order), *self.depth_order_for.items()]:
-            if order not in DEPTH_ORDERS:
-                raise InvalidInput(
-                    f"{name}={order!r} is no order in which blocks leave; {nearest(order, DEPTH_ORDERS)}"
-                )
+        if self.depth_order not in DEPTH_ORDERS:
+            raise InvalidInput(_no_order("depth_order", self.depth_order))
+        for name, order in self.depth_order_for.items():
+            if isinstance(order, str) and order not in DEPTH_ORDERS:
+                raise InvalidInput(_no_order(name, order))
         for name, sizes in self.kernel_sizes.items():
             if not sizes or not all(is_whole(size) and size > 0 and size % 2 for size in sizes):
                 raise InvalidInput(f"kernel_sizes[{name!r}]={sizes!r}: give odd sizes in pixels, such as [3, 5]")
+
+
+def _no_order(name: str, order: object) -> str:
+    return f"{name}={order!r} is no order in which blocks leave; {nearest(str(order), DEPTH_ORDERS)}"
 
 
 def _is_fraction(value: object) -> bool:
@@ -137,9 +142,22 @@ def _ruled_stage(stage: Stage, rules: SpaceRules) -> Stage:
     last = _last(stage.name, rules.keep_last_for, rules.keep_last)
     free = [position for position in sorted(stage.leaving) if first <= position < total - last]
     order = _last(stage.name, rules.depth_order_for, rules.depth_order)
-    leaving = _evenly(free) if order == "evenly" else free[::-1]
+    if not isinstance(order, str):
+        leaving = _named(stage, order, free)
+    else:
+        leaving = _evenly(free) if order == "evenly" else free[::-1]
     least = _last(stage.name, rules.min_depth_for, rules.min_depth)
     return replace(stage, leaving=tuple(leaving[: max(0, total - least)]))
+
+
+def _named(stage: Stage, order: Sequence[int], free: Sequence[int]) -> list[int]:
+    """The positions in the order that a rule names."""
+    if len(set(order)) != len(order) or not set(order) <= set(free):
+        raise InvalidInput(
+            f"depth_order_for[{stage.name!r}]={list(order)}: name each block that leaves once, by its position; those "
+            f"that can leave are {list(free)}"
+        )
+    return list(order)
 
 
 def _evenly(positions: Sequence[int]) -> list[int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, nearest
 from ofa.structure.coupling import Group
 
 if TYPE_CHECKING:
@@ -42,16 +42,17 @@ def importance_order(supernet: Supernet, criterion: Criterion = l1) -> dict[str,
     Raises:
         InvalidInput: the criterion gives another shape than (units,) or something not finite.
     """
-    order = {}
-    for group in supernet.groups:
-        scores = criterion(supernet, group)
-        if tuple(scores.shape) != (group.units,) or not bool(torch.isfinite(scores).all()):
-            raise InvalidInput(
-                f"the criterion gave {group.name} scores of shape {tuple(scores.shape)}; "
-                f"it must give {group.units} finite numbers"
-            )
-        order[group.name] = torch.argsort(scores, descending=True, stable=True)
-    return order
+    return {group.name: _order(group, criterion(supernet, group)) for group in supernet.groups}
+
+
+def _order(group: Group, scores: Tensor) -> Tensor:
+    """The units of a group, most important first; ties keep their order."""
+    if tuple(scores.shape) != (group.units,) or not bool(torch.isfinite(scores).all()):
+        raise InvalidInput(
+            f"the criterion gave {group.name} scores of shape {tuple(scores.shape)}; "
+            f"it must give {group.units} finite numbers"
+        )
+    return torch.argsort(scores, descending=True, stable=True)
 
 
 def reorder_(supernet: Supernet, order: Mapping[str, Tensor], optimizer: torch.optim.Optimizer | None = None) -> None:
@@ -94,3 +95,21 @@ def sort_channels_(
         InvalidInput: the criterion's scores do not fit.
     """
     reorder_(supernet, importance_order(supernet, criterion), optimizer)
+
+
+def sort_units_(
+    supernet: Supernet, scores: Mapping[str, Tensor], optimizer: torch.optim.Optimizer | None = None
+) -> None:
+    """Sorts units by scores of a measure of `ofa.importance`, most important first, in place; the function stays.
+
+    Args:
+        scores: by the name of the group, (units,); groups that are not named keep their order.
+
+    Raises:
+        InvalidInput: a name that is no group, or scores that do not fit.
+    """
+    groups = {group.name: group for group in supernet.groups}
+    if unknown := [name for name in scores if name not in groups]:
+        raise InvalidInput(f"scores name {unknown[0]!r}, which is not a group of units; {nearest(unknown[0], groups)}")
+    order = {name: _order(groups[name], values) for name, values in scores.items()}
+    reorder_(supernet, order, optimizer)

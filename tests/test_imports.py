@@ -26,6 +26,8 @@ OFA_FLOORS = (
     "cost_terms layer_report memory trial",
     "supernet",
     "checkpoint _cost peak_memory sorting",
+    "importance",
+    "block_importance",
     "data_file fingerprint identity inspection",
     "saving",
     "prune",
