@@ -52,7 +52,7 @@ def study_row(setting: Setting, way: str, seed: int) -> dict[str, Any]:
 
 def qualities(setting: Setting, found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Returns the measures of what a search found, each the fraction of images that are right."""
-    chance = 1 / setting.trained.data.num_classes
+    chance = 1 / setting.trained.data.num_outputs
     ranges = {
         name: (values[0], values[-1]) for name, values in (("latency_ms", setting.latencies), ("bytes", setting.bytes))
     }

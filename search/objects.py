@@ -121,7 +121,7 @@ def build_supernet(model: Object, space: Object, data: Dataset, seed: int) -> of
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = make_model(model, data.input_shape, data.num_classes)
+        net = make_model(model, data.input_shape, data.num_outputs)
         example = example_for(data)
         check_logits(net, example, data)
         return ofa.Supernet(net, example, make(space))
@@ -160,9 +160,9 @@ def check_logits(net: torch.nn.Module, example: Any, data: Dataset) -> None:
             return
     logits = logits_of(output, net)
     name, shape = type(net).__name__, getattr(logits, "shape", None)
-    if shape != (len(example), data.num_classes):
+    if shape != (len(example), data.num_outputs):
         output = type(logits).__name__ if shape is None else f"shape {tuple(shape)}"
-        expected = (len(example), data.num_classes)
+        expected = (len(example), data.num_outputs)
         raise InvalidInput(f"{name} returns {output} for {len(example)} images; it must return logits {expected}")
     if not torch.isfinite(logits).all():
         raise InvalidInput(f"{name} returns NaN or infinity for images of shape {data.input_shape}; check its layers")

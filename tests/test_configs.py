@@ -43,7 +43,7 @@ def small(data: Dataset, images: int = 64) -> Dataset:
 
     def cut(split: Split) -> Split:
         rows = np.arange(min(images, len(split)))
-        return replace(split, pixels=split.pixels[rows], labels=split.labels[rows])  # type: ignore[index]
+        return replace(split, pixels=split.pixels[rows], targets=split.labels[rows])  # type: ignore[index]
 
     return replace(data, train=cut(data.train), validation=cut(data.validation), test=cut(data.test))
 

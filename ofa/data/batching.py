@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ofa.data.dataset import Split
+from ofa.data.split import Split
+from ofa.data.targets import Targets, rows_of_targets
 from ofa.errors import InvalidInput
+from ofa.task.batch import on_device
 
 # Images (N, C, H, W) in [0, 1] and a CPU generator -> images of the same shape.
 Augment: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
@@ -34,8 +36,8 @@ def batches(
     device: torch.device | str = "cpu",
     augment: Augment | None = None,
     drop_last: bool = True,
-) -> Iterator[tuple[Any, Tensor]]:
-    """Returns an iterator of an epoch's (images (N, C, H, W) float32, labels (N,) int64), from batch `start`.
+) -> Iterator[tuple[Any, Targets]]:
+    """Returns an iterator of an epoch's (inputs, targets) from batch `start`: images (N, C, H, W) float32, labels (N,).
 
     The order is a function of (seed, epoch) and the augmentation of a batch of (seed, epoch, step): batches
     from `start` on are the same bits as those of a whole epoch, and nothing before them is decoded. With
@@ -54,20 +56,20 @@ def batches(
     order = torch.randperm(len(split), generator=_generator(seed, epoch))
     steps = range(start, steps_per_epoch(split, batch_size, drop_last=drop_last))
 
-    def make(step: int) -> tuple[Any, Tensor]:
+    def make(step: int) -> tuple[Any, Targets]:
         rows = order[step * batch_size : (step + 1) * batch_size]
         images = split.preprocessing.unit(split.stored(rows).to(device))
         if augment is not None:
             images = augment(images, _generator(seed, epoch, step))
-        return split.preprocessing.normalize(images), split.labels[rows.to(split.labels.device)].to(device)
+        return split.preprocessing.normalize(images), on_device(rows_of_targets(split.targets, rows), device)
 
     return map(make, steps) if split.in_memory else _ahead(make, steps)
 
 
-def _ahead(make: Callable[[int], tuple[Any, Tensor]], steps: range) -> Iterator[tuple[Any, Tensor]]:
+def _ahead(make: Callable[[int], tuple[Any, Targets]], steps: range) -> Iterator[tuple[Any, Targets]]:
     """Yields make(step) in order, the next few computed ahead in another thread."""
     pool = ThreadPoolExecutor(max_workers=1)
-    waiting: list[Future[tuple[Any, Tensor]]] = []
+    waiting: list[Future[tuple[Any, Targets]]] = []
     try:
         for step in steps:
             waiting.append(pool.submit(make, step))

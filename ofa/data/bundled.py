@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from ofa.data.dataset import Dataset, Split
+from ofa.data.dataset import Dataset, Split, ordered
 from ofa.data.splitting import stratified
 from ofa.data.statistics import preprocessing_of
 from ofa.errors import InvalidInput
@@ -38,4 +38,4 @@ def digits(*, image_size: int = 8, validation: float = 0.2, test: float = 0.2, s
         part: Split(pixels[rows], labels[rows], preprocessing, origin=f"{origins.get(part, '')}scikit-learn's digits")
         for part, rows in parts.items()
     }
-    return Dataset("digits", **splits, num_classes=10, class_names=tuple("0123456789"))
+    return Dataset("digits", *ordered(splits), num_classes=10, class_names=tuple("0123456789"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from ofa.data.dataset import Dataset, Split
 from ofa.data.input_table import InputTable
+from ofa.data.targets import are_labels
 from ofa.errors import InvalidInput
 
 _SAMPLE = 512  # images of a split that are looked at, evenly spaced
@@ -16,10 +18,10 @@ def check_data(data: Dataset) -> list[str]:
     """Returns one line per doubt about a data set.
 
     Raises:
-        InvalidInput: training images that are all the same, training labels of one class, or test or
-            validation images that are all training images too.
+        InvalidInput: training images that are all the same, training labels of one class or targets that are all the
+            same, or test or validation images that are all training images too.
     """
-    notes = _check_labels(data)
+    notes = _check_labels(data) if are_labels(data.train.targets) else _check_targets(data)
     for part in ("train", "validation", "test"):
         notes += _check_pixels(data, part)
     return notes + _check_shared(data)
@@ -32,7 +34,7 @@ def _check_labels(data: Dataset) -> list[str]:
             f"{data.name}: every training image has the label {_class(data, present[0])}; give images of two classes"
         )
     notes = []
-    if missing := sorted(set(range(data.num_classes)) - set(present)):
+    if missing := sorted(set(range(data.num_classes or 0)) - set(present)):
         names = ", ".join(_class(data, label) for label in missing[:4])
         notes.append(f"{len(missing)} of {data.num_classes} classes have no training image ({names})")
     for part in ("validation", "test"):
@@ -40,6 +42,23 @@ def _check_labels(data: Dataset) -> list[str]:
         if len(labels) == 1:
             notes.append(f"every {part} image has the label {_class(data, labels.pop())}")
     return notes
+
+
+def _check_targets(data: Dataset) -> list[str]:
+    targets = data.train.targets
+    if not isinstance(targets, Tensor) or len(targets) < 2:
+        return []
+    columns = targets.reshape(len(targets), -1)
+    if not columns.shape[1]:
+        return []
+    constant = (columns == columns[:1]).all(dim=0)
+    if bool(constant.all()):
+        raise InvalidInput(f"{data.name}: every training target is the same; give targets that vary")
+    if targets.dim() != 2 or not constant.any():
+        return []
+    names = data.target_names or tuple(map(str, range(targets.shape[1])))
+    shown = ", ".join(names[column] for column in constant.nonzero().flatten().tolist()[:4])
+    return [f"{int(constant.sum())} of {len(names)} targets are the same for every training example ({shown})"]
 
 
 def _check_pixels(data: Dataset, part: str) -> list[str]:

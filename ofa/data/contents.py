@@ -10,17 +10,24 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from ofa.data.dataset import Dataset
+from ofa.data.dataset import PARTS, Dataset
+from ofa.data.targets import target_identities
 
-PARTS = ("train", "validation", "test")
+__all__ = ["PARTS", "Contents", "changes", "contents_of"]
+
+
+_MOST_CLASSES = 2**31  # labels are below it; the identity of another target is a number of 64 bits
 
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """Identities and labels of every sample, (N,) int64 each, by split and in stored order; and the classes' names."""
+    """Identities of every sample and of its target, (N,) int64 each, by split and in stored order; the classes' names.
+
+    The identity of a class label is the label.
+    """
 
     identities: Mapping[str, Tensor]
-    labels: Mapping[str, Tensor]
+    targets: Mapping[str, Tensor]
     class_names: tuple[str, ...] = ()
 
     @property
@@ -30,7 +37,7 @@ class Contents:
 
     def _digest(self, part: str) -> str:
         total = hashlib.sha256(repr(self.class_names).encode())
-        for values in (self.identities[part], self.labels[part]):
+        for values in (self.identities[part], self.targets[part]):
             total.update(values.cpu().numpy().astype("<i8").tobytes())
         return total.hexdigest()[:16]
 
@@ -40,7 +47,7 @@ def contents_of(data: Dataset) -> Contents:
     splits = {part: getattr(data, part) for part in PARTS}
     return Contents(
         {part: split.identities.cpu() for part, split in splits.items()},
-        {part: split.labels.cpu() for part, split in splits.items()},
+        {part: target_identities(split.targets, len(split)) for part, split in splits.items()},
         tuple(data.class_names),
     )
 
@@ -69,10 +76,11 @@ def _changes_of(part: str, before: Contents, now: Contents) -> str:
         for (identity, _), count in counts.items():
             total[identity] += count
     changed = sum((came & went).values())
+    kind = "label" if all(abs(int(known.targets[part].max())) < _MOST_CLASSES for known in (before, now)) else "target"
     numbers = {
         "added": sum(came.values()) - changed,
         "gone": sum(went.values()) - changed,
-        f"label{'s' if changed != 1 else ''} changed": changed,
+        f"{kind}{'s' if changed != 1 else ''} changed": changed,
     }
     words = ", ".join(f"{count} {what}" for what, count in numbers.items() if count)
     return f"{part} {words}" if words else ""
@@ -81,7 +89,7 @@ def _changes_of(part: str, before: Contents, now: Contents) -> str:
 def _samples(part: str, contents: Contents) -> Counter[tuple[int, str]]:
     """The samples of a split with their labels, by name where there are names: numbers shift with a new class."""
     names = contents.class_names
-    labels = contents.labels[part].tolist()
+    labels = contents.targets[part].tolist()
     words = [names[label] if label < len(names) else str(label) for label in labels] if names else map(str, labels)
     identities: np.ndarray[tuple[int], np.dtype[np.int64]] = contents.identities[part].numpy()
     return Counter(zip(identities.tolist(), words, strict=True))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ofa.data.dataset import Dataset, Preprocessing, Split
+from ofa.data.dataset import Dataset, Preprocessing, Split, ordered
 from ofa.data.splitting import stratified
 from ofa.data.statistics import preprocessing_of
 from ofa.errors import InvalidInput
@@ -58,7 +58,7 @@ def from_tensors(
         part: Split(held, targets, preprocessing, origin=_origin(cut.get(part)))
         for part, (held, targets) in given.items()
     }
-    return Dataset(name, **splits, num_classes=classes, class_names=tuple(class_names))
+    return Dataset(name, *ordered(splits), num_classes=classes, class_names=tuple(class_names))
 
 
 def _pair(part: str, value: Any) -> Pair:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ofa.data.dataset import Dataset, Preprocessing, Split
+from ofa.data.dataset import Dataset, Preprocessing, Split, ordered
 from ofa.data.decoding import RESIZE, EncodedImages, ImageFormat, format_of
 from ofa.data.identity import uniform
 from ofa.data.image_files import Reading
@@ -110,7 +110,7 @@ def hub(
             known_identities=source.identities[rows[part]],
             origin=share + source.words,
         )
-    return Dataset(name or path, **splits, num_classes=stored.num_classes, class_names=stored.class_names)
+    return Dataset(name or path, *ordered(splits), num_classes=stored.num_classes, class_names=stored.class_names)
 
 
 def _rows(

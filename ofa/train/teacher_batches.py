@@ -98,7 +98,7 @@ class TeacherBatches:
 
 def on_device(split: Split, device: torch.device) -> Split:
     """Returns the split on `device`; the very same where it is there already, with all that it has computed."""
-    return split if split.labels.device == device else split.to(device)
+    return split if split.device == device else split.to(device)
 
 
 def scoring_batches(split: Split, batch_size: int, count: int, seed: int) -> Batches:

@@ -199,4 +199,4 @@ def _sizes(request: InspectRequest) -> tuple[Sequence[int], int]:
     if request.input_shape is not None:
         return request.input_shape, request.classes
     data = build_data(plain(request.data))
-    return data.input_shape, data.num_classes
+    return data.input_shape, data.num_outputs

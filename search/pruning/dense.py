@@ -67,7 +67,7 @@ class Network:
 
     def build(self) -> nn.Module:
         """Returns the network with the weights that its class draws from torch's global generator."""
-        return make_model(self.recipe.model, self.data.input_shape, self.data.num_classes)
+        return make_model(self.recipe.model, self.data.input_shape, self.data.num_outputs)
 
     def initial(self) -> nn.Module:
         """Returns the network with its initial weights, a function of the seed.

@@ -212,7 +212,7 @@ def _data_facts(data: Dataset) -> dict[str, Any]:
     """The fields of a `DataCard`."""
     return {
         "data": data.name,
-        "num_classes": data.num_classes,
+        "num_classes": data.num_outputs,
         "class_names": tuple(data.class_names),
         "preprocessing": InputPreprocessing(**data.preprocessing),
     }

@@ -19,6 +19,7 @@ from ofa.checkpoint import load_checkpoint, save_checkpoint
 from ofa.data import Dataset
 from ofa.data.checks import check_data
 from ofa.data.contents import PARTS, Contents, changes, contents_of
+from ofa.data.targets import targets_in_words
 from ofa.errors import InvalidInput
 from ofa.inputs import Inputs
 from ofa.paths import write_atomic
@@ -121,7 +122,7 @@ def begin_with(data: Dataset, folder: Path, remedy: str) -> None:
         return
     contents = contents_of(data)
     tensors = {f"{part}.identities": contents.identities[part] for part in PARTS}
-    tensors |= {f"{part}.labels": contents.labels[part] for part in PARTS}
+    tensors |= {f"{part}.targets": contents.targets[part] for part in PARTS}
     save_checkpoint(path, tensors, {"class_names": list(contents.class_names), "digests": contents.digests})
 
 
@@ -150,15 +151,15 @@ def _is_whole_numbers(tensor: Tensor) -> bool:
 
 def _read(path: Path) -> Contents:
     tensors, meta = load_checkpoint(path)
-    expected = {f"{part}.{kind}" for part in PARTS for kind in ("identities", "labels")}
+    expected = {f"{part}.{kind}" for part in PARTS for kind in ("identities", "targets")}
     names = meta.get("class_names") if isinstance(meta, dict) else None
     if tensors.keys() != expected or not isinstance(names, list) or not all(map(_is_whole_numbers, tensors.values())):
         raise InvalidInput(f"{path} is damaged (not a record of data); restore it")
-    if any(len(tensors[f"{part}.identities"]) != len(tensors[f"{part}.labels"]) for part in PARTS):
-        raise InvalidInput(f"{path} is damaged (a label is missing, or a sample); restore it")
+    if any(len(tensors[f"{part}.identities"]) != len(tensors[f"{part}.targets"]) for part in PARTS):
+        raise InvalidInput(f"{path} is damaged (a target is missing, or a sample); restore it")
     contents = Contents(
         {part: tensors[f"{part}.identities"] for part in PARTS},
-        {part: tensors[f"{part}.labels"] for part in PARTS},
+        {part: tensors[f"{part}.targets"] for part in PARTS},
         tuple(map(str, names)),
     )
     if meta.get("digests") != contents.digests:
@@ -185,6 +186,11 @@ def data_line(data: Dataset, target: str) -> str:
     """Returns one line with the classes and the size and origin of each split; `target` replaces a missing origin."""
     names = ", ".join(data.class_names[:_NAMES]) + (", ..." if len(data.class_names) > _NAMES else "")
     classes = f"{data.num_classes} classes" + (f" ({names})" if names else "")
+    if data.num_classes is None:
+        kind = targets_in_words(data.train.targets)
+        classes = (
+            f"targets {', '.join(data.target_names[:_NAMES])} ({kind})" if data.target_names else f"targets {kind}"
+        )
     splits = []
     for part in PARTS:
         split = getattr(data, part)

@@ -182,7 +182,7 @@ def extract_network(
             facts,
             accuracy=accuracy,
             data=data.name,
-            num_classes=data.num_classes,
+            num_classes=data.num_outputs,
             class_names=tuple(data.class_names),
             preprocessing=InputPreprocessing(**data.preprocessing),
             config_hash=trained.card.config_hash,

@@ -54,7 +54,7 @@ class Decoded:
 
 def test_images_that_are_decoded_are_refused(tmp_path: Path) -> None:
     data = digits()
-    data = replace(data, test=replace(data.test, pixels=Decoded(), labels=data.test.labels[:10]))
+    data = replace(data, test=replace(data.test, pixels=Decoded(), targets=data.test.labels[:10]))
     with pytest.raises(InvalidInput, match="images of test are decoded when asked for"):
         save_data(data, tmp_path / "data.safetensors")
     assert list(tmp_path.iterdir()) == []

@@ -39,7 +39,7 @@ def test_what_was_added_what_is_gone_and_changed_labels_are_counted_by_split(dat
     fewer = part_of(data.test, torch.arange(9))
     labels = data.validation.labels.clone()
     labels[:2] = (labels[:2] + 1) % 3
-    now = replace(data, train=more, test=fewer, validation=replace(data.validation, labels=labels))
+    now = replace(data, train=more, test=fewer, validation=replace(data.validation, targets=labels))
     assert changes(before, contents_of(now)) == "train 40 added; validation 2 labels changed; test 3 gone"
     assert changes(before, before) == "" == changes(before, contents_of(replace(data, name="other")))
 
@@ -54,8 +54,8 @@ def test_copies_count_and_so_does_the_order(data: Dataset) -> None:
 
 def test_a_new_class_does_not_make_other_labels_look_changed(data: Dataset) -> None:
     before = contents_of(data)
-    splits = {part: replace(getattr(data, part), labels=getattr(data, part).labels + 1) for part in ("train", "test")}
-    splits["validation"] = replace(data.validation, labels=data.validation.labels + 1)
+    splits = {part: replace(getattr(data, part), targets=getattr(data, part).labels + 1) for part in ("train", "test")}
+    splits["validation"] = replace(data.validation, targets=data.validation.labels + 1)
     now = replace(data, **splits, num_classes=4, class_names=("aardvark", "ant", "bee", "cow"))
     assert changes(before, contents_of(now)) == "1 classes added (aardvark)"
 
@@ -85,12 +85,12 @@ def test_images_that_do_not_vary_are_refused(data: Dataset) -> None:
 
 
 def test_labels_that_do_not_vary_are_refused(data: Dataset) -> None:
-    constant = replace(data, train=replace(data.train, labels=torch.ones(30, dtype=torch.int64)))
+    constant = replace(data, train=replace(data.train, targets=torch.ones(30, dtype=torch.int64)))
     with pytest.raises(InvalidInput, match="every training image has the label 'bee'"):
         check_data(constant)
-    two = replace(data, train=replace(data.train, labels=torch.arange(30) % 2))
+    two = replace(data, train=replace(data.train, targets=torch.arange(30) % 2))
     assert check_data(two) == ["1 of 3 classes have no training image ('cow')"]
-    tested = replace(data, test=replace(data.test, labels=torch.zeros(12, dtype=torch.int64)))
+    tested = replace(data, test=replace(data.test, targets=torch.zeros(12, dtype=torch.int64)))
     assert check_data(tested) == ["every test image has the label 'ant'"]
 
 

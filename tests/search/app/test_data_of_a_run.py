@@ -47,7 +47,7 @@ def test_images_added_after_training_are_refused_by_later_verbs(home: Path, caps
     (line,) = [line for line in (shown.out + shown.err).splitlines() if line.startswith("data: ")]
     assert "2 classes (heads, tails): train " in line and "(20 % of my_images/)" in line
     before, _ = load_checkpoint(home / "outputs/mine/supernet/data.safetensors")
-    sizes = [len(before[f"{part}.labels"]) for part in ("train", "validation", "test")]
+    sizes = [len(before[f"{part}.targets"]) for part in ("train", "validation", "test")]
     assert sum(sizes) == 160 and f"train {sizes[0]} (my_images/)" in line
 
     write_classes(home / "my_images", {"heads": noise(40, seed=3), "tails": noise(40, seed=4)}, start=500)

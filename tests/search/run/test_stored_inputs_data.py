@@ -32,6 +32,6 @@ def test_a_forged_record_is_refused(tmp_path: Path, change: Callable[[Tensor], T
     begin_with(SET, tmp_path, "force=true")
     check_same(SET, tmp_path, "force=true")
     tensors, meta = load_checkpoint(tmp_path / DATA)
-    save_checkpoint(tmp_path / DATA, tensors | {"train.labels": change(tensors["train.labels"])}, meta)
+    save_checkpoint(tmp_path / DATA, tensors | {"train.targets": change(tensors["train.targets"])}, meta)
     with pytest.raises(InvalidInput, match=r"data\.safetensors is damaged"):
         check_same(SET, tmp_path, "force=true")

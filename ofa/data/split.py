@@ -1,0 +1,160 @@
+"""Split: examples with their targets, all in memory or decoded when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from ofa.data.identity import identities_of
+from ofa.data.input_table import InputTable
+from ofa.data.preprocessing import Preprocessing
+from ofa.data.targets import Targets, are_labels, check_targets, device_of, rows_of_targets, targets_in_words
+from ofa.errors import InvalidInput
+from ofa.inputs import Inputs
+from ofa.task.batch import on_device
+
+_CHUNK = 1024  # images normalized at a time, so that no second copy of a whole split is made
+
+
+class PixelSource(Protocol):
+    """Images that are decoded when asked for; a Tensor is the other kind of source."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, C, H, W)."""
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Returns the images of these rows, (len(rows), C, H, W), as they are stored."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Examples and their targets: pixels (N, C, H, W) held as a Tensor or decoded when asked for, labels (N,) int64.
+
+    In place of pixels there may be any tensor (N, ...): signals (N, C, T), rows of a table (N, C), token ids (N, T) of
+    whole numbers with a preprocessing without mean and std; or an `InputTable` of several tensors.
+    Targets are labels, or of any kind that `ofa.data.targets` knows: floats or bools (N, K), masks (N, H, W), a
+    dictionary of padded boxes, a list of N entries, None.
+    `known_identities` (N,) int64 are of the samples as they are stored, where pixels are not (see `identities`).
+    `origin` says in a few words where the images are from.
+    """
+
+    pixels: Tensor | PixelSource | InputTable
+    targets: Targets
+    preprocessing: Preprocessing
+    memory_limit: int = 8 * 2**30  # bytes that `images` may take
+    known_identities: Tensor | None = None
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        shape, mean = tuple(self.pixels.shape), self.preprocessing.mean
+        if mean and not isinstance(self.pixels, InputTable) and (len(shape) < 2 or shape[1] != len(mean)):
+            raise InvalidInput(f"pixels {shape} do not fit mean and std of {len(mean)} channels; give one per channel")
+        check_targets(self.targets, len(self), f"pixels {shape}")
+
+    def __len__(self) -> int:
+        """The number of examples."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def labels(self) -> Tensor:
+        """The targets as class labels, (N,) int64.
+
+        Raises:
+            InvalidInput: they are of another kind.
+        """
+        if not are_labels(self.targets):
+            raise InvalidInput(f"the targets are {targets_in_words(self.targets)}, and not one class label each")
+        return cast(Tensor, self.targets)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are."""
+        here = self.pixels.device if isinstance(self.pixels, Tensor) else torch.device("cpu")
+        return device_of(self.targets) or here
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W) of one image, (T,) of one text: that of one example as a network sees it."""
+        return self.preprocessing.shape(tuple(self.pixels.shape[1:]))
+
+    @property
+    def table(self) -> Inputs | None:
+        """All inputs, where there are several tensors for each example; None of images and texts."""
+        return self.pixels.inputs if isinstance(self.pixels, InputTable) else None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the decoded pixels are held as one Tensor."""
+        return isinstance(self.pixels, Tensor)
+
+    def stored(self, rows: Tensor) -> Any:
+        """Returns the pixels of `rows` as they are held, (len(rows), C, H, W); `Inputs` of a table of them."""
+        if isinstance(self.pixels, Tensor):
+            return self.pixels[rows.to(self.pixels.device)]
+        return self.pixels.take(rows)
+
+    def take(self, rows: Tensor) -> tuple[Any, Targets]:
+        """Returns what the network sees of `rows`, images (len(rows), C, H, W) float32, and their targets."""
+        unit_images = self.preprocessing.unit(self.stored(rows))
+        return self.preprocessing.normalize(unit_images), rows_of_targets(self.targets, rows)
+
+    def in_order(self, batch_size: int = _CHUNK) -> Iterator[tuple[Any, Targets]]:
+        """Yields (inputs, targets) in stored order, not augmented: what to evaluate a split with, in little memory."""
+        for rows in torch.split(torch.arange(len(self)), batch_size):
+            yield self.take(rows)
+
+    @cached_property
+    def identities(self) -> Tensor:
+        """The identity of each sample, (N,) int64: `known_identities`, or from the bytes of its pixels."""
+        if self.known_identities is not None:
+            return self.known_identities
+        if isinstance(self.pixels, Tensor):
+            return identities_of(self.pixels)
+        return torch.cat([identities_of(self.stored(rows)) for rows in torch.split(torch.arange(len(self)), _CHUNK)])
+
+    @cached_property
+    def images(self) -> Any:
+        """All images, normalized, (N, C, H, W) float32, or all token ids or `Inputs`; computed once, held for good.
+
+        `in_order` gives the same in little memory.
+
+        Raises:
+            InvalidInput: they would take more than `memory_limit` bytes.
+        """
+        count, shape = len(self), self.shape
+        size = 4 * count * prod(shape)
+        if size > self.memory_limit:
+            raise InvalidInput(
+                f"{count} images of {'x'.join(map(str, shape))} need {size / 2**30:.1f} GiB as numbers, "
+                f"over the limit of {self.memory_limit / 2**30:.1f} GiB: limit their count, or use `in_order`"
+            )
+        if isinstance(self.pixels, InputTable):
+            return self.pixels.inputs
+        if self.preprocessing.as_they_are and isinstance(self.pixels, Tensor):
+            return self.pixels
+        images = torch.empty((count, *shape), device=self.device)
+        for rows in torch.split(torch.arange(count), _CHUNK):
+            images[rows[0] : rows[-1] + 1] = self.take(rows)[0].to(images.device)
+        return images
+
+    def with_height(self, height: int) -> Split:
+        """Returns this split with images at another height in pixels, their width in proportion; stored as they are.
+
+        Raises:
+            InvalidInput: it is not of images.
+        """
+        if self.table is not None or self.preprocessing.as_they_are:
+            raise InvalidInput(f"a resolution of {height} pixels is of images; these are inputs of shape {self.shape}")
+        return replace(self, preprocessing=replace(self.preprocessing, height=height))
+
+    def to(self, device: torch.device | str) -> Split:
+        """Returns this split with its tensors on `device`; pixels decoded when asked for stay put."""
+        pixels = self.pixels.to(device) if isinstance(self.pixels, (Tensor, InputTable)) else self.pixels
+        return replace(self, pixels=pixels, targets=on_device(self.targets, device))
