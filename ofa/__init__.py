@@ -45,7 +45,7 @@ __all__ = [
     "sort_channels_",
 ]
 
-_PACKAGES = ("compress", "data", "models", "prune", "task", "train")
+_PACKAGES = ("compress", "data", "models", "prune", "start", "task", "train")
 _MODULES = {
     "Arch": "ofa.arch",
     "Choice": "ofa.choice",

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ofa.arch import Arch
 from ofa.checkpoint import weights
@@ -19,8 +19,13 @@ from ofa.errors import InvalidInput
 
 def digest_of(model: nn.Module) -> str:
     """Returns 16 hex digits of the names, shapes and values of all weights and buffers."""
+    return digest_of_tensors(weights(model))
+
+
+def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Returns 16 hex digits of the names, shapes and values of tensors, in whatever order."""
     total = hashlib.sha256()
-    for name, tensor in sorted(weights(model).items()):
+    for name, tensor in sorted(tensors.items()):
         values = tensor.detach().cpu().contiguous()
         total.update(f"{name} {values.dtype} {list(values.shape)}".encode())
         total.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())

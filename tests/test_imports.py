@@ -17,8 +17,8 @@ FORBIDDEN = {"search", "hydra", "omegaconf", "optuna", "plotly", "rich", "onnxru
 OFA_FLOORS = (
     "cures errors modes norms randomize",
     "computed_weights inputs kernel_transforms one_of",
-    "arrays collapse input_record models paths plain_network spectral_norms task weights_file",
-    "records data compress recipes _calibrate _evaluate",
+    "arrays collapse fill input_record models paths plain_network spectral_norms task",
+    "weights_file records data compress recipes _calibrate _evaluate",
     "arch",
     "choice resolution",
     "space structure",
@@ -29,7 +29,7 @@ OFA_FLOORS = (
     "importance",
     "block_importance",
     "data_file fingerprint identity inspection",
-    "saving",
+    "saving start",
     "prune",
     "train",
 )
