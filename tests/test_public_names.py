@@ -38,7 +38,7 @@ def test_no_module_is_hidden_by_a_function_of_its_name(name: str) -> None:
 def test_ofa_shows_its_public_names_alone() -> None:
     code = "import ofa; print(*dir(ofa))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout
-    assert shown.split() == sorted([*ofa.__all__, "compress", "data", "models", "prune", "task", "train"])
+    assert shown.split() == sorted([*ofa.__all__, "compress", "data", "models", "prune", "start", "task", "train"])
     assert all(getattr(ofa, name) is not None for name in dir(ofa))
 
 
