@@ -1,6 +1,9 @@
 """Tasks: what a network learns and how it is judged; its loss, its metrics and the check of its outputs."""
 
 from ofa.task._classification import classification, sequence_classification
+from ofa.task._multilabel import multilabel
+from ofa.task._regression import regression
+from ofa.task._segmentation import segmentation
 from ofa.task.batch import Batch, as_batch
 from ofa.task.detail import Detail
 from ofa.task.metric import Metric, Score
@@ -19,6 +22,9 @@ __all__ = [
     "call_network",
     "classification",
     "details",
+    "multilabel",
+    "regression",
     "scores",
+    "segmentation",
     "sequence_classification",
 ]

@@ -23,7 +23,7 @@ def label_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0, class_wei
             f"the model returned shape {tuple(logits.shape)} for {labels.shape[0]} images: "
             f"it must return logits of shape (images, classes)"
         )
-    logits = _full_precision(logits)
+    logits = full_precision(logits)
     weights = None if class_weights is None else class_weights.to(logits)
     return functional.cross_entropy(logits, labels, weights, label_smoothing=smoothing)
 
@@ -34,9 +34,10 @@ def soft_cross_entropy(logits: Tensor, teacher: Tensor, temperature: float = 1.0
     Its gradient is that of the KL divergence: the two differ by the teacher's entropy. The loss is scaled by
     temperature**2, which keeps gradients comparable (Hinton et al. 2015, 1503.02531).
     """
-    targets = torch.softmax(_full_precision(teacher.detach()) / temperature, dim=1)
-    return functional.cross_entropy(_full_precision(logits) / temperature, targets) * temperature**2
+    targets = torch.softmax(full_precision(teacher.detach()) / temperature, dim=1)
+    return functional.cross_entropy(full_precision(logits) / temperature, targets) * temperature**2
 
 
-def _full_precision(logits: Tensor) -> Tensor:
+def full_precision(logits: Tensor) -> Tensor:
+    """Returns the same numbers in at least float32: losses of half precision would lose too much."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))

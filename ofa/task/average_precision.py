@@ -1,0 +1,25 @@
+"""Average precision: how well scores put the examples that have a label before those that lack it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def average_precisions(scores: Tensor, targets: Tensor) -> Tensor:
+    """Returns the average precision of each label, (labels,) float64; NaN of labels that no example has.
+
+    The sum over thresholds of the step in recall times the precision; examples of equal scores pass a threshold
+    together, and nothing is interpolated, as in scikit-learn.
+
+    Args:
+        scores: (N, labels), higher for what more likely has the label.
+        targets: (N, labels) bool.
+    """
+    falling, order = scores.T.sort(dim=1, descending=True, stable=True)
+    have = targets.T.gather(1, order).double()
+    found = have.cumsum(dim=1)
+    rising = (-falling).contiguous()
+    last = torch.searchsorted(rising, rising, right=True) - 1  # of the examples with the same score
+    precision = found.gather(1, last) / (last + 1)
+    return (have * precision).sum(dim=1) / found[:, -1]
