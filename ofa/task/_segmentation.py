@@ -117,7 +117,7 @@ def _loss(outputs: Any, batch: Batch, *, weights: tuple[float, ...] | None, dice
     if weights is not None:
         shares = shares * logits.new_tensor(weights)[labels]
     # A batch in which no pixel counts has the loss 0 instead of 0 / 0.
-    loss = (each * shares).sum() / shares.sum().clamp(min=torch.finfo(each.dtype).tiny)
+    loss: Tensor = (each * shares).sum() / shares.sum().clamp(min=torch.finfo(each.dtype).tiny)
     return loss + dice * _soft_dice(logits, labels, kept) if dice else loss
 
 
@@ -127,8 +127,8 @@ def _soft_dice(logits: Tensor, labels: Tensor, kept: Tensor) -> Tensor:
     true = functional.one_hot(labels, logits.shape[1]).movedim(-1, 1) * kept[:, None]
     over = (0, 2, 3)
     hits = (probabilities * true).sum(dim=over)
-    loss: Tensor = 1 - ((2 * hits + 1) / (probabilities.sum(dim=over) + true.sum(dim=over) + 1)).mean()
-    return loss
+    dice: Tensor = 1 - ((2 * hits + 1) / (probabilities.sum(dim=over) + true.sum(dim=over) + 1)).mean()
+    return dice
 
 
 def _distill(outputs: Any, teacher: Any, batch: Batch, *, temperature: float) -> Tensor:
