@@ -7,6 +7,7 @@ from ofa.data.generated import synthetic
 from ofa.data.in_memory import from_tensors
 from ofa.data.loading import hub
 from ofa.data.several_inputs import from_inputs
+from ofa.data.shapes import shapes
 from ofa.data.text import generated_text
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "from_tensors",
     "generated_text",
     "hub",
+    "shapes",
     "steps_per_epoch",
     "synthetic",
 ]

@@ -13,7 +13,9 @@ from ofa.models.transformer_block import TransformerBlock, initialize_transforme
 
 
 class GPT(nn.Module):
-    """A causal transformer: token ids (N, T) to logits (N, num_classes) of what follows the last.
+    """A causal transformer: token ids (N, T) to logits (N, num_classes) of what follows the last of them.
+
+    Or, with `every_token`, to logits (N, T, num_classes) of what follows each: what a language model learns from.
 
     Source: Radford et al. 2019, "Language models are unsupervised multitask learners", with fewer and smaller layers.
 
@@ -26,6 +28,7 @@ class GPT(nn.Module):
         heads: of attention, of `head_size` each.
         head_size: channels of a head.
         hidden: of the perceptrons; 4 times the width where None.
+        every_token: whether there are logits for each token.
 
     Raises:
         InvalidInput: a size that is not a whole number above 0, or inputs that are no texts.
@@ -41,6 +44,7 @@ class GPT(nn.Module):
         heads: int = 4,
         head_size: int = 16,
         hidden: int | None = None,
+        every_token: bool = False,
     ) -> None:
         super().__init__()
         if len(input_shape) != 1:
@@ -51,6 +55,7 @@ class GPT(nn.Module):
         inner = 4 * width if hidden is None else hidden
         check_positive("GPT", input_shape=tuple(input_shape), num_classes=num_classes, vocabulary=tokens)
         check_positive("GPT", width=width, depth=depth, heads=heads, head_size=head_size, hidden=inner)
+        self.every_token = every_token
         self.tokens = nn.Embedding(tokens, width)
         self.positions = nn.Parameter(torch.zeros(input_shape[0], width))
         self.blocks = nn.ModuleList(TransformerBlock(width, heads, head_size, inner, causal=True) for _ in range(depth))
@@ -60,9 +65,10 @@ class GPT(nn.Module):
         nn.init.normal_(self.positions, std=0.02)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Returns logits (N, num_classes)."""
+        """Returns logits (N, num_classes), or (N, T, num_classes) of every token."""
         features = self.tokens(ids) + self.positions
         for block in self.blocks:
             features = block(features)
-        logits: Tensor = self.head(self.norm(features)[:, -1])
+        features = self.norm(features)
+        logits: Tensor = self.head(features if self.every_token else features[:, -1])
         return logits
