@@ -1,23 +1,29 @@
 """Data sets as three splits of images, batches as functions of (seed, epoch, step), and augmentation."""
 
-from ofa.data.batching import Augment, batches, steps_per_epoch
+from ofa.data.augmenting import Augment, JointAugment
+from ofa.data.batch_source import BatchSource
+from ofa.data.batching import batches, steps_per_epoch
 from ofa.data.bundled import digits
 from ofa.data.dataset import Dataset, PixelSource, Preprocessing, Split
 from ofa.data.generated import synthetic
 from ofa.data.in_memory import from_tensors
 from ofa.data.loading import hub
+from ofa.data.map_style_sets import from_dataset
 from ofa.data.several_inputs import from_inputs
 from ofa.data.shapes import shapes
 from ofa.data.text import generated_text
 
 __all__ = [
     "Augment",
+    "BatchSource",
     "Dataset",
+    "JointAugment",
     "PixelSource",
     "Preprocessing",
     "Split",
     "batches",
     "digits",
+    "from_dataset",
     "from_inputs",
     "from_tensors",
     "generated_text",

@@ -5,15 +5,13 @@ In a config each one is a partial: `_target_: ofa.data.augment.random_shift`, `_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from ofa.data.augmenting import Augment
 from ofa.errors import InvalidInput
-
-Augment: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def random_shift(images: Tensor, generator: torch.Generator, *, pixels: int) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ofa.data.batch_source import BatchSource
 from ofa.data.preprocessing import Preprocessing
 from ofa.data.split import PixelSource, Split
 from ofa.data.targets import are_labels, outputs_for, targets_in_words
@@ -22,6 +23,13 @@ PARTS = ("train", "validation", "test")
 def ordered(splits: Mapping[str, Split]) -> tuple[Split, Split, Split]:
     """Returns the splits in the order in which a Dataset takes them."""
     return splits["train"], splits["validation"], splits["test"]
+
+
+def _alike(split: Split, other: Split) -> bool:
+    """Whether examples of two splits have one shape; of those that come in batches, which may be padded, one rank."""
+    if isinstance(split.pixels, BatchSource) or isinstance(other.pixels, BatchSource):
+        return len(split.shape) == len(other.shape)
+    return split.shape == other.shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +65,7 @@ class Dataset:
             split: Split = getattr(self, name)
             if len(split) == 0:
                 raise InvalidInput(f"{self.name}: the {name} split has no images")
-            if split.shape != self.input_shape:
+            if not _alike(split, self.train):
                 raise InvalidInput(f"{self.name}: {name} images are {split.shape}, training images {self.input_shape}")
             if self.num_classes is not None and are_labels(split.targets):
                 self._check_labels(name, split.labels)
@@ -101,6 +109,17 @@ class Dataset:
         """How pixels become the network's input, as JSON-able values."""
         return self.train.preprocessing.to_dict()
 
+    def example(self, count: int = 2, generator: torch.Generator | None = None) -> Any:
+        """Returns inputs that a network can be tried with: noise for images (count, C, H, W), and for token ids 0 or 1.
+
+        Inputs of several tensors, and what comes in batches, are the first of the training split, one or two.
+        """
+        if self.train.table is not None or isinstance(self.train.pixels, BatchSource):
+            return self.train.first[0]
+        if self.train.first[0].is_floating_point():
+            return torch.randn(count, *self.input_shape, generator=generator)
+        return torch.randint(2, (count, *self.input_shape), generator=generator)
+
     def calibration(self, count: int, *, seed: int = 0) -> Any:
         """Returns up to `count` training images (N, C, H, W), normalized, never augmented, always the same; or inputs.
 
@@ -108,8 +127,7 @@ class Dataset:
         """
         if count < 1:
             raise InvalidInput(f"calibration images={count}: at least 1 is needed")
-        order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(seed))
-        return self.train.take(order[:count])[0]
+        return self.train.some(count, seed)
 
     def to(self, device: torch.device | str) -> Dataset:
         """Returns this data set with its tensors on `device`."""

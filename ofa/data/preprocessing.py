@@ -46,12 +46,12 @@ class Preprocessing:
 
     def normalize(self, unit_images: Any) -> Any:
         """Returns what the network sees, from images (N, C, H, W) in [0, 1] or other examples (N, C, ...)."""
-        if self.as_they_are:
-            return unit_images
-        channels = (-1, *[1] * (unit_images.dim() - 2))
-        mean = unit_images.new_tensor(self.mean).view(channels)
-        std = unit_images.new_tensor(self.std).view(channels)
-        images = (unit_images - mean) / std
+        images = unit_images
+        if not self.as_they_are:
+            channels = (-1, *[1] * (unit_images.dim() - 2))
+            mean = unit_images.new_tensor(self.mean).view(channels)
+            std = unit_images.new_tensor(self.std).view(channels)
+            images = (unit_images - mean) / std
         return images if self.height is None else resized_images(images, self.height)
 
     def shape(self, stored: tuple[int, ...]) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ofa.data.augment import Augment
+from ofa.data.augmenting import Augment
 from ofa.data.pixel_operations import brightness, contrast, cut, posterize, saturation, sharpness
 from ofa.errors import InvalidInput, is_number, is_whole, nearest
 

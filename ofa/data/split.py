@@ -11,13 +11,14 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
+from ofa.data.batch_source import BatchSource
 from ofa.data.identity import identities_of
 from ofa.data.input_table import InputTable
 from ofa.data.preprocessing import Preprocessing
 from ofa.data.targets import Targets, are_labels, check_targets, device_of, rows_of_targets, targets_in_words
 from ofa.errors import InvalidInput
 from ofa.inputs import Inputs
-from ofa.task.batch import on_device
+from ofa.task.batch import Batch, on_device
 
 _CHUNK = 1024  # images normalized at a time, so that no second copy of a whole split is made
 
@@ -38,14 +39,15 @@ class Split:
     """Examples and their targets: pixels (N, C, H, W) held as a Tensor or decoded when asked for, labels (N,) int64.
 
     In place of pixels there may be any tensor (N, ...): signals (N, C, T), rows of a table (N, C), token ids (N, T) of
-    whole numbers with a preprocessing without mean and std; or an `InputTable` of several tensors.
+    whole numbers with a preprocessing without mean and std; an `InputTable` of several tensors; or a `BatchSource`, a
+    loader that gives inputs and targets together, with None for targets.
     Targets are labels, or of any kind that `ofa.data.targets` knows: floats or bools (N, K), masks (N, H, W), a
     dictionary of padded boxes, a list of N entries, None.
     `known_identities` (N,) int64 are of the samples as they are stored, where pixels are not (see `identities`).
     `origin` says in a few words where the images are from.
     """
 
-    pixels: Tensor | PixelSource | InputTable
+    pixels: Tensor | PixelSource | InputTable | BatchSource
     targets: Targets
     preprocessing: Preprocessing
     memory_limit: int = 8 * 2**30  # bytes that `images` may take
@@ -54,13 +56,15 @@ class Split:
 
     def __post_init__(self) -> None:
         shape, mean = tuple(self.pixels.shape), self.preprocessing.mean
+        if isinstance(self.pixels, BatchSource):
+            return
         if mean and not isinstance(self.pixels, InputTable) and (len(shape) < 2 or shape[1] != len(mean)):
             raise InvalidInput(f"pixels {shape} do not fit mean and std of {len(mean)} channels; give one per channel")
         check_targets(self.targets, len(self), f"pixels {shape}")
 
     def __len__(self) -> int:
         """The number of examples."""
-        return int(self.pixels.shape[0])
+        return self.pixels.count if isinstance(self.pixels, BatchSource) else int(self.pixels.shape[0])
 
     @property
     def labels(self) -> Tensor:
@@ -96,25 +100,59 @@ class Split:
 
     def stored(self, rows: Tensor) -> Any:
         """Returns the pixels of `rows` as they are held, (len(rows), C, H, W); `Inputs` of a table of them."""
+        if isinstance(self.pixels, BatchSource):
+            return self.pixels.take(rows).inputs
         if isinstance(self.pixels, Tensor):
             return self.pixels[rows.to(self.pixels.device)]
         return self.pixels.take(rows)
 
     def take(self, rows: Tensor) -> tuple[Any, Targets]:
         """Returns what the network sees of `rows`, images (len(rows), C, H, W) float32, and their targets."""
+        if isinstance(self.pixels, BatchSource):
+            return self.seen(self.pixels.take(rows))
         unit_images = self.preprocessing.unit(self.stored(rows))
         return self.preprocessing.normalize(unit_images), rows_of_targets(self.targets, rows)
 
     def in_order(self, batch_size: int = _CHUNK) -> Iterator[tuple[Any, Targets]]:
         """Yields (inputs, targets) in stored order, not augmented: what to evaluate a split with, in little memory."""
+        if isinstance(self.pixels, BatchSource):
+            yield from map(self.seen, self.pixels.in_order(batch_size))
+            return
         for rows in torch.split(torch.arange(len(self)), batch_size):
             yield self.take(rows)
 
+    def seen(self, batch: Batch) -> tuple[Any, Targets]:
+        """Returns what the network sees of a batch of a `BatchSource`, and its targets."""
+        return self.preprocessing.normalize(batch.inputs), batch.targets
+
+    def some(self, count: int, seed: int) -> Any:
+        """Returns the inputs of up to `count` examples, not augmented: always the same for a seed.
+
+        They are the first of a permutation by `seed`, so a larger count only adds examples; the first examples of all
+        where these come one after the other.
+        """
+        if isinstance(self.pixels, BatchSource):
+            return self.preprocessing.normalize(self.pixels.some(count, seed).inputs)
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        return self.take(order[:count])[0]
+
+    @cached_property
+    def first(self) -> tuple[Any, Targets]:
+        """One or two examples as a network sees them, and their targets."""
+        if isinstance(self.pixels, BatchSource):
+            return self.seen(self.pixels.first.rows(0, 2))
+        return self.take(torch.arange(min(2, len(self))))
+
     @cached_property
     def identities(self) -> Tensor:
-        """The identity of each sample, (N,) int64: `known_identities`, or from the bytes of its pixels."""
+        """The identity of each sample, (N,) int64: `known_identities`, or from the bytes of its pixels.
+
+        Of a `BatchSource` those of the examples that are looked at, (M,).
+        """
         if self.known_identities is not None:
             return self.known_identities
+        if isinstance(self.pixels, BatchSource):
+            return self.pixels.identities
         if isinstance(self.pixels, Tensor):
             return identities_of(self.pixels)
         return torch.cat([identities_of(self.stored(rows)) for rows in torch.split(torch.arange(len(self)), _CHUNK)])
@@ -128,6 +166,8 @@ class Split:
         Raises:
             InvalidInput: they would take more than `memory_limit` bytes.
         """
+        if isinstance(self.pixels, BatchSource):
+            raise InvalidInput(f"{self.origin}: {len(self)} examples come in batches and are not held: use `in_order`")
         count, shape = len(self), self.shape
         size = 4 * count * prod(shape)
         if size > self.memory_limit:
@@ -150,7 +190,7 @@ class Split:
         Raises:
             InvalidInput: it is not of images.
         """
-        if self.table is not None or self.preprocessing.as_they_are:
+        if len(self.shape) != 3 or self.table is not None or not self.first[0].is_floating_point():
             raise InvalidInput(f"a resolution of {height} pixels is of images; these are inputs of shape {self.shape}")
         return replace(self, preprocessing=replace(self.preprocessing, height=height))
 

@@ -24,7 +24,7 @@ def stratified(labels: Tensor, fractions: Mapping[str, float], *, seed: int) -> 
     Raises:
         InvalidInput: fractions that are not positive or leave nothing to train on.
     """
-    _check_fractions(fractions)
+    check_fractions(fractions)
     rng = np.random.default_rng(seed)
     known = labels.cpu().numpy()
     names = [*fractions, "train"]
@@ -65,7 +65,7 @@ def by_identity(
         InvalidInput: fractions that are not positive or leave nothing to train on; a part that gets no
             samples, or a class without any to train on.
     """
-    _check_fractions(fractions)
+    check_fractions(fractions)
     part = _part_numbers(identities, fractions, seed)
     if fault := _fault(part, labels.cpu().numpy(), fractions, class_names):
         if len(identities) > 1 and bool((identities == identities[0]).all()):
@@ -115,7 +115,12 @@ def _fault(
     return f"class {name} ({images}) has none to train on after cutting out {cut}{more}"
 
 
-def _check_fractions(fractions: Mapping[str, float]) -> None:
+def check_fractions(fractions: Mapping[str, float]) -> None:
+    """Checks the fractions of what is held out.
+
+    Raises:
+        InvalidInput: one that is not a fraction, or fractions that leave nothing to train on.
+    """
     if any(not 0 < fraction < 1 for fraction in fractions.values()) or not sum(fractions.values()) < 1:
         shares = ", ".join(f"{name}={fraction}" for name, fraction in fractions.items())
         raise InvalidInput(f"{shares}: each is a fraction above 0, and together they must be below 1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -80,8 +81,13 @@ def target_identities(targets: Targets, count: int) -> Tensor:
     if are_labels(targets):
         labels: Tensor = targets
         return labels.cpu().long()
-    numbers = [identity_of(b"".join(_bytes(rows_of_targets(targets, torch.tensor([row]))))) for row in range(count)]
+    numbers = [identity_of(content_of(rows_of_targets(targets, torch.tensor([row])))) for row in range(count)]
     return torch.tensor(numbers, dtype=torch.int64)
+
+
+def content_of(value: Any) -> bytes:
+    """Returns bytes that differ between contents: of tensors, arrays, images and what else an example is made of."""
+    return b"".join(_bytes(value))
 
 
 _WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -115,8 +121,17 @@ def _bytes(target: Any) -> Iterator[bytes]:
         yield f"{type(target).__name__}{len(target)}".encode()
         for part in target:
             yield from _bytes(part)
-    else:
+    elif hasattr(target, "tobytes") and hasattr(target, "size"):  # an image of PIL
+        yield f"{getattr(target, 'mode', '')}{target.size}".encode()
+        yield target.tobytes()
+    elif dataclasses.is_dataclass(target) and not isinstance(target, type):
+        yield from _bytes({field.name: getattr(target, field.name) for field in dataclasses.fields(target)})
+    elif isinstance(target, bytes | str):
+        yield target.encode() if isinstance(target, str) else target
+    elif target is None or isinstance(target, bool | int | float | complex):
         yield repr(target).encode()
+    else:
+        yield type(target).__name__.encode()  # a repr may hold an address, another in each process
 
 
 def device_of(targets: Targets) -> torch.device | None:

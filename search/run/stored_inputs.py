@@ -20,7 +20,7 @@ from ofa.data import Dataset
 from ofa.data.checks import check_data
 from ofa.data.contents import PARTS, Contents, changes, contents_of
 from ofa.data.targets import targets_in_words
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, is_whole
 from ofa.inputs import Inputs
 from ofa.paths import write_atomic
 from ofa.records import DEEPEST, Object, read_limited
@@ -123,7 +123,9 @@ def begin_with(data: Dataset, folder: Path, remedy: str) -> None:
     contents = contents_of(data)
     tensors = {f"{part}.identities": contents.identities[part] for part in PARTS}
     tensors |= {f"{part}.targets": contents.targets[part] for part in PARTS}
-    save_checkpoint(path, tensors, {"class_names": list(contents.class_names), "digests": contents.digests})
+    sizes = {part: contents.size(part) for part in PARTS}
+    meta = {"class_names": list(contents.class_names), "sizes": sizes, "digests": contents.digests}
+    save_checkpoint(path, tensors, meta)
 
 
 def check_same(data: Dataset, folder: Path, remedy: str) -> None:
@@ -149,11 +151,18 @@ def _is_whole_numbers(tensor: Tensor) -> bool:
     return tensor.dim() == 1 and tensor.dtype == torch.int64
 
 
+def _are_sizes(sizes: Any) -> bool:
+    return isinstance(sizes, dict) and sizes.keys() == set(PARTS) and all(is_whole(size, 1) for size in sizes.values())
+
+
 def _read(path: Path) -> Contents:
     tensors, meta = load_checkpoint(path)
     expected = {f"{part}.{kind}" for part in PARTS for kind in ("identities", "targets")}
-    names = meta.get("class_names") if isinstance(meta, dict) else None
-    if tensors.keys() != expected or not isinstance(names, list) or not all(map(_is_whole_numbers, tensors.values())):
+    known: dict[str, Any] = meta if isinstance(meta, dict) else {}
+    names: Any = known.get("class_names")
+    sizes: Any = known.get("sizes")
+    sound = isinstance(names, list) and _are_sizes(sizes) and all(map(_is_whole_numbers, tensors.values()))
+    if tensors.keys() != expected or not sound:
         raise InvalidInput(f"{path} is damaged (not a record of data); restore it")
     if any(len(tensors[f"{part}.identities"]) != len(tensors[f"{part}.targets"]) for part in PARTS):
         raise InvalidInput(f"{path} is damaged (a target is missing, or a sample); restore it")
@@ -161,6 +170,7 @@ def _read(path: Path) -> Contents:
         {part: tensors[f"{part}.identities"] for part in PARTS},
         {part: tensors[f"{part}.targets"] for part in PARTS},
         tuple(map(str, names)),
+        sizes,
     )
     if meta.get("digests") != contents.digests:
         raise InvalidInput(f"{path} is damaged ({json.dumps(meta.get('digests'))[:80]} does not fit it); restore it")

@@ -20,6 +20,7 @@ OWN_NAMES = frozenset(
         "ofa.SpaceRules",
         *(
             "ofa.data.digits",
+            "ofa.data.from_dataset",
             "ofa.data.generated_text",
             "ofa.data.hub",
             "ofa.data.synthetic",
