@@ -18,7 +18,7 @@ OFA_FLOORS = (
     "cures errors modes norms randomize",
     "computed_weights inputs kernel_transforms one_of",
     "arrays collapse fill input_record models paths plain_network spectral_norms task",
-    "weights_file records data compress recipes _calibrate _evaluate",
+    "loggers weights_file records data compress recipes _calibrate _evaluate",
     "arch",
     "choice resolution",
     "space structure",
