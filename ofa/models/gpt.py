@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from ofa.errors import InvalidInput
 from ofa.models.sizes import check_positive
 from ofa.models.transformer_block import TransformerBlock, initialize_transformer_
+
+Cache: TypeAlias = tuple[tuple[Tensor, Tensor], ...]
 
 
 class GPT(nn.Module):
@@ -64,11 +67,25 @@ class GPT(nn.Module):
         initialize_transformer_(self)
         nn.init.normal_(self.positions, std=0.02)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Returns logits (N, num_classes), or (N, T, num_classes) of every token."""
-        features = self.tokens(ids) + self.positions
-        for block in self.blocks:
-            features = block(features)
+    def forward(
+        self, ids: Tensor, past_key_values: Cache | None = None, use_cache: bool = False
+    ) -> Tensor | tuple[Tensor, Cache]:
+        """Returns logits (N, num_classes), or (N, T, num_classes) of every token; with `use_cache` also a cache.
+
+        The cache is the keys and values of all tokens so far.
+
+        Args:
+            ids: (N, T); (N, 1) where `past_key_values` holds those of the tokens before.
+            past_key_values: as it was returned, for each block (N, heads, tokens, head_size) twice.
+        """
+        before = 0 if past_key_values is None else past_key_values[0][0].shape[2]
+        positions = self.positions if ids.shape[1] == len(self.positions) else self.positions[before:][: ids.shape[1]]
+        features = self.tokens(ids) + positions
+        cache: list[list[Tensor]] = []
+        for number, block in enumerate(self.blocks):
+            past = list(past_key_values[number]) if past_key_values is not None else [] if use_cache else None
+            features = block(features, past)
+            cache.append(past or [])
         features = self.norm(features)
         logits: Tensor = self.head(features if self.every_token else features[:, -1])
-        return logits
+        return (logits, tuple((keys, values) for keys, values in cache)) if use_cache else logits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -21,13 +22,23 @@ class Attention(nn.Module):
         self.value = nn.Linear(width, heads * head_size)
         self.project = nn.Linear(heads * head_size, width)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Returns (N, T, width)."""
+    def forward(self, features: Tensor, past: list[Tensor] | None = None) -> Tensor:
+        """Returns (N, T, width).
+
+        `past` holds the keys and values (N, heads, P, head_size) of what precedes, none for a text's beginning; those
+        of `features` are added to it in place.
+        """
         query, key, value = (
             layer(features).unflatten(2, (-1, self.head_size)).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )
-        heads = functional.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
+        causal = self.causal
+        if past is not None:
+            if past:
+                key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
+                causal = False  # one token follows all that are there
+            past[:] = [key, value]
+        heads = functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
         attended: Tensor = self.project(heads.transpose(1, 2).flatten(2))
         return attended
 
@@ -43,9 +54,9 @@ class TransformerBlock(nn.Module):
         self.expand = nn.Linear(width, hidden)
         self.reduce = nn.Linear(hidden, width)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Returns (N, T, width)."""
-        features = features + self.attention(self.attention_norm(features))
+    def forward(self, features: Tensor, past: list[Tensor] | None = None) -> Tensor:
+        """Returns (N, T, width); `past` as in `Attention`."""
+        features = features + self.attention(self.attention_norm(features), past)
         result: Tensor = features + self.reduce(functional.gelu(self.expand(self.norm(features))))
         return result
 

@@ -108,6 +108,9 @@ class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         seconds: the most time, loading included.
         clock: wall, or cpu.
         alignment: whether to probe which multiples of channels are fast.
+        batch: examples of a run.
+        sequence: tokens of each; None for those of the data.
+        decode: whether a run is one more token, from the cache of so many.
     """
 
     anchors: Count = 30
@@ -117,6 +120,9 @@ class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seconds: Positive = 50.0
     clock: Text = "wall"
     alignment: bool = True
+    batch: Count = 1
+    sequence: Count | None = None
+    decode: bool = False
 
 
 class Device(Struct, frozen=True, kw_only=True):

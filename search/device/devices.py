@@ -92,6 +92,9 @@ def say_profile(profile: Profile) -> None:
     """Prints a summary of a profile."""
     error, verdict = percent_text(profile.held_out_error, 1), profile.quality.verdict
     say(f"profile: latency model of {profile.name}, off by {error} on subnets held out; measurement {verdict}")
+    if not profile.workload.is_usual:
+        slowest = max(anchor.ms for anchor in profile.anchors)
+        say(f"profile: latencies are {profile.workload.unit}; up to {profile.workload.text(slowest)}")
     if profile.alignment is not None:
         say(f"profile: widths: {profile.alignment}")
 

@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from ofa.computed_weights import plain_copy
 from ofa.errors import InvalidInput
@@ -23,6 +25,8 @@ from search.device.flat import INPUT, OUTPUT, Arrays, FlatNetwork, flattened, na
 __all__ = ["INPUT", "OUTPUT", "export_onnx", "onnx_bytes", "onnx_difference", "tolerated"]
 
 OPSET = 18
+
+QKV = ((0, "query"), (1, "key"), (2, "value"))  # of attention, by position and by name
 
 TOLERANCE = 1e-4  # of the largest logit: rounding stays a hundred times below, a wrong graph far above
 
@@ -55,7 +59,7 @@ def onnx_bytes(net: nn.Module, example_input: Example, opset: int = OPSET) -> by
 
 def _export(net: nn.Module, example_input: Example, path: Path, opset: int) -> None:
     try:
-        with warnings.catch_warnings(), torch.no_grad(), op_by_op():
+        with warnings.catch_warnings(), torch.no_grad(), op_by_op(), _SharedHeadsRepeated():
             # Warnings of deprecation, and of shapes that become constants: `onnx_difference` tries two batch sizes.
             warnings.simplefilter("ignore")
             flat = flattened(net, example_input)
@@ -74,6 +78,19 @@ def _export(net: nn.Module, example_input: Example, path: Path, opset: int) -> N
             f"{type(net).__name__} cannot be written as ONNX opset {opset}: "
             f"{(str(error) or repr(error)).splitlines()[0]}"
         ) from error
+
+
+class _SharedHeadsRepeated(TorchFunctionMode):
+    """Gives attention a copy of its keys and values for each query head: the exporter knows no grouped queries."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is functional.scaled_dot_product_attention and kwargs.pop("enable_gqa", False):
+            query, key, value = (args[number] if number < len(args) else kwargs.pop(name) for number, name in QKV)
+            repeats = query.shape[-3] // key.shape[-3]
+            key, value = (tensor.repeat_interleave(repeats, dim=-3) for tensor in (key, value))
+            args = (query, key, value, *args[3:])
+        return func(*args, **kwargs)
 
 
 def _with_batch(flat: FlatNetwork) -> list[str]:

@@ -18,6 +18,7 @@ from search.device.measuring import Progress, measure
 from search.device.profile import FINALIST, SAMPLE, Anchor, Profile
 from search.device.runtime import Runtime
 from search.device.timing import REJECTED_ABOVE, SENTINEL_NAME, Measurement, Timing, clock_named
+from search.device.workload import Workload
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -58,7 +59,7 @@ SCALE_ANCHORS = 6
 
 @dataclass(frozen=True)
 class MeasuredArch:
-    """The measured latency of one subnet, in ms at batch 1."""
+    """The measured latency of one subnet, in ms per run of the profile's workload."""
 
     arch: Arch
     ms: float  # the machine's drift since the profile divided out: the figure to compare with a limit
@@ -84,8 +85,8 @@ def measure_archs(
 ) -> tuple[MeasuredArch, ...]:
     """Returns the latencies of `archs`, in their order, each visited in turn with the largest and the sentinel.
 
-    With a `profile`, figures are put on its scale: the sentinel and `SCALE_ANCHORS` of its anchors are timed again, and
-    their drift is divided out. Without a profile, `ms` is as measured and the drift is 1.
+    With a `profile`, runs are of its workload, and figures are put on its scale: the sentinel and `SCALE_ANCHORS` of
+    its anchors are timed again, and their drift is divided out. Without one, `ms` is as measured and the drift is 1.
 
     Args:
         visits, repeats, seconds, clock, progress: as in `search.device.measuring.measure`.
@@ -96,9 +97,10 @@ def measure_archs(
     for arch in archs:
         supernet.space.validate(arch)
     again = scale_anchors(profile)
+    workload = Workload() if profile is None else profile.workload
     distinct = list(dict.fromkeys([supernet.space.largest, *archs, *(anchor.arch for anchor in again)]))
     measured = measure(
-        [network_of(supernet, arch) for arch in distinct],
+        [network_of(supernet, arch, workload) for arch in distinct],
         runtime,
         visits=visits,
         repeats=repeats,
@@ -176,7 +178,7 @@ def known_archs(profile: Profile, supernet: Supernet, archs: Sequence[Arch]) -> 
 def sample_of(profile: Profile, supernet: Supernet, archs: Sequence[Arch]) -> Sample:
     """Returns what to time so that `archs` are on the profile's scale: they, and some of its anchors."""
     networks = list(dict.fromkeys([*archs, *(anchor.arch for anchor in scale_anchors(profile))]))
-    nets = tuple(network_of(supernet, arch) for arch in networks)
+    nets = tuple(network_of(supernet, arch, profile.workload) for arch in networks)
     return Sample(SampleItems(tuple(networks)), nets, ())
 
 

@@ -31,6 +31,7 @@ from search.device.profile_record import (
     SpaceFacts,
 )
 from search.device.timing import Floats, Timing
+from search.device.workload import Workload
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -87,6 +88,11 @@ class Profile:
         return self.device.name
 
     @property
+    def workload(self) -> Workload:
+        """What one timed run computes, and limits are of."""
+        return self.protocol.workload
+
+    @property
     def held_out_error(self) -> float:
         """Mean absolute relative error of predictions on networks left out of the fit, a fraction."""
         return self.model.held_out_error
@@ -101,11 +107,11 @@ class Profile:
         return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:16]
 
     def predict(self, costs: Costs) -> Floats:
-        """Returns ms (N,) at batch 1 for features (N,) by name, as `search.device.latency.model` gives them."""
+        """Returns ms (N,) per run of the workload for features (N,) by name (see `search.device.latency.model`)."""
         return self.model.predict(costs)
 
     def predict_archs(self, supernet: Supernet, archs: Sequence[Arch]) -> Floats:
-        """Returns ms (N,) at batch 1 for Archs of the supernet that was profiled."""
+        """Returns ms (N,) per run of the workload for Archs of the supernet that was profiled."""
         return self.predict(features_of(supernet, self.table(supernet), archs))
 
     def table(self, supernet: Supernet) -> BlockTable | None:
@@ -125,7 +131,7 @@ class Profile:
         remedy = "profile this supernet again"
         if self.space != supernet.space.digest:
             raise InvalidInput(f"{source} is of another space ({self.space}, not {supernet.space.digest}): {remedy}")
-        shape = list(first_shape(supernet.inputs)[1:])
+        shape = list(first_shape(self.workload.inputs(supernet.inputs))[1:])
         if (profiled := list(self.protocol.input_shape[1:])) != shape:
             raise InvalidInput(f"{source} is of inputs {profiled}, not {shape}: {remedy}")
         for index, anchor in enumerate(self.anchors):

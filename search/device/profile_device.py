@@ -30,9 +30,13 @@ from search.device.standalone.files import RoundJournal
 from search.device.standalone.machine import describe_machine
 from search.device.standalone.rounds import WARM_RUNS
 from search.device.timing import QUANTILE, REJECTED_ABOVE, SENTINEL_NAME, Measurement, Timing, clock_named
+from search.device.workload import Workload
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
+
+
+USUAL = Workload()
 
 
 def profile_device(
@@ -49,6 +53,9 @@ def profile_device(
     seed: int = 0,
     clock: str = "wall",
     name: str | None = None,
+    batch: int = 1,
+    sequence: int | None = None,
+    decode: bool = False,
     progress: Progress | None = None,
 ) -> Profile:
     """Returns the profile of this machine under `runtime`, and writes it to `path` if one is given.
@@ -62,16 +69,18 @@ def profile_device(
         visits, repeats, seconds, progress: as in `search.device.measuring.measure`.
         clock: "wall", or "cpu" for runtimes that compute on one thread of this process.
         name: the device's name; the processor's where None.
+        batch, sequence, decode: what a run computes, see `search.device.workload.Workload`.
 
     Raises:
         InvalidInput: an unknown clock, a runtime that refuses the network, too few distinct subnets, or a machine so
             busy that odd and even rounds disagree by more than 15 %.
     """
     chosen_clock = clock_named(clock)
-    sample = choose_sample(supernet, anchors=anchors, blocks=blocks, alignment=alignment, seed=seed)
+    workload = Workload(batch=batch, sequence=sequence, decode=decode)
+    sample = choose_sample(supernet, anchors=anchors, blocks=blocks, alignment=alignment, seed=seed, workload=workload)
     device = convert(describe_machine(name), DeviceFacts, "this machine")
     described = runtime.describe()
-    decides = [supernet.space.digest, sample.items, device, described, chosen_clock.name, repeats, seed]
+    decides = [supernet.space.digest, sample.items, workload, device, described, chosen_clock.name, repeats, seed]
     journal = None if path is None else _journal(path, decides)
     measured = measure(
         sample.nets,
@@ -87,7 +96,14 @@ def profile_device(
     )
     try:
         profile = profile_of(
-            supernet, sample.items, measured, device=device, runtime=described, repeats=repeats, seed=seed
+            supernet,
+            sample.items,
+            measured,
+            device=device,
+            runtime=described,
+            repeats=repeats,
+            seed=seed,
+            workload=workload,
         )
     except InvalidInput:
         if journal is not None:
@@ -109,6 +125,7 @@ def profile_of(
     repeats: int,
     seed: int,
     bundle: str | None = None,
+    workload: Workload = USUAL,
 ) -> Profile:
     """Returns the profile made from a measurement, on this machine or another.
 
@@ -118,6 +135,7 @@ def profile_of(
         repeats: runs per visit.
         seed: of the order of visits, and of the fit.
         bundle: the digest of the measured bundle, for another machine.
+        workload: what each run computed.
 
     Raises:
         InvalidInput: the measurement is rejected, or names blocks that this supernet does not have.
@@ -139,7 +157,8 @@ def profile_of(
             visit="fastest run",
             quantile=QUANTILE,
             interleaved=True,
-            input_shape=first_shape(supernet.inputs.rows(0, 1)),
+            input_shape=first_shape(workload.inputs(supernet.inputs)),
+            workload=workload,
             sentinel=SENTINEL_NAME,
             seconds=round(measured.seconds, 3),
             versions={"torch": str(torch.__version__), "ofa-search": tool_version()},

@@ -12,6 +12,7 @@ from ofa.records import AtLeastOne, Count, Fraction, Hex, Name, NotNegative, Obj
 from search.device.latency.model import FitRecord
 from search.device.latency.pieces import PieceTiming
 from search.device.timing import Timing, Verdict
+from search.device.workload import Workload
 
 Shape = Annotated[tuple[AtLeastOne, ...], Meta(min_length=1, max_length=16)]  # sizes of a tensor
 BundleDigest = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
@@ -70,6 +71,7 @@ class ProtocolFacts(Part, frozen=True, kw_only=True, omit_defaults=True):
         quantile: the quantile of the visits that is a network's latency.
         interleaved: whether networks were visited in turn.
         input_shape: including the batch.
+        workload: what a run computes.
         sentinel: the name of the fixed network that was visited with the others.
         seconds: how long the measurement took.
         remote: whether it is another machine, measured by the script of a bundle.
@@ -90,6 +92,7 @@ class ProtocolFacts(Part, frozen=True, kw_only=True, omit_defaults=True):
     seed: Count
     remote: bool = False
     bundle: BundleDigest | None = None
+    workload: Workload = Workload()
 
 
 class SpaceFacts(Part, frozen=True, kw_only=True):

@@ -15,12 +15,14 @@ from torch.utils._pytree import tree_leaves
 from ofa.arch import Arch
 from ofa.resolution import resized
 from ofa.views.module_plan import ModulePlan
+from search.device.workload import Workload
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
 
 MOST_CONTRACTIONS = 12  # of a block: a larger module is split into its children
 PLAIN = (bool, int, float, str)
+USUAL = Workload()
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def find_blocks(supernet: Supernet) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
-def pieces_of(supernet: Supernet, arch: Arch, blocks: Sequence[Block]) -> list[Piece]:
+def pieces_of(supernet: Supernet, arch: Arch, blocks: Sequence[Block], workload: Workload = USUAL) -> list[Piece]:
     """Returns the blocks that are part of a subnet, each with its input when the subnet runs at its resolution.
 
     A block whose first argument is not a tensor is left out.
@@ -106,7 +108,7 @@ def pieces_of(supernet: Supernet, arch: Arch, blocks: Sequence[Block]) -> list[P
         handles.append(modules[block.paths[0]].register_forward_pre_hook(keep_input, with_kwargs=True))
         handles.append(modules[block.paths[-1]].register_forward_hook(keep_output))
     with torch.no_grad():
-        resized(supernet.inputs.rows(0, 1), arch).call(net)
+        workload.inputs(resized(supernet.inputs.rows(0, 1), arch)).call(net)
     for handle in handles:
         handle.remove()
     pieces = []

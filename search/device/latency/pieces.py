@@ -15,6 +15,7 @@ from ofa.records import Name, Part, Text
 from ofa.resolution import KEY as RESOLUTION
 from search.device.latency.blocks import Block, Piece, find_blocks, pairs_of, pieces_of
 from search.device.timing import Timing
+from search.device.workload import Workload
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -91,10 +92,13 @@ def block_holds(block: Block, path: str) -> bool:
 
 Places = tuple[tuple[str, Local], ...]
 DRAWS = 200  # random Archs that are searched for pieces in addition to the anchors
+USUAL = Workload()
 PATIENCE = 20  # draws without a new piece after which the space is assumed to have no more
 
 
-def choose_pieces(supernet: Supernet, archs: Sequence[Arch], count: int, seed: int) -> list[tuple[Piece, Places]]:
+def choose_pieces(
+    supernet: Supernet, archs: Sequence[Arch], count: int, seed: int, workload: Workload = USUAL
+) -> list[tuple[Piece, Places]]:
     """Returns up to `count` distinct pieces with all their occurrences in `archs` and random Archs.
 
     If there are more, every block gets an equal share, spread over its pieces. With at most `count` in the whole space
@@ -115,7 +119,7 @@ def choose_pieces(supernet: Supernet, archs: Sequence[Arch], count: int, seed: i
             break
         row = supernet.space.encode([arch])[0]
         before = len(by_key)
-        pieces = pieces_of(supernet, arch, blocks)
+        pieces = pieces_of(supernet, arch, blocks, workload)
         for piece in pieces:
             by_key.setdefault(piece.key, piece)
             places.setdefault(piece.key, {})[(piece.block.name, _local(columns[piece.block.name], row))] = None

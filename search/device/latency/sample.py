@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import Tensor
 
 from ofa._cost import cost
 from ofa.arch import Arch
@@ -17,8 +18,8 @@ from search.device.latency.alignment import probe_networks
 from search.device.latency.fit import LEAST_NETWORKS
 from search.device.latency.pieces import PlacedPiece, choose_pieces, placed
 from search.device.measuring import Network
-from search.device.runtime import simplest
 from search.device.timing import Floats
+from search.device.workload import Workload
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 POOL = 30  # candidates for every anchor
 # How similar the choices of one draw are: at 2, draws that lean neither way are uniform.
 CONCENTRATION = 2.0
+USUAL = Workload()
 
 
 def choose_anchors(space: Space, macs: Callable[[Sequence[Arch]], Floats], count: int, seed: int) -> list[Arch]:
@@ -97,8 +99,12 @@ class Sample:
     parts: tuple[Network, ...]
 
 
-def choose_sample(supernet: Supernet, *, anchors: int, blocks: int, alignment: bool, seed: int) -> Sample:
+def choose_sample(
+    supernet: Supernet, *, anchors: int, blocks: int, alignment: bool, seed: int, workload: Workload = USUAL
+) -> Sample:
     """Returns the sample of a profile with up to so many anchors and blocks; a function of its arguments.
+
+    Blocks are not timed alone for the next token of a text: each holds a cache of its own.
 
     Raises:
         InvalidInput: too few anchors to fit a latency model.
@@ -110,17 +116,22 @@ def choose_sample(supernet: Supernet, *, anchors: int, blocks: int, alignment: b
         return cost(supernet, archs)["macs"].astype(float)
 
     archs = choose_anchors(supernet.space, macs, anchors, seed)
-    pieces = choose_pieces(supernet, archs, blocks, seed)
+    nets = tuple(network_of(supernet, arch, workload) for arch in archs)  # first: they say what does not run
+    pieces = choose_pieces(supernet, archs, 0 if workload.decode else blocks, seed, workload)
     probes = probe_networks() if alignment else []
     items = SampleItems(tuple(archs), tuple(placed(supernet, pieces)), tuple(width for width, _, _ in probes))
     parts = [(piece.net, piece.example_input) for piece, _ in pieces]
     return Sample(
         items,
-        tuple(network_of(supernet, arch) for arch in archs),
-        (*parts, *((net, example) for _, net, example in probes)),
+        nets,
+        (*parts, *((net, _repeated(example, workload)) for _, net, example in probes)),
     )
 
 
-def network_of(supernet: Supernet, arch: Arch) -> Network:
-    """Returns the subnet of an Arch in eval mode, with one example at its resolution."""
-    return supernet.extract(arch).eval(), simplest(resized(supernet.inputs.rows(0, 1), arch))
+def network_of(supernet: Supernet, arch: Arch, workload: Workload = USUAL) -> Network:
+    """Returns what is timed of the subnet of an Arch, in eval mode, with its input at the Arch's resolution."""
+    return workload.network(supernet.extract(arch).eval(), resized(supernet.inputs.rows(0, 1), arch))
+
+
+def _repeated(example: Tensor, workload: Workload) -> Tensor:
+    return example.repeat(workload.batch, *[1] * (example.dim() - 1))

@@ -12,7 +12,7 @@ from ofa._cost import cost
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.records import Object, write_record
-from search.config.request import Device, plain
+from search.config.request import Device, Sampling, plain
 from search.device import read_profile
 from search.device.devices import how_to_measure, made_runtime, say_profile, show_measuring
 from search.device.latency.sample import Sample, SampleItems, choose_sample
@@ -24,6 +24,7 @@ from search.device.remote.bundle import SCRIPT, portable, versions_of, write_bun
 from search.device.remote.manifest import BundleManifest, BundleProtocol, Purpose, read_manifest
 from search.device.remote.result import DeviceMeasurement, machine_in, measurement_in, read_result, runtime_in
 from search.device.timing import clock_named
+from search.device.workload import Workload
 from search.run.locks import claimed, only_one
 from search.run.paths import RunFolder
 from search.run.progress import say, stage_progress
@@ -49,7 +50,12 @@ def bundle_profile(device: Device, run: RunFolder, trained: Trained, path: Path)
     check_counts(sampling.visits, sampling.repeats, sampling.anchors)
     clock_named(sampling.clock)
     sample = choose_sample(
-        trained.supernet, anchors=sampling.anchors, blocks=sampling.blocks, alignment=sampling.alignment, seed=0
+        trained.supernet,
+        anchors=sampling.anchors,
+        blocks=sampling.blocks,
+        alignment=sampling.alignment,
+        seed=0,
+        workload=_workload(sampling),
     )
     protocol = BundleProtocol(**plain(sampling, "visits", "repeats", "seconds", "clock"), seed=0)
     manifest = bundled(
@@ -67,6 +73,10 @@ def bundle_profile(device: Device, run: RunFolder, trained: Trained, path: Path)
         f"profile: {path} ({path.stat().st_size / 1e6:.1f} MB, {len(manifest.networks)} networks); on {name}: unzip "
         f"{path.name} && python3 {SCRIPT}; then here: ofa profile device={name} run={run.name} import=profile.json"
     )
+
+
+def _workload(sampling: Sampling) -> Workload:
+    return Workload(**plain(sampling, "batch", "sequence", "decode"))
 
 
 def bundled(
@@ -114,7 +124,7 @@ def import_result(device: Device, run: RunFolder, trained: Trained, path: Path, 
     stage = Stage("profile", run.profile(name), device.decides, {"space": trained.supernet.space.digest})
     with claimed(stage, force=force) as needed:
         if needed:
-            _write_imported(stage, result, manifest, trained, path, force=force)
+            _write_imported(stage, result, manifest, trained, path, _workload(device.profile), force=force)
         else:
             say(f"profile: {stage.output} is there, nothing to do (force=true takes {path} in its place)")
 
@@ -125,6 +135,7 @@ def _write_imported(
     manifest: BundleManifest,
     trained: Trained,
     path: Path,
+    workload: Workload,
     *,
     force: bool,
 ) -> None:
@@ -145,6 +156,7 @@ def _write_imported(
         repeats=manifest.protocol.repeats,
         seed=manifest.protocol.seed,
         bundle=manifest.digest,
+        workload=workload,
     )
     with written(stage, force=force) as target:
         profile.write(target)
