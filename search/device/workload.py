@@ -15,8 +15,6 @@ from ofa.errors import InvalidInput
 from ofa.inputs import Example, Inputs, as_inputs
 from ofa.modes import in_mode
 from ofa.records import AtLeastOne, Part
-from search.device.runtime import simplest
-from search.text import count_text, ms_text
 
 PASTS = ("past_key_values", "cache")  # names of the argument and of the output's field; transformers has had both
 CACHED = "use_cache"  # the argument by which networks return a cache
@@ -52,7 +50,7 @@ class Workload(Part, frozen=True, kw_only=True, omit_defaults=True):
             lambda tensor: tensor.expand(self.batch, *tensor.shape[1:]).clone() if id(tensor) in batched else tensor
         )
 
-    def network(self, net: nn.Module, example: Example) -> tuple[nn.Module, Example]:
+    def network(self, net: nn.Module, example: Example) -> tuple[nn.Module, Inputs]:
         """Returns what is timed and its input: a network in eval mode as it is, or its next token.
 
         Raises:
@@ -61,7 +59,7 @@ class Workload(Part, frozen=True, kw_only=True, omit_defaults=True):
         inputs = self.inputs(example)
         if self.sequence is not None:
             _check_runs(net, inputs)
-        return next_token(net, inputs) if self.decode else (net, simplest(inputs))
+        return next_token(net, inputs) if self.decode else (net, inputs)
 
     @property
     def is_usual(self) -> bool:
@@ -81,13 +79,13 @@ class Workload(Part, frozen=True, kw_only=True, omit_defaults=True):
         return "ms" if self.batch == 1 else f"ms per batch of {self.batch}"
 
     def rate_text(self, ms: float) -> str:
-        """Returns how much a device does in a second at a latency, such as "9.8 k examples/s"."""
-        return f"{count_text(1000 * self.batch / ms)} {'tokens' if self.decode else 'examples'}/s"
+        """Returns how much a device does in a second at a latency, such as "9,800 examples/s"."""
+        return f"{float(f'{1000 * self.batch / ms:.3g}'):,.4g} {'tokens' if self.decode else 'examples'}/s"
 
     def text(self, ms: float) -> str:
         """Returns a latency for people, with the rate where runs are not of one example."""
-        usual = ms_text(ms)
-        return usual if self.is_usual else f"{usual}{self.unit.removeprefix('ms')} ({self.rate_text(ms)})"
+        latency = f"{ms:.3g} {self.unit}"
+        return latency if self.is_usual else f"{latency} ({self.rate_text(ms)})"
 
 
 def _of_length(inputs: Inputs, length: int | None, *, before_last: bool) -> Inputs:

@@ -18,6 +18,7 @@ from search.device.latency.alignment import probe_networks
 from search.device.latency.fit import LEAST_NETWORKS
 from search.device.latency.pieces import PlacedPiece, choose_pieces, placed
 from search.device.measuring import Network
+from search.device.runtime import simplest
 from search.device.timing import Floats
 from search.device.workload import Workload
 
@@ -130,7 +131,8 @@ def choose_sample(
 
 def network_of(supernet: Supernet, arch: Arch, workload: Workload = USUAL) -> Network:
     """Returns what is timed of the subnet of an Arch, in eval mode, with its input at the Arch's resolution."""
-    return workload.network(supernet.extract(arch).eval(), resized(supernet.inputs.rows(0, 1), arch))
+    net, inputs = workload.network(supernet.extract(arch).eval(), resized(supernet.inputs.rows(0, 1), arch))
+    return net, simplest(inputs)
 
 
 def _repeated(example: Tensor, workload: Workload) -> Tensor:
