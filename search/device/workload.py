@@ -80,7 +80,7 @@ class Workload(Part, frozen=True, kw_only=True, omit_defaults=True):
 
     def rate_text(self, ms: float) -> str:
         """Returns how much a device does in a second at a latency, such as "9,800 examples/s"."""
-        return f"{float(f'{1000 * self.batch / ms:.3g}'):,.4g} {'tokens' if self.decode else 'examples'}/s"
+        return f"{float(f'{1000 * self.batch / ms:.3g}'):,.10g} {'tokens' if self.decode else 'examples'}/s"
 
     def text(self, ms: float) -> str:
         """Returns a latency for people, with the rate where runs are not of one example."""
