@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import ofa
 from ofa.data import digits
 from ofa.data.augment import random_shift
+from ofa.task import classification
 from ofa.train import TrainSettings, train
 from ofa.train.strategies import sandwich
 
@@ -64,9 +65,9 @@ def main(epochs: int = 12) -> None:
     print(supernet.report(), f"\n{supernet.space.size:,} subnets\n")
 
     optimizer = partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    settings = TrainSettings(optimizer=optimizer, epochs=epochs, batch_size=64, label_smoothing=0.1, gradient_clip=5.0,
+    settings = TrainSettings(optimizer=optimizer, epochs=epochs, batch_size=64, gradient_clip=5.0,
                              augment=partial(random_shift, pixels=1))  # fmt: skip
-    train(supernet, data, sandwich, settings)
+    train(supernet, data, sandwich, settings, task=classification(data, label_smoothing=0.1))
 
     rng, images = np.random.default_rng(0), data.calibration(512)
     limit = ofa.cost(supernet, [supernet.space.largest])["macs"][0] // 4

@@ -177,6 +177,11 @@ def named_outputs(output: Any) -> dict[str, Tensor]:
     return dict(_named(output, ""))
 
 
+def detached(output: Any) -> Any:
+    """Returns a model's output with its tensors detached: the same containers, no gradient behind them."""
+    return _mapped(output, lambda tensor: tensor.detach())
+
+
 def logits_of(output: Any, model: nn.Module | None = None) -> Tensor:
     """Returns the tensor of a model's output that is its answer: what it names `logits`, or the only one.
 

@@ -18,6 +18,7 @@ from ofa.errors import InvalidInput
 from ofa.identity import digest_of
 from ofa.prune.lottery_folder import LotteryFolder
 from ofa.records import Record, content_of, convert, read_record
+from ofa.task import classification
 from ofa.train import TrainSettings
 from ofa.train.optimizers import optimizer_state
 from ofa.train.saved_state import load_training, read_training
@@ -114,7 +115,15 @@ def training(honest: Honest, path: Path) -> Any:
         honest.settings[path] = load_checkpoint(path)[1]["settings"]
     model = copy.deepcopy(honest.trained.supernet.model)
     settings = TrainSettings(optimizer=partial(torch.optim.SGD, lr=0.1, momentum=0.9), epochs=1, batch_size=1)
-    state = new_state(model, settings, 1, lambda: model, held_gradients=True, average_buffers=False)
+    state = new_state(
+        model,
+        settings,
+        1,
+        lambda: model,
+        task=classification(honest.trained.data),
+        held_gradients=True,
+        average_buffers=False,
+    )
     load_training(read_training(path, honest.settings[path]), state, {})
     return vars(state.progress), model.state_dict(), optimizer_state(model, state.optimizer)
 

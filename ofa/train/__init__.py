@@ -1,5 +1,6 @@
 """Training of supernets and of plain networks: one loop, and small functions that it is given."""
 
+from ofa.task import Batch
 from ofa.task.losses import label_loss, soft_cross_entropy
 from ofa.train.callbacks import progress_rows
 from ofa.train.logged import logged
@@ -9,7 +10,7 @@ from ofa.train.optimizers import OptimizerBuilder, parameter_groups
 from ofa.train.schedules import OFA_PHASES, Phase, Schedule, constant, cosine, restarts
 from ofa.train.settings import TrainSettings
 from ofa.train.state import History, TrainState, new_state
-from ofa.train.step import Batch, Step, StepContext, Strategy
+from ofa.train.step import Step, StepContext, Strategy
 from ofa.train.strategies import progressive, sandwich, single
 from ofa.train.supernet import train
 

@@ -18,11 +18,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from ofa._calibrate import calibrate
-from ofa._evaluate import evaluate
 from ofa.arch import Arch
 from ofa.data import Dataset
 from ofa.resolution import resized
+from ofa.task import Task, scores
+from ofa.task.scoring import values
 from ofa.train.loop import Callback, Event
 from ofa.train.settings import TrainSettings
 from ofa.train.state import TrainState
@@ -30,6 +33,8 @@ from ofa.train.state import TrainState
 if TYPE_CHECKING:
     from ofa.prune.pruner import Pruner
     from ofa.supernet import Supernet
+
+NETWORK = "network"  # the name of a plain network in `scores`
 
 _PROGRESS_SECONDS = 0.5
 
@@ -56,8 +61,10 @@ class Pruning:
         self._pruner.load_state_dict(state)
 
 
-def validation(measure: Callable[[], Mapping[str, float]], settings: TrainSettings) -> Callback:
-    """Returns a callback that adds what `measure` returns to the rows of epochs that `validate_every` names.
+def validation(measure: Callable[[], Mapping[str, Mapping[str, float]]], settings: TrainSettings) -> Callback:
+    """Returns a callback that adds `scores`, what `measure` returns, to the rows of epochs that `validate_every` names.
+
+    They are values by network and metric, such as {"largest": {"accuracy": 0.93}}.
 
     With `TrainSettings.ema` the averaged weights are measured.
     """
@@ -66,7 +73,7 @@ def validation(measure: Callable[[], Mapping[str, float]], settings: TrainSettin
         if event is Event.EPOCH:
             if is_due(state.epoch, settings.epochs, settings.validate_every):
                 with averaged(state):
-                    state.row |= measure()
+                    state.row["scores"] = {name: dict(measured) for name, measured in measure().items()}
 
     return validate
 
@@ -92,7 +99,7 @@ def progress_rows(show: Callable[[dict[str, Any]], None]) -> Callback:
 
 
 def is_due(epoch: int, epochs: int, every: int) -> bool:
-    """Returns whether accuracy is measured after this epoch (from 1): each `every` epochs (0: never), and the last.
+    """Returns whether scores are measured after this epoch (from 1): each `every` epochs (0: never), and the last.
 
     It is after a third of the training too: by then a network that learns is better than guessing.
     """
@@ -114,10 +121,10 @@ def averaged(state: TrainState) -> Iterator[None]:
             yield
 
 
-def accuracies(
-    supernet: Supernet, data: Dataset, archs: Mapping[str, Arch] | None, calibration_images: int
-) -> dict[str, float]:
-    """Returns "accuracy_<name>", in [0, 1], of each Arch on the validation split; largest and smallest if None.
+def supernet_scores(
+    supernet: Supernet, data: Dataset, task: Task, archs: Mapping[str, Arch] | None, calibration_images: int
+) -> dict[str, dict[str, float]]:
+    """Returns the value of each metric, by name, of each Arch on the validation split; largest and smallest if None.
 
     Norm statistics are measured on `calibration_images` training images.
     """
@@ -127,5 +134,10 @@ def accuracies(
     measured = {}
     for name, arch in archs.items():
         view = calibrate(supernet.subnet(arch), resized(images, arch))
-        measured[f"accuracy_{name}"] = evaluate(view, resized(data, arch).validation.in_order())
+        measured[name] = network_scores(view, resized(data, arch), task)
     return measured
+
+
+def network_scores(net: nn.Module, data: Dataset, task: Task) -> dict[str, float]:
+    """Returns the value of each metric, by name, of a network on the validation split."""
+    return values(scores(net, data.validation.in_order(), task, standard_errors=False))

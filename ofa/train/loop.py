@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from enum import Enum, auto
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from ofa.task import Batch, as_batch
 from ofa.train.settings import TrainSettings
 from ofa.train.state import History, TrainState
-from ofa.train.step import Batch, Step, StepContext, micro_batches, step_rng, training_mode
+from ofa.train.step import Step, StepContext, micro_batches, step_rng, training_mode
 
 _UNREAD_LOSSES = 20  # a device that runs ahead of Python is not waited for at every step
 
@@ -32,8 +33,9 @@ class Event(Enum):
 # `state.stop()`. If it has `state_dict` and `load_state_dict`, checkpoints include it.
 Callback: TypeAlias = Callable[[Event, TrainState], None]
 
-# (epoch, first batch) -> the batches of an epoch from that one on: functions of their arguments.
-Batches: TypeAlias = Callable[[int, int], Iterator[Batch]]
+# (epoch, first batch) -> the batches of an epoch from that one on (see `ofa.task.as_batch`): functions of their
+# arguments.
+Batches: TypeAlias = Callable[[int, int], Iterator[Any]]
 
 
 def run(
@@ -76,7 +78,7 @@ def run(
                     step_is_whole = False
                     state.set_learning_rates(settings.schedule(state.step, state.total_steps))
                     clear_gradients()
-                    _learn(step, batch, state, settings, reseed)
+                    _learn(step, as_batch(batch), state, settings, reseed)
                     state.precision.update(state.optimizer, parameters, settings.gradient_clip)
                     call(Event.UPDATE)
                     if state.average is not None:
@@ -103,9 +105,9 @@ def _learn(
     step: Step, batch: Batch, state: TrainState, settings: TrainSettings, reseed: Callable[[int, int], None]
 ) -> None:
     """Leaves the gradient of a batch in the parameters and its loss in the state; one pass per micro-batch."""
-    state.images = batch[0]
+    state.batch = batch
     parts = micro_batches(batch, settings.accumulation)
-    shares = [_images(part) / _images(batch) for part in parts]
+    shares = [part.examples / batch.examples for part in parts]
     losses = []
     for number, (part, share) in enumerate(zip(parts, shares, strict=True)):
         reseed(state.step, number)
@@ -114,7 +116,7 @@ def _learn(
             total_steps=state.total_steps,
             rng=step_rng(settings.seed, state.step),
             optimizer=state.optimizer,
-            label_smoothing=settings.label_smoothing,
+            task=state.task,
             autocast=state.precision.autocast,
             backward=state.precision.backward if share == 1 else partial(_backward_share, state, share),
             micro_batch=number,
@@ -124,11 +126,6 @@ def _learn(
     state.pending_losses[state.step] = loss
     if state.device.type == "cpu" or len(state.pending_losses) == _UNREAD_LOSSES:
         state.read_losses()  # before the weights move
-
-
-def _images(batch: Batch) -> int:
-    assert batch[0] is not None  # a batch begins with its images
-    return len(batch[0])
 
 
 def _backward_share(state: TrainState, share: float, loss: Tensor) -> None:

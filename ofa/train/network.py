@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ofa._evaluate import evaluate
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.identity import digest_of
-from ofa.inputs import call, logits_of
-from ofa.task.losses import label_loss, soft_cross_entropy
-from ofa.train.callbacks import Pruning, validation
+from ofa.task import Batch, Task, classification
+from ofa.train.callbacks import NETWORK, Pruning, network_scores, validation
 from ofa.train.checkpoints import Checkpoint, run_from_checkpoint
+from ofa.train.distilling import distill_loss, with_temperature
+from ofa.train.first_batch import check_first_batch
 from ofa.train.loop import Callback
 from ofa.train.saved_state import training_record
 from ofa.train.settings import TrainSettings
 from ofa.train.state import History, new_state
-from ofa.train.step import Batch, StepContext, training_mode
+from ofa.train.step import StepContext, training_mode
 from ofa.train.teacher_batches import TeacherBatches, on_device, scoring_batches
 
 if TYPE_CHECKING:
@@ -37,12 +37,13 @@ MakePruner: TypeAlias = Callable[[nn.Module, torch.optim.Optimizer, int, "Batche
 
 @dataclass(frozen=True)
 class Distillation:
-    """What a network learns from besides labels.
+    """What a network learns from besides targets.
 
     Attributes:
-        teacher: a trained network; its logits are computed once where images are not augmented.
-        weight: fraction of the loss that is against the teacher's logits; the rest is against labels.
-        temperature: of both softmaxes. Source: Hinton et al. 2015, 1503.02531.
+        teacher: a trained network; its outputs are computed once where images are not augmented.
+        weight: fraction of the loss that is against the teacher's outputs; the rest is against targets.
+        temperature: of both softmaxes, where the task has any; None for the task's own. Source: Hinton et al. 2015,
+            1503.02531.
 
     Raises:
         InvalidInput: a weight or a temperature out of range.
@@ -50,12 +51,12 @@ class Distillation:
 
     teacher: nn.Module
     weight: float
-    temperature: float = 1.0
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 1:
             raise InvalidInput(f"distill={self.weight!r} is a fraction: at least 0 and at most 1")
-        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+        if self.temperature is not None and not (self.temperature > 0 and math.isfinite(self.temperature)):
             raise InvalidInput(f"temperature={self.temperature!r} must be more than 0")
 
 
@@ -64,8 +65,9 @@ class NetworkTraining:
     """The outcome of a training, besides the model that was trained in place.
 
     Attributes:
-        history: one row per epoch (see `History`): epoch, step, loss, learning_rate, seconds; accuracy, in [0, 1],
-            on the validation split where it was measured; density, of the weights that may be pruned, under a pruner.
+        history: one row per epoch (see `History`): epoch, step, loss, learning_rate, seconds; scores, the metrics of
+            "network" on the validation split, where they were measured; density, of the weights that may be pruned,
+            under a pruner.
         pruner: as it is after the last step; None without `prune`.
     """
 
@@ -78,6 +80,7 @@ def train_network(
     data: Dataset,
     settings: TrainSettings,
     *,
+    task: Task | None = None,
     prune: MakePruner | None = None,
     scoring: int = 10,
     distillation: Distillation | None = None,
@@ -87,21 +90,24 @@ def train_network(
     """Returns the history and the pruner, after training `model` in place.
 
     Args:
+        task: the losses, the metrics and the check of outputs; `ofa.task.classification` of the data if None.
         prune: makes the pruner before the first step. Its penalty is part of the loss, and its step follows the
             optimizer's.
         scoring: batches of training images, always the same, that the pruner's criteria measure on.
-        distillation: a teacher to learn from; None: labels alone.
+        distillation: a teacher to learn from; None: targets alone.
         checkpoint: a file that is written as `settings` say and at the end. If it exists, training resumes from it,
             the pruner included, and ends with the same bits as if it had never stopped.
         callbacks: yours, called in this order after pruning and validation and before the checkpoint is written. For
             instance `progress_rows(print)`; see `ofa.train.callbacks` for how to write one.
 
     Raises:
-        InvalidInput: a checkpoint that is damaged or of another training (it is left as it is), or a loss that is
-            not finite, by step.
+        InvalidInput: a checkpoint that is damaged or of another training (it is left as it is), outputs or targets
+            of the first batch that do not fit the task, or a loss that is not finite, by step.
     """
     if scoring < 1:
         raise InvalidInput(f"{scoring=!r} batches for criteria: at least 1")
+    task = classification(data) if task is None else task
+    learned = task if distillation is None else with_temperature(task, distillation.temperature)
     device = torch.device(settings.device)
     teacher = distillation.teacher.to(device) if distillation is not None and distillation.weight else None
     split = on_device(data.train, device)
@@ -111,16 +117,18 @@ def train_network(
         settings,
         feed.steps_per_epoch,
         whole_network=lambda: model,
+        task=learned,
         held_gradients=False,
         average_buffers=True,
     )
     deciding = {
         **{"prune": prune, "scoring": scoring, "teacher": None if teacher is None else digest_of(teacher)},
         "distill": 0.0 if distillation is None else distillation.weight,
-        "temperature": 1.0 if distillation is None else distillation.temperature,
+        "temperature": None if distillation is None else distillation.temperature,
     }
-    record = training_record(model, data, settings, deciding)
+    record = training_record(model, data, task, settings, deciding)
     file = None if checkpoint is None else Checkpoint(Path(checkpoint), record, settings)
+    check_first_batch(task, model, feed.epoch(0), device)
     pruner = None
     if prune is not None:
         scored = scoring_batches(split, settings.batch_size, scoring, settings.seed)
@@ -128,8 +136,8 @@ def train_network(
             reseed(0, 0)
             pruner = prune(model, state.optimizer, state.total_steps, scored)
 
-    def measure() -> dict[str, float]:
-        return {"accuracy": evaluate(model, data.validation.in_order())}
+    def measure() -> dict[str, dict[str, float]]:
+        return {NETWORK: network_scores(model, data, task)}
 
     step = partial(_learn, model=model, pruner=pruner, distillation=distillation)
     pruning = [] if pruner is None else [Pruning(pruner)]
@@ -141,14 +149,12 @@ def train_network(
 def _learn(
     batch: Batch, context: StepContext, *, model: nn.Module, pruner: Pruner | None, distillation: Distillation | None
 ) -> Tensor:
-    """Returns the loss of a batch after its backward pass: against labels and a teacher, and the pruner's penalty."""
-    images, labels, targets = batch
-    assert images is not None and labels is not None
+    """Returns the loss of a batch after its backward pass: against targets, a teacher, and the pruner's penalty."""
     with context.autocast():
-        logits = logits_of(call(model, images), model)
-    loss = label_loss(logits, labels, context.label_smoothing)
-    if distillation is not None and targets is not None:
-        soft = soft_cross_entropy(logits, targets, distillation.temperature)
+        outputs = context.task.call(model, batch)
+    loss = context.task.loss(outputs, batch)
+    if distillation is not None and batch.teacher is not None:
+        soft = distill_loss(context.task, outputs, batch.teacher, batch)
         loss = (1 - distillation.weight) * loss + distillation.weight * soft
     if pruner is not None:
         loss = loss + pruner.penalty()

@@ -16,6 +16,7 @@ from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.identity import as_json, check_same
 from ofa.records import convert
+from ofa.task import Task
 from ofa.train.loop import Callback
 from ofa.train.optimizers import load_optimizer_state, optimizer_state
 from ofa.train.settings import TrainSettings
@@ -55,13 +56,14 @@ class Content:
 
 
 def training_record(
-    model: nn.Module, data: Dataset, settings: TrainSettings, others: Mapping[str, Any]
+    model: nn.Module, data: Dataset, task: Task, settings: TrainSettings, others: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Returns, as JSON, all that decides the weights of a training: two trainings with the same are the same."""
     return as_json(
         {
             "model": {name: list(parameter.shape) for name, parameter in model.named_parameters()},
             "data": [data.name, len(data.train), data.input_shape, data.num_classes, data.preprocessing],
+            "task": [task.name, task.loss, task.distill, task.call],  # metrics decide nothing of it
             **settings.deciding(),
             **others,
         }

@@ -30,7 +30,6 @@ class TrainSettings:
         schedule: (step, total steps) -> factor on the optimizer's learning rates.
         seed: of batches, augmentation, Archs and dropout.
         augment: (images, generator) -> images, of each training batch; None: images as they are.
-        label_smoothing: fraction of a label's probability that is spread over all classes.
         gradient_clip: largest norm of the gradient; None: no clipping.
         accumulation: micro-batches that each batch is split into. Their gradients add up before the weights move, so
             memory is that of `batch_size / accumulation` images, and only norm statistics and dropout differ.
@@ -56,7 +55,6 @@ class TrainSettings:
     schedule: Schedule = cosine
     seed: int = 0
     augment: Augment | None = None
-    label_smoothing: float = 0.0
     gradient_clip: float | None = None
     accumulation: int = 1
     ema: float | None = None
@@ -80,8 +78,6 @@ class TrainSettings:
                 f"accumulation={self.accumulation!r} splits a batch of batch_size={self.batch_size!r} images: "
                 f"it must be at most {self.batch_size}"
             )
-        if not 0 <= self.label_smoothing < 1:
-            raise InvalidInput(f"label_smoothing={self.label_smoothing!r} is a fraction: at least 0 and less than 1")
         if self.gradient_clip is not None and not (self.gradient_clip > 0 and math.isfinite(self.gradient_clip)):
             raise InvalidInput(f"gradient_clip={self.gradient_clip!r} must be more than 0, or null for no clipping")
         if self.ema is not None and not 0 < self.ema < 1:

@@ -13,14 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from ofa.errors import InvalidInput
-from ofa.inputs import Inputs, as_inputs, call, output_tensors
+from ofa.inputs import as_inputs, output_tensors
 from ofa.records import Count, NotNegative
+from ofa.task import Batch, Task
 from ofa.train.average import WeightAverage
 from ofa.train.optimizers import parameter_groups
 from ofa.train.precision import Precision, precision_of
 from ofa.train.settings import TrainSettings
 
-# One row per epoch: epoch, step, loss, learning_rate, seconds, and what callbacks added, such as accuracy in [0, 1].
+# One row per epoch: epoch, step, loss, learning_rate, seconds, and what callbacks added, such as validation's `scores`:
+# {"largest": {"accuracy": 0.93}}, by network and metric. A plain network is called "network" there.
 History = list[dict[str, Any]]
 
 
@@ -46,7 +48,8 @@ class TrainState:
         average: of the weights; None without `TrainSettings.ema`.
         held_gradients: gradients stay allocated, for views of the model to accumulate into.
         progress: what a checkpoint has beside the weights.
-        images: of the last batch, which an error about a loss is traced with.
+        task: what is learned.
+        batch: the last, which an error about a loss is traced with.
         row: of the epoch that has just ended, which callbacks add to at `Event.EPOCH`; empty at other times.
         stopping: the training ends after this step; see `stop`.
     """
@@ -61,7 +64,8 @@ class TrainState:
     average: WeightAverage | None
     held_gradients: bool
     progress: Progress
-    images: Tensor | Inputs | None = None
+    task: Task
+    batch: Batch | None = None
     row: dict[str, Any] = field(default_factory=dict)
     stopping: bool = False
     pending_losses: dict[int, Tensor] = field(default_factory=dict)  # by step; still on the device
@@ -141,11 +145,12 @@ class TrainState:
     def _not_finite(self, step: int, loss: float) -> str:
         """One line on a loss that is not a number: where, and the most likely reason."""
         where, cause = f"the loss is {loss} at step {step} of {self.total_steps}", ""
-        if self.images is not None:
-            if not all(bool(torch.isfinite(value).all()) for value in as_inputs(self.images).tensors().values()):
+        if self.batch is not None:
+            inputs = as_inputs(self.batch.inputs).tensors().values()
+            if not all(bool(torch.isfinite(value).all()) for value in inputs):
                 return f"{where}: the training images hold NaN or infinity; check the data and its preprocessing"
             with torch.no_grad():
-                output = output_tensors(call(self.whole_network(), self.images))
+                output = output_tensors(self.task.call(self.whole_network(), self.batch))
                 finite = all(bool(torch.isfinite(value).all()) for value in output)
             cause = "" if finite else "the model returns NaN or infinity"
         if step == 0:
@@ -161,6 +166,7 @@ def new_state(
     steps_per_epoch: int,
     whole_network: Callable[[], nn.Module],
     *,
+    task: Task,
     held_gradients: bool,
     average_buffers: bool,
 ) -> TrainState:
@@ -182,4 +188,5 @@ def new_state(
         average=average,
         held_gradients=held_gradients,
         progress=Progress(step=settings.start_step),
+        task=task,
     )

@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ofa.inputs import Inputs
 from ofa.modes import in_mode
+from ofa.task import Batch, Task
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
-
-# Images (N, C, H, W), labels (N,), and whatever else comes with them, with one row per image; None: absent.
-# In place of images there may be `Inputs`.
-Batch: TypeAlias = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,7 @@ class StepContext:
         step, total_steps: counted from 0 over the whole training.
         rng: draws the step's Archs; a function of (seed, step), so all micro-batches of a step draw the same.
         optimizer: for what must move its state along with the weights (a channel sort).
-        label_smoothing: fraction, for losses against labels.
+        task: what is learned: the losses, and how a network is called.
         autocast: makes the context manager that a forward pass runs in.
         backward: accumulates the gradient of a mean loss into the parameters.
         micro_batch: which part of the step's batch this is, from 0; more than one with gradient accumulation.
@@ -40,7 +36,7 @@ class StepContext:
     total_steps: int
     rng: np.random.Generator
     optimizer: torch.optim.Optimizer
-    label_smoothing: float
+    task: Task
     autocast: Callable[[], AbstractContextManager[object]]
     backward: Callable[[Tensor], None]
     micro_batch: int = 0
@@ -50,8 +46,8 @@ class StepContext:
 # The loop clears gradients before a step, then clips them and moves the weights.
 Step = Callable[[Batch, StepContext], Tensor]
 
-# The step of a supernet, of (supernet, images, labels, context). Gradients of the networks of a step add up.
-Strategy = Callable[["Supernet", Tensor, Tensor, StepContext], Tensor]
+# The step of a supernet, of (supernet, batch, context). Gradients of the networks of a step add up.
+Strategy = Callable[["Supernet", Batch, StepContext], Tensor]
 
 
 def step_rng(seed: int, step: int) -> np.random.Generator:
@@ -95,16 +91,9 @@ def training_mode(model: nn.Module, seed: int, device: torch.device) -> Iterator
 
 
 def micro_batches(batch: Batch, count: int) -> list[Batch]:
-    """Returns a batch split into `count` parts of as equal size as can be; fewer where it has fewer images."""
+    """Returns a batch split into `count` parts of as equal size as can be; fewer where it has fewer examples."""
     if count == 1:
         return [batch]
-    images = batch[0]
-    assert images is not None  # a batch begins with its images
-    count = min(count, len(images))
-    rows = [(int(part[0]), int(part[-1]) + 1) for part in torch.arange(len(images)).tensor_split(count)]
-    parts = [[None if held is None else _rows(held, *each) for each in rows] for held in batch]
-    return list(zip(*parts, strict=True))
-
-
-def _rows(held: Tensor | Inputs, start: int, stop: int) -> Tensor | Inputs:
-    return held.rows(start, stop) if isinstance(held, Inputs) else held[start:stop]
+    examples = batch.examples
+    rows = torch.arange(examples).tensor_split(min(count, examples))
+    return [batch.rows(int(part[0]), int(part[-1]) + 1) for part in rows]

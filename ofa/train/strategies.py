@@ -6,7 +6,7 @@ step's images at the resolution of its Arch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,43 +14,39 @@ from torch import Tensor
 
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
-from ofa.inputs import call, logits_of
+from ofa.inputs import detached
 from ofa.resolution import resized
 from ofa.sorting import sort_channels_
-from ofa.task.losses import label_loss, soft_cross_entropy
+from ofa.task import Batch
+from ofa.train.distilling import Distill, distill_loss
 from ofa.train.schedules import OFA_PHASES, Phase, as_phases, opened, span_at
 from ofa.train.step import StepContext
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
 
-# (logits (N, classes), teacher's logits (N, classes)) -> scalar loss
-Distill = Callable[[Tensor, Tensor], Tensor]
-
 
 def single(
     supernet: Supernet,
-    images: Tensor,
-    labels: Tensor,
+    batch: Batch,
     context: StepContext,
     *,
     arch: Arch | Mapping[str, Any] | None = None,
 ) -> Tensor:
     """Returns the loss of one Arch, the largest unless `arch` says another, after its backward pass."""
     chosen = supernet.space.largest if arch is None else arch if isinstance(arch, Arch) else Arch.from_dict(arch)
-    loss, _ = _learn_labels(supernet, chosen, images, labels, context)
+    loss, _ = _learn_targets(supernet, chosen, batch, context)
     return loss
 
 
 def sandwich(
     supernet: Supernet,
-    images: Tensor,
-    labels: Tensor,
+    batch: Batch,
     context: StepContext,
     *,
     random_subnets: int = 2,
     label_weight: float = 0.0,
-    distill: Distill = soft_cross_entropy,
+    distill: Distill | None = None,
 ) -> Tensor:
     """Returns the mean loss of the largest, the smallest and `random_subnets` others after their backward.
 
@@ -64,15 +60,17 @@ def sandwich(
         raise InvalidInput(f"label_weight={label_weight!r} is a fraction: at least 0 and at most 1")
     space = supernet.space
     drawn = [space.sample(context.rng) for _ in range(random_subnets)]
-    loss, teacher = _learn_labels(supernet, space.largest, images, labels, context)
+    loss, teacher = _learn_targets(supernet, space.largest, batch, context)
     losses = [loss]
     for arch in (space.smallest, *drawn):
         if arch != space.largest:
-            logits = _forward(supernet, arch, images, context)
-            loss = distill(logits, teacher)
-            if label_weight:
-                hard = label_loss(logits, labels, context.label_smoothing)
-                loss = (1 - label_weight) * loss + label_weight * hard
+            outputs = _forward(supernet, arch, batch, context)
+            if label_weight == 1:
+                loss = context.task.loss(outputs, batch)
+            else:
+                loss = distill_loss(context.task, outputs, teacher, batch, distill)
+                if label_weight:
+                    loss = (1 - label_weight) * loss + label_weight * context.task.loss(outputs, batch)
             context.backward(loss)
             losses.append(loss.detach())
     return torch.stack(losses).mean()
@@ -80,12 +78,11 @@ def sandwich(
 
 def progressive(
     supernet: Supernet,
-    images: Tensor,
-    labels: Tensor,
+    batch: Batch,
     context: StepContext,
     *,
     phases: Sequence[Phase | Mapping[str, Any]] = OFA_PHASES,
-    distill: Distill = soft_cross_entropy,
+    distill: Distill | None = None,
 ) -> Tensor:
     """Returns the mean loss of the step's drawn networks after their backward: progressive shrinking.
 
@@ -105,29 +102,27 @@ def progressive(
     teacher = None
     if phase.distill and any(arch != largest for arch in archs):
         with torch.no_grad():
-            teacher = _forward(supernet, largest, images, context)
+            teacher = _forward(supernet, largest, batch, context)
     losses = []
     for arch in archs:
-        logits = _forward(supernet, arch, images, context)
-        loss = label_loss(logits, labels, context.label_smoothing)
+        outputs = _forward(supernet, arch, batch, context)
+        loss = context.task.loss(outputs, batch)
         if teacher is not None and arch != largest:
-            loss = loss + phase.distill * distill(logits, teacher)
+            loss = loss + phase.distill * distill_loss(context.task, outputs, teacher, batch, distill)
         context.backward(loss)
         losses.append(loss.detach())
     return torch.stack(losses).mean()
 
 
-def _learn_labels(
-    supernet: Supernet, arch: Arch, images: Tensor, labels: Tensor, context: StepContext
-) -> tuple[Tensor, Tensor]:
-    """The detached loss against labels and the detached logits of `arch`, after its backward pass."""
-    logits = _forward(supernet, arch, images, context)
-    loss = label_loss(logits, labels, context.label_smoothing)
+def _learn_targets(supernet: Supernet, arch: Arch, batch: Batch, context: StepContext) -> tuple[Tensor, Any]:
+    """The detached loss against targets and the detached outputs of `arch`, after its backward pass."""
+    outputs = _forward(supernet, arch, batch, context)
+    loss = context.task.loss(outputs, batch)
     context.backward(loss)
-    return loss.detach(), logits.detach()
+    return loss.detach(), detached(outputs)
 
 
-def _forward(supernet: Supernet, arch: Arch, images: Tensor, context: StepContext) -> Tensor:
+def _forward(supernet: Supernet, arch: Arch, batch: Batch, context: StepContext) -> Any:
     view = supernet.subnet(arch, accumulate=True)
     with context.autocast():
-        return logits_of(call(view, resized(images, arch)), view)
+        return context.task.call(view, batch._replace(inputs=resized(batch.inputs, arch)))

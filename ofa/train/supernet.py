@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from ofa.arch import Arch
 from ofa.data import Dataset, batches, steps_per_epoch
-from ofa.train.callbacks import accuracies, validation
+from ofa.task import Batch, Task, classification
+from ofa.train.callbacks import supernet_scores, validation
 from ofa.train.checkpoints import Checkpoint, run_from_checkpoint
+from ofa.train.first_batch import check_first_batch
 from ofa.train.loop import Callback
 from ofa.train.saved_state import training_record
 from ofa.train.settings import TrainSettings
 from ofa.train.state import History, new_state
-from ofa.train.step import Batch, StepContext, Strategy
+from ofa.train.step import StepContext, Strategy
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -28,6 +30,7 @@ def train(
     strategy: Strategy,
     settings: TrainSettings,
     *,
+    task: Task | None = None,
     checkpoint: Path | str | None = None,
     validate: Mapping[str, Arch] | None = None,
     calibration_images: int = 1024,
@@ -37,9 +40,10 @@ def train(
 
     Args:
         strategy: which subnets learn in a step, and from what: `sandwich`, `progressive` or `single`.
+        task: the losses, the metrics and the check of outputs; `ofa.task.classification` of the data if None.
         checkpoint: a file that is written as `settings` say and at the end. If it exists, training resumes from it
             and ends with the same bits as if it had never stopped.
-        validate: Archs whose accuracy on the validation split is in the rows, as "accuracy_<name>", where
+        validate: Archs, by name, whose metrics on the validation split are in the rows, in "scores", where
             `settings.validate_every` says; the largest and the smallest if None.
         calibration_images: training images that norm statistics are measured on for that. Those of the supernet stay
             untouched: `calibrate` each subnet.
@@ -47,27 +51,28 @@ def train(
             `progress_rows(print)`; see `ofa.train.callbacks` for how to write one.
 
     Raises:
-        InvalidInput: a checkpoint that is damaged or of another training (it is left as it is), or a loss that is
-            not finite, by step.
+        InvalidInput: a checkpoint that is damaged or of another training (it is left as it is), outputs or targets
+            of the first batch that do not fit the task, or a loss that is not finite, by step.
     """
+    task = classification(data) if task is None else task
     state = new_state(
         supernet.model,
         settings,
         steps_per_epoch(data.train, settings.batch_size),
         whole_network=lambda: supernet.subnet(supernet.space.largest),
+        task=task,
         held_gradients=True,  # views of the model accumulate into them
         average_buffers=False,
     )
     data = data.to(state.device)
-    record = training_record(supernet.model, data, settings, {"space": supernet.space.digest, "strategy": strategy})
+    others = {"space": supernet.space.digest, "strategy": strategy}
+    record = training_record(supernet.model, data, task, settings, others)
     file = None if checkpoint is None else Checkpoint(Path(checkpoint), record, settings)
 
     def step(batch: Batch, context: StepContext) -> Tensor:
-        images, labels = batch
-        assert images is not None and labels is not None
-        return strategy(supernet, images, labels, context)
+        return strategy(supernet, batch, context)
 
-    def epoch_batches(epoch: int, start: int) -> Iterator[Batch]:
+    def epoch_batches(epoch: int, start: int) -> Iterator[Any]:
         return batches(
             data.train,
             settings.batch_size,
@@ -78,8 +83,10 @@ def train(
             augment=settings.augment,
         )
 
-    def measure() -> Mapping[str, float]:
-        return accuracies(supernet, data, validate, calibration_images)
+    def measure() -> Mapping[str, Mapping[str, float]]:
+        return supernet_scores(supernet, data, task, validate, calibration_images)
+
+    check_first_batch(task, supernet.subnet(supernet.space.largest), epoch_batches(0, 0), state.device)
 
     callbacks = [validation(measure, settings), *callbacks]
     return run_from_checkpoint(step, epoch_batches, state, settings, callbacks, file)

@@ -1,6 +1,6 @@
 """The batches of a plain network's training: quick for splits that fit in memory, with a teacher's logits beside.
 
-A batch is images (N, C, H, W), labels (N,), and the teacher's logits (N, classes) where there is a teacher.
+A batch has the teacher's logits (N, classes) where there is a teacher.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ofa.data import Augment, batches, steps_per_epoch
 from ofa.data.dataset import Split
 from ofa.inputs import call, logits_of
 from ofa.modes import in_mode
-from ofa.train.step import Batch
+from ofa.task import Batch
 
 if TYPE_CHECKING:
     from ofa.prune.context import Batches
@@ -76,7 +76,7 @@ class TeacherBatches:
         for step in range(start, self.steps_per_epoch):
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
             chosen = None if logits is None else logits.index_select(0, rows)
-            yield images.index_select(0, rows), labels.index_select(0, rows), chosen
+            yield Batch(images.index_select(0, rows), labels.index_select(0, rows), chosen)
 
     def _batch_by_batch(self, epoch: int, start: int) -> Iterator[Batch]:
         labeled = batches(
@@ -93,7 +93,7 @@ class TeacherBatches:
             if self.teacher is not None:
                 with in_mode(self.teacher, training=False), torch.no_grad():
                     logits = logits_of(call(self.teacher, images), self.teacher)
-            yield images, labels, logits
+            yield Batch(images, labels, logits)
 
 
 def on_device(split: Split, device: torch.device) -> Split:

@@ -100,8 +100,8 @@ def _describe(supernet: ofa.Supernet, data: Dataset) -> str:
 
 def _figures(step: TrainingStep) -> str:
     text = f"loss {step.loss:.3f}"
-    for name, accuracy in (("largest", step.accuracy_largest), ("smallest", step.accuracy_smallest)):
-        if accuracy is not None:
+    for name in ("largest", "smallest"):
+        if (accuracy := step.value(name, "accuracy")) is not None:
             text += f", {name} {percent_text(accuracy)}"
     return text
 

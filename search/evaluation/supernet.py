@@ -85,7 +85,7 @@ def held_out_accuracy(supernet: Supernet, arch: Arch, data: Dataset, calibration
     return Accuracy(validation=evaluate(net, data.validation.in_order()), test=evaluate(net, data.test.in_order()))
 
 
-ENDS = {"accuracy_largest": "the largest subnet", "accuracy_smallest": "the smallest subnet"}  # in rows of a history
+ENDS = {"largest": "the largest subnet", "smallest": "the smallest subnet"}  # in rows of a history
 
 
 def supernet_card(
@@ -101,7 +101,7 @@ def supernet_card(
     images = data.calibration(calibration_images)
     ends = {"largest": supernet.space.largest, "smallest": supernet.space.smallest}
     accuracy = {name: held_out_accuracy(supernet, arch, data, images) for name, arch in ends.items()}
-    named = {ENDS[f"accuracy_{name}"]: each for name, each in accuracy.items()}
+    named = {ENDS[name]: each for name, each in accuracy.items()}
     size = supernet.space.size
     return SupernetCard(
         digest=supernet.digest,

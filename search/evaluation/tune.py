@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -16,7 +17,9 @@ from ofa.errors import InvalidInput
 from ofa.prune.initializers import Initializer
 from ofa.records import Object
 from ofa.resolution import resized
+from ofa.task import classification
 from ofa.train import Distillation, Event, TrainSettings, TrainState, train_network
+from ofa.train.callbacks import NETWORK
 from search.config.request import plain, without
 from search.config.tuning import HOW_TO_RUN, CandidateRequest, Data
 from search.evaluation.start_weights import INHERIT, StartWeights
@@ -49,6 +52,7 @@ class TuningSettings:
     recipe: Recipe
     rounds_before: int
     training: TrainSettings
+    label_smoothing: float
     decides: Object
 
     @property
@@ -114,6 +118,7 @@ def tuning_settings(request: CandidateRequest, data: Data) -> TuningSettings:
         recipe=read_recipe(recipe),
         rounds_before=int(method.keywords.get("rounds_before", 0)),
         training=training,
+        label_smoothing=request.dense.label_smoothing,
         decides=decides,
     )
 
@@ -154,7 +159,7 @@ def tune(
 
     def ask_gate(event: Event, state: TrainState) -> None:
         if event is Event.STEP and state.at_epoch_end and gate is not None and state.epoch < settings.epochs:
-            if not gate(state.epoch, float(state.history[-1]["accuracy"])):
+            if not gate(state.epoch, _accuracy(state.history[-1])):
                 state.stop()
 
     pruner = pruner_of(recipe, data.input_shape, seed, settings.epochs, rounds_before=settings.rounds_before)
@@ -167,6 +172,7 @@ def tune(
         net,
         data,
         replace(settings.training, seed=seed),
+        task=classification(data, label_smoothing=settings.label_smoothing),
         prune=pruner,
         scoring=recipe.scoring,
         distillation=distillation,
@@ -175,7 +181,7 @@ def tune(
     )
     history = history_of(training.history).rows
     if history[-1].epoch < settings.epochs:
-        accuracy = float(training.history[-1]["accuracy"])
+        accuracy = _accuracy(training.history[-1])
         return TunedNetwork(None, {}, accuracy, 0, 1.0, history, time.perf_counter() - started)
     assert training.pruner is not None
     outcome = finished(training.pruner, replace(recipe, slim=False), training.history)
@@ -190,6 +196,11 @@ def tune(
         history=history,
         seconds=time.perf_counter() - started,
     )
+
+
+def _accuracy(row: Mapping[str, Any]) -> float:
+    """The accuracy on validation in a row of a history."""
+    return float(row["scores"][NETWORK]["accuracy"])
 
 
 def _kept_of(mask: Tensor) -> tuple[int, int]:

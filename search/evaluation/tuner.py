@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 import ofa
 from ofa.arch import Arch
-from ofa.records import content_of, convert
+from ofa.records import convert
 from ofa.resolution import KEY as RESOLUTION
+from ofa.train.callbacks import NETWORK
 from search.candidates.space import Candidate, Evaluation, TuningEpoch
 from search.config.read import converted
 from search.config.search import SearchRequest
@@ -19,6 +20,7 @@ from search.evaluation.caches import TunedCache
 from search.evaluation.start_weights import StartWeights
 from search.evaluation.tune import Gate, TunedNetwork, TuningSettings, tune, tuning_settings
 from search.run.stages import hash_of
+from search.run.training_cards import Epoch
 from search.training.trained import Trained
 
 
@@ -58,7 +60,7 @@ class Tuner:
                     return Evaluation(row.accuracy, 0.0, True, history=known.history[:number], stopped_at=row.epoch)
             return known
         tuned = self.tune(candidate, settings, gate)
-        rows = convert([content_of(epoch) for epoch in tuned.history], tuple[TuningEpoch, ...], "the history")
+        rows = convert([_tuning_epoch(epoch) for epoch in tuned.history], tuple[TuningEpoch, ...], "the history")
         if tuned.model is None:
             return Evaluation(tuned.accuracy, tuned.seconds, history=rows, stopped_at=rows[-1].epoch)
         evaluation = Evaluation(tuned.accuracy, tuned.seconds, figures={"bytes": float(tuned.bytes)}, history=rows)
@@ -106,3 +108,9 @@ class Tuner:
             images = ofa.resized(self._calibration, largest)
             self._teachers[largest] = ofa.calibrate(supernet.extract(largest), images).eval()
         return self._teachers[largest]
+
+
+def _tuning_epoch(row: Epoch) -> dict[str, Any]:
+    """The fields of a `TuningEpoch`."""
+    figures = {"epoch": row.epoch, "loss": row.loss, "density": row.density}
+    return {**figures, "accuracy": row.value(NETWORK, "accuracy")}

@@ -16,7 +16,9 @@ from ofa.identity import digest_of
 from ofa.inputs import Example
 from ofa.prune.initializers import Initializer
 from ofa.records import read_record, write_record
+from ofa.task import Task, classification
 from ofa.train import TrainSettings, train_network
+from ofa.train.callbacks import NETWORK
 from search.config.request import plain
 from search.config.tuning import NetworkRecipe
 from search.networks.folder import dense_name
@@ -53,6 +55,11 @@ class Network:
     def seed(self) -> int:
         """The seed of everything random."""
         return self.recipe.seed
+
+    @property
+    def task(self) -> Task:
+        """What it learns."""
+        return classification(self.data, label_smoothing=self.recipe.dense.label_smoothing)
 
     @property
     def initializer(self) -> Initializer | None:
@@ -141,12 +148,13 @@ def _train(network: Network, stage: Stage, *, force: bool) -> None:
 
             def show(step: TrainingStep) -> None:
                 update(step.step, step.total_steps, f"loss {step.loss:.3f}")
-                say_warnings("dense", early_warnings(step, {"accuracy": NAME}, network.data.validation.labels))
+                say_warnings("dense", early_warnings(step, {NETWORK: NAME}, network.data.validation.labels))
 
             training = train_network(
                 net,
                 network.data,
                 settings,
+                task=network.task,
                 checkpoint=partial.checkpoint,
                 callbacks=[showing(show)],
             )

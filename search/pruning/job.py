@@ -20,6 +20,7 @@ from ofa.train import (
     TrainSettings,
     train_network,
 )
+from ofa.train.callbacks import NETWORK
 from search.pruning.dense import Network
 from search.pruning.recipe import Recipe
 from search.run.progress import Update
@@ -92,12 +93,13 @@ class Job:
             density = "" if step.density is None else f", density {step.density:.4f}"
             loss = "" if step.loss is None else f"loss {step.loss:.3f}"
             self.update(step.step, step.total_steps, f"{label}{loss}{density}")
-            say_warnings("prune", early_warnings(step, {"accuracy": "the network"}, self.data.validation.labels))
+            say_warnings("prune", early_warnings(step, {NETWORK: "the network"}, self.data.validation.labels))
 
         return train_network(
             model,
             self.data,
             replace(self.training, seed=self.seed, start_step=start_step, stop_step=stop_step),
+            task=self.network.task,
             prune=prune,
             scoring=self.recipe.scoring,
             distillation=distillation,

@@ -89,8 +89,8 @@ def training_figure(history: Sequence[Epoch]) -> Figure:
     """Returns accuracy of the largest and the smallest subnet, and the loss, over epochs."""
     loss = _curve(history, "loss", "training loss", "$faint")
     traces = [
-        _curve(history, "accuracy_largest", "largest subnet", "$accent"),
-        _curve(history, "accuracy_smallest", "smallest subnet", "$second"),
+        _curve(history, "largest", "largest subnet", "$accent"),
+        _curve(history, "smallest", "smallest subnet", "$second"),
         loss | {"yaxis": "y2", "mode": "lines"},
     ]
     frame = layout("epoch", "validation accuracy, %", height=360)
@@ -100,8 +100,10 @@ def training_figure(history: Sequence[Epoch]) -> Figure:
 
 
 def _curve(history: Sequence[Epoch], key: str, name: str, color: str) -> Figure:
-    points = [(row.epoch, float(value)) for row in history if (value := getattr(row, key)) is not None]
+    """The training loss, or the accuracy of a network, over epochs."""
     accuracy = key != "loss"
+    values = [(row.epoch, row.value(key, "accuracy") if accuracy else row.loss) for row in history]
+    points = [(epoch, float(value)) for epoch, value in values if value is not None]
     y = [100 * value if accuracy else value for _, value in points]
     return lines(name, [epoch for epoch, _ in points], y, color=color, width=2.2) | {
         "mode": "lines+markers" if len(points) < FEW else "lines",

@@ -19,8 +19,8 @@ class Epoch(Part, frozen=True, kw_only=True, omit_defaults=True):
         step: steps taken by its end.
         loss: mean loss of the epoch.
         seconds: time since the training began.
-        accuracy: validation accuracy of a plain network, a fraction.
-        accuracy_largest, accuracy_smallest: of a supernet's largest and smallest subnet.
+        scores: values of the validation split's metrics, by network ("largest" and "smallest" subnet of a supernet, or
+            "network", a plain one) and by metric.
         density: fraction of the weights that are kept.
     """
 
@@ -29,10 +29,12 @@ class Epoch(Part, frozen=True, kw_only=True, omit_defaults=True):
     loss: float | None
     learning_rate: NotNegative
     seconds: NotNegative
-    accuracy: Fraction | None = None
-    accuracy_largest: Fraction | None = None
-    accuracy_smallest: Fraction | None = None
+    scores: Mapping[str, Mapping[str, float]] | None = None
     density: Fraction | None = None
+
+    def value(self, network: str, metric: str) -> float | None:
+        """Returns the value of a metric of a network; None where it was not measured."""
+        return None if self.scores is None else self.scores.get(network, {}).get(metric)
 
 
 class TrainingStep(Epoch, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from ofa.collapse import chance_level
 from ofa.data import Dataset, steps_per_epoch
 from ofa.errors import InvalidInput
 from ofa.records import convert, read_record
+from ofa.task import classification
 from ofa.train import Callback, History, OptimizerBuilder, TrainSettings, progress_rows, train
 from ofa.train.callbacks import first_third
 from search.config.request import plain
@@ -34,7 +35,7 @@ from search.run.trust import TOOLKIT_ALONE, Trust, check_stored
 STORED = "ofa.data_file.load_data"  # the function that reads a data set from a file
 
 # The keys of a Training that go into its settings unchanged.
-SCALARS = tuple(name for name in Training.__struct_fields__ if name not in ("optimizer", "schedule"))
+SCALARS = tuple(name for name in Training.__struct_fields__ if name not in ("optimizer", "schedule", "label_smoothing"))
 
 
 def run_training(
@@ -58,6 +59,7 @@ def run_training(
         data,
         make_partial("train.strategy", recipe.train.strategy),
         settings,
+        task=classification(data, label_smoothing=recipe.train.label_smoothing),
         checkpoint=checkpoint,
         calibration_images=recipe.train.calibration_images,
         callbacks=[] if progress is None else [showing(progress)],
@@ -184,13 +186,13 @@ def early_warnings(step: TrainingStep, names: Mapping[str, str], labels: Tensor)
 
     Args:
         step: one step of a training.
-        names: what was measured, by the key of its accuracy, such as {"accuracy": "the network"}.
+        names: what was measured, by its key among the scores, such as {"network": "the network"}.
         labels: of the validation split.
     """
     epoch, epochs = step.epoch, step.epochs
     if epoch != first_third(epochs) or epochs == epoch:
         return []
-    accuracies = {name: getattr(step, key) for key, name in names.items()}
+    accuracies = {name: step.value(key, "accuracy") for key, name in names.items()}
     lines = [
         line
         for name, accuracy in accuracies.items()

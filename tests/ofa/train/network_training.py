@@ -17,12 +17,13 @@ QUICK = {"optimizer": SGD, "epochs": 3, "batch_size": 32, "gradient_clip": 1.0, 
 STEPS = 3 * (120 // 32)
 
 
-def fit(model, data, *, prune=None, scoring=10, distillation=None, checkpoint=None, callbacks=(), **changes):
+def fit(model, data, *, task=None, prune=None, scoring=10, distillation=None, checkpoint=None, callbacks=(), **changes):
     """Trains with the settings of QUICK, but for `changes`."""
     return train_network(
         model,
         data,
         TrainSettings(**QUICK | changes),
+        task=task,
         prune=prune,
         scoring=scoring,
         distillation=distillation,

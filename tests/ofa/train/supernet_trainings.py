@@ -34,11 +34,13 @@ QUICK = {
 STEPS = 3 * (120 // 32)
 
 
-def fit(supernet, data, *, checkpoint=None, callbacks=(), **changes):
+def fit(supernet, data, *, task=None, checkpoint=None, callbacks=(), **changes):
     """Trains with the settings of QUICK, but for `changes`."""
     settings = QUICK | changes
     strategy = settings.pop("strategy")
-    return train(supernet, data, strategy, TrainSettings(**settings), checkpoint=checkpoint, callbacks=callbacks)
+    return train(
+        supernet, data, strategy, TrainSettings(**settings), task=task, checkpoint=checkpoint, callbacks=callbacks
+    )
 
 
 class Stop(Exception):
@@ -48,8 +50,8 @@ class Stop(Exception):
 def stop_at(step: int, strategy=sandwich):
     """A strategy that is killed in the middle of a step."""
 
-    def stopping(supernet, images, labels, context):
-        loss = strategy(supernet, images, labels, context)
+    def stopping(supernet, batch, context):
+        loss = strategy(supernet, batch, context)
         if context.step == step:
             raise Stop
         return loss

@@ -55,8 +55,8 @@ def test_training_itself_is_the_same_and_the_average_is_what_is_validated(data):
     plain = train_network(own, data, replace(SETTINGS, ema=None)).history
     history = train_network(averaged, data, SETTINGS).history
     assert [row["loss"] for row in history] == [row["loss"] for row in plain]
-    assert [row["accuracy"] for row in history] != [row["accuracy"] for row in plain]
-    assert history[-1]["accuracy"] == evaluate(averaged, data.validation.in_order())
+    assert [row["scores"] for row in history] != [row["scores"] for row in plain]
+    assert history[-1]["scores"]["network"]["accuracy"] == evaluate(averaged, data.validation.in_order())
 
 
 def test_what_a_pruner_removed_is_zero_in_the_average(data):

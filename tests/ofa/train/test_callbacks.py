@@ -24,7 +24,7 @@ SETTINGS = TrainSettings(optimizer=partial(torch.optim.SGD, lr=0.1), epochs=3, b
 def test_progress_shows_each_finished_row_with_the_whole_length(data):
     shown = []
     history = train_network(net(), data, SETTINGS, callbacks=[progress_rows(shown.append)]).history
-    finished = [row for row in shown if "accuracy" in row]
+    finished = [row for row in shown if "scores" in row]
     assert finished == [row | {"epochs": 3, "total_steps": 9} for row in history]
 
 

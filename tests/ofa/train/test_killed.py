@@ -35,9 +35,9 @@ def train_in_child(supernet: Supernet, path: Path) -> tuple[int, int]:
         os.close(writing)
         return process, reading
 
-    def telling(supernet, images, labels, context):
+    def telling(supernet, batch, context):
         os.write(writing, f"{context.step}\n".encode())
-        return sandwich(supernet, images, labels, context)
+        return sandwich(supernet, batch, context)
 
     train(
         supernet,

@@ -15,6 +15,7 @@ from torch import nn
 
 from ofa.errors import InvalidInput
 from ofa.identity import digest_of
+from ofa.task import classification
 from ofa.train import Event, TrainSettings, sandwich, train, train_network
 from ofa.train.loop import Callback
 from tests.ofa.train.conftest import SmallNet
@@ -63,15 +64,15 @@ def test_events_come_in_order_and_callbacks_in_theirs(kind, make_supernet, data)
 
 @KINDS
 def test_a_callback_of_ones_own_adds_to_rows_after_validation(kind, make_supernet, data):
-    name = "accuracy_largest" if kind == "supernet" else "accuracy"
+    name = "largest" if kind == "supernet" else "network"
 
     def add_error(event, state):
-        if event is Event.EPOCH and name in state.row:
-            state.row["error"] = 1 - state.row[name]
+        if event is Event.EPOCH and "scores" in state.row:
+            state.row["error"] = 1 - state.row["scores"][name]["accuracy"]
 
     _, rows = trained(kind, make_supernet, data, callbacks=[add_error])
     assert [row["epoch"] for row in rows if "error" in row] == [1, 2, 3]  # 1: a third
-    assert all(row["error"] == 1 - row[name] for row in rows)
+    assert all(row["error"] == 1 - row["scores"][name]["accuracy"] for row in rows)
 
 
 def shrink(event: Event, state) -> None:
@@ -199,18 +200,20 @@ def test_a_checkpoint_with_the_state_of_other_callbacks_is_refused(kind, make_su
             "gradient_clip": st.sampled_from([None, 1.0]),
             "precision": st.sampled_from(["float32", "bfloat16", "float16"]),
             "optimizer": st.sampled_from([SETTINGS.optimizer, partial(torch.optim.Adam, lr=0.01)]),
-            "label_smoothing": st.sampled_from([0.0, 0.1]),
+            "task": st.sampled_from([None, classification(num_classes=4, label_smoothing=0.1)]),
         }
     ),
 )
 def test_whatever_the_settings_and_stops_the_bits_are_the_same(kind, make_supernet, data, stops, changes):
+    task = changes.pop("task")
     changed = replace(SETTINGS, **changes)
-    whole = trained(kind, make_supernet, data, changed, callbacks=[Count()])
+    whole = trained(kind, make_supernet, data, changed, task=task, callbacks=[Count()])
     with TemporaryDirectory() as folder:
         path = Path(folder) / "training.safetensors"
         for stop in sorted(stops):
             part, seed = replace(changed, stop_step=stop), 9 if path.exists() else 0
-            trained(kind, make_supernet, data, part, seed=seed, checkpoint=path, callbacks=[Count()])
+            trained(kind, make_supernet, data, part, seed=seed, task=task, checkpoint=path, callbacks=[Count()])
             assert path.exists() or stop == 0
         seed = 9 if path.exists() else 0
-        assert trained(kind, make_supernet, data, changed, seed=seed, checkpoint=path, callbacks=[Count()]) == whole
+        again = trained(kind, make_supernet, data, changed, seed=seed, task=task, checkpoint=path, callbacks=[Count()])
+        assert again == whole

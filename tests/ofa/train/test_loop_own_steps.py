@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from ofa.data import batches
 from ofa.errors import InvalidInput
+from ofa.task import classification
 from ofa.train import Event, constant, run, sandwich, train, train_network
 from ofa.train.loop import Callback
 from ofa.train.state import new_state
@@ -55,9 +56,9 @@ def test_accumulated_parts_of_a_batch_are_the_batch(data, parts, batch_size, cli
 def test_micro_batches_of_a_supernet_step_train_the_same_archs(make_supernet, data):
     drawn: list[tuple[int, int, float]] = []
 
-    def recording(supernet, images, labels, context):
+    def recording(supernet, batch, context):
         drawn.append((context.step, context.micro_batch, float(context.rng.random())))
-        return sandwich(supernet, images, labels, context)
+        return sandwich(supernet, batch, context)
 
     train(make_supernet(), data, recording, replace(SETTINGS, accumulation=3, stop_step=2))
     assert [(step, part) for step, part, _ in drawn] == [(step, part) for step in (0, 1) for part in (0, 1, 2)]
@@ -70,7 +71,13 @@ def run_own_loop(data, read: Callable, stop_step: int | None, checkpoint: Callba
     model = perceptron()
     changed = replace(SETTINGS, stop_step=stop_step)
     state = new_state(
-        model, changed, EPOCH_STEPS, whole_network=lambda: model, held_gradients=False, average_buffers=True
+        model,
+        changed,
+        EPOCH_STEPS,
+        whole_network=lambda: model,
+        task=classification(num_classes=4),
+        held_gradients=False,
+        average_buffers=True,
     )
 
     def step(batch, context):
@@ -103,7 +110,13 @@ def test_run_takes_any_step_and_ends_in_order_when_the_data_fail(data):
 def test_a_loss_that_is_not_finite_is_never_counted():
     model = perceptron()
     state = new_state(
-        model, SETTINGS, EPOCH_STEPS, whole_network=lambda: model, held_gradients=False, average_buffers=True
+        model,
+        SETTINGS,
+        EPOCH_STEPS,
+        whole_network=lambda: model,
+        task=classification(num_classes=4),
+        held_gradients=False,
+        average_buffers=True,
     )
     state.pending_losses = {0: torch.tensor(1.0), 1: torch.tensor(math.inf)}
     for _ in range(2):  # whoever reads it: a checkpoint must not be written after the loop has failed

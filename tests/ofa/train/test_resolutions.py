@@ -11,6 +11,7 @@ from torch.nn import functional
 
 import ofa
 from ofa.data import Dataset, synthetic
+from ofa.task import Batch, classification
 from ofa.train import Phase, StepContext, TrainSettings, progressive, sandwich, single, train, train_network
 from ofa.train.precision import precision_of
 from ofa.train.step import step_rng
@@ -65,8 +66,10 @@ def test_gradients_are_those_of_the_losses_at_each_resolution(supernet) -> None:
         parameter.grad = torch.zeros_like(parameter)
     numbers = precision_of("float32", torch.device("cpu"))
     optimizer = torch.optim.SGD(supernet.parameters(), lr=0.1)
-    context = StepContext(0, 1, step_rng(0, 0), optimizer, 0.0, numbers.autocast, numbers.backward)
-    sandwich(supernet, images, labels, context, random_subnets=0)
+    context = StepContext(
+        0, 1, step_rng(0, 0), optimizer, classification(num_classes=4), numbers.autocast, numbers.backward
+    )
+    sandwich(supernet, Batch(images, labels), context, random_subnets=0)
     for parameter, wanted in zip(supernet.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, wanted, rtol=1e-4, atol=1e-6)
 
@@ -87,7 +90,7 @@ def test_a_single_arch_is_trained_at_its_resolution(supernet, data) -> None:
     assert set(supernet.model.heights) == {4}
     view = ofa.calibrate(supernet.subnet(smallest), ofa.resized(data.calibration(1024), smallest))
     small = ofa.resized(data.validation.images, smallest)
-    assert history[-1]["accuracy_it"] == ofa.evaluate(view, small, data.validation.labels)
+    assert history[-1]["scores"]["it"]["accuracy"] == ofa.evaluate(view, small, data.validation.labels)
 
 
 def test_a_copy_is_trained_further_with_a_data_set_at_its_resolution(supernet, data) -> None:
@@ -103,4 +106,5 @@ def test_a_copy_is_trained_further_with_a_data_set_at_its_resolution(supernet, d
     settings = TrainSettings(**{**vars(SETTINGS), "augment": flipped})
     training = train_network(net, small, settings)
     assert set(net.heights) == {4}
-    assert training.history[-1]["accuracy"] == ofa.evaluate(net, small.validation.images, small.validation.labels)
+    measured = training.history[-1]["scores"]["network"]["accuracy"]
+    assert measured == ofa.evaluate(net, small.validation.images, small.validation.labels)

@@ -24,7 +24,6 @@ SETTINGS = TrainSettings(optimizer=partial(torch.optim.SGD, lr=0.1), epochs=3, b
         ({"start_step": -1}, "start_step=-1"),
         ({"stop_step": -1}, "stop_step=-1 must be 0 or more, or null for the last"),
         ({"validate_every": -1}, "validate_every=-1"),
-        ({"label_smoothing": 1.0}, "label_smoothing=1.0"),
         ({"gradient_clip": float("inf")}, "gradient_clip=inf"),
         ({"accumulation": 0}, "accumulation=0"),
         ({"accumulation": 33}, "accumulation=33 splits a batch of batch_size=32"),

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from ofa import Arch, InvalidInput
+from ofa.task import Batch, classification
 from ofa.train import OFA_PHASES, Phase, StepContext, progressive, sandwich, single
 from ofa.train.precision import precision_of
 from ofa.train.step import step_rng
@@ -16,11 +17,13 @@ from ofa.train.step import step_rng
 IMAGES = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(16) % 4
 SMOOTHING = 0.1
+BATCH = Batch(IMAGES, LABELS)
+TASK = classification(num_classes=4, label_smoothing=SMOOTHING)
 
 
 def context(step: int = 0, total_steps: int = 100, optimizer=None) -> StepContext:
     numbers = precision_of("float32", torch.device("cpu"))
-    return StepContext(step, total_steps, step_rng(0, step), optimizer, SMOOTHING, numbers.autocast, numbers.backward)
+    return StepContext(step, total_steps, step_rng(0, step), optimizer, TASK, numbers.autocast, numbers.backward)
 
 
 @pytest.fixture
@@ -66,25 +69,25 @@ def from_labels(supernet, arch):
 def test_single_trains_the_largest_or_the_arch_it_is_given(supernet, built):
     smallest = supernet.space.smallest
     for arch in (smallest, smallest.to_dict()):
-        assert torch.isfinite(single(supernet, IMAGES, LABELS, context(), arch=arch))
-    single(supernet, IMAGES, LABELS, context())
+        assert torch.isfinite(single(supernet, BATCH, context(), arch=arch))
+    single(supernet, BATCH, context())
     assert built == [smallest, smallest, supernet.space.largest]
     with pytest.raises(InvalidInput, match=r"depth\.blocks is missing"):
-        single(supernet, IMAGES, LABELS, context(), arch={"width": {"conv": 4}})
+        single(supernet, BATCH, context(), arch={"width": {"conv": 4}})
 
 
 def test_sandwich_trains_largest_smallest_and_some_drawn_by_the_step(supernet, built):
-    sandwich(supernet, IMAGES, LABELS, context(7))
+    sandwich(supernet, BATCH, context(7))
     space, rng = supernet.space, step_rng(0, 7)
     assert built == [space.largest, space.smallest, space.sample(rng), space.sample(rng)]
     built.clear()
-    sandwich(supernet, IMAGES, LABELS, context(7), random_subnets=0)
+    sandwich(supernet, BATCH, context(7), random_subnets=0)
     assert built == [space.largest, space.smallest]
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.25])
 def test_sandwich_gradients_are_of_labels_for_the_largest_and_mostly_of_its_logits_for_the_rest(supernet, weight):
-    loss = sandwich(supernet, IMAGES, LABELS, context(3), label_weight=weight)
+    loss = sandwich(supernet, BATCH, context(3), label_weight=weight)
     space, rng = supernet.space, step_rng(0, 3)
     logits, total = from_labels(supernet, space.largest)
     teacher = logits.detach().softmax(1)
@@ -98,19 +101,19 @@ def test_sandwich_gradients_are_of_labels_for_the_largest_and_mostly_of_its_logi
 
 def test_sandwich_refuses_what_is_no_fraction(supernet):
     with pytest.raises(InvalidInput, match=r"label_weight=1\.5 is a fraction"):
-        sandwich(supernet, IMAGES, LABELS, context(), label_weight=1.5)
+        sandwich(supernet, BATCH, context(), label_weight=1.5)
 
 
 def test_gradients_of_steps_add_up_until_they_are_cleared(supernet):
-    sandwich(supernet, IMAGES, LABELS, context(3))
+    sandwich(supernet, BATCH, context(3))
     once = gradients(supernet)
-    sandwich(supernet, IMAGES, LABELS, context(3))
+    sandwich(supernet, BATCH, context(3))
     for name, twice in gradients(supernet).items():
         assert torch.allclose(twice, 2 * once[name], rtol=1e-4, atol=1e-6)
 
 
 def test_the_supernets_norm_statistics_stay(supernet):
-    sandwich(supernet, IMAGES, LABELS, context(3))
+    sandwich(supernet, BATCH, context(3))
     assert torch.equal(supernet.model.norm.running_mean, torch.zeros(8))
     assert int(supernet.model.norm.num_batches_tracked) == 0
 
@@ -124,7 +127,7 @@ PHASES = (
 
 def test_progressive_opens_one_kind_after_the_other(supernet, built):
     space = supernet.space
-    run = partial(progressive, supernet, IMAGES, LABELS, phases=PHASES)
+    run = partial(progressive, supernet, BATCH, phases=PHASES)
     for step in range(25):
         run(context(step))
     assert built == [space.largest] * 25
@@ -141,7 +144,7 @@ def test_progressive_opens_one_kind_after_the_other(supernet, built):
 
 def test_progressive_gradients_are_of_labels_and_of_the_largest(supernet, built):
     step = next(s for s in range(50, 100) if supernet.space.sample(step_rng(0, s)) != supernet.space.largest)
-    loss = progressive(supernet, IMAGES, LABELS, context(step), phases=[{"fraction": 1.0, "distill": 0.5, **OPEN}])
+    loss = progressive(supernet, BATCH, context(step), phases=[{"fraction": 1.0, "distill": 0.5, **OPEN}])
     (teacher_arch, arch) = built
     assert teacher_arch == supernet.space.largest != arch
     teacher = supernet.subnet(teacher_arch)(IMAGES).detach().softmax(1)
@@ -162,15 +165,15 @@ def test_a_phase_sorts_channels_once_at_its_start_and_moves_the_optimizer_state(
     phases = (Phase(0.5, width=1), Phase(0.5, width=None, sort_channels=True))
     before = supernet.subnet(supernet.space.largest)(IMAGES)
     old_weight, old_state = weight.detach().clone(), optimizer.state[weight]["momentum_buffer"].clone()
-    progressive(supernet, IMAGES, LABELS, context(49, optimizer=optimizer), phases=phases)
+    progressive(supernet, BATCH, context(49, optimizer=optimizer), phases=phases)
     assert torch.equal(weight, old_weight)
-    progressive(supernet, IMAGES, LABELS, context(50, optimizer=optimizer), phases=phases)
+    progressive(supernet, BATCH, context(50, optimizer=optimizer), phases=phases)
     assert not torch.equal(weight, old_weight)
     order = [int((old_weight == row).flatten(1).all(1).nonzero()) for row in weight]
     assert torch.equal(optimizer.state[weight]["momentum_buffer"], old_state[order])
     assert torch.allclose(supernet.subnet(supernet.space.largest)(IMAGES), before, atol=1e-5)
     sorted_weight = weight.detach().clone()
-    progressive(supernet, IMAGES, LABELS, context(51, optimizer=optimizer), phases=phases)
+    progressive(supernet, BATCH, context(51, optimizer=optimizer), phases=phases)
     assert torch.equal(weight, sorted_weight)
 
 

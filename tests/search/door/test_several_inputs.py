@@ -65,7 +65,7 @@ def test_a_supernet_of_several_inputs_learns(accumulation: int) -> None:
     )
     history = train(net, texts(), sandwich, settings)
     assert history[-1]["loss"] < history[0]["loss"]
-    assert history[-1]["accuracy_largest"] > 0.6
+    assert history[-1]["scores"]["largest"]["accuracy"] > 0.6
 
 
 @pytest.fixture(scope="module")

@@ -64,8 +64,10 @@ def example(name: str = "demo", trials: int = 180, seed: int = 0) -> ReportData:
                 loss=2.3 * 0.88**epoch + 0.3,
                 learning_rate=0.1,
                 seconds=float(epoch),
-                accuracy_largest=0.995 - 0.5 * 0.8**epoch,
-                accuracy_smallest=0.98 - 0.7 * 0.85**epoch,
+                scores={
+                    "largest": {"accuracy": 0.995 - 0.5 * 0.8**epoch},
+                    "smallest": {"accuracy": 0.98 - 0.7 * 0.85**epoch},
+                },
             )
             for epoch in range(1, 31)
         ),
