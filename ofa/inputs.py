@@ -19,9 +19,8 @@ from ofa.errors import InvalidInput
 class Inputs:
     """The arguments of one call, `model(*args, **kwargs)`: `ofa.Inputs(images, mask=mask)`.
 
-    An argument may be a tensor, None, a number, or tuples, lists, dictionaries and dataclasses of them. Tensors are
-    batched along their first dimension: a tensor whose first dimension has the size of the first tensor's holds one
-    entry per example, any other belongs to all examples (a mask of positions, a table).
+    An argument may be a tensor, None, a number, or tuples, lists, dictionaries and dataclasses of them. A tensor whose
+    first dimension has the size of the first tensor's holds one entry per example, any other belongs to all examples.
 
     Attributes:
         args: by position.
@@ -178,8 +177,8 @@ def named_outputs(output: Any) -> dict[str, Tensor]:
 
 
 def detached(output: Any) -> Any:
-    """Returns a model's output with its tensors detached: the same containers, no gradient behind them."""
-    return _mapped(output, lambda tensor: tensor.detach())
+    """Returns a model's output with its tensors detached."""
+    return _mapped(output, torch.detach)
 
 
 def logits_of(output: Any, model: nn.Module | None = None) -> Tensor:

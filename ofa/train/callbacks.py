@@ -122,7 +122,7 @@ def averaged(state: TrainState) -> Iterator[None]:
 
 
 def supernet_scores(
-    supernet: Supernet, data: Dataset, task: Task, archs: Mapping[str, Arch] | None, calibration_images: int
+    supernet: Supernet, data: Dataset, task: Task, calibration_images: int, archs: Mapping[str, Arch] | None = None
 ) -> dict[str, dict[str, float]]:
     """Returns the value of each metric, by name, of each Arch on the validation split; largest and smallest if None.
 

@@ -123,11 +123,6 @@ def save_training(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str
     save_checkpoint(path, tensors, values)
 
 
-def learning_record(task: Task) -> dict[str, Any]:
-    """Returns what of a task decides the weights of a training; metrics do not."""
-    return {"task": task.name, "loss": task.loss, "task_distill": task.distill, "call": task.call}
-
-
 def run_from_checkpoint(
     step: Step,
     batches: Batches,

@@ -82,7 +82,6 @@ def train_network(
     *,
     task: Task | None = None,
     prune: MakePruner | None = None,
-    scoring: int = 10,
     distillation: Distillation | None = None,
     checkpoint: Path | str | None = None,
     callbacks: Sequence[Callback] = (),
@@ -93,7 +92,6 @@ def train_network(
         task: the losses, the metrics and the check of outputs; `ofa.task.classification` of the data if None.
         prune: makes the pruner before the first step. Its penalty is part of the loss, and its step follows the
             optimizer's.
-        scoring: batches of training images, always the same, that the pruner's criteria measure on.
         distillation: a teacher to learn from; None: targets alone.
         checkpoint: a file that is written as `settings` say and at the end. If it exists, training resumes from it,
             the pruner included, and ends with the same bits as if it had never stopped.
@@ -104,8 +102,6 @@ def train_network(
         InvalidInput: a checkpoint that is damaged or of another training (it is left as it is), outputs or targets
             of the first batch that do not fit the task, or a loss that is not finite, by step.
     """
-    if scoring < 1:
-        raise InvalidInput(f"{scoring=!r} batches for criteria: at least 1")
     task = classification(data) if task is None else task
     learned = task if distillation is None else with_temperature(task, distillation.temperature)
     device = torch.device(settings.device)
@@ -122,7 +118,7 @@ def train_network(
         average_buffers=True,
     )
     deciding = {
-        **{"prune": prune, "scoring": scoring, "teacher": None if teacher is None else digest_of(teacher)},
+        **{"prune": prune, "teacher": None if teacher is None else digest_of(teacher)},
         "distill": 0.0 if distillation is None else distillation.weight,
         "temperature": None if distillation is None else distillation.temperature,
     }
@@ -131,7 +127,7 @@ def train_network(
     check_first_batch(task, model, feed.epoch(0), device)
     pruner = None
     if prune is not None:
-        scored = scoring_batches(split, settings.batch_size, scoring, settings.seed)
+        scored = scoring_batches(split, settings.batch_size, settings.scoring, settings.seed)
         with training_mode(model, settings.seed, device) as reseed:
             reseed(0, 0)
             pruner = prune(model, state.optimizer, state.total_steps, scored)

@@ -16,7 +16,7 @@ from ofa.train.precision import DTYPES
 from ofa.train.schedules import Schedule, cosine
 
 # Fields that say how a training is run and change nothing that comes out of it.
-HOW_TO_RUN = ("device", "stop_step", "validate_every", "checkpoint_seconds", "checkpoint_steps")
+HOW_TO_RUN = ("device", "stop_step", "validate_every", "calibration_images", "checkpoint_seconds", "checkpoint_steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,8 @@ class TrainSettings:
         start_step: the step of batches and schedule to begin at, with a new optimizer, for a rewound network.
         stop_step: the step of the whole training to end after; None: the last.
         validate_every: epochs between validations (0: never); a third of the training and its end are measured too.
+        calibration_images: training images that norm statistics of a supernet's subnets are measured on for validation.
+        scoring: batches of training images, always the same, that the criteria of a pruner measure on.
         checkpoint_seconds, checkpoint_steps: how often a checkpoint is written; None: not by time, not by steps. By
             time they are further apart where they would take more than a twentieth of the time.
 
@@ -63,11 +65,13 @@ class TrainSettings:
     start_step: int = 0
     stop_step: int | None = None
     validate_every: int = 5
+    calibration_images: int = 1024
+    scoring: int = 10
     checkpoint_seconds: float | None = 30.0
     checkpoint_steps: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulation"):
+        for name in ("epochs", "batch_size", "accumulation", "calibration_images", "scoring"):
             _at_least(1, name, getattr(self, name))
         for name in ("seed", "validate_every", "start_step"):
             _at_least(0, name, getattr(self, name))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ofa.arch import Arch
 from ofa.data import Dataset, batches, steps_per_epoch
 from ofa.task import Batch, Task, classification
 from ofa.train.callbacks import supernet_scores, validation
@@ -32,21 +31,18 @@ def train(
     *,
     task: Task | None = None,
     checkpoint: Path | str | None = None,
-    validate: Mapping[str, Arch] | None = None,
-    calibration_images: int = 1024,
     callbacks: Sequence[Callback] = (),
 ) -> History:
     """Returns one row per epoch (see `History`), after training `supernet.model` in place.
+
+    Where `settings.validate_every` says, the rows have the `scores` of the largest and the smallest subnet on the
+    validation split. Norm statistics of the supernet stay untouched: `calibrate` each subnet.
 
     Args:
         strategy: which subnets learn in a step, and from what: `sandwich`, `progressive` or `single`.
         task: the losses, the metrics and the check of outputs; `ofa.task.classification` of the data if None.
         checkpoint: a file that is written as `settings` say and at the end. If it exists, training resumes from it
             and ends with the same bits as if it had never stopped.
-        validate: Archs, by name, whose metrics on the validation split are in the rows, in "scores", where
-            `settings.validate_every` says; the largest and the smallest if None.
-        calibration_images: training images that norm statistics are measured on for that. Those of the supernet stay
-            untouched: `calibrate` each subnet.
         callbacks: yours, called in this order after validation and before the checkpoint is written. For instance
             `progress_rows(print)`; see `ofa.train.callbacks` for how to write one.
 
@@ -84,7 +80,7 @@ def train(
         )
 
     def measure() -> Mapping[str, Mapping[str, float]]:
-        return supernet_scores(supernet, data, task, validate, calibration_images)
+        return supernet_scores(supernet, data, task, settings.calibration_images)
 
     check_first_batch(task, supernet.subnet(supernet.space.largest), epoch_batches(0, 0), state.device)
 

@@ -171,10 +171,9 @@ def tune(
     training = train_network(
         net,
         data,
-        replace(settings.training, seed=seed),
+        replace(settings.training, seed=seed, scoring=recipe.scoring),
         task=classification(data, label_smoothing=settings.label_smoothing),
         prune=pruner,
-        scoring=recipe.scoring,
         distillation=distillation,
         checkpoint=checkpoint,
         callbacks=[*([] if progress is None else [showing(progress)]), ask_gate],

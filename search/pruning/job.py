@@ -98,10 +98,15 @@ class Job:
         return train_network(
             model,
             self.data,
-            replace(self.training, seed=self.seed, start_step=start_step, stop_step=stop_step),
+            replace(
+                self.training,
+                seed=self.seed,
+                scoring=self.recipe.scoring,
+                start_step=start_step,
+                stop_step=stop_step,
+            ),
             task=self.network.task,
             prune=prune,
-            scoring=self.recipe.scoring,
             distillation=distillation,
             checkpoint=checkpoint,
             callbacks=[showing(show)],

@@ -19,8 +19,7 @@ class Epoch(Part, frozen=True, kw_only=True, omit_defaults=True):
         step: steps taken by its end.
         loss: mean loss of the epoch.
         seconds: time since the training began.
-        scores: values of the validation split's metrics, by network ("largest" and "smallest" subnet of a supernet, or
-            "network", a plain one) and by metric.
+        scores: on validation, by network ("largest", "smallest"; "network": a plain one) and metric.
         density: fraction of the weights that are kept.
     """
 
@@ -33,8 +32,8 @@ class Epoch(Part, frozen=True, kw_only=True, omit_defaults=True):
     density: Fraction | None = None
 
     def value(self, network: str, metric: str) -> float | None:
-        """Returns the value of a metric of a network; None where it was not measured."""
-        return None if self.scores is None else self.scores.get(network, {}).get(metric)
+        """Returns the value of a metric of a network, None if unknown."""
+        return (self.scores or {}).get(network, {}).get(metric)
 
 
 class TrainingStep(Epoch, frozen=True, kw_only=True):
@@ -126,7 +125,6 @@ class LayerRow(Part, frozen=True, kw_only=True):
     """A layer of a pruned network: its number of weights, and how many are kept.
 
     Attributes:
-        name: of the parameter.
         histogram: None where no weight is left.
     """
 

@@ -52,6 +52,7 @@ def run_training(
     `stop_after` ends the training after that fraction of its steps.
     """
     settings = train_settings(recipe.train, recipe.data.augment, recipe.seed)
+    settings = replace(settings, calibration_images=recipe.train.calibration_images)
     if stop_after is not None:
         settings = replace(settings, stop_step=_steps(data, settings, stop_after))
     return train(
@@ -61,7 +62,6 @@ def run_training(
         settings,
         task=classification(data, label_smoothing=recipe.train.label_smoothing),
         checkpoint=checkpoint,
-        calibration_images=recipe.train.calibration_images,
         callbacks=[] if progress is None else [showing(progress)],
     )
 

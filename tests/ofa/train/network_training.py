@@ -17,7 +17,7 @@ QUICK = {"optimizer": SGD, "epochs": 3, "batch_size": 32, "gradient_clip": 1.0, 
 STEPS = 3 * (120 // 32)
 
 
-def fit(model, data, *, task=None, prune=None, scoring=10, distillation=None, checkpoint=None, callbacks=(), **changes):
+def fit(model, data, *, task=None, prune=None, distillation=None, checkpoint=None, callbacks=(), **changes):
     """Trains with the settings of QUICK, but for `changes`."""
     return train_network(
         model,
@@ -25,7 +25,6 @@ def fit(model, data, *, task=None, prune=None, scoring=10, distillation=None, ch
         TrainSettings(**QUICK | changes),
         task=task,
         prune=prune,
-        scoring=scoring,
         distillation=distillation,
         checkpoint=checkpoint,
         callbacks=callbacks,

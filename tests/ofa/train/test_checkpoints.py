@@ -12,6 +12,7 @@ import torch
 from ofa.checkpoint import load_checkpoint, load_weights
 from ofa.data import batches, steps_per_epoch
 from ofa.identity import digest_of
+from ofa.task import classification
 from ofa.train import Event, label_loss
 from ofa.train.checkpoints import Checkpoint, run_from_checkpoint
 from ofa.train.state import new_state
@@ -84,7 +85,9 @@ def fit(data, checkpoint, callbacks=(), settings=SETTINGS, seed=0):
         torch.manual_seed(seed)
         model = SmallNet()
     count = steps_per_epoch(data.train, settings.batch_size)
-    state = new_state(model, settings, count, lambda: model, held_gradients=False, average_buffers=True)
+    state = new_state(
+        model, settings, count, lambda: model, task=classification(data), held_gradients=False, average_buffers=True
+    )
 
     def step(batch, context):
         images, labels = batch[0], batch[1]

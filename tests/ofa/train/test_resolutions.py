@@ -13,6 +13,7 @@ import ofa
 from ofa.data import Dataset, synthetic
 from ofa.task import Batch, classification
 from ofa.train import Phase, StepContext, TrainSettings, progressive, sandwich, single, train, train_network
+from ofa.train.callbacks import supernet_scores, validation
 from ofa.train.precision import precision_of
 from ofa.train.step import step_rng
 
@@ -86,7 +87,10 @@ def test_a_phase_may_keep_the_smaller_resolutions_closed(supernet, data) -> None
 
 def test_a_single_arch_is_trained_at_its_resolution(supernet, data) -> None:
     smallest = supernet.space.smallest
-    history = train(supernet, data, partial(single, arch=smallest), SETTINGS, validate={"it": smallest})
+    measured = validation(
+        lambda: supernet_scores(supernet, data, classification(data), 1024, {"it": smallest}), SETTINGS
+    )
+    history = train(supernet, data, partial(single, arch=smallest), SETTINGS, callbacks=[measured])
     assert set(supernet.model.heights) == {4}
     view = ofa.calibrate(supernet.subnet(smallest), ofa.resized(data.calibration(1024), smallest))
     small = ofa.resized(data.validation.images, smallest)
