@@ -81,7 +81,7 @@ def test_a_candidate_is_tuned_at_its_resolution_with_a_teacher_of_it(
     found = tuning.tuner.tune(candidate, tuning.tuner.settings(candidate))
     assert found.model is not None
     at_its_own = evaluate(found.model, ofa.resized(trained.data, arch).validation.in_order())
-    assert found.accuracy == at_its_own == found.history[-1].accuracy
+    assert found.accuracy == at_its_own == found.history[-1].value("network", "accuracy")
     ((data, distillation),) = given
     assert data.input_shape == (1, 4, 4)
     calibration = ofa.resized(trained.data.calibration(64), arch)
