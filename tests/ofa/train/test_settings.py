@@ -43,6 +43,7 @@ def test_how_it_is_run_decides_nothing():
         "device": "cuda",
         "stop_step": 3,
         "validate_every": 1,
+        "calibration_images": 64,
         "checkpoint_seconds": None,
         "checkpoint_steps": 2,
     }
