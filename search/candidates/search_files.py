@@ -53,13 +53,18 @@ class TrialRow(Part, frozen=True, kw_only=True):
         return None if self.arch is None else Candidate(self.arch, tuple(self.settings.items()))
 
 
-class Trials(Record, frozen=True, kw_only=True):
-    """trials.json."""
+class Trials(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """trials.json.
+
+    Attributes:
+        ended: why the search ended before all its evaluations were made; empty if it did not.
+    """
 
     KIND: ClassVar[str] = "trials"
     REMEDY: ClassVar[str] = "delete the search's stage.json, and the same ofa search writes it again"
 
     rows: tuple[TrialRow, ...]
+    ended: str = ""
 
 
 class MeasuredSubnet(Part, frozen=True, kw_only=True, omit_defaults=True):

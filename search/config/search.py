@@ -102,10 +102,17 @@ class FinalistSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class SearchOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The `search` group, see conf/search/pareto.yaml for the meanings."""
+    """The `search` group, see conf/search/pareto.yaml for the meanings.
+
+    Attributes:
+        minutes: of work on evaluations, after which the search ends; None: all evaluations are made.
+        patience: evaluations in a row that improve nothing, after which it ends; None: any number.
+    """
 
     objective: Text | tuple[Text, ...] = "pareto"
     evaluations: Count = 200
+    minutes: Positive | None = None
+    patience: Count | None = None
     latency_fractions: tuple[ShareAboveZero, ...] | None = (0.25, 0.35, 0.5)
     limits: FigureLimits | None = FigureLimits()
     margin: ShareBelowOne | None = None
@@ -218,7 +225,7 @@ class SearchRequest(Request, frozen=True, kw_only=True):
 
     @property
     def decides(self) -> dict[str, Any]:
-        """The inputs that decide the results, as plain values, except the number of evaluations, the stage's amount."""
+        """The inputs that decide the results, as plain values, but for its length: evaluations are an amount."""
         options = plain(self.search)
         options |= {"latency_fractions": options["latency_fractions"] or None}  # an empty list and null are the same
         options |= {"warm_start": relative_paths(options["warm_start"], self.folder) or None}
@@ -229,7 +236,7 @@ class SearchRequest(Request, frozen=True, kw_only=True):
         latency = self.latency
         return {
             **plain(self, "sampler", "seed", *(GROUPS if self.search.tuning is not None else ())),
-            "search": without(options, "evaluations", "artifacts"),  # artifacts do not change the search
+            "search": without(options, "evaluations", "minutes", "patience", "artifacts"),  # its length; what is shown
             "latency_ms": list(latency) if isinstance(latency, tuple) else latency,
             **({"storage": self.storage} if self.storage else {}),
         }

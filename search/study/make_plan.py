@@ -128,6 +128,8 @@ def make_plan(inputs: PlanInputs, trained: Trained | None = None, tuning: FineTu
         trial_files=inputs.trial_files,
         fidelities=None if tuning is None else replace(tuning.fidelities, expected=expected),
         warm=tuple(fitting(inputs.warm, space, figures, inputs.limits.hard)),
+        minutes=options.minutes,
+        patience=options.patience,
     )
 
 

@@ -42,7 +42,8 @@ class SearchPlan:
     within the limits replaces the sampler's. `command` returns the shell command that extracts a trial, for its
     note. With `fidelities` a candidate is fine-tuned as well; `evaluate` is then the first step. `artifacts` is the
     folder of the trials' files, and `trial_files` makes them; without both none are written. `warm` are candidates of
-    earlier searches; those within the limits are evaluated again before the sampler begins.
+    earlier searches; those within the limits are evaluated again before the sampler begins. `minutes` and `patience`
+    may end it earlier, see `search.study.ending`.
     """
 
     name: str
@@ -62,6 +63,8 @@ class SearchPlan:
     artifacts: Path | None = None
     trial_files: TrialFiles | None = None
     warm: tuple[Candidate, ...] = ()
+    minutes: float | None = None
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         directions(self.objective, self.latencies)

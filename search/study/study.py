@@ -19,6 +19,7 @@ from search.candidates.optuna_internals import trial_id
 from search.candidates.trials import TrialProgress
 from search.run.locks import worker_lock
 from search.study.database import Place, Shared, opened
+from search.study.ending import reason_to_end
 from search.study.journal import open_journal
 from search.study.plan import SearchPlan, starting_candidates
 from search.study.step import Step, TrialCounts, evaluate_step, propose_step, read_history, set_next
@@ -65,6 +66,8 @@ def work(
                 check_failures(history, finished=True)
                 return ""
             check_failures(history)
+            if reason := reason_to_end(study, plan.limits, plan.minutes, plan.patience):
+                return f"ended after {history.evaluated} of {plan.evaluations} evaluations: {reason}"
             step = None
             if history.evaluated + history.running < plan.evaluations:
                 step = _next_step(study, plan, history, start, worker)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ofa.records import write_record
+from ofa.errors import InvalidInput
+from ofa.records import read_record, write_record
 from search.candidates.feasible import check_reachable
 from search.candidates.figures import LATENCY
 from search.candidates.search_files import Trials
@@ -76,7 +77,7 @@ def run_search(
     shared = request.storage is not None and not request.force  # a database allows calls on several machines
     with claimed(stage, force=request.force, waits=waits, shared=shared) as needed:
         if not needed:
-            say(f"search: {stage.output} is there, nothing to do")
+            say(f"search: {stage.output} is there, nothing to do{_more(SearchFolder(stage.output))}")
             return False
         devices = devices if request.force else as_begun(SearchFolder(stage.output), devices)
         tuning = tuning_of(request, trained)
@@ -96,7 +97,7 @@ def run_search(
                 replace(inputs, artifacts=artifacts, trial_files=trial_files), plan, place_of(request, files)
             )
             rows = trial_rows(result.study)
-            write_record(files.trials, Trials(rows=tuple(rows)))
+            write_record(files.trials, Trials(rows=tuple(rows), ended=result.stopped))
             if result.stopped:
                 say(f"search: {result.stopped}")
             bench = Bench(run, trained, files, devices, request.search.finalists)
@@ -107,6 +108,15 @@ def run_search(
             for device in devices:
                 files.to_measure(device.figure).unlink(missing_ok=True)
     return True
+
+
+def _more(files: SearchFolder) -> str:
+    """How a complete search that ended early goes on, in words; empty where it did not."""
+    try:
+        ended = read_record(files.trials, Trials).ended
+    except (InvalidInput, OSError):  # damaged or gone: later verbs say so
+        return ""
+    return f" ({ended}; more search.evaluations than before go on)" if ended else ""
 
 
 def _stage(request: SearchRequest, identity: Mapping[str, str], warm: Sequence[Candidate]) -> Stage:

@@ -99,6 +99,22 @@ def test_it_runs_once_resumes_for_more_and_is_refused_for_another(request_: Sear
     assert ran and proposed(again) == proposed(longer)
 
 
+def test_why_it_ended_early_is_kept_and_said(
+    request_: SearchRequest, trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = replace(request_, study="short", search=replace(request_.search, evaluations=40, patience=2))
+    devices = search_devices(short, trained, force=False)
+    assert run_search(short, trained, devices)
+    trials = read_record(SearchFolder(short.folder.search("short")).trials, Trials)
+    assert trials.ended == (
+        f"ended after {sum(row.state == 'evaluated' for row in trials.rows)} of 40 evaluations: "
+        "2 evaluations in a row (search.patience) improved nothing"
+    )
+    capsys.readouterr()
+    assert not run_search(short, trained, devices)
+    assert trials.ended in capsys.readouterr().err
+
+
 def test_it_is_the_search_of_the_command(request_: SearchRequest, trained: Trained) -> None:
     _, rows = searched(replace(request_, study="python"), trained)
     overrides = [
