@@ -29,7 +29,7 @@ from tests.composed import MODELS, composed, options, plain
 from tests.search.synthetic import Oracle, block_space
 
 OF_TEXTS = {"gpt"}  # models of data=text
-LOCAL = {"digits", "synthetic", "text"}  # data sets that need no file
+LOCAL = {"digits", "imbalanced_digits", "synthetic", "text"}  # data sets that need no file
 IMAGES = {"lenet5": 8, "lenet5_caffe": 16, "mobilenet": 16}  # pixels; 8 for all others
 STAGES = [
     "{width: 8, blocks: 1, expansion: 1, squeeze_excite: false, activation: relu}",

@@ -8,6 +8,7 @@ from ofa.data.dataset import Dataset, PixelSource, Preprocessing, Split
 from ofa.data.generated import synthetic
 from ofa.data.in_memory import from_tensors
 from ofa.data.loading import hub
+from ofa.data.long_tail import imbalanced_digits
 from ofa.data.map_style_sets import from_dataset
 from ofa.data.several_inputs import from_inputs
 from ofa.data.shapes import shapes
@@ -28,6 +29,7 @@ __all__ = [
     "from_tensors",
     "generated_text",
     "hub",
+    "imbalanced_digits",
     "shapes",
     "steps_per_epoch",
     "synthetic",
