@@ -1,7 +1,11 @@
 """Tasks: what a network learns and how it is judged; its loss, its metrics and the check of its outputs."""
 
 from ofa.task._classification import classification, sequence_classification
+from ofa.task._detection import detection
+from ofa.task._from_torchmetrics import from_torchmetrics
+from ofa.task._language_model import language_model
 from ofa.task._multilabel import multilabel
+from ofa.task._own_loss import own_loss
 from ofa.task._regression import regression
 from ofa.task._segmentation import segmentation
 from ofa.task.batch import Batch, as_batch
@@ -22,7 +26,11 @@ __all__ = [
     "call_network",
     "classification",
     "details",
+    "detection",
+    "from_torchmetrics",
+    "language_model",
     "multilabel",
+    "own_loss",
     "regression",
     "scores",
     "segmentation",

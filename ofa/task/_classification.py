@@ -14,7 +14,7 @@ from ofa.errors import InvalidInput, is_number
 from ofa.inputs import logits_of
 from ofa.task import class_counts
 from ofa.task.batch import Batch
-from ofa.task.choosing import chosen
+from ofa.task.choosing import chosen, names_in, pairs_of
 from ofa.task.classification_metrics import metrics_of
 from ofa.task.detail import Detail
 from ofa.task.facts import checked_weights, class_count, class_names, training_targets
@@ -64,7 +64,12 @@ def classification(
     return Task(
         name="classification",
         loss=partial(_loss, smoothing=label_smoothing, weights=weights),
-        metrics=chosen(metrics, metrics_of(names, positive, metrics), "classification"),
+        metrics=chosen(
+            metrics,
+            metrics_of(names, positive, names_in(metrics)),
+            "classification",
+            partial(pairs_of, predictions=_probabilities),
+        ),
         distill=partial(_distill, temperature=temperature),
         check=partial(_check, classes=classes),
         constant=partial(_constant, classes=classes),

@@ -16,7 +16,7 @@ from ofa.task import class_counts
 from ofa.task._classification import check_temperature
 from ofa.task.average_precision import average_precisions
 from ofa.task.batch import Batch
-from ofa.task.choosing import chosen
+from ofa.task.choosing import chosen, pairs_of
 from ofa.task.classification_metrics import share
 from ofa.task.detail import Detail
 from ofa.task.facts import checked_weights, class_count, class_names, training_targets
@@ -92,7 +92,12 @@ def multilabel(
     return Task(
         name="multilabel",
         loss=partial(_loss, weights=weights),
-        metrics=chosen(metrics, {metric.name: metric for metric in offered}, "multilabel"),
+        metrics=chosen(
+            metrics,
+            {metric.name: metric for metric in offered},
+            "multilabel",
+            partial(pairs_of, predictions=_probabilities),
+        ),
         distill=partial(_distill, temperature=temperature),
         check=partial(_check, labels=labels),
         constant=_constant,

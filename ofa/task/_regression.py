@@ -13,7 +13,7 @@ from torch.nn import functional
 from ofa.errors import InvalidInput, is_number, nearest
 from ofa.inputs import logits_of
 from ofa.task.batch import Batch
-from ofa.task.choosing import chosen
+from ofa.task.choosing import chosen, pairs_of
 from ofa.task.detail import Detail
 from ofa.task.facts import training_targets
 from ofa.task.forms import check_outputs, check_targets
@@ -58,23 +58,24 @@ def regression(
     if not is_number(huber_delta) or not huber_delta > 0:
         raise InvalidInput(f"huber_delta={huber_delta!r} must be a number above 0")
     scale = _scale(training_targets(data, "standardize=true")) if standardize else None
+    values = partial(_values, scale=scale)
     names = tuple(target_names if target_names is not None else getattr(data, "target_names", None) or ())
     return Task(
         name="regression",
         loss=partial(_loss, kind=loss, delta=float(huber_delta), scale=scale),
-        metrics=chosen(metrics, metrics_of(partial(_values, scale=scale), unit), "regression"),
+        metrics=chosen(metrics, metrics_of(values, unit), "regression", partial(pairs_of, predictions=values)),
         distill=partial(_distill, kind=loss, delta=float(huber_delta)),
         check=_check,
         constant=partial(_constant, scale=scale, median=loss == "mae"),
         details=(
             Detail(
                 name="targets",
-                statistics=partial(statistics_of, values=partial(_values, scale=scale)),
+                statistics=partial(statistics_of, values=values),
                 rows=partial(rows_of_targets, names=names),
                 units={"rmse": unit, "mae": unit},
             ),
         ),
-        predictions=partial(_values, scale=scale),
+        predictions=values,
     )
 
 

@@ -15,7 +15,7 @@ from ofa.inputs import logits_of
 from ofa.task import class_counts
 from ofa.task._classification import check_temperature
 from ofa.task.batch import Batch
-from ofa.task.choosing import chosen
+from ofa.task.choosing import chosen, pairs_of
 from ofa.task.classification_metrics import share
 from ofa.task.detail import Detail
 from ofa.task.facts import checked_weights, class_count, class_names, training_targets
@@ -78,7 +78,12 @@ def segmentation(
     return Task(
         name="segmentation",
         loss=partial(_loss, weights=weights, dice=float(dice), ignore=ignore_index),
-        metrics=chosen(metrics, {metric.name: metric for metric in offered}, "segmentation"),
+        metrics=chosen(
+            metrics,
+            {metric.name: metric for metric in offered},
+            "segmentation",
+            partial(pairs_of, predictions=_classes),
+        ),
         distill=partial(_distill, temperature=temperature),
         check=partial(_check, classes=classes, ignore=ignore_index),
         constant=partial(_constant, classes=classes, ignore=ignore_index),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +18,7 @@ from ofa.task.metric import Metric
 _BINS = 15  # of confidence, as in Guo et al. 2017
 
 
-def metrics_of(names: tuple[str, ...], positive: int | str | None, wanted: Sequence[Any]) -> dict[str, Metric]:
+def metrics_of(names: tuple[str, ...], positive: int | str | None, wanted: set[str]) -> dict[str, Metric]:
     """Returns the metrics of classification by name.
 
     Args:

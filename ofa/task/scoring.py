@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,8 +48,7 @@ def scores(
     sums = [_Sum(metric, standard_errors) for metric in task.metrics if not wanted or metric.name in wanted]
     examples = 0
     for outputs, batch in _answers(net, batches, task):
-        for each in sums:
-            each.add(outputs, batch)
+        _add(sums, outputs, batch)
         examples += batch.examples
     if not examples:
         raise InvalidInput(f"{task.objective.title} of 0 examples: give at least one")
@@ -65,8 +64,7 @@ def details(net: nn.Module, batches: Iterable[Any], task: Task) -> dict[str, Tab
     gathered = [_Gathered(detail) for detail in task.details]
     examples = 0
     for outputs, batch in _answers(net, batches, task) if gathered else ():
-        for each in gathered:
-            each.add(outputs, batch)
+        _add(gathered, outputs, batch)
         examples += batch.examples
     if gathered and not examples:
         raise InvalidInput(f"the {task.details[0].title} of 0 examples: give at least one")
@@ -93,9 +91,10 @@ def baseline_scores(task: Task, training: Iterable[Any], batches: Iterable[Any])
     for value in batches:
         batch = as_batch(value).to("cpu")
         outputs = tree_map(lambda leaf: leaf.expand(batch.examples, *leaf.shape), answer)  # noqa: B023
-        for each in sums:
-            each.add(outputs, batch)
+        _add(sums, outputs, batch)
         examples += batch.examples
+    if not examples:
+        raise InvalidInput(f"{task.objective.title} of 0 examples: give at least one")
     return {each.metric.name: each.score(examples) for each in sums}
 
 
@@ -111,6 +110,16 @@ def check_finite(outputs: Outputs, name: str) -> None:
             raise InvalidInput(f"{name} returns {bad}; check its layers, the learning rate and the data")
 
 
+def _add(sums: Sequence[_Sum] | Sequence[_Gathered], outputs: Outputs, batch: Batch) -> None:
+    """Adds a batch to each; statistics that several metrics share are computed once."""
+    known: dict[int, Any] = {}
+    for each in sums:
+        function = each.metric.statistics
+        if id(function) not in known:
+            known[id(function)] = function(outputs, batch)
+        each.add(known[id(function)], batch.examples)
+
+
 @dataclass
 class _Gathered:
     """What the examples so far have added to a metric or a detail."""
@@ -119,12 +128,11 @@ class _Gathered:
     total: Any = None
     entries: list[Any] = field(default_factory=list)
 
-    def add(self, outputs: Outputs, batch: Batch) -> Tensor | None:
-        """Adds a batch; returns the rows (N, K) of additive statistics, float64 on the CPU."""
-        statistics = self.metric.statistics(outputs, batch)
-        if len(statistics) != batch.examples:
+    def add(self, statistics: Any, examples: int) -> Tensor | None:
+        """Adds those of a batch; returns the rows (N, K) of additive statistics, float64 on the CPU."""
+        if len(statistics) != examples:
             raise InvalidInput(
-                f"the statistics of {self.metric.name} have {len(statistics)} entries for {batch.examples} examples; "
+                f"the statistics of {self.metric.name} have {len(statistics)} entries for {examples} examples; "
                 "give one for each example"
             )
         if not self.metric.additive:
@@ -150,8 +158,8 @@ class _Sum:
         self.resampled: Any = None
         self.generator = torch.Generator().manual_seed(0)
 
-    def add(self, outputs: Outputs, batch: Batch) -> None:
-        rows = self.gathered.add(outputs, batch)
+    def add(self, statistics: Any, examples: int) -> None:
+        rows = self.gathered.add(statistics, examples)
         if self.errors and rows is not None:
             # A row of weights an example: the numbers drawn do not depend on how examples are cut into batches.
             weights = torch.poisson(torch.ones(len(rows), _RESAMPLES, dtype=torch.float64), self.generator)

@@ -58,9 +58,44 @@ class Case:
         return Batch(torch.arange(EXAMPLES), self.targets)
 
 
+def detector_loss(outputs: dict[str, Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Moves the first candidate of every image to its first box."""
+    true = torch.stack([target["boxes"][0] for target in targets])
+    return {
+        "box": (outputs["boxes"][:, 0].float() - true).abs().mean() / 10,
+        "score": -outputs["logits"].float().mean(),
+    }
+
+
+def candidates(outputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    return outputs["boxes"], outputs["logits"].sigmoid()
+
+
+def some_boxes(count: int) -> Tensor:
+    corner = 20 * torch.rand(count, 2, generator=GENERATOR)
+    return torch.cat([corner, corner + 4 + 8 * torch.rand(count, 2, generator=GENERATOR)], dim=1).round()
+
+
+def detected() -> tuple[dict[str, Tensor], list[dict[str, Tensor]]]:
+    """Outputs of five candidates an image of four classes, and one to three true boxes that some of them find."""
+    targets, boxes, logits = [], [], []
+    for image in range(EXAMPLES):
+        true = some_boxes(1 + image % 3)
+        labels = whole(4, len(true))
+        found = torch.cat([true + normal(len(true), 4).round(), some_boxes(5 - len(true))])
+        scores = normal(5, 4)
+        scores[torch.arange(len(true)), labels] += 2
+        targets.append({"boxes": true, "labels": labels})
+        boxes.append(found)
+        logits.append(scores)
+    return {"boxes": torch.stack(boxes), "logits": torch.stack(logits)}, targets
+
+
 LABELS = torch.arange(EXAMPLES) % 4
 MANY = whole(2, EXAMPLES, 4)
 MASKS = whole(4, EXAMPLES, 6, 8)
+TOKENS = whole(4, EXAMPLES, 7)
+FOUND, BOXES = detected()
 NUMBERS = 100 + 10 * normal(EXAMPLES)
 
 CASES = {
@@ -111,5 +146,38 @@ CASES = {
         {"out": normal(EXAMPLES, 4, 3, 4)},
         MASKS,
         ((None, "missing"), (MASKS.float(), "class number for each pixel"), (MASKS + 1, "run from 1 to 4")),
+    ),
+    "language_model": Case(
+        partial(
+            shipped.language_model,
+            metrics=["perplexity", "bits_per_byte", "bits_per_token", "cross_entropy", "token_accuracy"],
+        ),
+        normal(EXAMPLES, 7, 4),
+        TOKENS,
+        (
+            (TOKENS.float(), "a token for each position"),
+            (TOKENS[:, :5], "(24, 7) torch.int64"),
+            (TOKENS + 1, "run from 1 to 4"),
+            (LABELS, "task=classification"),
+        ),
+    ),
+    "detection": Case(
+        partial(shipped.detection, loss=detector_loss, decode=candidates, distill="outputs"),
+        FOUND,
+        BOXES,
+        (
+            (None, "missing"),
+            (LABELS, "{'boxes': (M, 4), 'labels': (M,)} for each image"),
+            (BOXES[:5], "boxes of 5 images for 24 images"),
+            ([{**target, "labels": target["labels"] + 4} for target in BOXES], "classes are numbered from 0 to 3"),
+            ([{**target, "boxes": target["boxes"].flip(1)} for target in BOXES], "ends before it begins"),
+            ([{**target, "labels": target["labels"].float()} for target in BOXES], "labels (1,) torch.float32"),
+        ),
+    ),
+    "own_loss": Case(
+        partial(shipped.own_loss, judge=shipped.classification),
+        {"loss": torch.tensor(1.5), "logits": normal(EXAMPLES, 4)},
+        LABELS,
+        ((None, "missing"), (LABELS + 3, "run from 3 to 6")),
     ),
 }

@@ -34,7 +34,7 @@ class Lookup(nn.Module):
         super().__init__()
         self.known = outputs
 
-    def forward(self, numbers: Tensor):
+    def forward(self, numbers: Tensor, labels: Tensor | None = None):
         first, last = int(numbers[0]), int(numbers[-1]) + 1
         return rows_of(self.known, first, last, EXAMPLES)
 
@@ -58,9 +58,10 @@ def test_every_config_makes_its_task(name: str) -> None:
     config = OmegaConf.to_container(OmegaConf.load(conf_dir() / f"task/{name}.yaml"))
     case = CASES[name]
     task = make_partial("task", config)(case.data)
-    assert task.name == name
-    task.check(case.outputs, case.batch)
-    assert math.isfinite(scores(Lookup(case.outputs), [case.batch], task)[task.objective.name].value)
+    assert task.name == ("classification" if name == "own_loss" else name)
+    if name != "detection":  # its config leaves loss and decode to the network, see test_detection.py
+        task.check(case.outputs, case.batch)
+        assert math.isfinite(scores(Lookup(case.outputs), [case.batch], task)[task.objective.name].value)
 
 
 def test_every_task_has_a_config() -> None:
@@ -105,7 +106,7 @@ def test_nothing_is_learned_from_a_teacher_of_the_same_outputs(case: Case) -> No
     loss = task.distill(outputs, case.outputs, case.batch)
     assert loss.shape == () and torch.isfinite(loss)
     assert all(gradient.abs().max() < 1e-6 for gradient in gradients(loss, outputs))
-    other = tree_map(lambda leaf: leaf.flip(0), case.outputs)
+    other = tree_map(lambda leaf: leaf.flip(0) if leaf.dim() else leaf, case.outputs)
     loss = task.distill(outputs, other, case.batch)
     assert any(gradient.abs().max() > 1e-5 for gradient in gradients(loss, outputs))
 

@@ -1,0 +1,127 @@
+"""Mean average precision of boxes, as COCO defines it: 101 points of recall, at most 100 boxes of a class in an image.
+
+Source: Lin et al. 2014, "Microsoft COCO" (1405.0312), and the authors' pycocotools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ofa.task.boxes import overlaps
+
+THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))  # of intersection over union
+_RECALLS = np.linspace(0.0, 1.0, 101)
+_MOST = 100  # boxes of a class in an image, the most likely ones
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What one image adds: its true boxes' labels, and each detection with the thresholds at which it finds one.
+
+    Attributes:
+        true: (G,) int64.
+        labels: (D,) int64.
+        scores: (D,) float64, falling within a label.
+        found: (thresholds, D) bool.
+    """
+
+    true: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    found: NDArray[np.bool_]
+
+
+def matches(detections: dict[str, Tensor], true_boxes: Tensor, true_labels: Tensor) -> Matches:
+    """Returns which detections of an image find a true box of their label, the likeliest first, each box once.
+
+    Args:
+        detections: boxes (D, 4), scores (D,), labels (D,).
+        true_boxes: (G, 4).
+        true_labels: (G,).
+    """
+    boxes, scores = detections["boxes"].detach().double().cpu(), detections["scores"].detach().double().cpu()
+    labels = detections["labels"].cpu().long()
+    true_boxes, true_labels = true_boxes.double().cpu(), true_labels.cpu().long()
+    kept, found = [], []
+    for label in sorted(set(labels.tolist())):
+        rows = (labels == label).nonzero()[:, 0]
+        rows = rows[scores[rows].argsort(descending=True, stable=True)][:_MOST]
+        shares = overlaps(boxes[rows], true_boxes[true_labels == label]).numpy()
+        kept.append(rows)
+        found.append(_found(shares))
+    order = torch.cat(kept) if kept else torch.zeros(0, dtype=torch.int64)
+    return Matches(
+        true_labels.numpy(),
+        labels[order].numpy(),
+        scores[order].numpy(),
+        np.concatenate(found, axis=1) if found else np.zeros((len(THRESHOLDS), 0), dtype=bool),
+    )
+
+
+def _found(shares: NDArray[Any]) -> NDArray[np.bool_]:
+    """(thresholds, D): whether each detection, in order, finds a box that is still free, from overlaps (D, G)."""
+    limits = np.array(THRESHOLDS)
+    found = np.zeros((len(limits), len(shares)), dtype=bool)
+    free = np.ones((len(limits), shares.shape[1]), dtype=bool)
+    if not shares.shape[1]:
+        return found
+    each = np.arange(len(limits))
+    for row, share in enumerate(shares):
+        usable = np.where(free, share[None], -1.0)
+        best = shares.shape[1] - 1 - usable[:, ::-1].argmax(axis=1)  # the last of equals, as in pycocotools
+        hit = usable[each, best] >= limits
+        found[:, row] = hit
+        free[each[hit], best[hit]] = False
+    return found
+
+
+def average_precisions(entries: Sequence[Matches]) -> dict[int, NDArray[np.float64]]:
+    """Returns by label the average precision at each of `THRESHOLDS`; labels without a true box are left out."""
+    true = np.concatenate([entry.true for entry in entries])
+    labels = np.concatenate([entry.labels for entry in entries])
+    scores = np.concatenate([entry.scores for entry in entries])
+    found = np.concatenate([entry.found for entry in entries], axis=1)
+    order = np.argsort(-scores, kind="stable")
+    labels, found = labels[order], found[:, order]
+    counts = dict(zip(*(part.tolist() for part in np.unique(true, return_counts=True)), strict=True))
+    return {label: _average_precision(found[:, labels == label], count) for label, count in counts.items()}
+
+
+def _average_precision(found: NDArray[np.bool_], count: int) -> NDArray[np.float64]:
+    """(thresholds,): the mean over 101 recalls of the best precision at that recall or more."""
+    hits = found.cumsum(axis=1).astype(np.float64)
+    precision = hits / np.arange(1, found.shape[1] + 1)
+    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    result = np.zeros(len(found))
+    for row, recall in enumerate(hits / count):
+        places = np.searchsorted(recall, _RECALLS, side="left")
+        result[row] = best[row, places[places < len(recall)]].sum() / len(_RECALLS)
+    return result
+
+
+def mean_average_precision(entries: Sequence[Matches], *, threshold: float | None = None) -> float:
+    """Returns the mean over labels of average precision at a threshold of `THRESHOLDS`, over all of them if None."""
+    chosen = slice(None) if threshold is None else THRESHOLDS.index(threshold)
+    by_label = [float(np.mean(values[chosen])) for values in average_precisions(entries).values()]
+    return float(np.mean(by_label)) if by_label else float("nan")
+
+
+def rows_of_classes(entries: Sequence[Matches], *, names: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+    """Returns a row for each class with a true box: its name, how many boxes it has, and its average precisions."""
+    true = np.concatenate([entry.true for entry in entries])
+    return tuple(
+        {
+            "class": names[label] if label < len(names) else str(label),
+            "boxes": int((true == label).sum()),
+            "map": float(values.mean()),
+            "map_50": float(values[0]),
+        }
+        for label, values in average_precisions(entries).items()
+    )
