@@ -1,5 +1,6 @@
 """Data sets as three splits of images, batches as functions of (seed, epoch, step), and augmentation."""
 
+from ofa.data.array_sets import from_arrays, from_npz
 from ofa.data.augmenting import Augment, JointAugment
 from ofa.data.batch_source import BatchSource
 from ofa.data.batching import batches, steps_per_epoch
@@ -12,7 +13,10 @@ from ofa.data.long_tail import imbalanced_digits
 from ofa.data.map_style_sets import from_dataset
 from ofa.data.several_inputs import from_inputs
 from ofa.data.shapes import shapes
+from ofa.data.signals import generated_signals, sounds
+from ofa.data.table_sets import bundled_table, table
 from ofa.data.text import generated_text
+from ofa.data.text_blocks import characters, from_text, text_files
 
 __all__ = [
     "Augment",
@@ -23,14 +27,23 @@ __all__ = [
     "Preprocessing",
     "Split",
     "batches",
+    "bundled_table",
+    "characters",
     "digits",
+    "from_arrays",
     "from_dataset",
     "from_inputs",
+    "from_npz",
     "from_tensors",
+    "from_text",
+    "generated_signals",
     "generated_text",
     "hub",
     "imbalanced_digits",
     "shapes",
+    "sounds",
     "steps_per_epoch",
     "synthetic",
+    "table",
+    "text_files",
 ]

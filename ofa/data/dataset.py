@@ -43,7 +43,7 @@ class Dataset:
         class_names: one for each class, in order; numbers where none are given.
         target_names: of the columns of targets (N, K): the labels of a multi-label set, the quantities of a regression.
         outputs: how many numbers a network answers with; None: see `num_outputs`.
-        bytes_per_token: of a text, on average over its training split; None of all others.
+        bytes_per_token: of a text, on average; None of all others.
 
     Raises:
         InvalidInput: a split without examples, splits of different shapes, labels outside the classes, or more or fewer

@@ -22,7 +22,7 @@ def sampled(pixels: Tensor | PixelSource, dtype: torch.dtype) -> Iterator[Tensor
 def preprocessing_of(
     pixels: Tensor | PixelSource, *, scale: float, resize: str = "none", stored: str = ""
 ) -> Preprocessing:
-    """Returns the Preprocessing with mean and std of `pixels` (N, C, H, W) divided by `scale`.
+    """Returns the Preprocessing with mean and std of `pixels` (N, C, ...) divided by `scale`.
 
     Of more than 10,000 images an evenly spaced 10,000 are looked at. A constant channel gets std 1.
     """
@@ -30,8 +30,9 @@ def preprocessing_of(
     total, squares, number = torch.zeros(channels).double(), torch.zeros(channels).double(), 0
     for some in sampled(pixels, torch.float64):
         values = some / scale
-        total += values.sum((0, 2, 3))
-        squares += values.square().sum((0, 2, 3))
+        others = [0, *range(2, values.dim())]
+        total += values.sum(others)
+        squares += values.square().sum(others)
         number += values.numel() // channels
     mean = total / number
     std = (squares / number - mean.square()).clamp(min=0).sqrt()

@@ -19,11 +19,18 @@ OWN_NAMES = frozenset(
     {
         "ofa.SpaceRules",
         *(
+            "ofa.data.bundled_table",
+            "ofa.data.characters",
             "ofa.data.digits",
             "ofa.data.from_dataset",
+            "ofa.data.from_npz",
+            "ofa.data.generated_signals",
             "ofa.data.generated_text",
             "ofa.data.hub",
+            "ofa.data.sounds",
             "ofa.data.synthetic",
+            "ofa.data.table",
+            "ofa.data.text_files",
             "ofa.data_file.load_data",
         ),
     }

@@ -1,0 +1,215 @@
+"""Data sets of arrays of any rank with targets of any kind: tables, signals, images of any number of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ofa.data.dataset import Dataset, Split, ordered
+from ofa.data.held_out import held_out
+from ofa.data.preprocessing import Preprocessing
+from ofa.data.statistics import preprocessing_of
+from ofa.data.targets import Targets, are_labels, check_targets, rows_of_targets
+from ofa.errors import InvalidInput, nearest
+
+_TARGET_NAMES = ("targets", "labels", "y")
+
+
+def from_arrays(
+    inputs: Any,
+    targets: Any = None,
+    *,
+    validation: float | tuple[Any, Any] = 0.2,
+    test: float | tuple[Any, Any] = 0.2,
+    standardize: bool = False,
+    groups: Any = None,
+    seed: int = 0,
+    name: str = "arrays",
+    num_classes: int | None = None,
+    class_names: Sequence[str] = (),
+    target_names: Sequence[str] = (),
+    outputs: int | None = None,
+) -> Dataset:
+    """Returns the Dataset of inputs (N, ...), and targets of any kind: tensors or arrays of NumPy.
+
+    Args:
+        inputs: floating point: rows of a table (N, C), signals (N, C, T), images (N, C, H, W) of any number of
+            channels; whole numbers are token ids, and uint8 of three or more dimensions images, normalized by channel.
+        targets: labels (N,), numbers or truth values (N,) or (N, K), masks (N, H, W), a dictionary of those, a list of
+            N entries, or None.
+        validation, test: the fraction of the examples that each takes, as a function of `seed`, labels of every class
+            alike; or a pair (inputs, targets) of its own. What is left is trained on.
+        standardize: whether channels of floating-point inputs are given mean 0 and standard deviation 1 over the
+            training split.
+        groups: one value for each example that may not be in two splits, such as a patient or a recording.
+        seed: of the cut.
+        name: of the data set, in cards and reports.
+        num_classes, class_names, target_names, outputs: see `Dataset`; of labels as many classes as they show where
+            nothing is given.
+
+    Raises:
+        InvalidInput: shapes, types or counts that do not fit, or fractions that leave a split empty.
+    """
+    given = {"train": (_inputs("train", inputs), as_targets(targets))}
+    count = len(given["train"][0])
+    check_targets(given["train"][1], count, f"inputs {tuple(given['train'][0].shape)}")
+    cut: dict[str, float] = {}
+    for part, value in (("validation", validation), ("test", test)):
+        if isinstance(value, float):
+            cut[part] = value
+        elif isinstance(value, tuple) and len(value) == 2:
+            given[part] = (_inputs(part, value[0]), as_targets(value[1]))
+        else:
+            raise InvalidInput(f"{part}={value!r:.60} must be a fraction, such as 0.2, or a pair (inputs, targets)")
+    if cut:
+        whole, of_whole = given["train"]
+        labels = of_whole if are_labels(of_whole) else None
+        rows = held_out(count, cut, seed=seed, labels=labels, groups=groups)
+        given |= {part: (whole[index], rows_of_targets(of_whole, index)) for part, index in rows.items()}
+    preprocessing = _preprocessing(given["train"][0], standardize)
+    origins = {part: f"{100 * share:g} % of arrays" for part, share in cut.items()}
+    splits = {
+        part: Split(held, of_held, preprocessing, origin=origins.get(part, "arrays"))
+        for part, (held, of_held) in given.items()
+    }
+    classes = num_classes or len(class_names) or None
+    if classes is None and are_labels(given["train"][1]) and outputs is None:
+        classes = 1 + max(int(of_held.max()) for _, of_held in given.values())
+    return Dataset(
+        name,
+        *ordered(splits),
+        num_classes=classes,
+        class_names=tuple(class_names),
+        target_names=tuple(target_names),
+        outputs=outputs,
+    )
+
+
+def from_npz(
+    path: str,
+    *,
+    inputs: str = "inputs",
+    targets: str | None = None,
+    groups: str | None = None,
+    validation: float = 0.2,
+    test: float = 0.2,
+    standardize: bool = False,
+    seed: int = 0,
+    name: str | None = None,
+    num_classes: int | None = None,
+    class_names: Sequence[str] = (),
+    target_names: Sequence[str] = (),
+    outputs: int | None = None,
+) -> Dataset:
+    """Returns the Dataset of arrays in an .npz file, or in a folder of train.npz, validation.npz and test.npz.
+
+    Of the latter two either may be missing: it is cut out of the training examples.
+
+    Args:
+        path: of the file or the folder. Arrays of Python objects are refused.
+        inputs, targets, groups: names of arrays in it, see `from_arrays`; targets are "targets", "labels" or "y" where
+            no name is given, if there is one of these.
+        validation, test: what is cut out of the training examples where there is no file of its own.
+        standardize: and all others: see `from_arrays`.
+        seed: of the cut.
+        name: of the data set; the file's where None.
+        num_classes: see `Dataset`.
+        class_names: see `Dataset`.
+        target_names: see `Dataset`.
+        outputs: see `Dataset`.
+
+    Raises:
+        InvalidInput: no such file, a file that is damaged, an array that is not in it, or what `from_arrays` refuses.
+    """
+    location = Path(path).expanduser()
+    files = {"train": location}
+    if location.is_dir():
+        files = {part: location / f"{part}.npz" for part in ("train", "validation", "test")}
+        files = {part: file for part, file in files.items() if part == "train" or file.exists()}
+    read = {part: _read(file) for part, file in files.items()}
+    wanted = targets or next((known for known in _TARGET_NAMES if known in read["train"]), None)
+    pairs = {
+        part: (_array(arrays, inputs, files[part]), _array(arrays, wanted, files[part]))
+        for part, arrays in read.items()
+    }
+    held: dict[str, Any] = {"validation": float(validation), "test": float(test)}
+    held |= {part: pair for part, pair in pairs.items() if part != "train"}
+    return from_arrays(
+        *pairs["train"],
+        **held,
+        standardize=standardize,
+        groups=_array(read["train"], groups, files["train"]),
+        seed=seed,
+        name=name or location.stem,
+        num_classes=num_classes,
+        class_names=class_names,
+        target_names=target_names,
+        outputs=outputs,
+    )
+
+
+def as_targets(targets: Any) -> Targets:
+    """Returns targets with their arrays as tensors: whole numbers as int64, floating point as float32.
+
+    Raises:
+        InvalidInput: an array of something else than numbers.
+    """
+    if isinstance(targets, Mapping):
+        return {name: as_targets(part) for name, part in targets.items()}
+    if isinstance(targets, np.ndarray):
+        if targets.dtype.kind not in "biuf":
+            raise InvalidInput(f"targets are an array of {targets.dtype}; give numbers, or class names as numbers")
+        targets = torch.from_numpy(np.ascontiguousarray(targets))
+    if isinstance(targets, Tensor) and targets.dtype != torch.bool:
+        return targets.float() if targets.is_floating_point() else targets.long()
+    return targets
+
+
+def _inputs(part: str, inputs: Any) -> Tensor:
+    try:
+        held = torch.as_tensor(inputs)
+    except (TypeError, ValueError, RuntimeError):
+        kind = getattr(inputs, "dtype", type(inputs).__name__)
+        raise InvalidInput(f"{part} inputs are {kind}; give a tensor or an array of numbers") from None
+    if held.dim() < 2 or held.is_complex() or held.dtype == torch.bool:
+        raise InvalidInput(f"{part} inputs of shape {tuple(held.shape)} and {held.dtype}: give numbers (N, C, ...)")
+    if held.is_floating_point():
+        held = held.float()
+        if bad := int((~torch.isfinite(held)).flatten(1).any(1).sum()):
+            raise InvalidInput(f"{bad} of {len(held)} {part} inputs hold NaN or infinity; leave them out or fill them")
+        return held
+    return held if held.dtype == torch.uint8 and held.dim() > 2 else held.long()
+
+
+def _preprocessing(inputs: Tensor, standardize: bool) -> Preprocessing:
+    if inputs.dtype == torch.uint8:
+        return preprocessing_of(inputs, scale=255.0, stored="8 bits, 0 to 255")
+    if not inputs.is_floating_point():
+        return Preprocessing(1.0, (), (), stored="token ids")
+    if standardize:
+        return preprocessing_of(inputs, scale=1.0, stored="floating point")
+    channels = inputs.shape[1]
+    return Preprocessing(1.0, (0.0,) * channels, (1.0,) * channels, stored="floating point, as the network takes it")
+
+
+def _read(file: Path) -> dict[str, np.ndarray[Any, Any]]:
+    if not file.is_file():
+        raise InvalidInput(f"{file} is no file; give an .npz file, or a folder with train.npz")
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except Exception as error:  # zip, its compression and NumPy's header raise errors of many kinds
+        raise InvalidInput(f"cannot read {file} as .npz: {' '.join(str(error).split()):.200}") from None
+
+
+def _array(arrays: Mapping[str, np.ndarray[Any, Any]], name: str | None, file: Path) -> np.ndarray[Any, Any] | None:
+    if name is None:
+        return None
+    if name not in arrays:
+        raise InvalidInput(f"{file} has no array {name!r}; {nearest(name, arrays)}")
+    return arrays[name]
