@@ -132,7 +132,7 @@ def test_what_does_not_fit_is_refused(given: dict[str, Any], said: str) -> None:
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="is no file; give an .npz file"):
+    with pytest.raises(InvalidInput, match=r"is no file; give an \.npz file"):
         from_npz(str(tmp_path / "gone.npz"))
     with pytest.raises(InvalidInput, match=r"has no array 'inputs'; did you mean input\?"):
         from_npz(with_array(tmp_path, input=numbered(3)))

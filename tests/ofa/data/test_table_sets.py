@@ -116,7 +116,7 @@ def test_what_does_not_fit_is_refused(given: dict[str, Any], said: str, tmp_path
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="is no file; give one ending in .csv"):
+    with pytest.raises(InvalidInput, match=r"is no file; give one ending in \.csv"):
         table(str(tmp_path / "gone.csv"), targets="a")
     with pytest.raises(InvalidInput, match="row 2 has 1 values for 2 columns"):
         table(written(tmp_path, ["1,2", "3,4", "5"], "a,b"), targets="a")
@@ -127,5 +127,5 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="is text with 70 different values, more than 64"):
         table(written(tmp_path, [f"{row},word{row}" for row in range(70)], "a,b"), targets="a")
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(InvalidInput, match="cannot read .*bad.parquet as parquet|need the extra"):
+    with pytest.raises(InvalidInput, match=r"cannot read .*bad\.parquet as parquet|need the extra"):
         table(str(tmp_path / "bad.parquet"), targets="a")
