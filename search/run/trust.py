@@ -27,6 +27,8 @@ OWN_NAMES = frozenset(
             "ofa.data.generated_signals",
             "ofa.data.generated_text",
             "ofa.data.hub",
+            "ofa.data.imbalanced_digits",
+            "ofa.data.shapes",
             "ofa.data.sounds",
             "ofa.data.synthetic",
             "ofa.data.table",
