@@ -8,12 +8,14 @@ from ofa.data.bundled import digits
 from ofa.data.dataset import Dataset, PixelSource, Preprocessing, Split
 from ofa.data.generated import synthetic
 from ofa.data.in_memory import from_tensors
+from ofa.data.iterable_sets import from_iterables
 from ofa.data.loading import hub
 from ofa.data.long_tail import imbalanced_digits
 from ofa.data.map_style_sets import from_dataset
 from ofa.data.several_inputs import from_inputs
 from ofa.data.shapes import shapes
 from ofa.data.signals import generated_signals, sounds
+from ofa.data.stream_sets import stream
 from ofa.data.table_sets import bundled_table, table
 from ofa.data.text import generated_text
 from ofa.data.text_blocks import characters, from_text, text_files
@@ -33,6 +35,7 @@ __all__ = [
     "from_arrays",
     "from_dataset",
     "from_inputs",
+    "from_iterables",
     "from_npz",
     "from_tensors",
     "from_text",
@@ -43,6 +46,7 @@ __all__ = [
     "shapes",
     "sounds",
     "steps_per_epoch",
+    "stream",
     "synthetic",
     "table",
     "text_files",
