@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -114,15 +114,20 @@ def build_data(config: Mapping[str, Any]) -> Dataset:
     return data
 
 
-def build_supernet(model: Object, space: Object, data: Dataset, seed: int) -> ofa.Supernet:
+def build_supernet(
+    model: Object, space: Object, data: Dataset, seed: int, *, fill: Callable[[nn.Module], None] | None = None
+) -> ofa.Supernet:
     """Returns the supernet of a `model` and a `space` group, its initial weights a function of `seed`.
 
-    The model is passed those of the data set's sizes that it takes, see `search.objects.offered`.
+    The model is passed those of the data set's sizes that it takes, see `search.objects.offered`. `fill` gives it other
+    weights before it is converted, such as pretrained ones.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = make_model(model, data.input_shape, data.num_outputs)
         example = example_for(data)
+        if fill is not None:
+            fill(net)
         check_logits(net, example, data)
         return ofa.Supernet(net, example, make(space))
 

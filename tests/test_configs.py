@@ -12,6 +12,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
+import ofa
 from ofa.data import Dataset, Split
 from ofa.errors import InvalidInput
 from search.app.main import VERBS
@@ -24,6 +25,7 @@ from search.objects import build_data, build_supernet, make_partial
 from search.run.paths import conf_dir
 from search.study.plan import SearchPlan
 from search.study.study import run_study
+from search.training.starts import Beginning
 from search.training.trained import run_training
 from tests.composed import MODELS, composed, options, plain
 from tests.search.synthetic import Oracle, block_space
@@ -51,8 +53,9 @@ def small(data: Dataset, images: int = 64) -> Dataset:
 def two_steps(config: DictConfig, data: Dataset | None = None) -> float:
     """Returns the loss after two steps of the training that a configuration describes."""
     asked = plain(config, "model", "data", "space", "train", "seed")
+    asked["start"] = plain(config).get("start")
     data = small(data or build_data(asked["data"]))
-    supernet = build_supernet(asked["model"], asked["space"], data, 0)
+    supernet = build_supernet(asked["model"], asked["space"], data, 0, fill=Beginning(asked["start"], None))
     (row,) = run_training(supernet, data, converted(asked, SupernetRecipe), None)
     assert row["step"] == 2
     return float(row["loss"])
@@ -71,7 +74,7 @@ def on_synthetic(*overrides: str, size: int = 8) -> DictConfig:
 
 def test_all_groups_are_tried_here() -> None:
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir() and path.name != "__pycache__"}
-    tried = {"model", "data", "space", "train", "device", "search", "sampler", "export", "experiment"}
+    tried = {"model", "start", "data", "space", "train", "device", "search", "sampler", "export", "experiment"}
     tried |= {"task"}  # in tests/ofa/task/test_shipped_tasks.py
     tried |= {"hydra"}  # launchers
     tried |= {"prune", "dense", "initializer"}  # in tests/search/app/test_prune_recipes.py
@@ -89,6 +92,29 @@ def test_every_verb_composes(verb: str) -> None:
 def test_every_model_trains(model: str) -> None:
     data = composed("train", "data=text", "data.dataset.samples=160", *EIGHT_STEPS, f"model={model}")
     assert two_steps(data if model in OF_TEXTS else on_synthetic(f"model={model}", size=IMAGES.get(model, 8))) > 0
+
+
+def stored_weights(start: str, folder: Path) -> list[str]:
+    """Writes weights of lenet5 for images of 8 pixels as a start reads them, and returns what names them."""
+    from ofa.models import LeNet5
+    from ofa.randomize import randomize_
+
+    net = randomize_(LeNet5((3, 8, 8), 4, channels=[16, 32], hidden=[128, 64], batch_norm=True))
+    torch.save(net.state_dict(), folder / "weights.pt")
+    ofa.save(ofa.Supernet(net, torch.randn(2, 3, 8, 8)), folder / "saved")
+    places = {
+        "fresh": [],
+        "checkpoint": [f"start.path={folder}/weights.pt"],
+        "supernet": [f"start.folder={folder}/saved"],
+    }
+    return places[start]
+
+
+@pytest.mark.parametrize("start", options("start"))
+def test_every_start_trains(start: str, tmp_path: Path) -> None:
+    config = on_synthetic("model=lenet5", f"start={start}", *stored_weights(start, tmp_path))
+    before = two_steps(on_synthetic("model=lenet5"))
+    assert (two_steps(config) == before) == (start == "fresh")
 
 
 @pytest.mark.parametrize("strategy", options("train"))

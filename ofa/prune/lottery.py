@@ -40,6 +40,7 @@ def lottery(
     rewind_step: int = 0,
     initializer: Initializer | None = None,
     images: Example | None = None,
+    begin: Callable[[nn.Module], None] | None = None,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
     """Returns the rows of all levels: "level", "kind", "seed", "asked" and "density", "kept" and "weights", and what
@@ -72,6 +73,7 @@ def lottery(
             ("random" too; "reinit" has no such step and trains all of them). Source: Frankle et al. 2019, 1903.01611.
         initializer: initial weights of the tickets and of "reinit"; None: those that make_model draws.
         images: for an initializer that measures on data.
+        begin: fills the network that the tickets begin with, such as with pretrained weights; "reinit" is drawn anew.
         seed: of initial weights, of the controls, and given to `train`.
 
     Raises:
@@ -92,6 +94,8 @@ def lottery(
     def masked_network(masks: Mapping[str, Tensor], draw: int) -> nn.Module:
         """A masked network with new initial weights; draw 0 is the ticket's."""
         model = seeded(make_model, _mixed(seed, draw))
+        if begin is not None and draw == 0:
+            begin(model)
         if initializer is not None:
             reinitialise_(model, initializer, masks, torch.Generator().manual_seed(_mixed(seed, draw)), images)
         else:

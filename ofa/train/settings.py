@@ -71,9 +71,9 @@ class TrainSettings:
     checkpoint_steps: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulation", "calibration_images", "scoring"):
+        for name in ("batch_size", "accumulation", "calibration_images", "scoring"):
             _at_least(1, name, getattr(self, name))
-        for name in ("seed", "validate_every", "start_step"):
+        for name in ("epochs", "seed", "validate_every", "start_step"):
             _at_least(0, name, getattr(self, name))
         if self.stop_step is not None:
             _at_least(0, "stop_step", self.stop_step, "null for the last")

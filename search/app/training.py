@@ -20,7 +20,7 @@ from search.config.verbs import PruneRequest
 from search.evaluation.supernet import ENDS, supernet_card
 from search.networks.folder import network_label, pruned_name
 from search.objects import build_data, build_supernet, make_partial
-from search.pruning.dense import Dense, Network, dense_stage
+from search.pruning.dense import Dense, Network, dense_stage, network_of
 from search.pruning.job import Job, with_rate
 from search.pruning.recipe import check_recipe, read_recipe
 from search.pruning.results import save_outcome
@@ -28,10 +28,11 @@ from search.run.locks import claimed
 from search.run.paths import PrunedFolder, SupernetFolder, relative_paths
 from search.run.progress import say, stage_progress
 from search.run.result_files import layers_of
-from search.run.stages import Stage, hash_of, written
+from search.run.stages import Stage, hash_of, is_needed, written
 from search.run.stored_inputs import DATA, begin_with, check_same, show_data, write_stored_config
 from search.run.training_cards import DenseFacts, PrunedCard, PruneFacts, TrainingStep, history_of
 from search.text import count_text, percent_text
+from search.training.starts import Beginning, copy_of, start_inputs
 from search.training.trained import early_warnings, run_training, say_warnings
 
 
@@ -42,7 +43,8 @@ def train_task(request: TrainRequest) -> None:
 
 def train_stage(request: TrainRequest) -> bool:
     """Returns whether it trained: False if the supernet exists. An interrupted training resumes."""
-    stage = Stage("train", request.folder.supernet, request.recipe.decides)
+    output = request.folder.supernet
+    stage = Stage("train", output, request.recipe.decides, start_inputs(request.start, [output]))
     with claimed(stage, force=request.force, waits=in_multirun()) as needed:
         if needed:
             _train(stage, request)
@@ -56,11 +58,15 @@ def _train(stage: Stage, request: TrainRequest) -> None:
     config = plain(request.data)
     data = build_data(config)
     show_data(data, config)
-    supernet = build_supernet(request.model, request.space, data, request.seed)
+    beginning = Beginning(request.start, copy_of(stage, request.start, force=request.force))
+    supernet = build_supernet(request.model, request.space, data, request.seed, fill=beginning)
     say(f"train: {_describe(supernet, data)}")
+    if beginning.record is not None:
+        say(f"train: starts from {beginning.record}")
     with written(stage, force=request.force) as target:
         files = SupernetFolder(target)
         begin_with(data, target, "force=true to start again")
+        beginning.keep(supernet.model, files.start)
         with stage_progress("train") as update:
 
             def show(step: TrainingStep) -> None:
@@ -116,7 +122,7 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
     run, force = request.folder, request.force
     recipe = read_recipe(request.prune)
     method = make_partial("prune.method", request.prune.method)
-    network = Network(request.network)
+    network = network_of(request.network, run)
     with torch.random.fork_rng(devices=[]):
         check_recipe(recipe, network.build(), network.data.input_shape)
     settings = _training(network, request.prune.retraining)
@@ -125,9 +131,11 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
     decides = {**request.network.decides, "prune": stored_recipe, "export": {"opset": opset}}
     name = pruned_name(request.name, network_label(decides), decides)
     needs_dense = recipe.start == "dense" or recipe.distill > 0 or request.baseline
-    dense = dense_stage(network, run) if needs_dense else None
-    inputs = {} if dense is None else {"dense network": dense.card.digest}
-    stage = Stage("prune", run.pruned / name, decides, inputs, beside="name=NAME for another folder")
+    stage = Stage("prune", run.pruned / name, decides, network.inputs, beside="name=NAME for another folder")
+    is_needed(stage, force=force)  # a mismatch is said before the dense network is trained
+    dense = dense_stage(network) if needs_dense else None
+    if dense is not None:
+        stage = replace(stage, inputs={**network.inputs, "dense network": dense.card.digest})
     files = PrunedFolder(stage.output)
     with claimed(stage, force=force, waits=in_multirun()) as needed:
         if not needed:

@@ -37,6 +37,7 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The training of a plain network, see conf/dense/.
 
     Attributes:
+        epochs: 0 leaves the weights as they are at the start.
         accumulation: micro-batches that each batch is split into.
         ema: decay per step of an average of the weights, such as 0.999; None for no average.
         validate_every: epochs; 0 for only at the end.
@@ -45,7 +46,7 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     optimizer: Target
     schedule: Target
-    epochs: Count
+    epochs: FromZero
     batch_size: Count = 64
     label_smoothing: ShareBelowOne = 0.0
     gradient_clip: Positive | None = None
@@ -70,13 +71,21 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class SupernetRecipe(Struct, frozen=True, kw_only=True):
-    """The inputs of a supernet's training, as `ofa train` stores them in config.yaml."""
+    """The inputs of a supernet's training, as `ofa train` stores them in config.yaml.
+
+    Attributes:
+        start: what fills the model with weights before its training; None for those of its class.
+    """
 
     model: Target
+    start: Target | None = None
     data: Data
     space: Target
     train: SupernetTraining
     seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        _check_epochs("train", self.train.epochs, self.start)
 
     @property
     def decides(self) -> dict[str, Any]:
@@ -84,18 +93,38 @@ class SupernetRecipe(Struct, frozen=True, kw_only=True):
         return {**plain(self), "train": without(plain(self.train), *HOW_TO_RUN)}
 
 
+def _check_epochs(group: str, epochs: int, start: Target | None) -> None:
+    if epochs == 0 and not start:
+        raise InvalidInput(
+            f"{group}.epochs=0 takes the weights of a start as they are, and start=fresh has none: give "
+            f"start=checkpoint start.path=FILE, or {group}.epochs of at least 1"
+        )
+
+
 class NetworkRecipe(Struct, frozen=True, kw_only=True):
     """The inputs of the training of a plain, dense network.
 
     Attributes:
+        start: what fills the model with weights before its training; None for those of its class.
         initializer: of the initial weights; None for those of the model's class.
     """
 
     model: Target
+    start: Target | None = None
     data: Data
     initializer: Target | None = None
     dense: Training
     seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        _check_epochs("dense", self.dense.epochs, self.start)
+        if self.start and self.initializer:
+            given = [
+                str(target.get("_target_")).rpartition(".")[2].rstrip("_") for target in (self.initializer, self.start)
+            ]
+            raise InvalidInput(
+                f"initializer={given[0]} draws anew what start={given[1]} reads: give initializer=built, or start=fresh"
+            )
 
     @property
     def decides(self) -> dict[str, Any]:
@@ -107,6 +136,7 @@ class TrainRequest(Request, frozen=True, kw_only=True):
     """The request of `ofa train`."""
 
     model: Target
+    start: Target | None = None
     data: Data
     space: Target
     train: SupernetTraining

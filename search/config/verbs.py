@@ -72,6 +72,7 @@ class RunRequest(SearchRequest, frozen=True, kw_only=True):
     """The request of `ofa run`: a training, a search and an extraction."""
 
     model: Target
+    start: Target | None = None
     data: Data
     space: Target
     train: SupernetTraining
@@ -102,6 +103,7 @@ class PruneRequest(Request, frozen=True, kw_only=True):
     """
 
     model: Target
+    start: Target | None = None
     data: Data
     initializer: Target | None = None
     dense: Training

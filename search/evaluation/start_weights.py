@@ -19,6 +19,7 @@ from search.pruning.dense import INITIAL_IMAGES
 from search.run.locks import only_one
 from search.run.progress import say, stage_progress
 from search.run.stages import hash_of
+from search.training.starts import Beginning
 from search.training.trained import Trained, run_training
 
 INHERIT, REWIND, FRESH = "inherit", "rewind", "fresh"
@@ -60,7 +61,10 @@ class StartWeights:
         config = self._trained.config
         name = hash_of({"supernet": self._trained.digest, "rewind": self._rewind})
         file = self._folder / f"rewound-{name}.safetensors"
-        supernet = build_supernet(config["model"], config["space"], self._trained.data, int(config["seed"]))
+        beginning = Beginning(config.get("start"), self._trained.start)
+        supernet = build_supernet(
+            config["model"], config["space"], self._trained.data, int(config["seed"]), fill=beginning
+        )
         checkpoint = file.with_suffix(".checkpoint.safetensors")
         with only_one(file.with_suffix(".lock"), "search: another worker trains the supernet to rewind to; waiting"):
             if not file.exists():

@@ -169,6 +169,8 @@ NOT_IN_NAME = {
     "data",
     "prune",
     "data.dataset.path",
+    "start.path",
+    "start.folder",
     "dense.device",
 }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,12 +27,13 @@ from search.networks.folder import dense_name
 from search.objects import build_data, check_logits, example_of, make_model, make_partial
 from search.run.cards import Accuracy
 from search.run.locks import claimed
-from search.run.paths import NetworkFolder, RunFolder
+from search.run.paths import START, NetworkFolder, RunFolder
 from search.run.progress import say, stage_progress
 from search.run.stages import Stage, hash_of, written
 from search.run.stored_inputs import begin_with, show_data, write_stored_config
 from search.run.training_cards import DenseCard, TrainingStep, history_of
 from search.text import percent_text
+from search.training.starts import Beginning, start_inputs
 from search.training.trained import early_warnings, late_warnings, say_warnings, showing, train_settings
 
 NAME = "the dense network"
@@ -39,9 +42,17 @@ INITIAL_IMAGES = 512  # training images that an initializer sees
 
 @dataclass(frozen=True)
 class Network:
-    """A network as its recipe describes it."""
+    """A network as its recipe describes it.
+
+    Attributes:
+        recipe: the inputs of its training.
+        inputs: the digest of the weights that it starts from, where it starts from any.
+        folder: of the dense network, which keeps a copy of those weights.
+    """
 
     recipe: NetworkRecipe
+    inputs: Mapping[str, str]
+    folder: Path
 
     @cached_property
     def data(self) -> Dataset:
@@ -76,16 +87,31 @@ class Network:
         """Returns the network with the weights that its class draws from torch's global generator."""
         return make_model(self.recipe.model, self.data.input_shape, self.data.num_outputs)
 
-    def initial(self) -> nn.Module:
-        """Returns the network with its initial weights, a function of the seed.
+    def begin(self, net: nn.Module) -> None:
+        """Fills a network of the class with the weights that it starts from, if any: those kept in `folder`, once kept.
 
         Raises:
-            InvalidInput: a model that returns no logits, or an initializer that is not a function.
+            InvalidInput: weights that are missing, damaged or of another network.
+        """
+        copy = self.folder / START
+        beginning = Beginning(self.recipe.start, copy)
+        beginning(net)
+        if beginning.record is not None and not copy.is_file():
+            say(f"dense: starts from {beginning.record}")
+        beginning.keep(net, copy)
+
+    def initial(self) -> nn.Module:
+        """Returns the network with its initial weights, a function of the seed and of the weights that it starts from.
+
+        Raises:
+            InvalidInput: a model that returns no logits, weights to start from that do not fit, or an initializer that
+                is not a function.
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             net = self.build()
             example = example_of(self.data.input_shape)
+            self.begin(net)
         check_logits(net, example, self.data)
         if self.initializer is not None:
             self.initializer(net, self.initial_images, torch.Generator().manual_seed(self.seed))
@@ -114,16 +140,26 @@ class Dense:
         Raises:
             InvalidInput: the file is damaged or of another model.
         """
-        net = self.network.initial()
+        with torch.random.fork_rng(devices=[]):
+            net = self.network.build()
         load_weights(net, load_checkpoint(self.files.weights)[0], str(self.files.weights))
         return net
 
 
-def dense_stage(network: Network, run: RunFolder, *, force: bool = False) -> Dense:
+def network_of(recipe: NetworkRecipe, run: RunFolder) -> Network:
+    """Returns the network of a recipe, with the folder of a run that its dense training is kept in.
+
+    Raises:
+        InvalidInput: weights to start from that are not there and were never.
+    """
+    inputs = start_inputs(recipe.start, [path for place in (run.dense, run.pruned) for path in place.glob("*/")])
+    return Network(recipe, inputs, run.dense / dense_name({**recipe.decides, **({"inputs": inputs} if inputs else {})}))
+
+
+def dense_stage(network: Network, *, force: bool = False) -> Dense:
     """Returns the dense network of a configuration, trained now unless it exists."""
-    decides = network.recipe.decides
-    folder = run.dense / dense_name(decides)
-    stage = Stage("dense", folder, decides)
+    folder = network.folder
+    stage = Stage("dense", folder, network.recipe.decides, network.inputs)
     files = NetworkFolder(folder)
     with claimed(stage, force=force, waits=True) as needed:  # many recipes start from it
         if needed:

@@ -82,6 +82,7 @@ def tickets(
         rewind_step=rewind_step,
         initializer=job.network.initializer,
         images=None if job.network.initializer is None else job.network.initial_images,
+        begin=job.network.begin,
         seed=job.seed,
     )
     files = LotteryFolder(folder)

@@ -129,6 +129,9 @@ def relative_paths(value: Any, run: RunFolder) -> Any:
     return path.relative_to(root).as_posix() if root in path.parents else value
 
 
+START = "start.safetensors"
+
+
 @dataclass(frozen=True)
 class NetworkFolder:
     """The files of a trained network."""
@@ -144,6 +147,11 @@ class NetworkFolder:
     def weights(self) -> Path:
         """The trained weights, by the model's parameter names."""
         return self.root / "model.safetensors"
+
+    @property
+    def start(self) -> Path:
+        """The weights that the training began with, where they were not those of the model's class."""
+        return self.root / START
 
     @property
     def config(self) -> Path:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from ofa.errors import InvalidInput
 from ofa.paths import remove_leftovers_below
 from ofa.records import Count, Hex, Object, Record, Text, read_record, write_record
+from search.run.paths import START
 from search.run.stored_inputs import DATA, config_differences, flatten
 
 STAMP = "stage.json"
@@ -77,6 +78,12 @@ def is_needed(stage: Stage, *, force: bool = False) -> bool:
             f"{stage.output} was {verb} {differences}: use {stage.beside} beside it, or force=true to redo this one"
         )
     return not (stamp.complete and stamp.amount >= stage.amount)
+
+
+def resumes_in(stage: Stage, *, force: bool = False) -> Path | None:
+    """Returns the folder or file that `written` will go on with; None where it begins anew."""
+    target = _beside(stage.output, "new") if force else stage.output
+    return target if target.exists() and (not force or _can_resume(stage, target)) else None
 
 
 def was_cut_off_replacing(output: Path) -> bool:
@@ -232,7 +239,7 @@ def remove_output(path: Path) -> None:
 def _holds_anything(output: Path) -> bool:
     if output.suffix == ".json":
         return output.exists()
-    return any(path.name not in (STAMP, DATA) for path in output.iterdir())
+    return any(path.name not in (STAMP, DATA, START) for path in output.iterdir())
 
 
 def _check_finite(stage: Stage) -> None:

@@ -20,7 +20,7 @@ from ofa.records import convert, read_record
 from ofa.task import classification
 from ofa.train import Callback, History, OptimizerBuilder, TrainSettings, progress_rows, train
 from ofa.train.callbacks import first_third
-from search.config.request import plain
+from search.config.request import plain, without
 from search.config.rules import Target
 from search.config.tuning import SupernetRecipe, Training
 from search.objects import build_data, build_supernet, make_partial
@@ -32,6 +32,7 @@ from search.run.stored_inputs import check_same, read_stored_config, show_data
 from search.run.training_cards import SupernetCard, TrainingStep
 from search.run.trust import TOOLKIT_ALONE, Trust, check_stored
 
+START_KEY = "start"  # of the configuration
 STORED = "ofa.data_file.load_data"  # the function that reads a data set from a file
 
 # The keys of a Training that go into its settings unchanged.
@@ -110,12 +111,17 @@ def _try_optimizer(build: OptimizerBuilder, name: str) -> None:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained supernet, its data set, and the resolved configuration of both."""
+    """A trained supernet, its data set, and the resolved configuration of both.
+
+    Attributes:
+        start: the file with the weights that the training began with; None for those of the model's class.
+    """
 
     supernet: Supernet
     data: Dataset
     config: dict[str, Any]
     card: SupernetCard
+    start: Path | None = None
 
     @property
     def digest(self) -> str:
@@ -138,7 +144,7 @@ def load_trained(run: RunFolder, trust: Trust = TOOLKIT_ALONE, *, show: bool = T
         remedy = unfinished if files.root.exists() else f"run ofa train run={run.name} first"
         raise InvalidInput(f"{files.root} holds no trained supernet ({remedy})")
     card, config = read_record(files.card, SupernetCard), _read_config(files)
-    check_stored(config, trust, files.config)
+    check_stored(without(config, START_KEY), trust, files.config)  # a start is never called again
     if hash_of(config) != card.config_hash:
         raise InvalidInput(f"{files.config} is not what {files.weights} was trained with; restore it")
     data = build_data(data_config(config["data"], files))
@@ -149,7 +155,10 @@ def load_trained(run: RunFolder, trust: Trust = TOOLKIT_ALONE, *, show: bool = T
     load_supernet(supernet, files.weights)
     if supernet.digest != card.digest:
         raise InvalidInput(f"{files.weights} is not the supernet that {files.card} describes; restore both")
-    return Trained(supernet, data, config, card)
+    start = files.start if config.get(START_KEY) else None
+    if start is not None and not start.is_file():
+        raise InvalidInput(f"{start} is missing, the weights that the training began with; restore it")
+    return Trained(supernet, data, config, card, start)
 
 
 def data_config(config: Mapping[str, Any], files: SupernetFolder) -> dict[str, Any]:

@@ -190,7 +190,7 @@ def test_a_loss_that_is_not_finite_names_the_step(data, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"epochs": 0}, "epochs=0"),
+        ({"epochs": -1}, "epochs=-1"),
         ({"seed": -1}, "seed=-1"),
         ({"gradient_clip": 0.0}, "gradient_clip=0.0"),
         ({"precision": "float8"}, "precision 'float8' is unknown; did you mean float32"),

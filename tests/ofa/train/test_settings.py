@@ -18,7 +18,7 @@ SETTINGS = TrainSettings(optimizer=partial(torch.optim.SGD, lr=0.1), epochs=3, b
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"epochs": 0}, "epochs=0 must be at least 1"),
+        ({"epochs": -1}, "epochs=-1 must be 0 or more"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"seed": -1}, "seed=-1 must be 0 or more"),
         ({"start_step": -1}, "start_step=-1"),

@@ -101,7 +101,7 @@ def test_a_model_that_returns_nan_from_the_start_is_named(make_supernet, data):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"epochs": 0}, "epochs=0"),
+        ({"epochs": -1}, "epochs=-1"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"seed": -1}, "seed=-1"),
         ({"gradient_clip": 0.0}, "gradient_clip=0.0"),
