@@ -172,7 +172,7 @@ def _misshapen_text(names: Sequence[str], used: Mapping[str, Tensor], wanted: Ma
     if not names:
         return ""
     shapes = [f"{name} {tuple(used[name].shape)} in the file, {tuple(wanted[name].shape)} here" for name in names]
-    return f"{len(names)} have another shape: {_listed(shapes)}"
+    return f"{len(names)} {'has' if len(names) == 1 else 'have'} another shape: {_listed(shapes)}"
 
 
 def _remedy(names: Sequence[str], count: int) -> str:

@@ -99,9 +99,9 @@ def stored_weights(start: str, folder: Path) -> list[str]:
     from ofa.models import LeNet5
     from ofa.randomize import randomize_
 
-    net = randomize_(LeNet5((3, 8, 8), 4, channels=[16, 32], hidden=[128, 64], batch_norm=True))
+    net = randomize_(LeNet5((1, 8, 8), 4, channels=[16, 32], hidden=[128, 64], batch_norm=True))
     torch.save(net.state_dict(), folder / "weights.pt")
-    ofa.save(ofa.Supernet(net, torch.randn(2, 3, 8, 8)), folder / "saved")
+    ofa.save(ofa.Supernet(net, torch.randn(2, 1, 8, 8)), folder / "saved")
     places = {
         "fresh": [],
         "checkpoint": [f"start.path={folder}/weights.pt"],

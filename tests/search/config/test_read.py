@@ -150,7 +150,7 @@ def refusal(verb: str, values: dict[str, Any]) -> str | None:
 
 
 COMMANDS = [
-    ("train train.epochs=three", "train.epochs='three' must be a whole number, at least 1"),
+    ("train train.epochs=three", "train.epochs='three' must be a whole number, at least 0"),
     ("train train.epochs=2.5", "train.epochs=2.5 must be a whole number"),
     ("train train.batch_size=1e6", "train.batch_size=1000000.0 must be a whole number, at least 1 (write 1000000)"),
     ("train train.epochs=1e30", "train.epochs=1e+30 must be a whole number"),
