@@ -19,7 +19,7 @@ from ofa.task.batch import Batch
 from ofa.task.choosing import chosen, pairs_of
 from ofa.task.classification_metrics import share
 from ofa.task.detail import Detail
-from ofa.task.facts import checked_weights, class_count, class_names, training_targets
+from ofa.task.facts import checked_weights, class_names, column_count, training_targets
 from ofa.task.forms import check_outputs, check_targets
 from ofa.task.losses import full_precision
 from ofa.task.metric import Metric
@@ -41,7 +41,7 @@ def multilabel(
     Metrics: macro_f1, micro_f1, mean_average_precision, exact_match, hamming_loss, binary_cross_entropy (nats).
 
     Args:
-        data: a data set whose `num_classes` is the number of labels, perhaps with `class_names`.
+        data: a data set with targets (N, labels), perhaps with `target_names` or `class_names`.
         metrics: names as above, or Metrics; the objective first.
         pos_weight: of the loss of labels that an example has, one for each label; "balanced": how many training
             examples lack it for each that has it.
@@ -55,8 +55,8 @@ def multilabel(
     if not is_number(threshold) or not 0 < threshold < 1:
         raise InvalidInput(f"threshold={threshold!r} is a probability: more than 0 and less than 1")
     check_temperature(temperature)
-    labels = class_count(data, num_labels)
-    names = () if labels is None else class_names(data, labels)
+    labels = column_count(data, num_labels)
+    names = () if labels is None else _names(data, labels)
     if pos_weight == "balanced":
         weights: tuple[float, ...] | None = _balanced(training_targets(data, "pos_weight='balanced'"))
     else:
@@ -107,6 +107,11 @@ def multilabel(
 
 
 _PERCENT = {"recall": "%", "precision": "%", "f1": "%"}
+
+
+def _names(data: Any, labels: int) -> tuple[str, ...]:
+    field = "target_names" if len(getattr(data, "target_names", ())) == labels else "class_names"
+    return class_names(data, labels, field=field)
 
 
 def _balanced(targets: Tensor) -> tuple[float, ...]:

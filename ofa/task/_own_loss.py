@@ -105,7 +105,8 @@ def _distill(outputs: Any, teacher: Any, batch: Batch, *, distill: Callable[[Any
 
 
 def _check(outputs: Any, batch: Batch, *, check: Callable[[Any, Batch], None]) -> None:
-    loss_of(outputs)
+    if not isinstance(outputs, list):  # boxes of each image, which detectors return in eval mode, without a loss
+        loss_of(outputs)
     only_losses = isinstance(outputs, Mapping) and all(
         isinstance(value, Tensor) and value.dim() == 0 for value in outputs.values()
     )

@@ -17,10 +17,18 @@ def class_count(data: Any, given: int | None) -> int | None:
     return given if given is not None else getattr(data, "num_classes", None)
 
 
-def class_names(data: Any, count: int) -> tuple[str, ...]:
+def class_names(data: Any, count: int, *, field: str = "class_names") -> tuple[str, ...]:
     """Returns a name for each of `count` classes: the data set's, or their numbers."""
-    names = tuple(str(name) for name in getattr(data, "class_names", None) or ())
+    names = tuple(str(name) for name in getattr(data, field, None) or ())
     return names if len(names) == count else tuple(str(number) for number in range(count))
+
+
+def column_count(data: Any, given: int | None) -> int | None:
+    """Returns the number of columns of targets (N, columns): what is given, or what a data set says of itself."""
+    targets = getattr(getattr(data, "train", None), "targets", None)
+    if given is None and isinstance(targets, Tensor) and targets.dim() == 2:
+        return targets.shape[1]
+    return class_count(data, given) or getattr(data, "outputs", None)
 
 
 def training_targets(data: Any, needed_for: str) -> Tensor:
@@ -30,9 +38,8 @@ def training_targets(data: Any, needed_for: str) -> Tensor:
         InvalidInput: there is no data set, or its targets are not tensors of one shape; `needed_for` is named.
     """
     train: Any = getattr(data, "train", None)
-    for name in ("targets", "labels"):
-        if isinstance(found := getattr(train, name, None), Tensor):
-            return found
+    if isinstance(found := getattr(train, "targets", None), Tensor):
+        return found
     parts = [as_batch(value).targets for value in train.in_order()] if hasattr(train, "in_order") else []
     if not parts or not all(isinstance(part, Tensor) for part in parts):
         raise InvalidInput(f"{needed_for} needs the targets of a data set's training split; give the numbers instead")

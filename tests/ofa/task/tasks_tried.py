@@ -46,7 +46,7 @@ class Case:
 
     @property
     def data(self) -> Any:
-        train = SimpleNamespace(labels=self.targets)
+        train = SimpleNamespace(targets=self.targets)
         return SimpleNamespace(num_classes=4, class_names=("a", "b", "c", "d"), train=train, bytes_per_token=1.0)
 
     @property

@@ -66,7 +66,7 @@ def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
 
 
 def test_balanced_weights_come_from_the_training_split() -> None:
-    data = SimpleNamespace(num_classes=4, train=SimpleNamespace(labels=torch.tensor([0, 0, 0, 0, 0, 1, 1, 2])))
+    data = SimpleNamespace(num_classes=4, train=SimpleNamespace(targets=torch.tensor([0, 0, 0, 0, 0, 1, 1, 2])))
     task = classification(data, class_weights="balanced")
     weights = torch.tensor([8 / 4 / 5, 8 / 4 / 2, 8 / 4 / 1, 8 / 4 / 1])
     expected = nn.functional.cross_entropy(LOGITS, LABELS, weights)

@@ -233,6 +233,7 @@ def test_detectors_that_return_losses_are_trained_and_judged() -> None:
     outputs = task.call(net.train(), batch)
     task.check(outputs, batch)
     assert task.loss(outputs, batch) == 0.75
+    task.check(task.call(net.eval(), batch), batch)
     assert scores(net, [batch], task)["map"].value == pytest.approx(1)
 
 

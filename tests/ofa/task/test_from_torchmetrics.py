@@ -113,7 +113,7 @@ def test_each_task_gives_what_people_read() -> None:
     assert value(multilabel(metrics=[metric]), batch=batch) == pytest.approx(ours, rel=1e-5)
 
     numbers = 50 + 10 * torch.randn(90, generator=GENERATOR)
-    data = SimpleNamespace(train=SimpleNamespace(labels=numbers))
+    data = SimpleNamespace(train=SimpleNamespace(targets=numbers))
     learned, batch = LOGITS[:, 0], Batch(LOGITS, numbers)
     task = regression(data, standardize=True, metrics=[torchmetrics.R2Score()])
     ours = value(regression(data, standardize=True, metrics=["r2"]), learned, batch)
@@ -133,13 +133,38 @@ def test_each_task_gives_what_people_read() -> None:
         assert value(language_model(metrics=[metric]), logits, batch) == pytest.approx(ours, rel=1e-4)
 
 
-def test_boxes_are_given_by_image() -> None:
-    pytest.importorskip("pycocotools")
-    pytest.importorskip("torchvision")
-    metric = from_torchmetrics(torchmetrics.detection.MeanAveragePrecision(), key="map_50", maximize=True)
+class FoundBoxes(torchmetrics.Metric):
+    """Takes boxes as torchmetrics' detection metrics do, which need torchvision: the share of true boxes found alike."""
+
+    higher_is_better = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("found", torch.tensor(0.0))
+        self.add_state("true", torch.tensor(0.0))
+
+    def update(self, preds: list[dict], target: list[dict]) -> None:
+        for one, other in zip(preds, target, strict=True):
+            same = (one["boxes"][:, None] == other["boxes"][None]).all(-1) & (one["scores"] > 0)[:, None]
+            self.found += same.any(0).sum()
+            self.true += len(other["labels"])
+
+    def compute(self) -> dict[str, torch.Tensor]:
+        return {"share": self.found / self.true, "count": self.true}
+
+
+def test_boxes_are_given_by_image_and_values_by_key() -> None:
     true = [{"boxes": torch.tensor([[1.0, 1, 9, 9]]), "labels": torch.tensor([0])}] * 3
-    found = [{**each, "scores": torch.tensor([0.5])} for each in true]
-    assert value(detection(metrics=[metric]), found, Batch(torch.zeros(3, 1), true)) == pytest.approx(1)
+    found = [{**each, "scores": torch.tensor([0.5])} for each in true[:2]]
+    found += [{"boxes": torch.zeros(0, 4), "scores": torch.zeros(0), "labels": torch.zeros(0, dtype=torch.int64)}]
+    padded = {name: torch.stack([each[name] for each in true]) for name in ("boxes", "labels")}
+    for targets in (true, padded):
+        batch = Batch(torch.zeros(3, 1), targets)
+        assert value(detection(metrics=[from_torchmetrics(FoundBoxes(), key="share")]), found, batch) == pytest.approx(
+            2 / 3
+        )
+    with pytest.raises(InvalidInput, match="FoundBoxes has the values share, count; set key to one of them"):
+        value(detection(metrics=[FoundBoxes()]), found, Batch(torch.zeros(3, 1), true))
 
 
 def nothing(outputs, batch: Batch):

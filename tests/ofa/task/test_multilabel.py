@@ -51,7 +51,7 @@ def test_labels_that_no_example_has_are_left_out_of_the_mean() -> None:
 
 
 def test_balanced_weights_are_negatives_for_each_positive() -> None:
-    data = SimpleNamespace(num_classes=5, train=SimpleNamespace(labels=TARGETS))
+    data = SimpleNamespace(num_classes=5, train=SimpleNamespace(targets=TARGETS))
     weights = (200 - TARGETS.sum(0)) / TARGETS.sum(0)
     expected = nn.functional.binary_cross_entropy_with_logits(LOGITS, TARGETS, pos_weight=weights)
     assert torch.allclose(multilabel(data, pos_weight="balanced").loss(LOGITS, Batch(LOGITS, TARGETS)), expected)
@@ -65,7 +65,9 @@ def test_bools_are_as_good_as_numbers() -> None:
 
 
 def test_the_table_has_a_row_for_each_label() -> None:
-    rows = details(nn.Identity(), [Batch(LOGITS, TARGETS)], multilabel(num_labels=5))["labels"]
+    data = SimpleNamespace(train=SimpleNamespace(targets=TARGETS), target_names=tuple("vwxyz"))
+    rows = details(nn.Identity(), [Batch(LOGITS, TARGETS)], multilabel(data))["labels"]
+    assert [row["label"] for row in rows] == list("vwxyz")
     assert [row["count"] for row in rows] == TARGETS.sum(0).int().tolist()
     expected = oracle.precision_score(TARGETS, (LOGITS > 0).int(), average=None)
     assert [row["precision"] for row in rows] == pytest.approx(expected.tolist())

@@ -19,7 +19,7 @@ OUTPUTS = TARGETS + torch.randn(150, 3, generator=GENERATOR) * torch.tensor([0.5
 
 
 def data_of(targets: Tensor) -> SimpleNamespace:
-    return SimpleNamespace(train=SimpleNamespace(labels=targets), target_names=("small", "middle", "large"))
+    return SimpleNamespace(train=SimpleNamespace(targets=targets), target_names=("small", "middle", "large"))
 
 
 def values(task, outputs: Tensor, targets: Tensor) -> dict[str, float]:

@@ -66,7 +66,7 @@ def test_dice_is_0_for_perfect_masks_and_near_1_for_wrong_ones() -> None:
 
 
 def test_balanced_weights_come_from_the_pixels() -> None:
-    data = SimpleNamespace(num_classes=4, train=SimpleNamespace(labels=IGNORED))
+    data = SimpleNamespace(num_classes=4, train=SimpleNamespace(targets=IGNORED))
     counts = torch.bincount(IGNORED[IGNORED != 255], minlength=4).clamp(min=1)
     expected = segmentation(class_weights=(counts.sum() / (4 * counts)).tolist(), num_classes=4)
     batch = Batch(LOGITS, IGNORED)
