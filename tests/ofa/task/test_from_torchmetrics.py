@@ -134,7 +134,7 @@ def test_each_task_gives_what_people_read() -> None:
 
 
 class FoundBoxes(torchmetrics.Metric):
-    """Takes boxes as torchmetrics' detection metrics do, which need torchvision: the share of true boxes found alike."""
+    """Takes boxes as the detection metrics of torchmetrics, which need torchvision: how many true ones are found."""
 
     higher_is_better = True
 
