@@ -138,6 +138,12 @@ class _Gathered:
         if not self.metric.additive:
             self.entries += statistics
             return None
+        if not isinstance(statistics, Tensor) or statistics.dim() != 2:
+            form = tuple(statistics.shape) if isinstance(statistics, Tensor) else f"a {type(statistics).__name__}"
+            raise InvalidInput(
+                f"the statistics of {self.metric.name} are {form}; those of an additive metric are a tensor (N, K), "
+                "a row for each example: set additive=False for a list"
+            )
         rows: Tensor = statistics.detach().to("cpu", torch.float64)
         self.total = _plus(self.total, rows.sum(dim=0))
         return rows
@@ -180,7 +186,7 @@ class _Sum:
         if not self.errors or examples < 2:
             return None
         if self.metric.additive:
-            values = self.metric.value(self.resampled)
+            values = _of_each(self.metric, self.resampled)
         else:
             values = torch.tensor([self._drawn() for _ in range(_FEWER_RESAMPLES)], dtype=torch.float64)
         finite = values[torch.isfinite(values)]
@@ -189,7 +195,24 @@ class _Sum:
     def _drawn(self) -> float:
         entries = self.gathered.entries
         rows = torch.randint(len(entries), (len(entries),), generator=self.generator).tolist()
-        return float(self.metric.value([entries[row] for row in rows]))
+        try:
+            return float(self.metric.value([entries[row] for row in rows]))
+        except InvalidInput:  # not defined for these, such as without a positive example
+            return math.nan
+
+
+def _of_each(metric: Metric, sums: Tensor) -> Tensor:
+    """The values (S,) of sums (S, K): at once where the metric's value is written for it, otherwise one by one."""
+    first = float(metric.value(sums[0]))
+    try:
+        values = metric.value(sums)
+    except (IndexError, RuntimeError, TypeError, ValueError):
+        values = None
+    if isinstance(values, Tensor) and values.shape == sums.shape[:1]:
+        alike = torch.isclose(values[0].double(), torch.tensor(first, dtype=torch.float64), equal_nan=True)
+        if alike:
+            return values
+    return torch.tensor([float(metric.value(each)) for each in sums], dtype=torch.float64)
 
 
 def _plus(total: Tensor | None, more: Tensor) -> Tensor:

@@ -59,3 +59,67 @@ def test_bad_metrics_and_outputs_are_refused() -> None:
     bad = Task(name="bad", loss=lambda outputs, batch: outputs.sum(), metrics=(nothing,))
     with pytest.raises(ofa.InvalidInput, match="nothing of 200 examples is nan"):
         scores(net, [batch], bad)
+
+
+def right_of(outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
+    right = outputs.argmax(1) == batch.targets
+    return torch.stack([right, torch.ones_like(right)], dim=1)
+
+
+def judged_by(value, statistics=right_of, **settings) -> Task:
+    metric = Metric(name="share", statistics=statistics, value=value, **settings)
+    return Task(name="own", loss=lambda outputs, batch: outputs.sum(), metrics=(metric,))
+
+
+def test_a_value_of_one_row_of_sums_has_the_same_standard_error() -> None:
+    net, batch = net_and_batch()
+    expected = scores(net, [batch], judged_by(lambda sums: sums[..., 0] / sums[..., 1]))["share"]
+    for value in (
+        lambda sums: sums[0] / sums[1],
+        lambda sums: float(sums[0]) / float(sums[1]),
+        lambda sums: sums.tolist()[0] / sums.tolist()[1],
+    ):
+        found = scores(net, [batch], judged_by(value))["share"]
+        assert found.value == expected.value
+        assert found.standard_error == pytest.approx(expected.standard_error, rel=1e-12)
+
+
+def test_draws_of_examples_that_have_no_value_are_left_out() -> None:
+    net, batch = net_and_batch(30)
+
+    def mean(entries: list[float]) -> float:
+        if 0 not in entries:
+            raise ofa.InvalidInput("the first example is missing")
+        return sum(entries) / len(entries)
+
+    task = judged_by(mean, lambda outputs, batch: list(range(len(outputs))), additive=False)
+    score = scores(net, [batch], task)["share"]
+    assert score.value == 14.5 and 0.8 < score.standard_error < 2.4
+
+
+def test_statistics_of_a_wrong_form_are_refused() -> None:
+    net, batch = net_and_batch()
+    for statistics, message in (
+        (lambda outputs, batch: outputs.argmax(1), r"statistics of share are \(200,\); .* a tensor \(N, K\)"),
+        (lambda outputs, batch: outputs.tolist(), "are a list; .* set additive=False"),
+        (lambda outputs, batch: outputs[:5], "have 5 entries for 200 examples"),
+    ):
+        with pytest.raises(ofa.InvalidInput, match=message):
+            scores(net, [batch], judged_by(lambda sums: sums[0], statistics))
+
+
+def test_statistics_that_metrics_share_are_computed_once() -> None:
+    net, batch = net_and_batch()
+    calls = []
+
+    def counted(outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
+        calls.append(len(outputs))
+        return right_of(outputs, batch)
+
+    first = judged_by(lambda sums: sums[0] / sums[1], counted).objective
+    second = Metric(name="right", statistics=counted, value=lambda sums: sums[0])
+    task = Task(name="both", loss=lambda outputs, batch: outputs.sum(), metrics=(first, second))
+    assert scores(net, [batch], task)["right"].value == 200 * scores(net, [batch], task, names=["share"])["share"].value
+    assert calls == [200, 200]
+    with pytest.raises(ofa.InvalidInput, match="task both has no metric 'shar'; did you mean share"):
+        scores(net, [batch], task, names=["shar"])
