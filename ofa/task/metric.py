@@ -33,7 +33,7 @@ class Metric:
         name: as in configurations, limits and files, such as "balanced_accuracy".
         statistics: (outputs, batch) -> what each example adds. Of an additive metric a tensor (N, K) whose sum over all
             examples is all that `value` needs; otherwise a list of N entries of any kind, on the CPU.
-        value: of an additive metric, sums (K,) float64 -> a number, best written for (..., K) -> values (...), which makes
+        value: of an additive metric, sums (K,) float64 -> a number, better (..., K) -> values (...), which makes
             standard errors quick; otherwise the list of all entries -> a number.
         maximize: whether more is better.
         unit: what follows a number, such as "bits per byte"; "%" shows fractions in percent; "" for a plain number.
