@@ -14,9 +14,11 @@ from torch import nn
 import ofa
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
-from ofa.inputs import Inputs, call, logits_of
+from ofa.inputs import Inputs
 from ofa.modes import in_mode
 from ofa.records import Object
+from ofa.task import Task, as_batch, classification
+from ofa.task.scoring import check_finite
 from ofa.weights_file import load_weights_
 
 FILLED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -114,13 +116,33 @@ def build_data(config: Mapping[str, Any]) -> Dataset:
     return data
 
 
+def build_task(config: Object, data: Dataset) -> Task:
+    """Returns the task of a `task` group, of a data set.
+
+    Raises:
+        InvalidInput: the target makes something else.
+    """
+    task = make_partial("task", config)(data)
+    if not isinstance(task, Task):
+        made = f"{config.get('_target_')} made a {type(task).__name__}"
+        raise InvalidInput(f"task: {made}; it must return an ofa.task.Task")
+    return task
+
+
 def build_supernet(
-    model: Object, space: Object, data: Dataset, seed: int, *, fill: Callable[[nn.Module], None] | None = None
+    model: Object,
+    space: Object,
+    data: Dataset,
+    seed: int,
+    *,
+    task: Task | None = None,
+    fill: Callable[[nn.Module], None] | None = None,
 ) -> ofa.Supernet:
     """Returns the supernet of a `model` and a `space` group, its initial weights a function of `seed`.
 
-    The model is passed those of the data set's sizes that it takes, see `search.objects.offered`. `fill` gives it other
-    weights before it is converted, such as pretrained ones.
+    The model is passed those of the data set's sizes that it takes, see `search.objects.offered`. Its outputs are
+    checked against the task, classification if None. `fill` gives it other weights before it is converted, such as
+    pretrained ones.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -128,7 +150,7 @@ def build_supernet(
         example = example_for(data)
         if fill is not None:
             fill(net)
-        check_logits(net, example, data)
+        check_outputs(net, data, task or classification(data))
         return ofa.Supernet(net, example, make(space))
 
 
@@ -152,25 +174,27 @@ def supernet_of(
         return ofa.Supernet(net, example_of(input_shape), make(space))
 
 
-def check_logits(net: torch.nn.Module, example: Any, data: Dataset) -> None:
-    """Checks the model's output; if the model cannot run at all, `ofa.Supernet` reports where and why.
+def check_outputs(net: torch.nn.Module, data: Dataset, task: Task) -> None:
+    """Checks a model's outputs for training examples, and their targets, before anything long.
+
+    If the model cannot run at all, `ofa.Supernet` reports where and why.
 
     Raises:
-        InvalidInput: the output is not logits (images, classes), or has NaN or infinity.
+        InvalidInput: they do not fit the task, or the outputs have NaN or infinity.
     """
+    device = next((tensor.device for tensor in net.parameters()), torch.device("cpu"))
+    batch = as_batch(next(iter(data.train.in_order(EXAMPLES)))).to(device)
     with in_mode(net, training=False), torch.no_grad():
         try:
-            output = call(net, example)
+            outputs = task.call(net, batch)
         except Exception:
             return
-    logits = logits_of(output, net)
-    name, shape = type(net).__name__, getattr(logits, "shape", None)
-    if shape != (len(example), data.num_outputs):
-        output = type(logits).__name__ if shape is None else f"shape {tuple(shape)}"
-        expected = (len(example), data.num_outputs)
-        raise InvalidInput(f"{name} returns {output} for {len(example)} images; it must return logits {expected}")
-    if not torch.isfinite(logits).all():
-        raise InvalidInput(f"{name} returns NaN or infinity for images of shape {data.input_shape}; check its layers")
+    name = type(net).__name__
+    try:
+        task.check(outputs, batch)
+    except InvalidInput as error:
+        raise InvalidInput(str(error).replace("the network", name, 1)) from None
+    check_finite(outputs, name)
 
 
 def make(config: Object, **arguments: Any) -> Any:

@@ -52,7 +52,7 @@ def small(data: Dataset, images: int = 64) -> Dataset:
 
 def two_steps(config: DictConfig, data: Dataset | None = None) -> float:
     """Returns the loss after two steps of the training that a configuration describes."""
-    asked = plain(config, "model", "data", "space", "train", "seed")
+    asked = plain(config, "model", "data", "task", "space", "train", "seed")
     asked["start"] = plain(config).get("start")
     data = small(data or build_data(asked["data"]))
     supernet = build_supernet(asked["model"], asked["space"], data, 0, fill=Beginning(asked["start"], None))

@@ -19,7 +19,7 @@ from search.config.tuning import Retraining, TrainRequest
 from search.config.verbs import PruneRequest
 from search.evaluation.supernet import ENDS, supernet_card
 from search.networks.folder import network_label, pruned_name
-from search.objects import build_data, build_supernet, make_partial
+from search.objects import build_data, build_supernet, build_task, make_partial
 from search.pruning.dense import Dense, Network, dense_stage, network_of
 from search.pruning.job import Job, with_rate
 from search.pruning.recipe import check_recipe, read_recipe
@@ -58,8 +58,9 @@ def _train(stage: Stage, request: TrainRequest) -> None:
     config = plain(request.data)
     data = build_data(config)
     show_data(data, config)
+    task = build_task(request.task, data)
     beginning = Beginning(request.start, copy_of(stage, request.start, force=request.force))
-    supernet = build_supernet(request.model, request.space, data, request.seed, fill=beginning)
+    supernet = build_supernet(request.model, request.space, data, request.seed, task=task, fill=beginning)
     say(f"train: {_describe(supernet, data)}")
     if beginning.record is not None:
         say(f"train: starts from {beginning.record}")

@@ -17,7 +17,6 @@ from search.config.rules import (
     Seed,
     Share,
     ShareAboveZero,
-    ShareBelowOne,
     Target,
     Text,
 )
@@ -48,7 +47,6 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     schedule: Target
     epochs: FromZero
     batch_size: Count = 64
-    label_smoothing: ShareBelowOne = 0.0
     gradient_clip: Positive | None = None
     accumulation: Count = 1
     ema: Between | None = None
@@ -80,6 +78,7 @@ class SupernetRecipe(Struct, frozen=True, kw_only=True):
     model: Target
     start: Target | None = None
     data: Data
+    task: Target
     space: Target
     train: SupernetTraining
     seed: Seed = 0
@@ -112,6 +111,7 @@ class NetworkRecipe(Struct, frozen=True, kw_only=True):
     model: Target
     start: Target | None = None
     data: Data
+    task: Target
     initializer: Target | None = None
     dense: Training
     seed: Seed = 0
@@ -138,6 +138,7 @@ class TrainRequest(Request, frozen=True, kw_only=True):
     model: Target
     start: Target | None = None
     data: Data
+    task: Target
     space: Target
     train: SupernetTraining
 

@@ -74,6 +74,7 @@ class RunRequest(SearchRequest, frozen=True, kw_only=True):
     model: Target
     start: Target | None = None
     data: Data
+    task: Target
     space: Target
     train: SupernetTraining
     export: Export = Export()
@@ -105,6 +106,7 @@ class PruneRequest(Request, frozen=True, kw_only=True):
     model: Target
     start: Target | None = None
     data: Data
+    task: Target
     initializer: Target | None = None
     dense: Training
     prune: Pruning

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import ofa
 from ofa.checkpoint import load_weights, save_supernet, weights
@@ -17,14 +17,15 @@ from ofa.data.contents import changes, contents_of
 from ofa.data_file import save_data
 from ofa.errors import InvalidInput
 from ofa.fingerprint import differences, fingerprint_of, shortened
-from ofa.inputs import Inputs, call, logits_of
+from ofa.inputs import output_tensors
 from ofa.modes import in_mode
 from ofa.records import write_record
 from ofa.saving import plain_rules
+from ofa.task import Batch, Task, as_batch
 from search.config.request import Request, run_text
-from search.door.inputs import check_data, check_supernet, one_line_errors
+from search.door.inputs import check_data, check_supernet, one_line_errors, task_config
 from search.evaluation.supernet import supernet_card
-from search.objects import build_data, build_supernet
+from search.objects import build_data, build_supernet, build_task
 from search.run.locks import claimed
 from search.run.paths import RunFolder, SupernetFolder
 from search.run.progress import progress_shown, say
@@ -49,6 +50,7 @@ def adopt(
     model_arguments: Mapping[str, Any] | None = None,
     dataset: str | None = None,
     dataset_arguments: Mapping[str, Any] | None = None,
+    task: str | Mapping[str, Any] = "classification",
     seed: int = 0,
     force: bool = False,
     progress: bool = True,
@@ -69,6 +71,8 @@ def adopt(
         dataset: the dotted name of a function that returns the data, such as "ofa.data.digits"; where None the data's
             tensors are stored in the run.
         dataset_arguments: plain values.
+        task: what it learned: a name of conf/task, such as "regression", or a mapping with `_target_`, as in a
+            configuration.
         seed: of fresh weights, where a joint search asks for some.
         force: whether the run's supernet is replaced, where it has another one.
         progress: whether lines are printed.
@@ -79,17 +83,19 @@ def adopt(
     """
     with progress_shown(progress), one_line_errors():
         check_supernet(supernet, "adopt")
-        check_data(data, supernet, "adopt")
+        learned = build_task(task_config(task), data)
+        check_data(data, supernet, "adopt", learned)
         folder = Request(run=run, outputs=str(outputs), seed=seed).folder
         config: dict[str, Any] = {
             "model": {"_target_": model or _own_name(supernet.model), **_plain("model_arguments", model_arguments)},
             "data": _data_config(dataset, dataset_arguments, data),
+            "task": task_config(task),
             "space": {"_target_": "ofa.SpaceRules", **plain_rules(supernet.rules)},
             "train": None,
             "seed": seed,
         }
         check_stored(config, Trust(targets=targets_in(config)), folder.supernet)
-        _check_model(supernet, data, config)
+        _check_model(supernet, data, learned, config)
         inputs = {"weights": supernet.digest, "data": hash_of(contents_of(data).digests)}
         stage = Stage("train", folder.supernet, config, inputs)
         with claimed(stage, force=force) as needed:
@@ -155,26 +161,29 @@ def _data_config(name: str | None, arguments: Mapping[str, Any] | None, data: Da
     return config
 
 
-def _check_model(supernet: ofa.Supernet, data: Dataset, config: Mapping[str, Any]) -> None:
-    """Builds the supernet as later verbs do, and compares it with the one given, to the bits of its logits."""
+def _check_model(supernet: ofa.Supernet, data: Dataset, task: Task, config: Mapping[str, Any]) -> None:
+    """Builds the supernet as later verbs do, and compares it with the one given, to the bits of its outputs."""
     name = config["model"]["_target_"]
-    again = build_supernet(config["model"], config["space"], data, int(config["seed"]))
+    again = build_supernet(config["model"], config["space"], data, int(config["seed"]), task=task)
     said = differences(fingerprint_of(supernet), fingerprint_of(again), ("the supernet", f"one made by {name}"))
     if said:
         raise InvalidInput(f"model={name!r} makes another network: {shortened(said)}; give its model_arguments")
     load_weights(again.model, weights(supernet.model))
-    images, _ = next(data.validation.in_order(COMPARED))
-    logits = [_logits(network, images) for network in (supernet.model, again.model)]
-    if not torch.equal(*logits):
-        worst = float((logits[0] - logits[1]).abs().max())
+    batch = as_batch(next(iter(data.validation.in_order(COMPARED))))
+    given, made = (_outputs(network, batch, task) for network in (supernet.model, again.model))
+    worst = max((_difference(*pair) for pair in zip(given, made, strict=True)), default=0.0)
+    if worst:
         raise InvalidInput(
-            f"model={name!r} makes a network of the same layers that computes other logits (by {worst:.2g}); "
+            f"model={name!r} makes a network of the same layers that computes other outputs (by {worst:.2g}); "
             f"give its model_arguments"
         )
 
 
-def _logits(network: nn.Module, images: torch.Tensor | Inputs) -> torch.Tensor:
+def _outputs(network: nn.Module, batch: Batch, task: Task) -> list[Tensor]:
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     with in_mode(network, training=False), torch.no_grad():
-        logits = logits_of(call(network, images.to(device)), network)
-    return logits.cpu()
+        return [tensor.cpu() for tensor in output_tensors(task.call(network, batch.to(device)))]
+
+
+def _difference(one: Tensor, other: Tensor) -> float:
+    return 0.0 if torch.equal(one, other) else float((one.double() - other.double()).abs().max())

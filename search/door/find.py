@@ -12,6 +12,7 @@ from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.records import read_record
 from ofa.saving import plain_rules
+from ofa.task import Task, classification
 from search.config.read import converted
 from search.config.request import Request, plain
 from search.config.search import SearchRequest
@@ -30,13 +31,14 @@ from search.door.inputs import (
     split_limits,
 )
 from search.evaluation.supernet import supernet_card
+from search.objects import build_task
 from search.report.trial_files import trial_files
 from search.run.paths import RunFolder, SupernetFolder
 from search.run.progress import progress_shown, stage_progress
 from search.run.stages import hash_of, is_complete
 from search.run.stored_inputs import begin_with, check_same, read_stored_config, show_data
 from search.run.training_cards import SupernetCard
-from search.run.trust import packages_to_trust
+from search.run.trust import TOOLKIT_ALONE, check_stored, packages_to_trust
 from search.subnets.run_search import check_search, run_search
 from search.training.trained import Trained
 
@@ -48,6 +50,7 @@ def find(
     data: Dataset,
     limits: Mapping[str, Any] | None = None,
     *,
+    task: Task | None = None,
     device: AnyDevice = "onnxruntime",
     evaluations: int = 200,
     sampler: Any = "guided",
@@ -72,6 +75,7 @@ def find(
         limits: by figure: "latency_ms" (in ms at batch 1; a number, several, or one by name of a profiled device),
             "macs", "params", "bytes" and "peak_activation_bytes". Where no latency is limited, the usual fractions of
             the largest subnet's are.
+        task: how subnets are called and judged; None: the run's, or classification of the data.
         device: as `search.profile` takes it.
         evaluations: subnets whose accuracy is measured; more than before continues a search.
         sampler: a name such as "nsga2", a mapping with `_target_`, or a function of `search.samplers`.
@@ -94,10 +98,11 @@ def find(
     """
     with progress_shown(progress), one_line_errors():
         check_supernet(supernet, "find")
-        check_data(data, supernet, "find")
         latency_ms, figures = split_limits(limits)
         temporary = None if run is not None else TemporaryDirectory(prefix="ofa-find-")
         where = {"run": run or TEMPORARY_RUN, "outputs": str(outputs) if temporary is None else temporary.name}
+        task = task or _task_of(Request(run=where["run"], outputs=where["outputs"]).folder, data)
+        check_data(data, supernet, "find", task)
         values = plain_values(
             {
                 **where,
@@ -120,7 +125,7 @@ def find(
         _check_workers_can_load(request.workers, request.folder)
         check_search(request)
         show_data(data, {"dataset": {"_target_": "memory"}})
-        trained = _trained_in(request.folder, supernet, data, request.search.calibration_images)
+        trained = _trained_in(request.folder, supernet, data, task, request.search.calibration_images)
         request = converted({**values, "trust": list(packages_to_trust(trained.config))}, SearchRequest)
         devices = search_devices(request, trained, force=False, as_it_is=True)
         run_search(request, trained, devices, trial_files=trial_files)
@@ -179,7 +184,21 @@ def profile(
     return measured
 
 
-def _trained_in(run: RunFolder, supernet: ofa.Supernet, data: Dataset, calibration_images: int) -> Trained:
+def _task_of(run: RunFolder, data: Dataset) -> Task:
+    """What the run's supernet learned; classification where the run has none.
+
+    Raises:
+        InvalidInput: data that are not of the package's types, or a task of the run that is not the toolkit's.
+    """
+    files = SupernetFolder(run.supernet)
+    if not is_complete(files.root):
+        return classification(data)
+    config = read_stored_config(files.config)["task"]
+    check_stored(config, TOOLKIT_ALONE, files.config)
+    return build_task(config, data)
+
+
+def _trained_in(run: RunFolder, supernet: ofa.Supernet, data: Dataset, task: Task, calibration_images: int) -> Trained:
     """The supernet and the data as a search takes them, with what is known of them in the run.
 
     A run without a supernet of its own keeps a record of the data, so that it is gone on with the same alone.
@@ -196,16 +215,18 @@ def _trained_in(run: RunFolder, supernet: ofa.Supernet, data: Dataset, calibrati
                 f"another run, or adopt this one with force=True"
             )
         check_same(data, files.root, "adopt it with force=True")
-        return Trained(supernet, data, read_stored_config(files.config), card)
+        return Trained(supernet, data, task, read_stored_config(files.config), card)
     begin_with(data, run.root, f"delete {run.root} to begin anew")
     config: dict[str, Any] = {
         "model": None,
         "data": {"dataset": None, "augment": None},
+        "task": None,
         "space": {"_target_": "ofa.SpaceRules", **plain_rules(supernet.rules)},
         "train": None,
         "seed": 0,
     }
-    return Trained(supernet, data, config, supernet_card(supernet, data, calibration_images, hash_of(config), 0.0))
+    card = supernet_card(supernet, data, calibration_images, hash_of(config), 0.0)
+    return Trained(supernet, data, task, config, card)
 
 
 def _check_workers_can_load(workers: int, run: RunFolder) -> None:

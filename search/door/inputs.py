@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 import ofa
 from ofa.data import Dataset
 from ofa.errors import InvalidInput, nearest
+from ofa.task import Task, classification
 from search import samplers
 from search.app.messages import explain
 from search.candidates.figures import FIGURES, LATENCY
@@ -27,7 +27,7 @@ from search.device import runtimes
 from search.device.devices import made_runtime
 from search.device.flat import first_shape
 from search.device.runtime import Runtime
-from search.objects import EXAMPLES, check_logits
+from search.objects import check_outputs
 
 AnyDevice = str | Mapping[str, Any] | Device | Runtime
 
@@ -56,11 +56,12 @@ def check_supernet(supernet: Any, user: str) -> None:
         )
 
 
-def check_data(data: Any, supernet: ofa.Supernet, user: str) -> None:
+def check_data(data: Any, supernet: ofa.Supernet, user: str, task: Task | None = None) -> None:
     """Checks that `user` was given data that the supernet takes.
 
     Raises:
-        InvalidInput: another kind of data, images of another shape, or a network that returns no logits for them.
+        InvalidInput: another kind of data, images of another shape, or a network whose outputs do not fit the task,
+            classification if None.
     """
     if not isinstance(data, Dataset):
         raise InvalidInput(
@@ -70,8 +71,7 @@ def check_data(data: Any, supernet: ofa.Supernet, user: str) -> None:
     wanted = first_shape(supernet.inputs)[1:]
     if data.input_shape != wanted:
         raise InvalidInput(f"{data.name} has images {data.input_shape}, and the supernet was made for {wanted}")
-    images, _ = next(data.validation.in_order(EXAMPLES))
-    check_logits(supernet.model, images.to(_device(supernet)), data)
+    check_outputs(supernet.model, data, task or classification(data))
 
 
 def split_limits(limits: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
@@ -91,6 +91,25 @@ def split_limits(limits: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]
     others = {name: limit for name, limit in limits.items() if name != LATENCY}
     converted(others, FigureLimits, "limits")
     return limits.get(LATENCY), others
+
+
+def task_config(task: Any) -> dict[str, Any]:
+    """Returns the `task` group of a configuration.
+
+    Args:
+        task: a name of conf/task, such as "regression", or a mapping with `_target_`, without `_partial_`.
+
+    Raises:
+        InvalidInput: an unknown name, or something else.
+    """
+    if isinstance(task, str):
+        return group_option("task", task)
+    if isinstance(task, Mapping):
+        return {"_partial_": True, **{str(key): plain_values(value) for key, value in task.items()}}
+    raise InvalidInput(
+        f"task={task!r:.80} must be a name of conf/task, such as 'regression', or a mapping with _target_: verbs make "
+        "the task again from it"
+    )
 
 
 def sampler_config(sampler: Any) -> dict[str, Any]:
@@ -191,7 +210,3 @@ def _arguments(runtime: Runtime) -> dict[str, Any]:
     known = {**vars(runtime), **(options if isinstance(options, Mapping) else {})}
     taken = inspect.signature(type(runtime)).parameters
     return {name: known[name] for name in taken if isinstance(known.get(name), str | int | float | bool)}
-
-
-def _device(supernet: ofa.Supernet) -> torch.device:
-    return next((parameter.device for parameter in supernet.parameters()), torch.device("cpu"))

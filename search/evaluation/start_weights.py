@@ -53,18 +53,17 @@ class StartWeights:
     @cached_property
     def _initial(self) -> ofa.Supernet:
         """The supernet before its training."""
-        config = self._trained.config
-        return build_supernet(config["model"], config["space"], self._trained.data, int(config["seed"]))
+        return self._built()
+
+    def _built(self, fill: Beginning | None = None) -> ofa.Supernet:
+        config, data, task = self._trained.config, self._trained.data, self._trained.task
+        return build_supernet(config["model"], config["space"], data, int(config["seed"]), task=task, fill=fill)
 
     @cached_property
     def _rewound(self) -> ofa.Supernet:
-        config = self._trained.config
         name = hash_of({"supernet": self._trained.digest, "rewind": self._rewind})
         file = self._folder / f"rewound-{name}.safetensors"
-        beginning = Beginning(config.get("start"), self._trained.start)
-        supernet = build_supernet(
-            config["model"], config["space"], self._trained.data, int(config["seed"]), fill=beginning
-        )
+        supernet = self._built(Beginning(self._trained.config.get("start"), self._trained.start))
         checkpoint = file.with_suffix(".checkpoint.safetensors")
         with only_one(file.with_suffix(".lock"), "search: another worker trains the supernet to rewind to; waiting"):
             if not file.exists():

@@ -17,7 +17,7 @@ from ofa.errors import InvalidInput
 from ofa.prune.initializers import Initializer
 from ofa.records import Object
 from ofa.resolution import resized
-from ofa.task import classification
+from ofa.task import Task
 from ofa.train import Distillation, Event, TrainSettings, TrainState, train_network
 from ofa.train.callbacks import NETWORK
 from search.config.request import plain, without
@@ -44,6 +44,7 @@ class TuningSettings:
         recipe: of pruning; its `start` is not used.
         rounds_before: pruning events before the first step.
         training: settings of the training, except its seed.
+        task: what is learned.
         decides: everything that determines the outcome, as plain values; their digest identifies it.
     """
 
@@ -52,7 +53,7 @@ class TuningSettings:
     recipe: Recipe
     rounds_before: int
     training: TrainSettings
-    label_smoothing: float
+    task: Task
     decides: Object
 
     @property
@@ -83,11 +84,12 @@ class TunedNetwork:
     seconds: float
 
 
-def tuning_settings(request: CandidateRequest, data: Data) -> TuningSettings:
+def tuning_settings(request: CandidateRequest, data: Data, task: Task) -> TuningSettings:
     """Returns how a candidate is fine-tuned (see `search.config.searched_keys.candidate_request`).
 
     Args:
         data: the data that the supernet was trained with.
+        task: what it learned; candidates learn the same.
 
     Raises:
         InvalidInput: a method of pruning that is more than one training, or arguments that a `_target_` does not take.
@@ -118,7 +120,7 @@ def tuning_settings(request: CandidateRequest, data: Data) -> TuningSettings:
         recipe=read_recipe(recipe),
         rounds_before=int(method.keywords.get("rounds_before", 0)),
         training=training,
-        label_smoothing=request.dense.label_smoothing,
+        task=task,
         decides=decides,
     )
 
@@ -172,7 +174,7 @@ def tune(
         net,
         data,
         replace(settings.training, seed=seed, scoring=recipe.scoring),
-        task=classification(data, label_smoothing=settings.label_smoothing),
+        task=settings.task,
         prune=pruner,
         distillation=distillation,
         checkpoint=checkpoint,

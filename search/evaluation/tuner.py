@@ -70,7 +70,7 @@ class Tuner:
     def settings(self, candidate: Candidate) -> TuningSettings:
         """Returns how a candidate is fine-tuned."""
         request = candidate_request(self._composed, self._keys, candidate.values)
-        return tuning_settings(request, converted(self._trained.config["data"], Data, "data"))
+        return tuning_settings(request, converted(self._trained.config["data"], Data, "data"), self._trained.task)
 
     def digest(self, candidate: Candidate, settings: TuningSettings) -> str:
         """Returns 16 hex digits of everything that determines the outcome."""
@@ -78,6 +78,7 @@ class Tuner:
             {
                 "supernet": self._trained.digest,
                 "data": self._trained.config["data"],
+                "task": self._trained.config["task"],
                 "arch": candidate.arch.to_dict(),
                 "settings": settings.decides,
                 "calibration": len(self._calibration),

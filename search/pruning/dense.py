@@ -18,13 +18,13 @@ from ofa.identity import digest_of
 from ofa.inputs import Example
 from ofa.prune.initializers import Initializer
 from ofa.records import read_record, write_record
-from ofa.task import Task, classification
+from ofa.task import Task
 from ofa.train import TrainSettings, train_network
 from ofa.train.callbacks import NETWORK
 from search.config.request import plain
 from search.config.tuning import NetworkRecipe
 from search.networks.folder import dense_name
-from search.objects import build_data, check_logits, example_of, make_model, make_partial
+from search.objects import build_data, build_task, check_outputs, make_model, make_partial
 from search.run.cards import Accuracy
 from search.run.locks import claimed
 from search.run.paths import START, NetworkFolder, RunFolder
@@ -67,10 +67,10 @@ class Network:
         """The seed of everything random."""
         return self.recipe.seed
 
-    @property
+    @cached_property
     def task(self) -> Task:
         """What it learns."""
-        return classification(self.data, label_smoothing=self.recipe.dense.label_smoothing)
+        return build_task(self.recipe.task, self.data)
 
     @property
     def initializer(self) -> Initializer | None:
@@ -104,15 +104,14 @@ class Network:
         """Returns the network with its initial weights, a function of the seed and of the weights that it starts from.
 
         Raises:
-            InvalidInput: a model that returns no logits, weights to start from that do not fit, or an initializer that
-                is not a function.
+            InvalidInput: a model whose outputs do not fit the task, weights to start from that do not fit, or an
+                initializer that is not a function.
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             net = self.build()
-            example = example_of(self.data.input_shape)
             self.begin(net)
-        check_logits(net, example, self.data)
+        check_outputs(net, self.data, self.task)
         if self.initializer is not None:
             self.initializer(net, self.initial_images, torch.Generator().manual_seed(self.seed))
         return net

@@ -43,6 +43,7 @@ OWN_MODULES = (
     "ofa.models",
     "ofa.data.augment",
     "ofa.data.rand_augment",
+    "ofa.task",
     "ofa.train.strategies",
     "ofa.train.schedules",
     "search.device.runtimes",

@@ -17,13 +17,13 @@ from ofa.collapse import chance_level
 from ofa.data import Dataset, steps_per_epoch
 from ofa.errors import InvalidInput
 from ofa.records import convert, read_record
-from ofa.task import classification
+from ofa.task import Task
 from ofa.train import Callback, History, OptimizerBuilder, TrainSettings, progress_rows, train
 from ofa.train.callbacks import first_third
 from search.config.request import plain, without
 from search.config.rules import Target
 from search.config.tuning import SupernetRecipe, Training
-from search.objects import build_data, build_supernet, make_partial
+from search.objects import build_data, build_supernet, build_task, make_partial
 from search.run.cards import Accuracy
 from search.run.paths import RunFolder, SupernetFolder
 from search.run.progress import say
@@ -36,7 +36,7 @@ START_KEY = "start"  # of the configuration
 STORED = "ofa.data_file.load_data"  # the function that reads a data set from a file
 
 # The keys of a Training that go into its settings unchanged.
-SCALARS = tuple(name for name in Training.__struct_fields__ if name not in ("optimizer", "schedule", "label_smoothing"))
+SCALARS = tuple(name for name in Training.__struct_fields__ if name not in ("optimizer", "schedule"))
 
 
 def run_training(
@@ -61,7 +61,7 @@ def run_training(
         data,
         make_partial("train.strategy", recipe.train.strategy),
         settings,
-        task=classification(data, label_smoothing=recipe.train.label_smoothing),
+        task=build_task(recipe.task, data),
         checkpoint=checkpoint,
         callbacks=[] if progress is None else [showing(progress)],
     )
@@ -111,7 +111,7 @@ def _try_optimizer(build: OptimizerBuilder, name: str) -> None:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained supernet, its data set, and the resolved configuration of both.
+    """A trained supernet, its data set, what it learned, and the resolved configuration of all.
 
     Attributes:
         start: the file with the weights that the training began with; None for those of the model's class.
@@ -119,6 +119,7 @@ class Trained:
 
     supernet: Supernet
     data: Dataset
+    task: Task
     config: dict[str, Any]
     card: SupernetCard
     start: Path | None = None
@@ -151,14 +152,15 @@ def load_trained(run: RunFolder, trust: Trust = TOOLKIT_ALONE, *, show: bool = T
     if show:
         show_data(data, config["data"])
     check_same(data, files.root, f"ofa train run={run.name} force=true to train this one again")
-    supernet = build_supernet(config["model"], config["space"], data, int(config["seed"]))
+    task = build_task(config["task"], data)
+    supernet = build_supernet(config["model"], config["space"], data, int(config["seed"]), task=task)
     load_supernet(supernet, files.weights)
     if supernet.digest != card.digest:
         raise InvalidInput(f"{files.weights} is not the supernet that {files.card} describes; restore both")
     start = files.start if config.get(START_KEY) else None
     if start is not None and not start.is_file():
         raise InvalidInput(f"{start} is missing, the weights that the training began with; restore it")
-    return Trained(supernet, data, config, card, start)
+    return Trained(supernet, data, task, config, card, start)
 
 
 def data_config(config: Mapping[str, Any], files: SupernetFolder) -> dict[str, Any]:
@@ -177,8 +179,8 @@ def data_config(config: Mapping[str, Any], files: SupernetFolder) -> dict[str, A
 
 def _read_config(files: SupernetFolder) -> dict[str, Any]:
     config = read_stored_config(files.config)
-    if not {"model", "data", "space", "train", "seed"} <= config.keys():
-        raise InvalidInput(f"{files.config} is damaged: it needs model, data, space, train and seed")
+    if not {"model", "data", "task", "space", "train", "seed"} <= config.keys():
+        raise InvalidInput(f"{files.config} is damaged: it needs model, data, task, space, train and seed")
     return config
 
 

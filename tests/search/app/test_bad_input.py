@@ -53,7 +53,7 @@ CASES = [
     ("train +train.strategy.colour=1", "train.strategy (ofa.train.strategies.sandwich): "),
     ("train train.epochs=0", "epochs=0"),
     ("train +model.colour=[1,nan]", "unexpected keyword argument"),
-    ("train train.label_smoothing=nan", "train.label_smoothing=nan must be a number, at least 0 and less than 1"),
+    ("train task.label_smoothing=nan", "task.label_smoothing=nan must be a number"),
     ("train run=a/b", "run='a/b' must be a plain name"),
     ("train threads=0", "threads=0 must be a whole number"),
     ("train model", "'model' cannot be read"),
@@ -99,8 +99,8 @@ class Net(nn.Module):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("+model.fault=bad", "Net returns NaN or infinity"),
-        ("+model.fault=shape", "Net returns shape (2, 3) for 2 images; it must return logits (2, 10)"),
+        ("+model.fault=bad", "Net returns NaN; check its layers"),
+        ("+model.fault=shape", "Net returns (2, 3) torch.float32 for 2 examples; classification needs logits (2, 10)"),
         ("+model.pixels=10", "Net does not run on an input of shape (2, 1, 8, 8)"),
     ],
 )

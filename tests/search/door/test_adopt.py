@@ -142,7 +142,7 @@ def local_net() -> nn.Module:
     ("arguments", "said"),
     [
         ({"model_arguments": {"width": 16}}, rf"model='{NET}' makes another network: stem\.weight is float32 \(24, .*"),
-        ({"model_arguments": {"smooth": True}}, r"computes other logits .*give its model_arguments"),
+        ({"model_arguments": {"smooth": True}}, r"computes other outputs .*give its model_arguments"),
         ({"model_arguments": {"wide": 16}}, r"wide"),
         ({"model_arguments": {"width": torch.tensor(24)}}, r"model_arguments\['width'\]=.* is a Tensor; give numbers"),
         ({"model_arguments": {"width": "${seed}"}}, r"must hold plain values"),

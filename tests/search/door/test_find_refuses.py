@@ -62,5 +62,5 @@ def test_networks_and_data_of_another_kind_are_refused() -> None:
         InvalidInput, match=r"digits has images \(1, 16, 16\), and the supernet was made for \(1, 8, 8\)"
     ):
         search.find(supernet(), ofa.data.digits(image_size=16))
-    with pytest.raises(InvalidInput, match=r"Net returns shape \(2, 4\) .* must return logits \(2, 10\)"):
+    with pytest.raises(InvalidInput, match=r"Net returns \(2, 4\) .* needs logits \(2, 10\)"):
         search.find(supernet(num_classes=4), data())

@@ -16,7 +16,7 @@ from search.run.paths import conf_dir
 from search.run.trust import TOOLKIT_ALONE, Trust, check_stored, targets_in
 
 SOURCE = Path("config.yaml")
-STORED_GROUPS = ("model", "data", "space", "train", "device")  # that later verbs read back
+STORED_GROUPS = ("model", "data", "task", "space", "train", "device")  # that later verbs read back
 HOSTILE = [
     "os.system",
     "posix.system",
