@@ -45,7 +45,7 @@ def best_of_random(setting: Setting, seed: int) -> list[Arch]:
     space, rng = setting.trained.supernet.space, np.random.default_rng(seed)
     drawn = [space.sample(rng) for _ in range(DRAWN)]
     times = setting.figures(drawn)["latency_ms"]
-    accuracies = np.array([setting.evaluator(arch).accuracy for arch in drawn])
+    accuracies = np.array([setting.evaluator(arch).score.value for arch in drawn])
     return [drawn[int(np.argmax(np.where(times <= limit, accuracies, -1.0)))] for limit in setting.latencies]
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa.paths import write_json
+from ofa.task import Score
 from search.candidates.limits import Limits
 from search.candidates.space import Candidate, Evaluation
 from search.candidates.trials import trial_rows
@@ -31,6 +32,7 @@ from search.study.database import Place
 from search.study.plan import SearchPlan
 from search.study.study import run_study
 from search.study.workers import run_workers
+from tests.search.scored import ACCURACY
 from tests.search.study.postgres_server import postgres_server, server_programs
 from tests.search.synthetic import Oracle, block_space
 
@@ -55,7 +57,7 @@ class Make:
             end = time.process_time() + self.seconds
             while time.process_time() < end:
                 sum(number * number for number in range(1000))
-        return Evaluation(ORACLE.accuracy(candidate.arch), self.seconds)
+        return Evaluation({ACCURACY.name: Score(ORACLE.accuracy(candidate.arch), 1)}, self.seconds)
 
     def __call__(self) -> SearchPlan:
         """Returns the plan."""
@@ -66,6 +68,7 @@ class Make:
             ORACLE.candidate_figures,
             self.evaluate,
             self.evaluations,
+            (ACCURACY,),
             limits,
             sampler=evolution,
         )

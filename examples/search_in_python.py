@@ -60,7 +60,7 @@ def main(epochs: int = 12) -> None:
         found = search.find(supernet, data, limits, device=DEVICE, evaluations=24, finalists={"seconds": 4.0}, **kept)
         print(found)
         for trial in found.front:
-            print(f"trial {trial.number}: {trial.accuracy:.2%} at {trial.figures['latency_ms']:.4f} ms")
+            print(f"trial {trial.number}: {found.metric.text(trial.score)} at {trial.figures['latency_ms']:.4f} ms")
 
         card = found.extract(Path(outputs) / "my_subnet")  # model.onnx, model.safetensors, network.py, card.json ...
         net = search.load(Path(outputs) / "my_subnet", model=Net())  # a plain Net, its logits compared with the card's

@@ -69,6 +69,14 @@ def limits_text(limits: Mapping[str, float], sign: str = "limit ") -> str:
     return sign + ", ".join(cost_text(name, limits[name]) for name in ordered) if limits else ""
 
 
+def noise_text(alike: int) -> str:
+    """Returns in words that other candidates differ by less than two standard errors; empty where none does."""
+    if not alike:
+        return ""
+    others = "1 other candidate is" if alike == 1 else f"{alike} other candidates are"
+    return f"; {others} as good within noise (2 standard errors)"
+
+
 def signed_points(difference: float | None) -> str:
     """Returns a difference of fractions in percentage points, with its sign, such as "-0.28 points"."""
     if difference is None:

@@ -17,7 +17,6 @@ from ofa.data import Dataset, Split
 from ofa.errors import InvalidInput
 from search.app.main import VERBS
 from search.candidates.limits import Limits
-from search.candidates.space import Evaluation
 from search.config.read import converted
 from search.config.tuning import SupernetRecipe
 from search.device.devices import made_runtime
@@ -28,6 +27,7 @@ from search.study.study import run_study
 from search.training.starts import Beginning
 from search.training.trained import run_training
 from tests.composed import MODELS, composed, options, plain
+from tests.search.scored import ACCURACY, evaluation
 from tests.search.synthetic import Oracle, block_space
 
 OF_TEXTS = {"gpt"}  # models of data=text
@@ -205,7 +205,7 @@ def test_every_device_is_a_runtime(device: str) -> None:
 @pytest.mark.parametrize("sampler", options("sampler"))
 @pytest.mark.parametrize(
     "search",
-    [pytest.param(name, marks=() if name in ("accuracy", "joint") else pytest.mark.slow) for name in options("search")],
+    [pytest.param(name, marks=() if name in ("single", "joint") else pytest.mark.slow) for name in options("search")],
 )
 def test_every_sampler_searches(search: str, sampler: str, tmp_path: Path) -> None:
     config = plain(composed("search", f"search={search}", f"sampler={sampler}"), "search", "sampler")
@@ -215,7 +215,8 @@ def test_every_sampler_searches(search: str, sampler: str, tmp_path: Path) -> No
         name="test",
         space=oracle.candidates,
         figures=oracle.candidate_figures,
-        evaluate=lambda candidate: Evaluation(oracle.accuracy(candidate.arch), 0.0),
+        metrics=(ACCURACY,),
+        evaluate=lambda candidate: evaluation(oracle.accuracy(candidate.arch), 0.0),
         evaluations=2,
         limits=Limits(({"latency_ms": float(oracle.figures([space.largest])["latency_ms"][0])},)),
         objective=config["search"]["objective"],

@@ -36,7 +36,7 @@ def test_the_shortest_program_makes_an_onnx_file_within_its_limits(tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["my_subnet"]
     card = read_record(tmp_path / "my_subnet/card.json", SubnetCard)
     assert card.params <= 9000 and card.measured_ms is not None and card.measured_ms <= 1
-    assert card.accuracy is not None and card.accuracy.test > 0.8
+    assert card.scores is not None and card.scores.test["accuracy"].value > 0.8
     verify = np.load(tmp_path / "my_subnet/verify.npz")
     (logits,) = onnxruntime.InferenceSession(tmp_path / "my_subnet/model.onnx").run(None, {"input": verify["input"]})
     assert np.abs(logits - verify["logits"]).max() < 1e-3

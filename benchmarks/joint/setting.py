@@ -59,8 +59,8 @@ class Setting:
     def evaluator(self) -> Evaluator:
         """The accuracy of Archs in the supernet, on validation."""
         data = self.trained.data
-        images, labels = data.validation.images, data.validation.labels
-        return Evaluator(self.trained.supernet, images, labels, data.calibration(1024), cache=self.run.cache)
+        trained = self.trained
+        return Evaluator(trained.supernet, data, trained.task, data.calibration(1024), cache=self.run.cache)
 
     def request(self, seed: int) -> SearchRequest:
         """Returns what `ofa search search=joint` asks for with one seed, no candidate being given up early."""

@@ -18,6 +18,7 @@ from search.candidates.limits import Limits
 from search.candidates.space import Candidate, CandidateSpace, Evaluation
 from search.candidates.trials import trial_rows
 from search.evaluation.tune import Gate
+from search.run.scores import first, metrics_of
 from search.run.stages import hash_of
 from search.samplers import guided
 from search.study.fidelities import Fidelities
@@ -43,11 +44,11 @@ class Recorder:
         """Returns the Evaluation of a candidate."""
         tuned = self.tuner.tune(candidate, self.tuner.settings(candidate), gate)
         latency = float(self.setting.figures([candidate.arch])["latency_ms"][0])
-        row: dict[str, Any] = {"accuracy": tuned.accuracy, "latency_ms": latency, "bytes": tuned.bytes}
+        row: dict[str, Any] = {"accuracy": first(tuned.scores).value, "latency_ms": latency, "bytes": tuned.bytes}
         test = self.setting.trained.data.test
         row["test"] = ofa.evaluate(tuned.model, test.images, test.labels)
         self.rows.append({**row, "settings": dict(candidate.settings), "arch": candidate.arch.digest})
-        return Evaluation(tuned.accuracy, tuned.seconds, figures={"bytes": float(tuned.bytes)})
+        return Evaluation(tuned.scores, tuned.seconds, figures={"bytes": float(tuned.bytes)})
 
 
 def joint(setting: Setting, seed: int) -> list[Row]:
@@ -92,7 +93,9 @@ def architectures(setting: Setting, seed: int) -> list[Arch]:
     best = []
     for limit in setting.latencies:
         under = [row for row in evaluated if row.figures["latency_ms"] <= limit]
-        best.append(max(under, key=lambda row: (row.accuracy or 0.0, -row.figures["latency_ms"])).arch)
+        best.append(
+            max(under, key=lambda row: (row.score.value if row.score else 0.0, -row.figures["latency_ms"])).arch
+        )
     return [arch for arch in dict.fromkeys(best) if arch is not None]
 
 
@@ -112,6 +115,7 @@ def _of_archs(setting: Setting, seed: int, objectives: Sequence[str], limits: Li
         figures=of_candidates(setting.figures),
         evaluate=lambda candidate: setting.evaluator(candidate.arch),
         evaluations=ZERO_SHOT,
+        metrics=metrics_of(setting.trained.task),
         limits=limits,
         objective=list(objectives),
         seed=seed,
@@ -140,6 +144,7 @@ def _tuned(
         figures=figures_with(tuning, request, setting.trained, setting.figures),
         evaluate=lambda candidate: setting.evaluator(candidate.arch),
         evaluations=count,
+        metrics=metrics_of(setting.trained.task),
         limits=limits,
         objective=list(objectives),
         seed=seed,

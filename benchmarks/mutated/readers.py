@@ -35,12 +35,12 @@ from search.networks import rebuild
 from search.report.gather import gather
 from search.run.file_lock import is_free, owner_text
 from search.run.paths import PrunedFolder, RunFolder
+from search.run.pruned_cards import LevelRow
 from search.run.stages import is_complete, stamped_config
 from search.run.stored_inputs import check_same
-from search.run.training_cards import LevelRow
 from search.study.journal import open_journal
-from search.study.plan import best_candidates
 from search.study.study import load_study
+from search.study.warm_start import best_candidates
 from search.subnets.extract import load_refined
 from search.training.trained import Trained, load_trained
 

@@ -30,19 +30,16 @@ def digits_problem(folder: Path, name: str = "digits", overrides: Sequence[str] 
         raise InvalidInput(f"no supernet in {folder}: its training failed")
     run = RunFolder(folder / name)
     trained = load_trained(run)
-    validation = trained.data.validation
-    evaluator = Evaluator(
-        trained.supernet, validation.images, validation.labels, trained.data.calibration(1024), cache=run.cache
-    )
+    evaluator = Evaluator(trained.supernet, trained.data, trained.task, trained.data.calibration(1024), cache=run.cache)
     space = CandidateSpace(trained.supernet.space)
     figures = of_candidates(free_figures(trained.supernet, {}))
     largest = float(figures([space.largest])["macs"][0])
-    low, high = (evaluator(one.arch).accuracy for one in (space.smallest, space.largest))
+    low, high = (evaluator(one.arch).score.value for one in (space.smallest, space.largest))
     return Problem(
         name,
         space,
         figures,
-        lambda candidate: evaluator(candidate.arch).accuracy,
+        lambda candidate: evaluator(candidate.arch).score.value,
         "macs",
         tuple(fraction * largest for fraction in FRACTIONS),
         floor=low - 0.1 * (high - low),

@@ -11,10 +11,12 @@ import optuna
 from optuna.trial import TrialState
 
 from benchmarks.searching.problem import Problem
+from ofa.task import Score
 from search.candidates.feasible import find_unseen
 from search.candidates.limits import Limits, violations
 from search.candidates.space import Candidate, Evaluation
 from search.candidates.trials import propose, trial_parameters, write_candidate
+from search.run.scores import MetricFacts
 from search.samplers import SamplerContext, SamplerFactory
 from search.study.plan import SearchPlan, starting_candidates
 
@@ -29,6 +31,9 @@ class Played:
     refused: int  # proposals over the limit or known, which cost nothing
 
 
+ACCURACY = MetricFacts(name="accuracy", title="accuracy", unit="%")
+
+
 def play(problem: Problem, sampler: SamplerFactory, evaluations: int, seed: int) -> Played:
     """Returns the study of accuracy against the problem's figure under its largest limit."""
     limits = Limits(({problem.figure: max(problem.limits)},))
@@ -36,8 +41,9 @@ def play(problem: Problem, sampler: SamplerFactory, evaluations: int, seed: int)
         name=problem.name,
         space=problem.space,
         figures=problem.figures,
-        evaluate=lambda candidate: Evaluation(problem.accuracy(candidate), 0.0),
+        evaluate=lambda candidate: Evaluation({ACCURACY.name: Score(problem.accuracy(candidate), 1)}, 0.0),
         evaluations=evaluations,
+        metrics=(ACCURACY,),
         limits=limits,
         objective=["accuracy", problem.figure],
         sampler=sampler,

@@ -1,1 +1,1 @@
-"""Analysis of finished searches: the importance of choices for accuracy, and the effect of each setting."""
+"""Analysis of finished searches: the importance of choices for the metric, and the effect of each setting."""

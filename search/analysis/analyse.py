@@ -1,4 +1,4 @@
-"""Analysis of one search: which choices and settings decide the accuracy (fANOVA), and the effect of each setting."""
+"""Analysis of one search: which choices and settings decide the quality (fANOVA), and the effect of each setting."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Analysis:
 
     Attributes:
         candidates: their number.
-        given_up: the number that stopped early, left out because their accuracies are of less training.
+        given_up: the number that stopped early, left out because their scores are of less training.
         decisive: None if they are too few, or all alike.
         permuted: the share of each choice by permutation importance, see `search.analysis.columns`.
         settings: the settings that were searched beside the Arch.
@@ -44,21 +44,21 @@ class Analysis:
 def analyse(
     archs: Sequence[Mapping[str, int]],
     settings: Sequence[Mapping[str, Setting]],
-    accuracy: Sequence[float],
+    quality: Sequence[float],
     searched: Sequence[Searched] = (),
     given_up: int = 0,
 ) -> Analysis:
-    """Returns the Analysis of candidates: their choices, settings and accuracies (fractions), in the same order."""
+    """Returns the Analysis of candidates: choices, settings and qualities (larger is better), in the same order."""
     candidates = [{**arch, **chosen} for arch, chosen in zip(archs, settings, strict=True)]
-    reached = np.asarray(accuracy, dtype=np.float64)
+    reached = np.asarray(quality, dtype=np.float64)
     enough = len(candidates) >= LEAST
     tried = {name for chosen in settings for name in chosen}
-    decisive_shares = decisive(candidates, accuracy) if enough else None
+    decisive_shares = decisive(candidates, quality) if enough else None
     return Analysis(
         candidates=len(candidates),
         given_up=given_up,
         decisive=decisive_shares,
-        permuted=importances(candidates, accuracy) if decisive_shares is not None else {},
+        permuted=importances(candidates, quality) if decisive_shares is not None else {},
         settings=tuple(searched),
         effects={
             setting.name: _effect(setting, candidates, reached, searched)

@@ -1,4 +1,4 @@
-"""Columns: the choices and settings of candidates as cells, and their permutation importance for accuracy."""
+"""Columns: the choices and settings of candidates as cells, and their permutation importance for a metric."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def importances(
 
     Args:
         candidates: the values by choice or setting; inactive ones are missing.
-        target: one number per candidate, such as its accuracy.
+        target: one number per candidate, such as its quality.
     """
     from sklearn.ensemble import RandomForestRegressor  # a slow import, only needed here
 

@@ -1,4 +1,4 @@
-"""Mean accuracy by the value of one setting, adjusted for all others, and which values differ."""
+"""Mean quality by the value of one setting, adjusted for all others, and which values differ."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _unexplained(targets: Floats, rows: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean of cell `high` less that of cell `low`, with an interval, all fractions."""
+    """The mean of cell `high` less that of cell `low`, with an interval."""
 
     high: int
     low: int
@@ -99,12 +99,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Effect:
-    """The effect of one setting on the accuracy, over the candidates in which it is active.
+    """The effect of one setting on the quality, over the candidates in which it is active.
 
     Attributes:
         column: the column of the setting, over all candidates.
         compared: the cells with enough candidates, to which the other attributes refer.
-        means, least, most: adjusted accuracy of each compared cell with its 95 % interval, fractions.
+        means, least, most: adjusted quality of each compared cell with its 95 % interval.
         differences: from the best cell to each other one. All pairs hold together in 95 % of such searches.
         not_compared: why there are no means; empty if there are.
     """
@@ -118,11 +118,11 @@ class Effect:
     not_compared: str = ""
 
 
-def effect_of(column: Column, accuracy: Floats, others: Sequence[Column]) -> Effect:
+def effect_of(column: Column, quality: Floats, others: Sequence[Column]) -> Effect:
     """Returns the Effect of one setting, without means if they cannot be estimated.
 
     Args:
-        accuracy: (candidates,), fractions.
+        quality: (candidates,), larger is better.
         others: columns to adjust for; none may depend on this setting.
     """
     compared = tuple(int(cell) for cell in np.flatnonzero(column.counts >= LEAST_IN_CELL))
@@ -131,14 +131,14 @@ def effect_of(column: Column, accuracy: Floats, others: Sequence[Column]) -> Eff
         return Effect(column, compared, not_compared=f"fewer than two values were tried {LEAST_IN_CELL} times or more")
     cells = np.searchsorted(compared, column.codes[rows])
     design = (cells[:, None] == np.arange(len(compared))).astype(np.float64)
-    fit = adjusted_fit(accuracy[rows], design[:, 1:], among(others, rows))
+    fit = adjusted_fit(quality[rows], design[:, 1:], among(others, rows))
     if fit is None:
         return Effect(
             column, compared, not_compared="it cannot be separated from other differences between these candidates"
         )
     centering = np.eye(len(compared)) - design.mean(axis=0)  # each value against the average candidate
     means, half = _estimates(fit, centering, 1 - CONFIDENCE)
-    means = means + accuracy[rows].mean()
+    means = means + quality[rows].mean()
     return Effect(
         column, compared, tuple(means.tolist()), tuple((means - half).tolist()), tuple((means + half).tolist()),
         _differences(fit, means, compared),

@@ -9,34 +9,36 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from search.candidates.pareto import hypervolume, non_dominated
+from search.run.scores import MetricFacts
 
 
 @dataclass(frozen=True)
 class TunedCandidate:
-    """One candidate that was fine-tuned for `epochs`; `accuracy`, a fraction, is None if it stopped early."""
+    """One candidate that was fine-tuned for `epochs`; `quality`, larger is better, is None if it stopped early."""
 
-    accuracy: float | None
+    quality: float | None
     latency_ms: float
     bytes: float
     epochs: int
 
     @property
     def costs(self) -> tuple[float, float, float]:
-        """Error, latency and bytes: lower is better."""
-        return 1 - (self.accuracy or 0.0), self.latency_ms, self.bytes
+        """Lack of quality, latency and bytes: lower is better."""
+        return 1 - (self.quality or 0.0), self.latency_ms, self.bytes
 
 
 @dataclass(frozen=True)
 class TunedSearch:
-    """A search and the candidates that it fine-tuned, in order."""
+    """A search, the candidates that it fine-tuned, in order, and the metric that they are judged by."""
 
     name: str
     tuned: tuple[TunedCandidate, ...]
+    metric: MetricFacts
 
     @property
     def finished(self) -> tuple[TunedCandidate, ...]:
         """The candidates that were fine-tuned to the end."""
-        return tuple(tuned for tuned in self.tuned if tuned.accuracy is not None)
+        return tuple(tuned for tuned in self.tuned if tuned.quality is not None)
 
     @property
     def epochs(self) -> int:
@@ -51,8 +53,8 @@ def at_equal_number(searches: Sequence[TunedSearch]) -> tuple[TunedSearch, ...]:
 
 
 def best_within(search: TunedSearch, latency_ms: float, size: float) -> float | None:
-    """Returns the best accuracy that a search found within a latency and a number of bytes; None if there is none."""
-    met = [tuned.accuracy or 0.0 for tuned in search.finished if tuned.latency_ms <= latency_ms and tuned.bytes <= size]
+    """Returns the best quality that a search found within a latency and a number of bytes; None if there is none."""
+    met = [tuned.quality or 0.0 for tuned in search.finished if tuned.latency_ms <= latency_ms and tuned.bytes <= size]
     return max(met, default=None)
 
 
@@ -76,17 +78,17 @@ def _rounded_up(value: float) -> float:
 
 def volumes(searches: Sequence[TunedSearch]) -> list[list[float]]:
     """Returns the hypervolume of each search after each candidate, as a share of the box that the joint front spans
-    from its best to its worst error, latency and bytes; a figure that does not vary is left out.
+    from its best to its worst quality, latency and bytes; a figure that does not vary is left out.
     """
     costs = np.array([tuned.costs for search in searches for tuned in search.finished])
-    costs = costs[non_dominated(costs)]  # a collapsed candidate would make the box of errors too large
+    costs = costs[non_dominated(costs)]  # a collapsed candidate would make the box too large
     low, high = costs.min(axis=0), costs.max(axis=0)
     varies = high > low
     grown = []
     for search in searches:
         front, shares, share = np.zeros((0, int(varies.sum()))), list[float](), 0.0
         for tuned in search.tuned:
-            if tuned.accuracy is not None:
+            if tuned.quality is not None:
                 point = ((np.array(tuned.costs) - low)[varies] / (high - low)[varies])[None]
                 if (point < 1).all() and not (front <= point).all(axis=1).any():
                     front = np.concatenate([front, point])
@@ -97,7 +99,7 @@ def volumes(searches: Sequence[TunedSearch]) -> list[list[float]]:
     return grown
 
 
-Front = Sequence[tuple[float, float]]  # (latency in ms, accuracy) of non-dominated points
+Front = Sequence[tuple[float, float]]  # (latency in ms, quality) of non-dominated points
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Band:
-    """The accuracy that is reached within a latency, over repeats: one value per step of any front."""
+    """The quality that is reached within a latency, over repeats: one value per step of any front."""
 
     ms: tuple[float, ...]
     least: tuple[float, ...]
@@ -130,7 +132,7 @@ def spread(values: Sequence[float]) -> Spread | None:
 
 
 def band(fronts: Sequence[Front], end_ms: float = 0.0) -> Band:
-    """Returns the accuracy that the fronts reach within each latency: least, mean and most.
+    """Returns the quality, larger is better, that the fronts reach within each latency: least, mean and most.
 
     It begins where every front has a point, and ends at `end_ms`, or at the last step of any front if that is later.
     Each front is the step function of its attainment (da Fonseca, Fonseca, Hall 2001), so none is interpolated.

@@ -39,7 +39,7 @@ class Interaction:
     chance: float
 
 
-def interaction_of(first: Column, second: Column, accuracy: Floats, others: Sequence[Column]) -> Interaction | None:
+def interaction_of(first: Column, second: Column, quality: Floats, others: Sequence[Column]) -> Interaction | None:
     """Returns the Interaction of two settings over the candidates in which both are active; None if too few
     combinations were tried, or if it is confounded with the others.
 
@@ -47,7 +47,7 @@ def interaction_of(first: Column, second: Column, accuracy: Floats, others: Sequ
     covariance is estimated (Wooldridge 2010, "Econometric analysis of cross section and panel data", section 4.2.3).
 
     Args:
-        accuracy: (candidates,), fractions.
+        quality: (candidates,), larger is better.
         others: columns to adjust for; none may depend on either setting.
     """
     from scipy.stats import f as fisher  # a slow import, only needed here
@@ -58,7 +58,7 @@ def interaction_of(first: Column, second: Column, accuracy: Floats, others: Sequ
     mains, products = _design(*among([first, second], rows))
     if not products.shape[1]:
         return None
-    fit = adjusted_fit(accuracy[rows], np.concatenate([mains, products], axis=1), among(others, rows))
+    fit = adjusted_fit(quality[rows], np.concatenate([mains, products], axis=1), among(others, rows))
     if fit is None:
         return None
     product_indices = slice(mains.shape[1], None)
@@ -117,13 +117,13 @@ class Together:
 
 
 def together_of(
-    candidates: Sequence[Mapping[str, Setting]], accuracy: Floats, settings: Sequence[Searched]
+    candidates: Sequence[Mapping[str, Setting]], quality: Floats, settings: Sequence[Searched]
 ) -> Together | None:
     """Returns the interactions of schedule, starting weights and sparsity; None if fewer than two are searched.
 
     Args:
         candidates: choices and settings by name, of those that were evaluated to the end.
-        accuracy: of each, a fraction.
+        quality: of each, larger is better.
     """
     start, initializer, schedule, sparsity = (
         setting.name if (setting := that_sets(settings, key)) is not None else ""
@@ -141,7 +141,7 @@ def together_of(
     finer = [column for column in columns if column.name == sparsity]  # not in ranges
     adjusting = {role.name: finer if role.name == sparsity else [role] for role in roles}
     tested = {
-        (first.name, second.name): interaction_of(first, second, accuracy, [*others, *_third(adjusting, first, second)])
+        (first.name, second.name): interaction_of(first, second, quality, [*others, *_third(adjusting, first, second)])
         for first, second in combinations(roles, 2)
         if len(candidates) >= LEAST
     }
@@ -152,7 +152,7 @@ def together_of(
         initializer,
         schedule,
         sparsity,
-        _within(roles, sparsity, accuracy, [*others, *finer]),
+        _within(roles, sparsity, quality, [*others, *finer]),
         interactions,
         untested,
     )
@@ -180,7 +180,7 @@ def _third(columns: Mapping[str, Sequence[Column]], first: Column, second: Colum
     ]
 
 
-def _within(roles: Sequence[Column], sparsity: str, accuracy: Floats, others: Sequence[Column]) -> tuple[Within, ...]:
+def _within(roles: Sequence[Column], sparsity: str, quality: Floats, others: Sequence[Column]) -> tuple[Within, ...]:
     ranges = next((column for column in roles if column.name == sparsity), None)
     if ranges is None:
         return ()
@@ -189,6 +189,6 @@ def _within(roles: Sequence[Column], sparsity: str, accuracy: Floats, others: Se
         for cell, values in enumerate(ranges.cells if column is not ranges else ()):
             rows = (ranges.codes == cell) & (column.codes != ABSENT)
             (restricted,) = among([column], rows)
-            effect = effect_of(restricted, accuracy[rows], among(others, rows))
+            effect = effect_of(restricted, quality[rows], among(others, rows))
             within.append(Within(column.name, cell_text(values), int(np.sum(rows)), effect))
     return tuple(within)

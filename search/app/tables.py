@@ -13,41 +13,46 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from search.candidates.figures import device_of
-from search.candidates.search_files import SubnetRow
+from search.candidates.search_files import SubnetList, SubnetRow
 from search.report.gather_sweep import SweepData
 from search.report.page import layers_text
 from search.report.sweep_page import TITLES, target_cells
+from search.run.pruned_cards import PrunedCard
 from search.run.result_files import Comparison, Layers, PairComparison, SubnetComparison, SubnetOnDevice
-from search.run.training_cards import PrunedCard
+from search.run.scores import MetricFacts
 from search.subnets.advantage import purposes_text
-from search.text import bytes_text, count_text, limits_text, ms_text, percent_text, signed_points
+from search.text import NOTHING, bytes_text, count_text, limits_text, ms_text, percent_text
 
 SIZES = {"bytes": "size", "peak_activation_bytes": "activations"}  # shown if they are limited
-PRUNED = ("density", "weights", "kept", "test accuracy", "vs. dense", "MACs", "slim")
-PRUNED_WIDTHS = (8, 9, 9, 13, 12, 9, 9)
+PRUNED = ("density", "weights", "kept", "test", "vs. dense", "MACs", "slim")
+PRUNED_WIDTHS = (8, 9, 9, 16, 20, 9, 9)
 RULE = Box("    \n    \n ── \n    \n    \n    \n    \n    ")  # one line, below the titles
 WIDEST = 10_000  # characters, so that no cell is ever wrapped or cut to the width of a terminal
 
 
-def print_subnets(rows: Sequence[SubnetRow], run: Path, stream: TextIO | None = None) -> None:
+def print_subnets(subnets: SubnetList, run: Path, stream: TextIO | None = None) -> None:
     """Prints one line for each subnet of the run in the folder `run`.
 
     There is a column of measured ms for each device, and one for each limited size.
     """
+    rows, metrics = subnets.rows, subnets.metrics
     figures = list(dict.fromkeys(name for row in rows for name in row.measured or ()))
     sizes = [name for name in SIZES if any(name in (row.limits or ()) for row in rows)]
     measured = [f"measured on {device_of(name)}" if device_of(name) else "measured" for name in figures]
-    numbers = ("limit", *measured, "test accuracy", "MACs", "params", *(SIZES[name] for name in sizes))
+    scored = [metric.heading("test") for metric in metrics]
+    numbers = ("limit", *measured, *scored, "MACs", "params", *(SIZES[name] for name in sizes))
     columns = [*map(_right, numbers), _left("file")]
-    _print_table(columns, [_subnet_cells(row, run, figures, sizes) for row in rows], stream, end="\n")
+    _print_table(columns, [_subnet_cells(row, run, metrics, figures, sizes) for row in rows], stream, end="\n")
 
 
-def _subnet_cells(row: SubnetRow, run: Path, figures: Sequence[str], sizes: Sequence[str]) -> tuple[str, ...]:
+def _subnet_cells(
+    row: SubnetRow, run: Path, metrics: Sequence[MetricFacts], figures: Sequence[str], sizes: Sequence[str]
+) -> tuple[str, ...]:
     times = row.measured or {}
     return (
         "largest" if row.largest else limits_text(row.limits or {}, "") or "none",
         *(ms_text(times.get(name)) for name in figures),
-        percent_text(row.accuracy.test),
+        *(metric.text(row.scores.test.get(metric.name)) for metric in metrics),
         count_text(row.macs),
         count_text(row.params),
         *(bytes_text(getattr(row, name)) for name in sizes),
@@ -58,22 +63,23 @@ def _subnet_cells(row: SubnetRow, run: Path, figures: Sequence[str], sizes: Sequ
 def print_comparison(comparison: Comparison, stream: TextIO | None = None) -> None:
     """Prints a comparison: one line per subnet, one line per pair, and the conclusion."""
     devices = [device.name for device in comparison.devices]
-    columns = map(_left, ("subnet", "chosen for", "test accuracy", *devices))
-    _print_table(columns, [_compared_cells(row, devices) for row in comparison.subnets], stream)
+    metric = comparison.metrics[0]
+    columns = map(_left, ("subnet", "chosen for", metric.heading("test"), *devices))
+    _print_table(columns, [_compared_cells(row, metric, devices) for row in comparison.subnets], stream)
     if comparison.pairs:
         columns = map(_left, ("device", "limit", "own choice", "other device's choice", "verdict"))
-        _print_table(columns, map(_pair_cells, comparison.pairs), stream)
+        _print_table(columns, [_pair_cells(pair, metric) for pair in comparison.pairs], stream)
     for device in comparison.devices:
         if device.verdict != "ok":
             print(f"the measurement on {device.name} is {device.verdict}: repeat it on a quiet machine", file=stream)
     print(f"\n{comparison.found}", file=stream)
 
 
-def _compared_cells(row: SubnetComparison, devices: Sequence[str]) -> tuple[str, ...]:
+def _compared_cells(row: SubnetComparison, metric: MetricFacts, devices: Sequence[str]) -> tuple[str, ...]:
     return (
         row.name,
         purposes_text(row.chosen_for) or "reference",
-        percent_text(row.test_accuracy),
+        metric.text(row.scores.test[metric.name]),
         *(_device_cell(row.on[name]) for name in devices),
     )
 
@@ -85,27 +91,30 @@ def _device_cell(subnet: SubnetOnDevice) -> str:
     return f"{share}, meets {met} of {len(limits)}" if limits else share
 
 
-def _pair_cells(row: PairComparison) -> tuple[str, ...]:
-    own, other = (f"{side.subnet}: {ms_text(side.ms)}, {percent_text(side.accuracy)}" for side in (row.own, row.other))
+def _pair_cells(row: PairComparison, metric: MetricFacts) -> tuple[str, ...]:
+    own, other = (f"{side.subnet}: {ms_text(side.ms)}, {metric.text(side.score)}" for side in (row.own, row.other))
     verdict = row.sense if row.better else f"{row.sense}: {row.reason}"
     return row.device, f"≤ {ms_text(row.limit_ms)}", own, f"{other} ({row.other_device})", verdict
 
 
 def print_pruned(cards: Sequence[PrunedCard], stream: TextIO | None = None, *, header: bool = True) -> None:
     """Prints one line for each card, in columns of fixed width: later calls without a header continue the table."""
-    numbers = [_right(title, width) for title, width in zip(PRUNED, PRUNED_WIDTHS, strict=True)]
+    metric = cards[0].metrics[0] if cards else None
+    titles = [metric.heading("test") if title == "test" and metric else title for title in PRUNED]
+    numbers = [_right(title, width) for title, width in zip(titles, PRUNED_WIDTHS, strict=True)]
     _print_table([*numbers, _left("folder")], map(_pruned_cells, cards), stream, begin="", header=header)
 
 
 def _pruned_cells(card: PrunedCard) -> tuple[str, ...]:
-    dense, slim = card.dense, card.slim
-    change = None if dense is None else card.accuracy.test - dense.accuracy.test
+    dense, slim, metric = card.dense, card.slim, card.metrics[0]
+    test = card.scores.test[metric.name]
+    change = NOTHING if dense is None else metric.difference_text(test, dense.scores.test[metric.name])
     return (
         percent_text(card.density),
         count_text(card.weights),
         count_text(card.kept),
-        percent_text(card.accuracy.test),
-        signed_points(change),
+        metric.text(test),
+        change,
         count_text(card.kept_macs),
         "-" if slim is None else count_text(slim.params),
         card.name,

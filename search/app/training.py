@@ -11,6 +11,7 @@ import ofa
 from ofa.checkpoint import save_supernet
 from ofa.data import Dataset
 from ofa.records import Object, read_record, write_record
+from ofa.task import Task
 from ofa.train import History, TrainSettings
 from search.app.launch import in_multirun, is_first_job
 from search.app.tables import print_pruned
@@ -27,13 +28,16 @@ from search.pruning.results import save_outcome
 from search.run.locks import claimed
 from search.run.paths import PrunedFolder, SupernetFolder, relative_paths
 from search.run.progress import say, stage_progress
+from search.run.pruned_cards import DenseFacts, PrunedCard, PruneFacts
 from search.run.result_files import layers_of
+from search.run.scores import MetricFacts, facts_of
 from search.run.stages import Stage, hash_of, is_needed, written
 from search.run.stored_inputs import DATA, begin_with, check_same, show_data, write_stored_config
-from search.run.training_cards import DenseFacts, PrunedCard, PruneFacts, TrainingStep, history_of
-from search.text import count_text, percent_text
+from search.run.training_cards import TrainingStep, history_of
+from search.text import count_text
+from search.training.baseline import early_warnings
 from search.training.starts import Beginning, copy_of, start_inputs
-from search.training.trained import early_warnings, run_training, say_warnings
+from search.training.trained import run_training, say_warnings
 
 
 def train_task(request: TrainRequest) -> None:
@@ -61,6 +65,7 @@ def _train(stage: Stage, request: TrainRequest) -> None:
     task = build_task(request.task, data)
     beginning = Beginning(request.start, copy_of(stage, request.start, force=request.force))
     supernet = build_supernet(request.model, request.space, data, request.seed, task=task, fill=beginning)
+    metric = facts_of(task.objective)
     say(f"train: {_describe(supernet, data)}")
     if beginning.record is not None:
         say(f"train: starts from {beginning.record}")
@@ -71,15 +76,15 @@ def _train(stage: Stage, request: TrainRequest) -> None:
         with stage_progress("train") as update:
 
             def show(step: TrainingStep) -> None:
-                update(step.step, step.total_steps, _figures(step))
-                say_warnings("train", early_warnings(step, ENDS, data.validation.labels))
+                update(step.step, step.total_steps, _figures(step, metric))
+                say_warnings("train", early_warnings(step, ENDS, task, data))
 
             history = run_training(supernet, data, request.recipe, files.checkpoint, show)
-        _save(supernet, data, history, files, dict(stage.config))
+        _save(supernet, data, task, history, files, dict(stage.config))
 
 
 def _save(
-    supernet: ofa.Supernet, data: Dataset, history: History, files: SupernetFolder, config: dict[str, Any]
+    supernet: ofa.Supernet, data: Dataset, task: Task, history: History, files: SupernetFolder, config: dict[str, Any]
 ) -> None:
     """Writes weights, configuration, history and card, and removes the checkpoint."""
     supernet.model.to("cpu")
@@ -87,13 +92,17 @@ def _save(
     write_stored_config(files.config, config)
     write_record(files.history, history_of(history))
     images = int(config["train"]["calibration_images"])
-    card = supernet_card(supernet, data, images, hash_of(config), history[-1]["seconds"] if history else 0.0)
+    seconds = history[-1]["seconds"] if history else 0.0
+    card = supernet_card(supernet, data, task, images, hash_of(config), seconds)
     say_warnings("train", card.warnings)
     write_record(files.card, card)
     write_record(files.layers, layers_of(ofa.inspect(supernet), type(supernet.model).__name__))
     files.checkpoint.unlink(missing_ok=True)
-    ends = f"largest {percent_text(card.accuracy.largest.test)}, smallest {percent_text(card.accuracy.smallest.test)}"
-    say(f"train: test accuracy of the {ends}")
+    metric = card.metrics[0]
+    largest, smallest = (end.test[metric.name] for end in (card.scores.largest, card.scores.smallest))
+    constant = "" if card.baseline is None else f", of a constant answer {metric.text(card.baseline.test[metric.name])}"
+    ends = f"largest {metric.text(largest)}, smallest {metric.text(smallest)}{constant}"
+    say(f"train: {metric.heading()} on {largest.examples:,} test examples: {ends}")
 
 
 def _describe(supernet: ofa.Supernet, data: Dataset) -> str:
@@ -105,11 +114,11 @@ def _describe(supernet: ofa.Supernet, data: Dataset) -> str:
     )
 
 
-def _figures(step: TrainingStep) -> str:
+def _figures(step: TrainingStep, metric: MetricFacts) -> str:
     text = f"loss {step.loss:.3f}"
     for name in ("largest", "smallest"):
-        if (accuracy := step.value(name, "accuracy")) is not None:
-            text += f", {name} {percent_text(accuracy)}"
+        if (value := step.value(name, metric.name)) is not None:
+            text += f", {name} {metric.text(value)}"
     return text
 
 
@@ -160,7 +169,8 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
                 outcome = method(job)
             write_stored_config(new_files.config, {**plain(request.network), "prune": stored_recipe})
             facts = _facts(name, decides, dense)
-            card = save_outcome(outcome, network.data, new_files, facts, model_config=request.model, opset=opset)
+            model = request.model
+            card = save_outcome(outcome, network.data, network.task, new_files, facts, model_config=model, opset=opset)
             for checkpoint in target.glob("*.safetensors"):
                 if checkpoint not in (new_files.weights, new_files.masks, target / DATA):
                     checkpoint.unlink()
@@ -184,5 +194,5 @@ def _facts(name: str, config: Object, dense: Dense | None) -> PruneFacts:
         seed=config["seed"],
         sparsity=config["prune"]["sparsity"],
         config_hash=hash_of(config),
-        dense=None if card is None else DenseFacts(digest=card.digest, accuracy=card.accuracy, params=card.params),
+        dense=None if card is None else DenseFacts(digest=card.digest, scores=card.scores, params=card.params),
     )

@@ -62,10 +62,10 @@ def run_task(request: RunRequest) -> None:
     extract = ExtractRequest(
         run=request.run, outputs=request.outputs, seed=request.seed, export=request.export, force=force
     )
-    rows = extract_stage(extract, trained, search.name, force=force or searched, waits=waits)
+    subnets = extract_stage(extract, trained, search.name, force=force or searched, waits=waits)
     report = report_stage(run)
     say(f"done in {duration(time.monotonic() - started)}")
-    print_subnets(rows, run.root)
+    print_subnets(subnets, run.root)
     defaults = {"run": "main", "outputs": "outputs"}
     where = "".join(
         f" {key}={getattr(request, key)}" for key, value in defaults.items() if getattr(request, key) != value

@@ -14,6 +14,7 @@ import numpy as np
 from ofa.arch import Arch
 from ofa.errors import InvalidInput, nearest
 from search.candidates.space import Candidate
+from search.run.scores import MetricFacts
 
 LATENCY = "latency_ms"
 COUNTS = ("macs", "params", "bytes", "peak_activation_bytes")  # exact; they depend on the network alone
@@ -78,44 +79,84 @@ def _base(name: str) -> str:
     return name.partition("@")[0]
 
 
-ACCURACY = "accuracy"
-NAMED = ("pareto", "accuracy")  # objectives with a short name
+METRIC = "metric"  # among objectives, the first metric of the task
+NAMED = ("pareto", METRIC)  # objectives with a short name
 Objective = str | Sequence[str]
 Directions = Mapping[str, Literal["maximize", "minimize"]]
 
 
-def directions(objective: Objective, latencies: Sequence[str] = (LATENCY,)) -> Directions:
-    """Returns the names of what is optimized, in order, and their directions.
+def objective_names(objective: Objective, latencies: Sequence[str] = (LATENCY,)) -> tuple[str, ...]:
+    """Returns the names of what is optimized, in order: one metric, which may be called "metric", and figures.
 
     Args:
-        objective: "pareto" (accuracy and every latency), "accuracy", or a list of names with accuracy among them,
-            such as ["accuracy", "latency_ms", "params"]; in it "latency_ms" stands for the latency on every device.
+        objective: "pareto" (the task's metric and every latency), "metric" or a metric's name, or a list of names with
+            one metric among them, such as ["metric", "latency_ms", "params"]; in it "latency_ms" stands for the
+            latency on every device.
         latencies: the latency figures, one per device.
 
     Raises:
-        InvalidInput: an unknown or repeated name, or a list without accuracy.
+        InvalidInput: a repeated name, a latency of another device, or not exactly one metric.
     """
     names = _names(objective, latencies)
-    known = (ACCURACY, *latencies, *COUNTS)
     for name in names:
-        if name not in known:
-            raise InvalidInput(f"objective {name!r} is unknown; {nearest(str(name), known)}")
+        if is_figure(name) and name not in (*latencies, *COUNTS):
+            raise InvalidInput(f"objective {name!r} is unknown; {nearest(name, (METRIC, *latencies, *COUNTS))}")
         if names.count(name) > 1:
             raise InvalidInput(f"objective {name!r} is given twice; once is enough: {_text(dict.fromkeys(names))}")
-    if ACCURACY not in names:
-        raise InvalidInput(f"objective {_text(names)} has no accuracy; add it, such as {_text([ACCURACY, *names])}")
-    return {name: "maximize" if name == ACCURACY else "minimize" for name in names}
+    metrics = [name for name in names if not is_figure(name)]
+    if not metrics:
+        raise InvalidInput(f"objective {_text(names)} has no metric; add it, such as {_text([METRIC, *names])}")
+    if len(metrics) > 1:
+        raise InvalidInput(
+            f"objective {_text(names)} names {' and '.join(metrics)}, of which at most one is a metric to optimize "
+            f"beside {', '.join((*latencies, *COUNTS))}; search.metric_limits sets limits on others"
+        )
+    return tuple(names)
 
 
-def _names(objective: Any, latencies: Collection[str]) -> list[Any]:
+def objective_metric(names: Sequence[str], metrics: Sequence[MetricFacts]) -> MetricFacts:
+    """Returns the metric among the names of objectives.
+
+    Args:
+        names: as `objective_names` returns them.
+        metrics: of the task, its own objective first.
+
+    Raises:
+        InvalidInput: the task has no metric of that name, or one that is called as a figure.
+    """
+    known = {metric.name: metric for metric in metrics}
+    if taken := [name for name in known if is_figure(name) or name in NAMED]:
+        raise InvalidInput(f"the task has a metric {taken[0]!r}, which is the name of a cost; give it another name")
+    name = next(name for name in names if not is_figure(name))
+    if name == METRIC:
+        return metrics[0]
+    if name not in known:
+        choices = (*NAMED, *known, *(figure for figure in names if is_figure(figure)), *FIGURES)
+        raise InvalidInput(f"objective {name!r} is unknown; {nearest(name, dict.fromkeys(choices))}")
+    return known[name]
+
+
+def directions(objective: Objective, latencies: Sequence[str], metrics: Sequence[MetricFacts]) -> Directions:
+    """Returns the names of what is optimized, in order, and their directions; figures are minimized.
+
+    Raises:
+        InvalidInput: as `objective_names` and `objective_metric`.
+    """
+    names = objective_names(objective, latencies)
+    metric = objective_metric(names, metrics)
+    return {
+        (name if is_figure(name) else metric.name): ("minimize" if is_figure(name) else metric.direction)
+        for name in names
+    }
+
+
+def _names(objective: Any, latencies: Collection[str]) -> list[str]:
     if isinstance(objective, str):
-        if objective in (*latencies, *COUNTS, LATENCY):
-            raise InvalidInput(f"objective {objective!r} alone has no accuracy; add it: {_text([ACCURACY, objective])}")
-        if objective not in NAMED:
-            raise InvalidInput(f"objective {objective!r} is unknown; {nearest(objective, NAMED)}")
-        return [ACCURACY] if objective == ACCURACY else [ACCURACY, *latencies]
-    if not isinstance(objective, Sequence):
-        raise InvalidInput(f"objective {objective!r} must be pareto, accuracy or a list, such as [accuracy,latency_ms]")
+        if is_figure(objective):
+            raise InvalidInput(f"objective {objective!r} alone has no metric; add it: {_text([METRIC, objective])}")
+        return [METRIC, *latencies] if objective == "pareto" else [objective]
+    if not isinstance(objective, Sequence) or not all(isinstance(name, str) for name in objective):
+        raise InvalidInput(f"objective {objective!r} must be pareto, metric or a list, such as [metric,latency_ms]")
     each = [list(latencies) if name == LATENCY else [name] for name in objective]
     return [name for names in each for name in names]
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ofa.errors import InvalidInput, is_number
-from search.candidates.figures import ACCURACY, Floats, check_figure, figure_text, is_latency, unit
+from search.candidates.figures import Floats, check_figure, figure_text, is_latency, unit
 from search.run.paths import limit_text
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -152,13 +152,17 @@ def _is_limit(value: Any) -> bool:
     return is_number(value) and value > 0
 
 
-def needs_default_limits(objectives: Collection[str], limits: Mapping[str, float]) -> bool:
+def needs_default_limits(figures: Collection[str], limits: Mapping[str, float]) -> bool:
     """Whether a search without a latency limit gets the default limits.
 
     It does if latency is optimized, and if nothing else would keep subnets small: without a limit, the largest subnet
-    has the highest accuracy.
+    is mostly the best.
+
+    Args:
+        figures: the objectives beside the metric.
+        limits: of other figures.
     """
-    return any(map(is_latency, objectives)) or not (limits or set(objectives) - {ACCURACY})
+    return any(map(is_latency, figures)) or not (limits or figures)
 
 
 def fraction_limits(fractions: Sequence[float], largest_ms: float, reachable_ms: float) -> tuple[float, ...]:

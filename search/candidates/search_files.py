@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
 from ofa.arch import Arch
-from ofa.records import Count, FileName, Fraction, Hex, NotNegative, Part, Positive, Record, Text
+from ofa.records import Count, FileName, Hex, NotNegative, Part, Positive, Record, Text
+from ofa.task import Score
+from search.candidates.figures import is_figure
 from search.candidates.space import Candidate, TuningEpoch
-from search.run.cards import Accuracy, Limits, Onnx, Setting, Times
+from search.run.cards import Limits, Onnx, Setting, Times
+from search.run.scores import MetricFacts, Scores, Values, first
 
 Figures = Mapping[str, NotNegative]
+Metrics = Annotated[tuple[MetricFacts, ...], Meta(min_length=1)]
 PROPOSED = ("given up", "infeasible", "duplicate")
 State = Literal["evaluated", "given up", "infeasible", "duplicate", "failed", "interrupted"]
 
@@ -22,7 +26,7 @@ class TrialRow(Part, frozen=True, kw_only=True):
 
     Attributes:
         figures: by name, see `search.candidates.figures`; latencies are predictions in ms.
-        accuracy: on validation, a fraction.
+        scores: on validation by metric, the objective first; empty where it was not evaluated.
         seconds: how long the evaluation took.
         cached: whether the evaluation came from the cache.
         reason: why it was not evaluated, or what failed.
@@ -34,7 +38,7 @@ class TrialRow(Part, frozen=True, kw_only=True):
     state: State
     arch: Arch | None
     figures: Figures
-    accuracy: Fraction | None
+    scores: Values
     seconds: NotNegative | None
     cached: bool
     reason: str
@@ -42,10 +46,21 @@ class TrialRow(Part, frozen=True, kw_only=True):
     history: tuple[TuningEpoch, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.state == "evaluated" and (self.arch is None or self.accuracy is None):
-            raise ValueError(f"trial {self.number} was evaluated and has no arch or no accuracy")
+        if self.state == "evaluated" and (self.arch is None or not self.scores):
+            raise ValueError(f"trial {self.number} was evaluated and has no arch or no scores")
         if self.state in PROPOSED and self.arch is None:
             raise ValueError(f"trial {self.number} is {self.state} and has no arch")
+
+    @property
+    def score(self) -> Score | None:
+        """The score of the objective; None where it was not evaluated."""
+        return first(self.scores) if self.scores else None
+
+    def costs(self, objectives: Sequence[str], metric: MetricFacts) -> list[float]:
+        """Returns the objectives of an evaluated trial, all so that lower is better."""
+        assert self.score is not None  # it was evaluated
+        quality = metric.quality(self.score.value)
+        return [self.figures[name] if is_figure(name) else -quality for name in objectives]
 
     @property
     def candidate(self) -> Candidate | None:
@@ -57,12 +72,14 @@ class Trials(Record, frozen=True, kw_only=True, omit_defaults=True):
     """trials.json.
 
     Attributes:
+        metrics: of the scores, the objective first.
         ended: why the search ended before all its evaluations were made; empty if it did not.
     """
 
     KIND: ClassVar[str] = "trials"
     REMEDY: ClassVar[str] = "delete the search's stage.json, and the same ofa search writes it again"
 
+    metrics: Metrics
     rows: tuple[TrialRow, ...]
     ended: str = ""
 
@@ -89,15 +106,20 @@ class MeasuredTrial(MeasuredSubnet, frozen=True, kw_only=True):
 
     Attributes:
         trial: the number of its trial.
-        accuracy: on validation, a fraction.
+        scores: on validation by metric, the objective first.
         settings: of its fine-tuning; empty without fine-tuning.
         tuned: the name of its fine-tuned network's folder.
     """
 
     trial: Count
-    accuracy: Fraction
+    scores: Annotated[Values, Meta(min_length=1)]
     settings: Mapping[str, Setting] = {}
     tuned: Hex | None = None
+
+    @property
+    def score(self) -> Score:
+        """The score of the objective."""
+        return first(self.scores)
 
 
 class Finalist(Part, frozen=True, kw_only=True):
@@ -106,12 +128,14 @@ class Finalist(Part, frozen=True, kw_only=True):
     Attributes:
         target: limits by figure, latencies in ms.
         margin: how far below its limits it measured: the smallest fraction of a limit; None without limits.
+        alike: how many other candidates within the limits have a score that differs by less than two standard errors.
     """
 
     target: Limits
     margin: float | None
     chosen: MeasuredTrial
     missed: tuple[MeasuredTrial, ...]
+    alike: Count = 0
 
 
 class MeasurementQuality(Part, frozen=True, kw_only=True):
@@ -132,6 +156,8 @@ class Finalists(Record, frozen=True, kw_only=True):
     Attributes:
         device: the first device of the search.
         devices: all its devices, by the name of the device's latency figure.
+        metrics: of the scores, the objective first.
+        metric_limits: the worst value allowed, by metric.
         margin: how far predictions stay below latency limits, a fraction; by figure where there are several devices.
         measurement: the quality on the first device.
         measurements: the quality by latency figure.
@@ -142,43 +168,13 @@ class Finalists(Record, frozen=True, kw_only=True):
 
     device: FileName
     devices: Annotated[Mapping[str, FileName], Meta(min_length=1)]
+    metrics: Metrics
+    metric_limits: Mapping[str, float] = {}
     margin: float | Mapping[str, float]
     finalists: tuple[Finalist, ...]
     largest: MeasuredSubnet
     measurement: MeasurementQuality
     measurements: Mapping[str, MeasurementQuality]
-
-
-class StartCandidate(Part, frozen=True, kw_only=True):
-    """A candidate that a search starts from."""
-
-    arch: Arch
-    settings: Mapping[str, Setting] = {}
-
-
-class WarmStart(Record, frozen=True, kw_only=True):
-    """warm_start.json."""
-
-    KIND: ClassVar[str] = "warm start"
-    REMEDY: ClassVar[str] = "restore it, or search again with force=true"
-
-    rows: tuple[StartCandidate, ...]
-
-
-class EvaluatedArch(Part, frozen=True, kw_only=True):
-    """An Arch with its accuracy in the supernet, a fraction."""
-
-    arch: Arch
-    accuracy: Fraction
-
-
-class EvaluatedArchs(Record, frozen=True, kw_only=True):
-    """The Archs that were evaluated in the supernet before the first fine-tuning."""
-
-    KIND: ClassVar[str] = "evaluated archs"
-    REMEDY: ClassVar[str] = "delete it: the same ofa search evaluates them again"
-
-    rows: tuple[EvaluatedArch, ...]
 
 
 class SubnetRow(Part, frozen=True, kw_only=True, omit_defaults=True):
@@ -206,7 +202,7 @@ class SubnetRow(Part, frozen=True, kw_only=True, omit_defaults=True):
     measured_ms: Positive | None
     predicted: Times | None
     measured: Times | None
-    accuracy: Accuracy
+    scores: Scores
     macs: Count
     params: Count
     bytes: Count
@@ -217,9 +213,10 @@ class SubnetRow(Part, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SubnetList(Record, frozen=True, kw_only=True):
-    """subnets/<search>.json: one row per subnet, the largest last."""
+    """subnets/<search>.json: one row per subnet, the largest last; `metrics` as in `Trials`."""
 
     KIND: ClassVar[str] = "subnets"
     REMEDY: ClassVar[str] = "extract again with force=true"
 
+    metrics: Metrics
     rows: tuple[SubnetRow, ...]

@@ -17,8 +17,10 @@ from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.records import AtLeastOne, Fraction, Part
 from ofa.space import Space
+from ofa.task import Score
 from search.candidates.parameters import Parameter, check_parameters, is_active
 from search.run.cards import Setting
+from search.run.scores import Values, first
 
 
 @dataclass(frozen=True)
@@ -72,32 +74,38 @@ class TuningEpoch(Part, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         loss: mean over the epoch.
-        accuracy: on validation after the epoch, a fraction.
+        value: of the objective on validation after the epoch.
         density: fraction of the weights that are kept after the epoch.
     """
 
     epoch: AtLeastOne
     loss: float | None = None
-    accuracy: Fraction
+    value: float
     density: Fraction | None = None
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The accuracy of a candidate on validation (fraction), the seconds it took, and whether it was cached.
+    """What a candidate's evaluation found, the seconds it took, and whether it was cached.
 
     Attributes:
+        scores: on validation by metric, the objective first.
         figures: figures by name that the evaluation measured, in place of predicted ones.
         history: the epochs of its fine-tuning.
         stopped_at: the epoch after which it was stopped early; None where it was evaluated to the end.
     """
 
-    accuracy: float
+    scores: Values
     seconds: float
     cached: bool = False
     figures: Mapping[str, float] = field(default_factory=dict)
     history: tuple[TuningEpoch, ...] = ()
     stopped_at: int | None = None
+
+    @property
+    def score(self) -> Score:
+        """The score of the objective."""
+        return first(self.scores)
 
 
 Evaluate = Callable[[Candidate], Evaluation]

@@ -16,6 +16,7 @@ from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.records import convert
+from ofa.task import Score
 from search.candidates.figures import CandidateFigures, Floats, is_figure
 from search.candidates.limits import Bools, Limits, meets
 from search.candidates.optuna_internals import set_constraints
@@ -23,8 +24,10 @@ from search.candidates.parameters import OneOf, Parameter, is_active
 from search.candidates.search_files import State, TrialRow
 from search.candidates.space import Candidate, CandidateSpace, TuningEpoch
 from search.run.cards import Setting
+from search.run.scores import Values
 
 ARCH = "arch"
+SCORES = "scores"  # of its evaluation by metric, the objective first
 SETTINGS = "settings"  # besides the Arch; absent where nothing else is searched
 HISTORY = "history"  # of its fine-tuning, one row per epoch
 STOPPED_AT = "stopped_at"  # the epoch after which a candidate was stopped early
@@ -65,6 +68,14 @@ def write_candidate(
         trial.set_constraint(name, value)
     if excess:
         set_constraints(trial, list(excess.values()))
+
+
+def write_violations(trial: Trial, excess: Mapping[str, float]) -> None:
+    """Adds by what fraction each limit on a metric is missed (0 or less: met), once a trial is evaluated."""
+    for name, value in excess.items():
+        trial.set_constraint(name, value)
+    if excess:
+        set_constraints(trial, [*trial.constraints.values()])
 
 
 def candidate_of(trial: FrozenTrial) -> Candidate | None:
@@ -110,7 +121,7 @@ def _read(trial: FrozenTrial) -> TrialRow:
         state=state,
         arch=Arch.from_json(attributes[ARCH]) if ARCH in attributes else None,
         figures=figures_of(trial),
-        accuracy=attributes.get("accuracy"),
+        scores=convert(attributes.get(SCORES, {}), Values, "its scores"),
         seconds=attributes.get("seconds"),
         cached=bool(attributes.get("cached", False)),
         reason=str(attributes.get(REASON, "")),
@@ -184,7 +195,7 @@ class TrialProgress:
         state: as in `search.candidates.search_files.TrialRow`.
         reason: why it was refused, failed or interrupted; empty for other trials.
         trial: its number; None for the trial of a worker that died.
-        accuracy: a fraction; None if it was not evaluated to any epoch.
+        score: of the objective; None if it was not evaluated to any epoch.
         figures: its free figures by name.
         done, evaluations: how many evaluations of all are done, and requested.
     """
@@ -192,7 +203,7 @@ class TrialProgress:
     state: str
     reason: str = ""
     trial: int | None = None
-    accuracy: float | None = None
+    score: Score | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
     done: int = 0
     evaluations: int = 0
@@ -208,8 +219,9 @@ class SamplerContext:
     """The argument of every sampler's constructor; Optuna's own samplers use only the seed.
 
     `step` counts the trials finished or running so far: a sampler created again for (seed, step) proposes the same
-    after a kill. `running` of them are being evaluated by other workers. `expected` predicts the accuracies that
-    candidates have in the supernet, (candidates,), if a predictor was fitted.
+    after a kill. `running` of them are being evaluated by other workers. `expected` predicts the qualities (larger
+    is better) that candidates have in the supernet, (candidates,), if a predictor was fitted.
+    `fractions` says whether qualities are from 0 to 1, such as accuracies.
     """
 
     space: CandidateSpace
@@ -219,6 +231,7 @@ class SamplerContext:
     step: int = 0
     running: int = 0
     expected: Callable[[Sequence[Candidate]], Floats] | None = None
+    fractions: bool = True
 
     @property
     def step_seed(self) -> int:

@@ -9,8 +9,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ofa.errors import InvalidInput, nearest
-from search.candidates.figures import LATENCY, Directions, directions, latency_of
+from search.candidates.figures import LATENCY, is_figure, latency_of, objective_names
 from search.candidates.limits import LatencyLimits, check_latency, search_name
+from search.candidates.metric_limits import read_limit
 from search.config.request import Device, Request, plain, without
 from search.config.rules import (
     LARGEST,
@@ -115,6 +116,7 @@ class SearchOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     patience: Count | None = None
     latency_fractions: tuple[ShareAboveZero, ...] | None = (0.25, 0.35, 0.5)
     limits: FigureLimits | None = FigureLimits()
+    metric_limits: dict[str, Any] | None = None
     margin: ShareBelowOne | None = None
     align: Count | None = None
     calibration_images: Count = 1024
@@ -127,6 +129,9 @@ class SearchOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tuning: Tuning | None = None
 
     def __post_init__(self) -> None:
+        for name, limit in (self.metric_limits or {}).items():
+            if limit is not None:
+                read_limit(name, limit)
         if self.tuning is None and self.parameters:
             raise InvalidInput("search.parameters are settings of a fine-tuning: give search=joint, or drop them")
 
@@ -170,7 +175,7 @@ class SearchRequest(Request, frozen=True, kw_only=True):
         super().__post_init__()
         latencies = self.latency_figures
         try:
-            directions(self.search.objective, latencies)
+            objective_names(self.search.objective, latencies)
         except InvalidInput as error:
             raise InvalidInput(f"search.objective={self.search.objective!r}: {error}") from None
         if self.storage is not None:
@@ -213,9 +218,10 @@ class SearchRequest(Request, frozen=True, kw_only=True):
         return tuple(map(latency_of, self.device_names)) if isinstance(self.latency, Mapping) else (LATENCY,)
 
     @property
-    def objectives(self) -> Directions:
-        """The names of the objectives, and their directions."""
-        return directions(self.search.objective, self.latency_figures)
+    def objective_figures(self) -> tuple[str, ...]:
+        """The names of the objectives beside the metric."""
+        names = objective_names(self.search.objective, self.latency_figures)
+        return tuple(name for name in names if is_figure(name))
 
     @property
     def composed(self) -> dict[str, Any]:
@@ -228,6 +234,7 @@ class SearchRequest(Request, frozen=True, kw_only=True):
         """The inputs that decide the results, as plain values, but for its length: evaluations are an amount."""
         options = plain(self.search)
         options |= {"latency_fractions": options["latency_fractions"] or None}  # an empty list and null are the same
+        options |= {"metric_limits": options["metric_limits"] or None}
         options |= {"warm_start": relative_paths(options["warm_start"], self.folder) or None}
         if not self.search.warm_start:
             options = without(options, "warm_start_candidates")

@@ -159,11 +159,11 @@ class Tuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         start: the initial weights: those of the supernet, its early ones, or fresh ones.
         rewind: the fraction of the supernet's training whose weights are the early ones.
         augment: of the training images; None for that of the supernet's training.
-        zero_shot: Archs whose accuracy in the supernet is measured first; 0 for none.
-        rungs: epochs after which the worst stop early; 0 judges by the accuracy in the supernet.
+        zero_shot: Archs that are evaluated in the supernet first; 0 for none.
+        rungs: epochs after which the worst stop early; 0 judges by the scores in the supernet.
         keep: the share that continues.
         least: how many continue in any case.
-        pruner: an Optuna pruner instead, if accuracy is the only objective.
+        pruner: an Optuna pruner instead, if the metric is the only objective.
         finalist_epochs: epochs of the candidates that are measured.
     """
 

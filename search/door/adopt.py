@@ -104,21 +104,21 @@ def adopt(
                 return folder
             show_data(data, config["data"])
             with written(stage, force=force) as target:
-                _write(supernet, data, config, SupernetFolder(target))
+                _write(supernet, data, learned, config, SupernetFolder(target))
         packages = packages_to_trust(config)
         trust = f" trust=[{','.join(packages)}]" if packages else ""
         say(f"adopt: {stage.output}; next: ofa search {run_text(folder)}{trust}")
     return folder
 
 
-def _write(supernet: ofa.Supernet, data: Dataset, config: dict[str, Any], files: SupernetFolder) -> None:
+def _write(supernet: ofa.Supernet, data: Dataset, task: Task, config: dict[str, Any], files: SupernetFolder) -> None:
     begin_with(data, files.root, "force=True to adopt it anew")
     if config["data"]["dataset"]["_target_"] == STORED:
         save_data(data, files.dataset)
     save_supernet(supernet, files.weights, {"config_hash": hash_of(config)})
     write_stored_config(files.config, config)
     write_record(files.history, history_of([]))
-    card = supernet_card(supernet, data, CALIBRATION_IMAGES, hash_of(config), 0.0)
+    card = supernet_card(supernet, data, task, CALIBRATION_IMAGES, hash_of(config), 0.0)
     say_warnings("adopt", card.warnings)
     write_record(files.card, card)
     write_record(files.layers, layers_of(ofa.inspect(supernet), type(supernet.model).__name__))

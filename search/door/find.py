@@ -225,7 +225,7 @@ def _trained_in(run: RunFolder, supernet: ofa.Supernet, data: Dataset, task: Tas
         "train": None,
         "seed": 0,
     }
-    card = supernet_card(supernet, data, calibration_images, hash_of(config), 0.0)
+    card = supernet_card(supernet, data, task, calibration_images, hash_of(config), 0.0)
     return Trained(supernet, data, task, config, card)
 
 

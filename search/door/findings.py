@@ -14,7 +14,7 @@ from optuna.study import Study
 
 from ofa.errors import InvalidInput
 from ofa.records import read_record
-from search.candidates.figures import ACCURACY, is_latency
+from search.candidates.figures import is_latency, objective_names
 from search.candidates.limits import target_text
 from search.candidates.pareto import non_dominated
 from search.candidates.search_files import Finalist, Finalists, MeasuredTrial, TrialRow, Trials
@@ -23,6 +23,7 @@ from search.config.verbs import Export
 from search.run.cards import SubnetCard
 from search.run.paths import SearchFolder
 from search.run.progress import progress_shown
+from search.run.scores import MetricFacts
 from search.study.study import load_study
 from search.subnets.extract_stage import extract_network, finalist_facts
 from search.training.trained import Trained
@@ -52,20 +53,30 @@ class Findings:
         return self.request.folder.search(self.request.name)
 
     @cached_property
+    def metrics(self) -> tuple[MetricFacts, ...]:
+        """The metrics of all scores: name, unit and direction, that which was optimized first."""
+        return read_record(SearchFolder(self.folder).trials, Trials).metrics
+
+    @property
+    def metric(self) -> MetricFacts:
+        """The metric that was optimized."""
+        return self.metrics[0]
+
+    @cached_property
     def trials(self) -> tuple[TrialRow, ...]:
-        """Every trial in order: number, state, arch, figures (ms predicted), accuracy (on validation, a fraction)."""
+        """Every trial in order: number, state, arch, figures (ms predicted), scores (on validation, by metric)."""
         return read_record(SearchFolder(self.folder).trials, Trials).rows
 
     @cached_property
     def front(self) -> tuple[TrialRow, ...]:
-        """The evaluated trials that no other one beats in every objective, most accurate first."""
-        names = self.request.objectives
+        """The evaluated trials that no other one beats in every objective, best first."""
+        names = objective_names(self.request.search.objective, self.request.latency_figures)
         rows = list({row.candidate: row for row in reversed(self.trials) if row.state == "evaluated"}.values())
-        points = [[-(row.accuracy or 0.0) if name == ACCURACY else row.figures[name] for name in names] for row in rows]
+        points = [row.costs(names, self.metric) for row in rows]
         if not rows:
             return ()
         best = [row for row, kept in zip(rows, non_dominated(np.array(points)), strict=True) if kept]
-        return tuple(sorted(best, key=lambda row: (-(row.accuracy or 0.0), row.number)))
+        return tuple(sorted(best, key=lambda row: (*row.costs((self.metric.name,), self.metric), row.number)))
 
     @property
     def finalists(self) -> tuple[Finalist, ...]:
@@ -78,7 +89,7 @@ class Findings:
         return load_study(SearchFolder(self.folder).journal, self.request.name)
 
     def best(self, limit: Limit = None) -> MeasuredTrial:
-        """Returns the most accurate subnet within a limit: its arch, accuracy, measured_ms and figures.
+        """Returns the best subnet within a limit: its arch, score, measured_ms and figures.
 
         Args:
             limit: one that was searched for: a latency in ms, or all limits by figure. None: the most accurate of all
@@ -110,7 +121,7 @@ class Findings:
             )
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Returns the trials as a table: one row per trial, one column per figure and per choice.
+        """Returns the trials as a table: one row per trial, one column per metric, figure and choice.
 
         Raises:
             InvalidInput: pandas is not installed.
@@ -121,7 +132,8 @@ class Findings:
             raise InvalidInput("to_pandas() needs pandas: pip install pandas, or use .trials") from None
         rows = [
             {
-                **{name: getattr(row, name) for name in ("number", "state", "accuracy", "seconds", "cached", "reason")},
+                **{name: getattr(row, name) for name in ("number", "state", "seconds", "cached", "reason")},
+                **{name: score.value for name, score in row.scores.items()},
                 **row.figures,
                 **(row.arch.values if row.arch is not None else {}),
             }
@@ -132,7 +144,7 @@ class Findings:
     def __repr__(self) -> str:
         evaluated = sum(row.state == "evaluated" for row in self.trials)
         chosen = "; ".join(
-            f"{target_text(finalist.target) or 'no limit'}: {finalist.chosen.accuracy:.2%} at "
+            f"{target_text(finalist.target) or 'no limit'}: {self.metric.text(finalist.chosen.score)} at "
             f"{finalist.chosen.measured_ms:.4g} ms"
             for finalist in self.finalists
         )
@@ -144,7 +156,9 @@ class Findings:
 
     def _finalist(self, limit: Limit) -> Finalist:
         if limit is None:
-            return max(self.finalists, key=lambda one: (one.chosen.accuracy, -one.chosen.measured_ms))
+            return max(
+                self.finalists, key=lambda one: (self.metric.quality(one.chosen.score.value), -one.chosen.measured_ms)
+            )
         for finalist in self.finalists:
             if dict(finalist.target) == limit or _is_latency_of(finalist.target, limit):
                 return finalist

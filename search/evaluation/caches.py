@@ -1,4 +1,4 @@
-"""The caches of accuracies and fine-tunings on disk: JSON lines that several processes may append to."""
+"""The caches of scores and fine-tunings on disk: JSON lines that several processes may append to."""
 
 from __future__ import annotations
 
@@ -8,43 +8,45 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
-from ofa.records import Fraction, Hex, NotNegative, Object, Part, content_of, convert, parse_json
+from ofa.records import Hex, NotNegative, Object, Part, content_of, convert, parse_json
 from search.candidates.space import Evaluation, TuningEpoch
 from search.run.progress import say
+from search.run.scores import Values
 
 
-class CachedAccuracy(msgspec.Struct, frozen=True, kw_only=True):
+class CachedScores(msgspec.Struct, frozen=True, kw_only=True):
     """The fields that are read from a line of the cache."""
 
     digest: Hex
-    accuracy: Fraction
+    scores: Annotated[Values, Meta(min_length=1)]
 
 
-class AccuracyCache:
-    """Accuracies by Arch in a file that several processes may append to."""
+class ScoreCache:
+    """Scores by Arch in a file that several processes may append to."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = JsonLines(path)
-        self._known: dict[str, float] = {}
+        self._known: dict[str, Values] = {}
 
-    def get(self, arch: Arch) -> float | None:
-        """Returns the accuracy of `arch`, or None if no process has written it yet."""
+    def get(self, arch: Arch) -> Values | None:
+        """Returns the scores of `arch`, or None if no process has written it yet."""
         if arch.digest not in self._known:
             self._read_new()
         return self._known.get(arch.digest)
 
     def put(self, arch: Arch, evaluation: Evaluation) -> None:
-        """Appends the accuracy of `arch`."""
-        outcome = {"accuracy": evaluation.accuracy, "seconds": evaluation.seconds}
+        """Appends the scores of `arch`."""
+        outcome = {"scores": msgspec.to_builtins(evaluation.scores), "seconds": evaluation.seconds}
         self._file.append({"digest": arch.digest, **outcome, "arch": arch.to_dict()})
-        self._known[arch.digest] = evaluation.accuracy
+        self._known[arch.digest] = evaluation.scores
 
     def __len__(self) -> int:
         self._read_new()
@@ -54,8 +56,8 @@ class AccuracyCache:
         """Reads the lines that were appended since the last call."""
         for record in self._file.fresh():
             with suppress(msgspec.ValidationError):
-                known = msgspec.convert(record, CachedAccuracy)
-                self._known[known.digest] = known.accuracy
+                known = msgspec.convert(record, CachedScores)
+                self._known[known.digest] = known.scores
 
 
 class CachedTuning(Part, frozen=True, kw_only=True):
@@ -63,12 +65,12 @@ class CachedTuning(Part, frozen=True, kw_only=True):
 
     Attributes:
         digest: of everything that determines the evaluation.
-        accuracy: on validation, a fraction.
+        scores: on validation by metric, the objective first.
         seconds: how long the fine-tuning took.
     """
 
     digest: Hex
-    accuracy: Fraction
+    scores: Annotated[Values, Meta(min_length=1)]
     seconds: NotNegative
     figures: Mapping[str, NotNegative]
     history: tuple[TuningEpoch, ...]
@@ -88,7 +90,7 @@ class TunedCache:
                 with suppress(InvalidInput):
                     known = convert(record, CachedTuning, "a line of the cache")
                     self._known[known.digest] = Evaluation(
-                        accuracy=known.accuracy,
+                        scores=known.scores,
                         seconds=0.0,
                         cached=True,
                         figures=known.figures,
@@ -100,7 +102,7 @@ class TunedCache:
         """Appends a complete evaluation."""
         line = CachedTuning(
             digest=digest,
-            accuracy=evaluation.accuracy,
+            scores=evaluation.scores,
             seconds=evaluation.seconds,
             figures=evaluation.figures,
             history=evaluation.history,

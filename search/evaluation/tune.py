@@ -6,18 +6,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
-from ofa._evaluate import evaluate
 from ofa.arch import Arch
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.prune.initializers import Initializer
 from ofa.records import Object
 from ofa.resolution import resized
-from ofa.task import Task
+from ofa.task import Score, Task, scores
 from ofa.train import Distillation, Event, TrainSettings, TrainState, train_network
 from ofa.train.callbacks import NETWORK
 from search.config.request import plain, without
@@ -27,10 +25,11 @@ from search.objects import make_partial
 from search.pruning.job import with_rate
 from search.pruning.recipe import Recipe, pruner_of, read_recipe
 from search.pruning.retraining import finished, retrain
+from search.run.scores import Values
 from search.run.training_cards import Epoch, TrainingStep, history_of
 from search.training.trained import showing, train_settings
 
-# Decides after an epoch, from the accuracy on validation (a fraction), whether the training continues.
+# Decides after an epoch, from the objective on validation, whether the training continues.
 Gate = Callable[[int, float], bool]
 
 
@@ -69,15 +68,15 @@ class TunedNetwork:
     Attributes:
         model: plain and full-size, with removed weights at zero; None where a gate stopped it before the last epoch.
         masks: bool, True is kept, by name of the parameter.
-        accuracy: on validation after the last epoch that was trained, a fraction.
+        scores: on validation after the last epoch that was trained, by metric; values alone where a gate stopped it.
         bytes: predicted size on disk, zeros left out.
         density: fraction of the weights that are kept.
-        history: with the accuracy on validation of every epoch.
+        history: with the scores on validation of every epoch.
     """
 
     model: nn.Module | None
     masks: Mapping[str, Tensor]
-    accuracy: float
+    scores: Values
     bytes: int
     density: float
     history: tuple[Epoch, ...]
@@ -136,6 +135,7 @@ def tune(
     settings: TuningSettings,
     weights: StartWeights,
     data: Dataset,
+    metric: str,
     *,
     seed: int,
     teacher: nn.Module | None = None,
@@ -147,6 +147,7 @@ def tune(
 
     Args:
         data: at the full resolution; the subnet gets images of its own.
+        metric: the name of that which the gate is asked with.
         teacher: the network whose logits are learned, where the recipe distills; it gets the same images.
         gate: called after every epoch; the training stops where it returns False.
         checkpoint: as for `train_network`, for a training that may be interrupted.
@@ -161,7 +162,7 @@ def tune(
 
     def ask_gate(event: Event, state: TrainState) -> None:
         if event is Event.STEP and state.at_epoch_end and gate is not None and state.epoch < settings.epochs:
-            if not gate(state.epoch, _accuracy(state.history[-1])):
+            if not gate(state.epoch, float(state.history[-1]["scores"][NETWORK][metric])):
                 state.stop()
 
     pruner = pruner_of(recipe, data.input_shape, seed, settings.epochs, rounds_before=settings.rounds_before)
@@ -170,11 +171,12 @@ def tune(
         if teacher is None:
             raise InvalidInput(f"distill={recipe.distill!r} learns from a teacher: give teacher=, a trained network")
         distillation = Distillation(teacher, recipe.distill, recipe.temperature)
+    task = settings.task
     training = train_network(
         net,
         data,
         replace(settings.training, seed=seed, scoring=recipe.scoring),
-        task=settings.task,
+        task=task,
         prune=pruner,
         distillation=distillation,
         checkpoint=checkpoint,
@@ -182,8 +184,9 @@ def tune(
     )
     history = history_of(training.history).rows
     if history[-1].epoch < settings.epochs:
-        accuracy = _accuracy(training.history[-1])
-        return TunedNetwork(None, {}, accuracy, 0, 1.0, history, time.perf_counter() - started)
+        reached = training.history[-1]["scores"][NETWORK]
+        known = {name: Score(value, len(data.validation)) for name, value in reached.items()}
+        return TunedNetwork(None, {}, known, 0, 1.0, history, time.perf_counter() - started)
     assert training.pruner is not None
     outcome = finished(training.pruner, replace(recipe, slim=False), training.history)
     counted = [outcome.masks[name] for name in outcome.weights]
@@ -191,17 +194,12 @@ def tune(
     return TunedNetwork(
         model=outcome.model.to("cpu").eval(),
         masks={name: mask.to("cpu") for name, mask in outcome.masks.items()},
-        accuracy=evaluate(outcome.model, data.validation.in_order()),
+        scores=scores(outcome.model, data.validation.in_order(), task),
         bytes=outcome.facts.predicted_bytes,
         density=kept / all_weights,
         history=history,
         seconds=time.perf_counter() - started,
     )
-
-
-def _accuracy(row: Mapping[str, Any]) -> float:
-    """The accuracy on validation in a row of a history."""
-    return float(row["scores"][NETWORK]["accuracy"])
 
 
 def _kept_of(mask: Tensor) -> tuple[int, int]:

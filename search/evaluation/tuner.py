@@ -10,7 +10,9 @@ import ofa
 from ofa.arch import Arch
 from ofa.records import convert
 from ofa.resolution import KEY as RESOLUTION
+from ofa.task import Score
 from ofa.train.callbacks import NETWORK
+from search.candidates.figures import objective_metric, objective_names
 from search.candidates.space import Candidate, Evaluation, TuningEpoch
 from search.config.read import converted
 from search.config.search import SearchRequest
@@ -19,6 +21,7 @@ from search.config.tuning import Data
 from search.evaluation.caches import TunedCache
 from search.evaluation.start_weights import StartWeights
 from search.evaluation.tune import Gate, TunedNetwork, TuningSettings, tune, tuning_settings
+from search.run.scores import metrics_of, with_first
 from search.run.stages import hash_of
 from search.run.training_cards import Epoch
 from search.training.trained import Trained
@@ -45,9 +48,11 @@ class Tuner:
         self._composed, self._seed = request.composed, request.seed
         self._weights, self._cache, self._calibration = weights, cache, calibration
         self._teachers: dict[Arch, nn.Module] = {}
+        names = objective_names(request.search.objective, request.latency_figures)
+        self._metric = objective_metric(names, metrics_of(trained.task))
 
     def __call__(self, candidate: Candidate, gate: Gate) -> Evaluation:
-        """Returns the Evaluation of a candidate: accuracy on validation, and its bytes without zeros.
+        """Returns the Evaluation of a candidate: scores on validation, and its bytes without zeros.
 
         Raises:
             InvalidInput: settings that do not fit together, or a loss that is not finite.
@@ -56,14 +61,16 @@ class Tuner:
         digest = self.digest(candidate, settings)
         if (known := self._cache.get(digest)) is not None:
             for number, row in enumerate(known.history, start=1):
-                if row.epoch < settings.epochs and not gate(row.epoch, row.accuracy):
-                    return Evaluation(row.accuracy, 0.0, True, history=known.history[:number], stopped_at=row.epoch)
+                if row.epoch < settings.epochs and not gate(row.epoch, row.value):
+                    scores = {self._metric.name: Score(row.value, known.score.examples)}
+                    return Evaluation(scores, 0.0, True, history=known.history[:number], stopped_at=row.epoch)
             return known
         tuned = self.tune(candidate, settings, gate)
-        rows = convert([_tuning_epoch(epoch) for epoch in tuned.history], tuple[TuningEpoch, ...], "the history")
+        rows = convert([self._epoch(epoch) for epoch in tuned.history], tuple[TuningEpoch, ...], "the history")
+        scores = with_first(tuned.scores, self._metric.name)
         if tuned.model is None:
-            return Evaluation(tuned.accuracy, tuned.seconds, history=rows, stopped_at=rows[-1].epoch)
-        evaluation = Evaluation(tuned.accuracy, tuned.seconds, figures={"bytes": float(tuned.bytes)}, history=rows)
+            return Evaluation(scores, tuned.seconds, history=rows, stopped_at=rows[-1].epoch)
+        evaluation = Evaluation(scores, tuned.seconds, figures={"bytes": float(tuned.bytes)}, history=rows)
         self._cache.put(digest, evaluation)
         return evaluation
 
@@ -81,6 +88,7 @@ class Tuner:
                 "task": self._trained.config["task"],
                 "arch": candidate.arch.to_dict(),
                 "settings": settings.decides,
+                "metric": self._metric.name,
                 "calibration": len(self._calibration),
             }
         )
@@ -94,6 +102,7 @@ class Tuner:
             settings,
             self._weights,
             self._trained.data,
+            self._metric.name,
             seed=self._seed,
             teacher=self._teacher(candidate.arch) if settings.recipe.distill else None,
             gate=gate,
@@ -110,8 +119,7 @@ class Tuner:
             self._teachers[largest] = ofa.calibrate(supernet.extract(largest), images).eval()
         return self._teachers[largest]
 
-
-def _tuning_epoch(row: Epoch) -> dict[str, Any]:
-    """The fields of a `TuningEpoch`."""
-    figures = {"epoch": row.epoch, "loss": row.loss, "density": row.density}
-    return {**figures, "accuracy": row.value(NETWORK, "accuracy")}
+    def _epoch(self, row: Epoch) -> dict[str, Any]:
+        """The fields of a `TuningEpoch`."""
+        value = row.value(NETWORK, self._metric.name)
+        return {"epoch": row.epoch, "loss": row.loss, "value": value, "density": row.density}

@@ -16,7 +16,7 @@ import torch
 from optuna.study import Study
 
 from ofa.errors import InvalidInput
-from ofa.prune.learned import AgentSettings, negative_error
+from ofa.prune.learned import AgentSettings
 from ofa.prune.learned.ddpg import Agent, Transition
 from search.candidates.figures import Floats
 from search.candidates.space import Candidate
@@ -132,7 +132,7 @@ class AmcSampler(CandidateSampler):
             return
         genomes = np.tile(np.nan_to_num(genome), (len(genes), 1))
         states = torch.from_numpy(episode.states(genomes, genes)).float()
-        reward = negative_error(trial.accuracy, 0.0)
+        reward = trial.quality - 1.0
         for index, gene in enumerate(genes):
             last = index == len(genes) - 1
             action, following = gene.place(float(genome[gene.column])), states[index if last else index + 1]

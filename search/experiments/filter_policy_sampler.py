@@ -155,7 +155,7 @@ class FilterPolicySampler(CandidateSampler):
         for end in range(self._samples, len(within) + 1, self._samples):
             batch = slice(end - self._samples, end)
             actions, counted = (torch.stack(each) for each in zip(*map(units.actions, genomes[batch]), strict=True))
-            rewards = torch.tensor([trial.accuracy for trial in within[batch]], dtype=torch.float64)
+            rewards = torch.tensor([trial.quality for trial in within[batch]], dtype=torch.float64)
             optimizer.zero_grad()
             torch.autograd.backward(reinforce_loss(policy(), actions, advantages(rewards, None), counted))
             optimizer.step()

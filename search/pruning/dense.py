@@ -11,30 +11,29 @@ from typing import Any
 import torch
 from torch import nn
 
-from ofa._evaluate import evaluate
 from ofa.checkpoint import load_checkpoint, load_weights, save_checkpoint, weights
 from ofa.data import Dataset
 from ofa.identity import digest_of
 from ofa.inputs import Example
 from ofa.prune.initializers import Initializer
 from ofa.records import read_record, write_record
-from ofa.task import Task
+from ofa.task import Task, scores
 from ofa.train import TrainSettings, train_network
 from ofa.train.callbacks import NETWORK
 from search.config.request import plain
 from search.config.tuning import NetworkRecipe
 from search.networks.folder import dense_name
 from search.objects import build_data, build_task, check_outputs, make_model, make_partial
-from search.run.cards import Accuracy
 from search.run.locks import claimed
 from search.run.paths import START, NetworkFolder, RunFolder
 from search.run.progress import say, stage_progress
+from search.run.scores import Scores, metrics_of
 from search.run.stages import Stage, hash_of, written
 from search.run.stored_inputs import begin_with, show_data, write_stored_config
 from search.run.training_cards import DenseCard, TrainingStep, history_of
-from search.text import percent_text
+from search.training.baseline import early_warnings, no_better, validation_baseline
 from search.training.starts import Beginning, start_inputs
-from search.training.trained import early_warnings, late_warnings, say_warnings, showing, train_settings
+from search.training.trained import say_warnings, showing, train_settings
 
 NAME = "the dense network"
 INITIAL_IMAGES = 512  # training images that an initializer sees
@@ -167,7 +166,8 @@ def dense_stage(network: Network, *, force: bool = False) -> Dense:
             say(f"dense: {folder} is there, nothing to do")
     card = read_record(files.card, DenseCard)
     if needed:
-        say(f"dense: test accuracy {percent_text(card.accuracy.test)}")
+        metric = card.metrics[0]
+        say(f"dense: {metric.title} {metric.text(card.scores.test[metric.name])} on test")
     return Dense(network, files, card)
 
 
@@ -183,7 +183,7 @@ def _train(network: Network, stage: Stage, *, force: bool) -> None:
 
             def show(step: TrainingStep) -> None:
                 update(step.step, step.total_steps, f"loss {step.loss:.3f}")
-                say_warnings("dense", early_warnings(step, {NETWORK: NAME}, network.data.validation.labels))
+                say_warnings("dense", early_warnings(step, {NETWORK: NAME}, network.task, network.data))
 
             training = train_network(
                 net,
@@ -196,14 +196,18 @@ def _train(network: Network, stage: Stage, *, force: bool) -> None:
         _save(net, network, training.history, partial)
 
 
-def held_out(net: nn.Module, data: Dataset) -> Accuracy:
-    """Returns the accuracy of a network on the validation and test splits."""
-    return Accuracy(validation=evaluate(net, data.validation.in_order()), test=evaluate(net, data.test.in_order()))
+def held_out(net: nn.Module, data: Dataset, task: Task) -> Scores:
+    """Returns the scores of a network on the validation and test splits."""
+    return Scores(
+        validation=scores(net, data.validation.in_order(), task), test=scores(net, data.test.in_order(), task)
+    )
 
 
 def _save(net: nn.Module, network: Network, history: list[dict[str, Any]], files: NetworkFolder) -> None:
     net.to("cpu")
-    accuracy = held_out(net, network.data)
+    task, metrics = network.task, metrics_of(network.task)
+    found = held_out(net, network.data, task)
+    doubts = no_better(NAME, metrics[0], found.validation, validation_baseline(task, network.data))
     save_checkpoint(files.weights, weights(net), {"config_hash": hash_of(network.recipe.decides)})
     write_stored_config(files.config, plain(network.recipe))
     write_record(files.history, history_of(history))
@@ -213,8 +217,9 @@ def _save(net: nn.Module, network: Network, history: list[dict[str, Any]], files
         model=type(net).__name__,
         data=network.data.name,
         params=sum(parameter.numel() for parameter in net.parameters()),
-        accuracy=accuracy,
-        warnings=tuple(say_warnings("dense", late_warnings({NAME: accuracy}, network.data.validation.labels))),
+        metrics=metrics,
+        scores=found,
+        warnings=tuple(say_warnings("dense", doubts)),
         seconds=history[-1]["seconds"] if history else 0.0,
     )
     write_record(files.card, card)

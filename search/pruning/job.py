@@ -24,8 +24,10 @@ from ofa.train.callbacks import NETWORK
 from search.pruning.dense import Network
 from search.pruning.recipe import Recipe
 from search.run.progress import Update
-from search.run.training_cards import LevelRow, OutcomeFacts, TrainingStep
-from search.training.trained import early_warnings, say_warnings, showing
+from search.run.pruned_cards import LevelRow, OutcomeFacts
+from search.run.training_cards import TrainingStep
+from search.training.baseline import early_warnings
+from search.training.trained import say_warnings, showing
 
 STARTS = ("dense", "initial")
 
@@ -93,7 +95,7 @@ class Job:
             density = "" if step.density is None else f", density {step.density:.4f}"
             loss = "" if step.loss is None else f"loss {step.loss:.3f}"
             self.update(step.step, step.total_steps, f"{label}{loss}{density}")
-            say_warnings("prune", early_warnings(step, {NETWORK: "the network"}, self.data.validation.labels))
+            say_warnings("prune", early_warnings(step, {NETWORK: "the network"}, self.network.task, self.data))
 
         return train_network(
             model,

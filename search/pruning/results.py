@@ -21,6 +21,7 @@ from ofa.prune.weights import full_masks, prunable_weights
 from ofa.records import write_record
 from ofa.rules import SpaceRules
 from ofa.supernet import Supernet
+from ofa.task import Task
 from search.config.rules import Target
 from search.device.export import OPSET
 from search.networks.folder import SubnetFolder
@@ -31,8 +32,11 @@ from search.pruning.job import Outcome
 from search.run.cards import InputPreprocessing, NetworkCard
 from search.run.paths import PrunedFolder
 from search.run.progress import say
-from search.run.training_cards import Histogram, LayerRow, OutcomeFacts, PrunedCard, PruneFacts, SlimCard, history_of
-from search.training.trained import late_warnings, say_warnings
+from search.run.pruned_cards import Histogram, LayerRow, OutcomeFacts, PrunedCard, PruneFacts, SlimCard
+from search.run.scores import metrics_of
+from search.run.training_cards import history_of
+from search.training.baseline import no_better, validation_baseline
+from search.training.trained import say_warnings
 
 BINS = 40  # of a layer's histogram
 
@@ -71,6 +75,7 @@ def _units(supernet: Supernet, number: int, state: Mapping[str, Tensor]) -> int:
 def save_outcome(
     outcome: Outcome,
     data: Dataset,
+    task: Task,
     files: PrunedFolder,
     facts: PruneFacts,
     *,
@@ -81,7 +86,8 @@ def save_outcome(
 
     Args:
         outcome: the result of the method.
-        data: for the accuracy, and the inputs of verify.npz.
+        data: for the scores, and the inputs of verify.npz.
+        task: what it learned.
         files: the folder to write.
         facts: where the network came from.
         model_config: the resolved config that built the network, with `_target_`, for `search.networks.rebuild.load`.
@@ -89,22 +95,23 @@ def save_outcome(
     """
     net = outcome.model.to("cpu").float().eval()
     masks = {name: mask.to("cpu") for name, mask in outcome.masks.items()}
-    accuracy = held_out(net, data)
+    scores = held_out(net, data, task)
     full_size = Origin(Arch(), model_config)
     network = _write("the pruned network", net, data, SubnetFolder(files.root), full_size, opset, masks)
     write_record(files.history, history_of(outcome.history))
     counted = outcome.weights or tuple(masks)
     total = sum(masks[name].numel() for name in counted)
     kept_weights = sum(int(masks[name].sum()) for name in counted)
-    slim = None if outcome.slim is None else _save_slim(outcome.slim, net, data, files, model_config, opset)
-    chance = late_warnings({"the pruned network": accuracy}, data.validation.labels)
+    slim = None if outcome.slim is None else _save_slim(outcome.slim, net, data, task, files, model_config, opset)
+    chance = no_better("the pruned network", metrics_of(task)[0], scores.validation, validation_baseline(task, data))
     card = PrunedCard(
         **structs.asdict(facts),
         **structs.asdict(outcome.facts),
         **_with_warnings(network, say_warnings("prune", [*outcome.warnings, *network.warnings, *chance])),
         **_data_facts(data),
         digest=digest_of(net),
-        accuracy=accuracy,
+        metrics=metrics_of(task),
+        scores=scores,
         params=sum(parameter.numel() for parameter in net.parameters()),
         weights=total,
         kept=kept_weights,
@@ -161,6 +168,7 @@ def _save_slim(
     net: nn.Module,
     full: nn.Module,
     data: Dataset,
+    task: Task,
     files: PrunedFolder,
     model_config: Target | None,
     opset: int,
@@ -177,7 +185,8 @@ def _save_slim(
         digest=digest_of(net),
         params=sum(parameter.numel() for parameter in net.parameters()),
         macs=full_macs(net, data),
-        accuracy=held_out(net, data),
+        metrics=metrics_of(task),
+        scores=held_out(net, data, task),
         shapes={name: tuple(tensor.shape) for name, tensor in weights(net).items()},
     )
     write_record(folder.card, card)

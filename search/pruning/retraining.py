@@ -29,7 +29,7 @@ from ofa.prune.weights import prunable_weights
 from ofa.records import Fraction, NotNegative, convert
 from search.pruning.job import Job, Outcome, with_recipe
 from search.pruning.recipe import Recipe, example_of, pruner_of
-from search.run.training_cards import OutcomeFacts
+from search.run.pruned_cards import OutcomeFacts
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -218,6 +218,6 @@ def _learned(
     free = with_recipe(job, granularity=partial(channel, multiple_of=1))  # any width that the search found
     outcome = train_pruned(free, net, masks=masks)
     facts = structs.replace(
-        outcome.facts, found_accuracy=meta["accuracy"], found_cost=meta["cost"], search=tuple(meta["history"])
+        outcome.facts, found_quality=meta["accuracy"], found_cost=meta["cost"], search=tuple(meta["history"])
     )
     return replace(outcome, warnings=unused_sparsity(job.recipe, method), facts=facts)

@@ -19,8 +19,8 @@ from search.pruning.job import Job, Outcome, with_recipe
 from search.pruning.recipe import pruner_of
 from search.pruning.results import report_facts
 from search.pruning.retraining import CHECKPOINT, check_no_schedule, unused_sparsity
+from search.run.pruned_cards import LevelRow
 from search.run.stored_inputs import settings_digest
-from search.run.training_cards import LevelRow
 
 LEVELS = "levels"
 
@@ -67,7 +67,7 @@ def tickets(
         )
         assert training.pruner is not None
         training.pruner.finalize()
-        return {"accuracy": content_of(held_out(model, job.data)), "history": training.history}
+        return {"scores": content_of(held_out(model, job.data, job.network.task)), "history": training.history}
 
     folder = job.folder / LEVELS
     rows = lottery(

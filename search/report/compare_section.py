@@ -12,9 +12,10 @@ from search.report.figures import Figure, drawn, layout, lines, markers
 from search.report.pictures import silhouette
 from search.run.paths import RunFolder
 from search.run.result_files import Comparison, PairComparison, SubnetComparison, SubnetOnDevice
+from search.run.scores import MetricFacts
 from search.run.stages import is_complete
 from search.subnets.advantage import purposes_text
-from search.subnets.finalists import digest_of_searches, found_by_searches
+from search.subnets.chosen import digest_of_searches, found_by_searches
 from search.text import count_text, ms_text, percent_text
 
 FIGURE = "compare-slopes"
@@ -37,14 +38,16 @@ def compare_section(compared: Compared | None, choices: Sequence[Choice]) -> Sec
         {
             "title": _title(compared),
             "lead": compared.finding + outdated,
-            "cards": [_card(subnet, choices) for subnet in compared.subnets if subnet.devices],
+            "cards": [_card(subnet, compared.metric, choices) for subnet in compared.subnets if subnet.devices],
             "figure_name": FIGURE if figures else "",
             "devices": list(compared.runtimes),
             "subnets": compared.subnets,
+            "metric": compared.metric,
+            "test_heading": compared.metric.heading("test"),
             "most_limits": MOST_LIMITS,
             "how_measured": _how_measured(compared),
             "how_decided": _how_decided(compared),
-            "pairs": [_pair(pair) for pair in compared.pairs],
+            "pairs": [_pair(pair, compared.metric) for pair in compared.pairs],
         },
         figures,
     )
@@ -72,41 +75,41 @@ def _how_measured(compared: Compared) -> str:
 def _how_decided(compared: Compared) -> str:
     return (
         "For each limit on a device: the subnet chosen for it, and the one chosen for another device under a limit of "
-        "about the same share of the largest subnet's time. Accuracies within the standard error on "
-        f"{compared.test_images} test images count as equal."
+        f"about the same share of the largest subnet's time. Differences of {compared.metric.title} within "
+        f"the standard error on {compared.test_examples:,} test examples count as equal."
     )
 
 
-def _card(subnet: ComparedSubnet, choices: Sequence[Choice]) -> Card:
+def _card(subnet: ComparedSubnet, metric: MetricFacts, choices: Sequence[Choice]) -> Card:
     times = {
         f"on {device}": f"{ms_text(time.ms)}, {percent_text(time.of_largest, 0)}" for device, time in subnet.on.items()
     }
     return Card(
         title=subnet.name,
-        accuracy=percent_text(subnet.test_accuracy),
-        label=f"test accuracy; chosen for {subnet.purpose}",
+        score=metric.text(subnet.test),
+        label=f"{metric.heading('test')}; chosen for {subnet.purpose}",
         layers=silhouette(choices, subnet.arch),
         facts={**times, "MACs": count_text(subnet.macs)},
     )
 
 
-def _pair(pair: ComparedPair) -> dict[str, object]:
+def _pair(pair: ComparedPair, metric: MetricFacts) -> dict[str, object]:
     """A row of a device's own choice beside another device's, with the subnets' names in separate fields."""
     return {
         "device": pair.device,
         "limit": f"≤ {ms_text(pair.limit_ms)}",
-        "own": (pair.own.subnet, _figures_text(pair.own)),
+        "own": (pair.own.subnet, _figures_text(pair.own, metric)),
         "other": (
             pair.other.subnet,
-            f"{_figures_text(pair.other)} ({pair.other_device} ≤ {ms_text(pair.other_limit_ms)})",
+            f"{_figures_text(pair.other, metric)} ({pair.other_device} ≤ {ms_text(pair.other_limit_ms)})",
         ),
         "verdict": pair.verdict,
         "better": pair.better,
     }
 
 
-def _figures_text(side: ComparedSide) -> str:
-    return f"{ms_text(side.ms)}, {percent_text(side.accuracy)}"
+def _figures_text(side: ComparedSide, metric: MetricFacts) -> str:
+    return f"{ms_text(side.ms)}, {metric.text(side.score)}"
 
 
 def slopes_figure(compared: Compared) -> Figure:
@@ -122,7 +125,9 @@ def slopes_figure(compared: Compared) -> Figure:
     for owner in owners:
         color = series_color(single_devices.index(owner[0])) if len(owner) == 1 else SHARED
         group = [subnet for subnet in chosen if subnet.devices == owner]
-        traces += [_line(subnet, devices, color, first=index == 0) for index, subnet in enumerate(group)]
+        traces += [
+            _line(subnet, compared.metric, devices, color, first=index == 0) for index, subnet in enumerate(group)
+        ]
     frame = layout("", "share of the largest's time, %", height=440)
     frame["xaxis"] |= {"type": "category", "range": [-0.5, len(devices) - 0.5], "fixedrange": True}
     frame["xaxis"] |= {"tickfont": {"size": 14, "color": "$ink"}, "showgrid": True}
@@ -130,7 +135,7 @@ def slopes_figure(compared: Compared) -> Figure:
     return drawn(traces, frame)
 
 
-def _line(subnet: ComparedSubnet, devices: Sequence[str], color: str, *, first: bool) -> Figure:
+def _line(subnet: ComparedSubnet, metric: MetricFacts, devices: Sequence[str], color: str, *, first: bool) -> Figure:
     ends = (0, len(devices) - 1)
     owner = " and ".join(subnet.devices)
     y = [100 * subnet.on[device].of_largest for device in devices]
@@ -143,7 +148,7 @@ def _line(subnet: ComparedSubnet, devices: Sequence[str], color: str, *, first: 
         "textposition": ["middle left", *["top center"] * (len(devices) - 2), "middle right"],
         "textfont": {"color": color, "size": 13},
         "cliponaxis": False,
-        "customdata": [_text(subnet, device) for device in devices],
+        "customdata": [_text(subnet, metric, device) for device in devices],
         "hovertemplate": "%{customdata}<extra></extra>",
         "marker": {
             "color": color,
@@ -172,10 +177,10 @@ def _limits(compared: Compared, devices: Sequence[str]) -> Figure:
     )
 
 
-def _text(subnet: ComparedSubnet, device: str) -> str:
+def _text(subnet: ComparedSubnet, metric: MetricFacts, device: str) -> str:
     time = subnet.on[device]
     head = f"<b>{escape(subnet.name)}</b> on {escape(device)}: {ms_text(time.ms)}, {percent_text(time.of_largest, 0)}"
-    return f"{head}<br>{percent_text(subnet.test_accuracy)} on test<br>chosen for {escape(subnet.purpose)}"
+    return f"{head}<br>{metric.text(subnet.test)} on test<br>chosen for {escape(subnet.purpose)}"
 
 
 def gather_compared(run: RunFolder) -> Compared | None:
@@ -187,26 +192,28 @@ def gather_compared(run: RunFolder) -> Compared | None:
     if not is_complete(run.comparison):
         return None
     content = read_record(run.comparison, Comparison)
+    metric = content.metrics[0]
     return Compared(
         runtimes={device.name: device.runtime for device in content.devices},
         verdicts={device.name: device.verdict for device in content.devices},
-        subnets=tuple(map(_subnet, content.subnets)),
+        subnets=tuple(_subnet(row, metric) for row in content.subnets),
         pairs=tuple(map(_compared_pair, content.pairs)),
         finding=content.found,
         same_time=content.same_time,
-        test_images=content.test_images,
+        metric=metric,
+        test_examples=content.test_examples,
         is_old=content.searches != digest_of_searches(found_by_searches(run)),
     )
 
 
-def _subnet(row: SubnetComparison) -> ComparedSubnet:
+def _subnet(row: SubnetComparison, metric: MetricFacts) -> ComparedSubnet:
     return ComparedSubnet(
         name=row.name,
         devices=tuple(sorted({device for purpose in row.chosen_for for device in purpose.devices})),
         purpose=purposes_text(row.chosen_for),
         arch=row.arch.values,
-        validation_accuracy=row.validation_accuracy,
-        test_accuracy=row.test_accuracy,
+        validation=row.scores.validation[metric.name],
+        test=row.scores.test[metric.name],
         macs=row.macs,
         on={name: _on(subnet) for name, subnet in row.on.items()},
     )
@@ -220,10 +227,10 @@ def _compared_pair(row: PairComparison) -> ComparedPair:
     return ComparedPair(
         device=row.device,
         limit_ms=row.limit_ms,
-        own=ComparedSide(row.own.subnet, row.own.ms, row.own.accuracy),
+        own=ComparedSide(row.own.subnet, row.own.ms, row.own.score),
         other_device=row.other_device,
         other_limit_ms=row.other_limit_ms,
-        other=ComparedSide(row.other.subnet, row.other.ms, row.other.accuracy),
+        other=ComparedSide(row.other.subnet, row.other.ms, row.other.score),
         better=row.better,
         verdict=row.sense if row.better else f"{row.sense}: {row.reason}",
     )

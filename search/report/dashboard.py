@@ -1,6 +1,6 @@
 """The dashboard: optuna-dashboard over a study, served only to this machine, with two additional figures.
 
-They show accuracy over latency with the limits, and the importance of choices, drawn on request from the trials so far.
+They show the metric over latency with the limits, and the importance of choices, drawn from the trials so far.
 """
 
 from __future__ import annotations
@@ -23,14 +23,12 @@ from optuna.study import Study
 from ofa.errors import InvalidInput
 from ofa.records import Object
 from search.analysis.columns import importances
-from search.candidates.figures import is_latency
 from search.candidates.optuna_internals import FrozenStudy, study_attributes, study_id
 from search.candidates.search_files import TrialRow
 from search.candidates.trials import trial_rows
-from search.report.data import Chosen, DeviceResult, Trial
-from search.report.document import light
-from search.report.figures import Figure, layout
-from search.report.pareto_section import pareto_figure
+from search.report.dashboard_figures import importance_figure, limits_figure, metric_of
+from search.report.figures import Figure
+from search.run.scores import MetricFacts
 from search.study.database import Place, database_storage
 from search.study.journal import open_journal
 from search.study.trial_attributes import THIS_RUN
@@ -38,8 +36,6 @@ from search.study.trial_attributes import THIS_RUN
 HOST = "127.0.0.1"
 Application = Callable[..., Iterable[bytes]]
 NOTES = "note_str:"  # part of the keys of the dashboard's notes
-HEIGHT = 440  # pixels that the dashboard leaves for a figure
-SHOWN_CHOICES = 16
 LEAST = 20  # evaluated trials; with fewer the importances are noise
 GROWN = 1.1  # importances, which take a second, are recomputed once the number of trials grew by this factor
 
@@ -150,82 +146,27 @@ class _Figures:
             rows = trial_rows(opened)
             count, attributes = self._cache.get(identity, (-1, {}))
             if count != len(rows):
-                figures = {"pareto": limits_figure(opened, rows), "importance": self._importance(identity, rows)}
+                figures = {
+                    "pareto": limits_figure(opened, rows),
+                    "importance": self._importance(identity, rows, metric_of(opened)),
+                }
                 available = {name: figure for name, figure in figures.items() if figure is not None}
                 attributes = _saved(self._scratch, available)
                 self._cache[identity] = len(rows), attributes
             return attributes
 
-    def _importance(self, identity: int, rows: Sequence[TrialRow]) -> Figure | None:
+    def _importance(self, identity: int, rows: Sequence[TrialRow], metric: MetricFacts) -> Figure | None:
         evaluated = [  # without trials that stopped early: they were trained for less
-            (row.arch, row.settings, row.accuracy)
+            (row.arch, row.settings, row.score.value)
             for row in rows
-            if row.state == "evaluated" and row.arch and row.accuracy is not None
+            if row.state == "evaluated" and row.arch and row.score is not None
         ]
         count, shares = self._importances.get(identity, (0, {}))
         if len(evaluated) >= max(LEAST, GROWN * count):
             candidates = [{**arch.values, **settings} for arch, settings, _ in evaluated]
-            count, shares = len(evaluated), importances(candidates, [accuracy for *_, accuracy in evaluated])
+            count, shares = len(evaluated), importances(candidates, [value for *_, value in evaluated])
             self._importances[identity] = count, shares
-        return importance_figure(shares, count) if shares else None
-
-
-def limits_figure(study: Study, rows: Sequence[TrialRow]) -> Figure | None:
-    """Returns accuracy over predicted latency with the front and the limits; None without a latency figure."""
-    name = next((name for row in rows for name in row.figures if is_latency(name)), None)
-    if name is None:
-        return None
-    targets = study.user_attrs.get("limits", {}).get("targets", [])
-    limits = sorted({target[name] for target in targets if name in target})
-    trials = [
-        Trial(
-            row.number,
-            row.accuracy,
-            row.figures.get(name),
-            _count(row, "macs"),
-            _count(row, "params"),
-            row.arch.values if row.arch else {},
-            row.state != "infeasible",
-        )
-        for row in rows
-        if row.state in ("evaluated", "infeasible")
-    ]
-    chosen = tuple(_limit(limit) for limit in limits)
-    figure = pareto_figure(DeviceResult(study.study_name, "", {}, (), None, None, "", tuple(trials), chosen, None))
-    figure["layout"] |= {"height": HEIGHT, "title": _title("Accuracy over predicted latency, limits dashed")}
-    figure["layout"]["margin"] |= {"t": 84}
-    return _colored(figure)
-
-
-def importance_figure(shares: Mapping[str, float], count: int) -> Figure:
-    """Returns bars of the most important choices, the most important one on top."""
-    top = list(shares.items())[:SHOWN_CHOICES][::-1]
-    bars = {"type": "bar", "orientation": "h", "marker": {"color": "$accent"}} | {
-        "x": [100 * share for _, share in top],
-        "y": [name for name, _ in top],
-        "hovertemplate": "%{y}: %{x:.1f} %<extra></extra>",
-    }
-    frame = layout(f"share of the variance over {count} evaluated subnets, %", "", height=HEIGHT)
-    frame |= {"title": _title("What decides the accuracy"), "showlegend": False}
-    return _colored({"data": [bars], "layout": frame})
-
-
-def _limit(limit_ms: float) -> Chosen:
-    """A latency limit in the form of a chosen subnet without a measurement, as the figure needs it."""
-    return Chosen("", limit_ms, None, None, None, None, None, None, None, {}, "")
-
-
-def _count(row: TrialRow, name: str) -> int | None:
-    return int(row.figures[name]) if name in row.figures else None
-
-
-def _title(text: str) -> Figure:
-    return {"text": text, "font": {"size": 15, "color": "$ink"}, "x": 0.02, "xanchor": "left"}
-
-
-def _colored(figure: Figure) -> Figure:
-    """The figure in the report's light colors, since the dashboard does not know their names."""
-    return {name: light(part) for name, part in figure.items()}
+        return importance_figure(shares, count, metric) if shares else None
 
 
 def _quiet_study() -> Study:

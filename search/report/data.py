@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ofa.task import Score
 from search.analysis.analyse import Analysis
 from search.analysis.side_by_side import TunedSearch
 from search.run.cards import Setting
 from search.run.result_files import Layers
+from search.run.scores import MetricFacts
 from search.run.training_cards import Epoch
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One candidate of a search; `accuracy` is None if it was not evaluated (predicted over the limit)."""
+    """One candidate of a search; `score` is None if it was not evaluated (predicted over the limit)."""
 
     number: int
-    accuracy: float | None  # validation, a fraction
+    score: Score | None  # of the search's metric on validation
     latency_ms: float | None  # predicted, on the first device
     macs: float | None
     params: float | None
@@ -25,11 +27,12 @@ class Trial:
     feasible: bool
     settings: Mapping[str, Setting] = field(default_factory=dict)  # of its fine-tuning
     bytes: float | None = None
+    keeps: bool = True  # whether it keeps the limits on metrics
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """One extracted subnet, from its card: accuracies are fractions, `limit_ms` is None without a latency limit.
+    """One extracted subnet, from its card; `limit_ms` is None without a latency limit.
 
     `predicted_ms` and `measured_ms` are of the search's first device; `times` holds the measurements on each device, by
     figure, if there are several. `limits` are all limits that it was chosen for, by figure.
@@ -39,8 +42,8 @@ class Chosen:
     limit_ms: float | None
     predicted_ms: float | None
     measured_ms: float | None
-    validation_accuracy: float | None
-    test_accuracy: float | None
+    validation: Score | None
+    test: Score | None
     macs: int | None
     params: int | None
     bytes: int | None
@@ -50,6 +53,8 @@ class Chosen:
     limits: Mapping[str, float] = field(default_factory=dict)
     times: Mapping[str, float] = field(default_factory=dict)
     peak_activation_bytes: int | None = None
+    others: tuple[tuple[MetricFacts, Score], ...] = ()  # further metrics, on test
+    alike: int = 0  # other candidates within the limits that are as good within noise
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,8 @@ class DeviceResult:
     largest: Chosen | None
     others: tuple[str, ...] = ()  # the search's devices beside the first
     analysis: Analysis | None = None
+    metric: MetricFacts | None = None  # of the search; None of a profile alone
+    metric_limits: str = ""  # in words
 
 
 @dataclass(frozen=True)
@@ -118,18 +125,19 @@ class Level:
 
     kind: str
     density: float
-    test_accuracy: float
+    test: Score
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """One pruned network, from its card; accuracies and densities are fractions."""
+    """One pruned network, from its card; densities are fractions."""
 
     name: str
     network: str  # model and data, such as "lenet300-mnist"
-    test_accuracy: float
-    validation_accuracy: float
-    dense_test_accuracy: float | None
+    metric: MetricFacts
+    test: Score
+    validation: Score
+    dense_test: Score | None
     density: float
     weights: int
     kept: int
@@ -152,14 +160,14 @@ class OnDevice:
 
 @dataclass(frozen=True)
 class ComparedSubnet:
-    """One subnet that was measured on every device; accuracies are fractions."""
+    """One subnet that was measured on every device."""
 
     name: str  # a letter, or "largest"
     devices: tuple[str, ...]  # for which it was chosen
     purpose: str  # devices and limits in words, empty for the largest
     arch: Mapping[str, int]
-    validation_accuracy: float
-    test_accuracy: float
+    validation: Score
+    test: Score
     macs: int
     on: Mapping[str, OnDevice]
 
@@ -170,7 +178,7 @@ class ComparedSide:
 
     subnet: str
     ms: float
-    accuracy: float  # test, a fraction
+    score: Score  # on test
 
 
 @dataclass(frozen=True)
@@ -197,7 +205,8 @@ class Compared:
     pairs: tuple[ComparedPair, ...]
     finding: str  # the conclusion in words
     same_time: float  # times that differ by at most this fraction are the same
-    test_images: int
+    metric: MetricFacts
+    test_examples: int
     is_old: bool  # whether there are newer searches
 
 
@@ -217,6 +226,7 @@ class ReportData:
     summary: Mapping[str, str]  # headline facts by label: model, data, space size
     choices: tuple[Choice, ...]
     history: tuple[Epoch, ...]
+    metric: MetricFacts | None  # of the supernet's task; None without a supernet
     devices: tuple[DeviceResult, ...]
     commands: tuple[str, ...]
     digests: Mapping[str, str]

@@ -85,14 +85,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Card:
-    """A card of a subnet: its title, accuracy, label below the accuracy, picture, and figures by label.
+    """A card of a subnet: its title, score, label below it, picture, and figures by label.
 
     Attributes:
         layers: the picture, from `search.report.pictures.silhouette`.
     """
 
     title: str
-    accuracy: str
+    score: str
     label: str
     layers: Sequence[object]
     facts: Mapping[str, str]

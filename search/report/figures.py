@@ -5,21 +5,15 @@ Colors are names from `search.report.document`, which the page replaces for ligh
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from search.text import ms_text, percent_text
+from search.text import ms_text
 
 Figure = dict[str, Any]
 Coordinates = Iterable[float | str | None]  # None interrupts a line
 FONT = "Inter, ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
-MARGIN = 0.06  # fraction of the range of accuracies
-TICKS = (0, 20, 40, 50, 60, 70, 75, 80, 85, 90, 92, 94, 95, 96, 97, 98, 98.5, 99, 99.5, 99.8, 99.9)  # %
-MOST_TICKS = 6
-FEW = 200  # points; more are drawn smaller
 
 
 def layout(x: str, y: str, height: int) -> Figure:
@@ -122,64 +116,3 @@ def _limit_label(limit_ms: float, row: int) -> Figure:
         "showarrow": False,
         "font": {"size": 11, "color": "$limit"},
     }
-
-
-@dataclass(frozen=True)
-class AccuracyAxis:
-    """An axis of accuracy that is logarithmic in the error, so that a few collapsed trials do not flatten the others.
-
-    Attributes:
-        least, most: the range of errors, fractions; values beyond are drawn at that end.
-    """
-
-    least: float
-    most: float
-
-    def position(self, accuracy: float) -> float:
-        """Returns the position of an accuracy (a fraction) on the axis."""
-        return -math.log10(min(max(1 - accuracy, self.least), self.most))
-
-    @property
-    def frame(self) -> Figure:
-        """The axis in the form of a layout."""
-        low, high = -math.log10(self.most), -math.log10(self.least)
-        ticks = self._ticks((high - low) / MOST_TICKS)
-        margin = MARGIN * (high - low)
-        return {
-            "range": [low - margin, high + margin],
-            "tickvals": [self.position(tick / 100) for tick in ticks],
-            "ticktext": [f"{tick:.4g}" for tick in ticks],
-        }
-
-    def points(
-        self, x: Sequence[float], accuracy: Sequence[float], name: str, color: str, texts: Sequence[str]
-    ) -> Figure:
-        """Returns a trace of trials: accuracies as fractions, with a text for each below its accuracy."""
-        few = len(x) <= FEW
-        return markers(
-            name,
-            x,
-            [self.position(value) for value in accuracy],
-            [f"{percent_text(value)}<br>{text}" for value, text in zip(accuracy, texts, strict=True)],
-            color=color,
-            size=6 if few else 5,
-            opacity=0.6 if few else 0.4,
-            line={"width": 0},
-        )
-
-    def _ticks(self, apart: float) -> list[float]:
-        """Percentages to label, at least `apart` from each other; both ends if fewer than two round ones fit."""
-        ticks: list[float] = []
-        for tick in TICKS:
-            inside = self.least <= 1 - tick / 100 <= self.most
-            if inside and (not ticks or self.position(tick / 100) - self.position(ticks[-1] / 100) >= apart):
-                ticks.append(tick)
-        return ticks if len(ticks) > 1 else [100 * (1 - self.most), 100 * (1 - self.least)]
-
-
-def accuracy_axis(accuracy: Sequence[float]) -> AccuracyAxis:
-    """Returns the axis that shows all of these accuracies, fractions; 1 is at half the least other error."""
-    errors = [1 - value for value in accuracy]
-    positive = [error for error in errors if error > 0] or [0.01]
-    least = min(positive) / 2 if min(errors) <= 0 else min(positive)
-    return AccuracyAxis(least, max(*positive, 1.05 * least))

@@ -17,9 +17,11 @@ from search.networks.folder import SubnetFolder
 from search.report.data import Trial, Warned
 from search.run.cards import SubnetCard
 from search.run.paths import NetworkFolder, PrunedFolder, RunFolder, SearchFolder, SupernetFolder
+from search.run.pruned_cards import PrunedCard, SlimCard
+from search.run.scores import MetricFacts
 from search.run.stages import is_complete, stamp_path, stamped_config
-from search.run.training_cards import DenseCard, PrunedCard, SlimCard, SupernetCard
-from search.text import count_text, percent_text
+from search.run.training_cards import DenseCard, SupernetCard
+from search.text import count_text
 
 
 class Named(Part, frozen=True, kw_only=True):
@@ -53,43 +55,49 @@ def summary_of(card: SupernetCard, folder: Path) -> dict[str, str]:
         InvalidInput: the stamp names no model or no data.
     """
     config: MadeWith = convert(stamped_config(folder), MadeWith, str(stamp_path(folder)))
-    dataset = config.data.dataset
+    dataset, metric = config.data.dataset, card.metrics[0]
+    largest, smallest = (ends.test[metric.name] for ends in (card.scores.largest, card.scores.smallest))
+    constant = None if card.baseline is None else card.baseline.test[metric.name]
     return {
         "model": config.model.target.rpartition(".")[2],
         "data": dataset.name or dataset.target.rpartition(".")[2],
         "subnets in the space": count_text(card.subnets),
-        "largest": f"{percent_text(card.accuracy.largest.test)} test",
-        "smallest": f"{percent_text(card.accuracy.smallest.test)} test",
+        "judged by": f"{metric.title}{f', {metric.unit}' if metric.unit else ''} ({metric.better})",
+        "largest": f"{metric.text(largest)} test",
+        "smallest": f"{metric.text(smallest)} test",
+        **({} if constant is None else {"baseline": f"{metric.text(constant.value)} test (a constant answer)"}),
+        "test examples": f"{largest.examples:,}",
         "training": f"{card.seconds:.0f} s",
     }
 
 
-def analysis_of(trials: Sequence[Trial], config: Object, given_up: int) -> Analysis:
-    """Returns the Analysis of the trials that have an accuracy.
+def analysis_of(trials: Sequence[Trial], metric: MetricFacts, config: Object, given_up: int) -> Analysis:
+    """Returns the Analysis of the trials that have a score, by its quality: larger is better.
 
     Args:
+        metric: of the scores.
         config: the configuration of the search.
-        given_up: how many other trials stopped early, with accuracies of less training.
+        given_up: how many other trials stopped early, with scores of less training.
     """
-    evaluated = [(trial, trial.accuracy) for trial in trials if trial.accuracy is not None]
+    evaluated = [(trial, metric.quality(trial.score.value)) for trial in trials if trial.score is not None]
     names = list(dict.fromkeys(name for trial, _ in evaluated for name in trial.settings))
     return analyse(
         [trial.arch for trial, _ in evaluated],
         [trial.settings for trial, _ in evaluated],
-        [accuracy for _, accuracy in evaluated],
+        [quality for _, quality in evaluated],
         searched_settings(config, names),
         given_up,
     )
 
 
 def gather_tuned(run: RunFolder, names: Sequence[str]) -> tuple[tuple[TunedSearch, ...], ...]:
-    """Returns groups of at least two searches: for the same device, with the same epochs per candidate, each with a
-    candidate that was fine-tuned to the end.
+    """Returns groups of at least two searches: for the same device, with the same metric and epochs per candidate, each
+    with a candidate that was fine-tuned to the end.
 
     Args:
         names: the names of complete searches.
     """
-    groups: dict[tuple[str, str, str], list[TunedSearch]] = {}
+    groups: dict[tuple[str, ...], list[TunedSearch]] = {}
     for name in names:
         files = SearchFolder(run.search(name))
         search = stamped_config(files.root).get("search", {})
@@ -98,21 +106,23 @@ def gather_tuned(run: RunFolder, names: Sequence[str]) -> tuple[tuple[TunedSearc
             continue
         finalists = read_record(files.finalists, Finalists)
         latency = next(iter(finalists.devices))
-        rows = read_record(files.trials, Trials).rows
-        tuned = tuple(candidate for row in rows if (candidate := _tuned(row, latency)) is not None)
-        if any(candidate.accuracy is not None for candidate in tuned):
-            group = (finalists.device, latency, str(tuning.get("epochs")))
-            groups.setdefault(group, []).append(TunedSearch(name, tuned))
+        content = read_record(files.trials, Trials)
+        metric = content.metrics[0]
+        tuned = tuple(candidate for row in content.rows if (candidate := _tuned(row, latency, metric)) is not None)
+        if any(candidate.quality is not None for candidate in tuned):
+            group = (finalists.device, latency, str(tuning.get("epochs")), metric.name)
+            groups.setdefault(group, []).append(TunedSearch(name, tuned, metric))
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
-def _tuned(row: TrialRow, latency: str) -> TunedCandidate | None:
+def _tuned(row: TrialRow, latency: str, metric: MetricFacts) -> TunedCandidate | None:
     """A trial that was fine-tuned for at least one epoch; None for others."""
     figures = row.figures
     if row.state not in ("evaluated", "given up") or not row.history or not {latency, "bytes"} <= figures.keys():
         return None
-    accuracy = row.accuracy if row.state == "evaluated" else None
-    return TunedCandidate(accuracy, figures[latency], figures["bytes"], len(row.history))
+    ended = row.score if row.state == "evaluated" else None
+    quality = None if ended is None else metric.quality(ended.value)
+    return TunedCandidate(quality, figures[latency], figures["bytes"], len(row.history))
 
 
 CardKind = type[SupernetCard] | type[DenseCard] | type[PrunedCard] | type[SlimCard] | type[SubnetCard]

@@ -8,20 +8,23 @@ from dataclasses import dataclass, field
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.records import convert, read_record
+from ofa.task import Score
 from search.analysis.side_by_side import Front
 from search.candidates.limits import check_latency, search_name, seed_text
 from search.candidates.search_files import Finalist, Finalists, SubnetRow, Trials
-from search.report.gather import extracted_rows, run_arguments, versions
+from search.report.gather import run_arguments, versions
+from search.report.gather_device import extracted_rows
 from search.run.cards import Setting
 from search.run.contents import begun_searches, complete_searches
 from search.run.paths import RunFolder, SearchFolder
+from search.run.scores import MetricFacts
 from search.run.stages import stamp_path, stamped_config
-from search.subnets.finalists import row_for
+from search.subnets.chosen import row_for
 
 
 @dataclass(frozen=True)
 class SweepChoice:
-    """The choice of one search for one target; accuracies are fractions, times measured ms by figure.
+    """The choice of one search for one target; times are measured ms by figure.
 
     `settings` are those of its pruning and fine-tuning; none if only the Arch was searched.
     """
@@ -30,8 +33,9 @@ class SweepChoice:
     seed: int
     limits: Mapping[str, float]  # by figure
     arch: Arch
-    validation_accuracy: float
-    test_accuracy: float | None  # None if it was not extracted
+    metric: MetricFacts
+    validation: Score
+    test: Score | None  # None if it was not extracted
     times: Mapping[str, float]
     evaluations: int  # of the search
     settings: tuple[tuple[str, Setting], ...] = ()
@@ -58,13 +62,14 @@ class SweepTarget:
 
 @dataclass(frozen=True)
 class SweepFronts:
-    """The Pareto front of each seed, over all of its searches of one kind: accuracy over predicted latency.
+    """The Pareto front of each seed, over all of its searches of one kind: quality over predicted latency.
 
     `kind` is the name of the study if one was given, else empty; latencies are of the first of the devices.
     """
 
     devices: tuple[str, ...]
     kind: str
+    metric: MetricFacts
     by_seed: Mapping[int, Front]
     choices: tuple[SweepChoice, ...]
 
@@ -106,6 +111,7 @@ class _Search:
     devices: tuple[str, ...]
     choices: tuple[SweepChoice, ...]
     points: Front  # every evaluated trial
+    metric: MetricFacts
 
 
 def gather_sweep(run: RunFolder) -> SweepData:
@@ -135,22 +141,23 @@ def gather_sweep(run: RunFolder) -> SweepData:
 
 
 def front_of(points: Front) -> Front:
-    """Returns the points that no other beats in both latency and accuracy, fastest first."""
+    """Returns the points that no other beats in both latency and quality, fastest first."""
     front: list[tuple[float, float]] = []
-    for ms, accuracy in sorted(points, key=lambda point: (point[0], -point[1])):
-        if not front or accuracy > front[-1][1]:
-            front.append((ms, accuracy))
+    for ms, quality in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or quality > front[-1][1]:
+            front.append((ms, quality))
     return tuple(front)
 
 
 def _search(run: RunFolder, name: str) -> _Search:
     files, stamp = SearchFolder(run.search(name)), stamped_config(run.search(name))
-    finalists, trials = read_record(files.finalists, Finalists), read_record(files.trials, Trials).rows
+    finalists, content = read_record(files.finalists, Finalists), read_record(files.trials, Trials)
+    trials, metric = content.rows, content.metrics[0]
     seed: int = convert(stamp.get("seed", 0), int, f"{stamp_path(files.root)}: seed")
     base = name.removesuffix(seed_text(seed))
     default_name = search_name(finalists.device, check_latency(stamp.get("latency_ms")))
     rows = extracted_rows(run, name)
-    evaluated = [(row, row.accuracy) for row in trials if row.state == "evaluated" and row.accuracy is not None]
+    evaluated = [(row, row.score) for row in trials if row.state == "evaluated" and row.score is not None]
     first = next(iter(finalists.devices))
     if lacking := [row.number for row, _ in evaluated if first not in row.figures]:
         raise InvalidInput(f"{files.trials}: trial {lacking[0]} has no {first}; {Trials.REMEDY}")
@@ -159,20 +166,24 @@ def _search(run: RunFolder, name: str) -> _Search:
         kind="" if base == default_name else base,
         seed=seed,
         devices=tuple(finalists.devices.values()),
-        choices=tuple(_choice(name, seed, finalist, rows, len(evaluated)) for finalist in finalists.finalists),
-        points=tuple((row.figures[first], accuracy) for row, accuracy in evaluated),
+        choices=tuple(_choice(name, seed, finalist, metric, rows, len(evaluated)) for finalist in finalists.finalists),
+        points=tuple((row.figures[first], metric.quality(score.value)) for row, score in evaluated),
+        metric=metric,
     )
 
 
-def _choice(search: str, seed: int, finalist: Finalist, rows: Sequence[SubnetRow], evaluations: int) -> SweepChoice:
+def _choice(
+    search: str, seed: int, finalist: Finalist, metric: MetricFacts, rows: Sequence[SubnetRow], evaluations: int
+) -> SweepChoice:
     chosen, extracted = finalist.chosen, row_for(rows, finalist.target)
     return SweepChoice(
         search=search,
         seed=seed,
         limits=finalist.target,
         arch=chosen.arch,
-        validation_accuracy=chosen.accuracy,
-        test_accuracy=None if extracted is None else extracted.accuracy.test,
+        metric=metric,
+        validation=chosen.score,
+        test=None if extracted is None else extracted.scores.test.get(metric.name),
         times=chosen.measured,
         evaluations=evaluations,
         settings=tuple(sorted(chosen.settings.items())),
@@ -193,20 +204,21 @@ def _targets(searches: list[_Search]) -> list[SweepTarget]:
 
 
 def _fronts(searches: list[_Search]) -> list[SweepFronts]:
-    groups: dict[tuple[tuple[str, ...], str], list[_Search]] = {}
+    groups: dict[tuple[tuple[str, ...], str, MetricFacts], list[_Search]] = {}
     for search in searches:
-        groups.setdefault((search.devices, search.kind), []).append(search)
+        groups.setdefault((search.devices, search.kind, search.metric), []).append(search)
     return [
         SweepFronts(
             devices=devices,
             kind=kind,
+            metric=metric,
             by_seed={
                 seed: front_of([point for search in group if search.seed == seed for point in search.points])
                 for seed in sorted({search.seed for search in group})
             },
             choices=tuple(choice for search in group for choice in search.choices),
         )
-        for (devices, kind), group in groups.items()
+        for (devices, kind, metric), group in groups.items()
     ]
 
 

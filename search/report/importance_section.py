@@ -88,8 +88,8 @@ def _note(analysis: Analysis, decisive: Decisive, parts: Sequence[Part]) -> str:
     bars = len({part.bar for part in parts})
     most = f"; the {SHOWN} largest of {bars} are shown" if bars > SHOWN else ""
     return (
-        "Each bar is the share of the variance in validation accuracy that a choice explains by itself, by functional "
-        f"ANOVA on a random forest fitted to {decisive.candidates} evaluated candidates, with all choices drawn "
+        "Each bar is the share of the variance of the metric on validation that a choice explains by itself, by "
+        f"functional ANOVA on a random forest fitted to {decisive.candidates} evaluated candidates, all choices drawn "
         f"independently. The forest predicts unseen candidates with R² = {decisive.held_out:.2f}, where 1 is exact and "
         f"0 is no better than their mean. Choices of the same stage share a bar{most}. The marks are permutation "
         "importances, which describe the candidates that the search visited and sum to 100 %." + given_up_text(analysis)

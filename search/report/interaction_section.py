@@ -11,25 +11,30 @@ from search.analysis.together import LEAST, Interaction, Together
 from search.report.data import Trial
 from search.report.document import Section, series_color
 from search.report.effects_section import effect_text
-from search.report.figures import AccuracyAxis, Figure, accuracy_axis, layout, small
+from search.report.figures import Figure, layout, small
+from search.report.score_axis import ScoreAxis, score_axis
+from search.run.scores import MetricFacts
 
 CHANCE = 0.01  # p below which an interaction counts as significant
 HEIGHT = 290
 
 
-def interaction_section(analysis: Analysis, trials: Sequence[Trial], prefix: str) -> Section | None:
+def interaction_section(
+    analysis: Analysis, trials: Sequence[Trial], metric: MetricFacts, prefix: str
+) -> Section | None:
     """Returns the section on interactions; None if fewer than two of them are searched.
 
     Args:
-        trials: the trials of the search; those without an accuracy are left out.
+        trials: the trials of the search; those without a score are left out.
+        metric: of their scores.
         prefix: the beginning of its figures' names.
     """
-    evaluated = [trial for trial in trials if trial.accuracy is not None]
+    evaluated = [trial for trial in trials if trial.score is not None]
     together = analysis.together
     if together is None or not analysis.effects or not evaluated:
         return None
     figures, boxes = {}, []
-    axis = accuracy_axis([trial.accuracy or 0.0 for trial in evaluated])
+    axis = score_axis(metric, [trial.score.value for trial in evaluated if trial.score is not None])
     for number, (weights, figure) in enumerate(together_figures(together, evaluated, axis).items()):
         name = f"{prefix}-together-{number}"
         figures[name] = figure
@@ -45,7 +50,7 @@ def interaction_section(analysis: Analysis, trials: Sequence[Trial], prefix: str
                 (
                     within.setting,
                     f"at {together.sparsity} {within.range}, {within.candidates} candidates: "
-                    f"{effect_text(within.effect)}",
+                    f"{effect_text(within.effect, metric)}",
                 )
                 for within in together.within
                 if not within.effect.not_compared
@@ -95,20 +100,20 @@ def _chance(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"= {value:.3f}" if value < 0.1 else f"= {value:.2f}"
 
 
-def together_figures(together: Together, trials: Sequence[Trial], axis: AccuracyAxis) -> dict[str, Figure]:
-    """Returns a figure of accuracy over sparsity for each kind of starting weights by its name, with equal axes.
+def together_figures(together: Together, trials: Sequence[Trial], axis: ScoreAxis) -> dict[str, Figure]:
+    """Returns a figure of the metric over sparsity for each kind of starting weights by its name, with equal axes.
 
     Empty if there is neither a sparsity nor bytes for the x axis.
 
     Args:
-        trials: trials with an accuracy.
+        trials: trials with a score.
     """
     placed = [(x, trial) for trial in trials if (x := _x(together, trial)) is not None]
     if not placed:
         return {}
     values = [x for x, _ in placed]
     margin = 0.04 * (max(values) - min(values)) or 1.0
-    frame = layout(escape(together.sparsity) or "bytes", "validation accuracy, %", HEIGHT)
+    frame = layout(escape(together.sparsity) or "bytes", axis.metric.axis("validation"), HEIGHT)
     frame |= {"showlegend": False}
     frame["margin"] |= {"t": 12, "r": 12}
     frame["yaxis"] |= axis.frame
@@ -140,12 +145,12 @@ def _x(together: Together, trial: Trial) -> float | None:
 
 
 def _traces(
-    together: Together, placed: Sequence[tuple[float, Trial]], colors: dict[str, str], axis: AccuracyAxis
+    together: Together, placed: Sequence[tuple[float, Trial]], colors: dict[str, str], axis: ScoreAxis
 ) -> list[Figure]:
     traces = []
     for schedule, color in colors.items():
         group = [(x, trial) for x, trial in placed if str(trial.settings.get(together.schedule, "")) == schedule]
         texts = [f"{escape(schedule)} {x:.4g}, trial {trial.number}" for x, trial in group]
-        accuracy = [trial.accuracy or 0.0 for _, trial in group]
-        traces.append(axis.points([x for x, _ in group], accuracy, escape(schedule), color, texts))
+        values = [trial.score.value for _, trial in group if trial.score is not None]
+        traces.append(axis.points([x for x, _ in group], values, escape(schedule), color, texts))
     return [trace for trace in traces if trace["x"]]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
+from ofa.task import Score
 from search.report.compare_section import compare_section
 from search.report.data import ReportData, Warned
 from search.report.document import Section, document, footer, header
@@ -11,8 +13,9 @@ from search.report.figures import Figure, axis, drawn, layout, lines
 from search.report.prune_section import prune_section
 from search.report.search_section import search_sections, side_by_side_section
 from search.run.result_files import Layers
+from search.run.scores import MetricFacts
 from search.run.training_cards import Epoch
-from search.text import count_text, limits_text, percent_text, signed_points
+from search.text import count_text, limits_text, percent_text
 
 FEW = 40  # epochs; longer curves have no markers
 
@@ -31,7 +34,7 @@ def render(data: ReportData) -> str:
         *(side_by_side_section(group, f"side-by-side-{index}") for index, group in enumerate(data.side_by_side)),
         compare_section(data.compared, data.choices),
         prune_section(data.pruned),
-        _training(data.history),
+        _training(data.history, data.metric),
         layers_section(data.layers),
         footer("How to reproduce", data.commands, data.versions, data.digests, data.config),
     ]
@@ -51,23 +54,32 @@ def _headline(data: ReportData) -> str:
 
 def _lead(data: ReportData) -> str:
     if not data.config:
-        return "Accuracies are on the test images. Density is the share of prunable weights that remain."
+        return "Scores are on the test examples. Density is the share of prunable weights that remain."
     for device in data.devices:
         largest = device.largest
         for subnet in device.chosen:
-            if largest is None or None in (subnet.measured_ms, largest.measured_ms, subnet.test_accuracy):
+            metric, test = device.metric, subnet.test
+            if largest is None or largest.test is None or test is None or metric is None:
                 continue
-            share = (subnet.measured_ms or 0.0) / (largest.measured_ms or 1.0)
-            loss = (subnet.test_accuracy or 0.0) - (largest.test_accuracy or 0.0)
-            if loss >= -0.005:
+            if subnet.measured_ms is None or largest.measured_ms is None:
+                continue
+            share = subnet.measured_ms / largest.measured_ms
+            if _as_good(metric, test, largest.test):
                 limits = limits_text(subnet.limits, "") or "no limit"
                 where = f" on {device.device}" if device.others else ""
                 return (
                     f"The subnet for {limits} takes {100 * share:.0f} % of the largest network's time{where} and "
-                    f"reaches {percent_text(subnet.test_accuracy)} on the test images ({signed_points(loss)}). "
+                    f"reaches {metric.title} {metric.text(test)} on {test.examples:,} test examples "
+                    f"({metric.difference_text(test, largest.test)}). "
                     "Latencies of chosen subnets are measured at batch size 1."
                 )
     return "Latencies of chosen subnets are measured at batch size 1; all others are predicted."
+
+
+def _as_good(metric: MetricFacts, score: Score, largest: Score) -> bool:
+    """Whether a score is at most half a point, or half a percent, worse than the largest network's."""
+    lost = metric.quality(largest.value) - metric.quality(score.value)
+    return lost <= 0.005 * (1.0 if metric.unit == "%" else abs(largest.value))
 
 
 def _warnings(warned: Sequence[Warned]) -> Section | None:
@@ -81,34 +93,43 @@ def _warnings(warned: Sequence[Warned]) -> Section | None:
     return Section("warnings.html", {"title": title, "networks": networks})
 
 
-def _training(history: Sequence[Epoch]) -> Section | None:
-    return Section("training.html", figures={"training": training_figure(history)}) if history else None
+def _training(history: Sequence[Epoch], metric: MetricFacts | None) -> Section | None:
+    if not history or metric is None:
+        return None
+    return Section("training.html", {"metric": metric.title}, {"training": training_figure(history, metric)})
 
 
-def training_figure(history: Sequence[Epoch]) -> Figure:
-    """Returns accuracy of the largest and the smallest subnet, and the loss, over epochs."""
-    loss = _curve(history, "loss", "training loss", "$faint")
+def training_figure(history: Sequence[Epoch], metric: MetricFacts) -> Figure:
+    """Returns the metric of the largest and the smallest subnet, and the loss, over epochs."""
+    loss = _curve([(row.epoch, row.loss) for row in history], "training loss", "$faint", "%{y:.3f}")
+    unit = f"%{{y:{'.2f' if metric.unit == '%' else '.4g'}}} {escape(metric.unit)}"
     traces = [
-        _curve(history, "largest", "largest subnet", "$accent"),
-        _curve(history, "smallest", "smallest subnet", "$second"),
+        _curve(
+            [
+                (row.epoch, None if (value := row.value(end, metric.name)) is None else metric.shown(value))
+                for row in history
+            ],
+            f"{end} subnet",
+            color,
+            unit,
+        )
+        for end, color in (("largest", "$accent"), ("smallest", "$second"))
+    ]
+    traces += [
         loss | {"yaxis": "y2", "mode": "lines"},
     ]
-    frame = layout("epoch", "validation accuracy, %", height=360)
+    frame = layout("epoch", metric.axis("validation"), height=360)
     frame["yaxis2"] = axis("loss") | {"overlaying": "y", "side": "right", "showgrid": False}
     frame["yaxis2"] |= {"rangemode": "tozero", "tickmode": "auto", "nticks": 6}
     return drawn(traces, frame | {"hovermode": "x"})
 
 
-def _curve(history: Sequence[Epoch], key: str, name: str, color: str) -> Figure:
-    """The training loss, or the accuracy of a network, over epochs."""
-    accuracy = key != "loss"
-    values = [(row.epoch, row.value(key, "accuracy") if accuracy else row.loss) for row in history]
-    points = [(epoch, float(value)) for epoch, value in values if value is not None]
-    y = [100 * value if accuracy else value for _, value in points]
-    return lines(name, [epoch for epoch, _ in points], y, color=color, width=2.2) | {
-        "mode": "lines+markers" if len(points) < FEW else "lines",
+def _curve(points: Sequence[tuple[int, float | None]], name: str, color: str, template: str) -> Figure:
+    known = [(epoch, value) for epoch, value in points if value is not None]
+    return lines(name, [epoch for epoch, _ in known], [value for _, value in known], color=color, width=2.2) | {
+        "mode": "lines+markers" if len(known) < FEW else "lines",
         "marker": {"size": 4},
-        "hovertemplate": "epoch %{x}: %{y:.2f} %" if accuracy else "epoch %{x}: %{y:.3f}",
+        "hovertemplate": f"epoch %{{x}}: {template}",
     }
 
 

@@ -1,4 +1,4 @@
-"""The section on pruned networks: accuracy over density, a table, layer densities, remaining weights; gathering it."""
+"""The section on pruned networks: the metric over density, a table, layers, remaining weights; gathering it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from ofa.records import read_record
-from search.networks.folder import SubnetFolder
 from search.report.data import Level, Pruned, PrunedLayer
 from search.report.document import LEVELS, Section, series_color
 from search.report.figures import Figure, layout, lines, markers
-from search.run.paths import PrunedFolder, RunFolder
-from search.run.stages import is_complete
-from search.run.training_cards import LayerRow, PrunedCard
-from search.text import count_text, percent_text, signed_points
+from search.run.scores import MetricFacts
+from search.text import NOTHING, count_text, percent_text
 
 SIZES = ("MACs kept", "slim params", "slim MACs")
-TITLES = ("network", "density", "weights kept", "test accuracy", "vs. dense", "validation", *SIZES, "files")
 MOST_SHOWN = 6  # networks visible initially in a figure of bars
 MOST_LAYERS = 12  # lines of a histogram, for the layers with the most weights
 
@@ -27,7 +22,8 @@ def prune_section(pruned: Sequence[Pruned]) -> Section | None:
     """Returns the section about all pruned networks of a run; None if there are none."""
     if not pruned:
         return None
-    figures = {"prune-accuracy": accuracy_figure(pruned)}
+    metric = pruned[0].metric  # of one task: a run has one, unless its networks were given others
+    figures = {"prune-scores": scores_figure(pruned, metric)}
     groups = []
     for index, network in enumerate(dict.fromkeys(result.network for result in pruned)):
         group = [result for result in pruned if result.network == network]
@@ -37,7 +33,10 @@ def prune_section(pruned: Sequence[Pruned]) -> Section | None:
     return Section(
         "prune.html",
         {
-            "columns": TITLES,
+            "columns": (
+                *("network", "density", "weights kept", metric.heading("test"), "vs. dense", "validation"),
+                *(*SIZES, "files"),
+            ),
             "rows": [(result.name, _cells(result), _links(result)) for result in pruned],
             "groups": groups,
         },
@@ -46,13 +45,13 @@ def prune_section(pruned: Sequence[Pruned]) -> Section | None:
 
 
 def _cells(pruned: Pruned) -> tuple[str, ...]:
-    dense = pruned.dense_test_accuracy
+    dense, metric = pruned.dense_test, pruned.metric
     return (
         percent_text(pruned.density),
         f"{count_text(pruned.kept)} of {count_text(pruned.weights)}",
-        percent_text(pruned.test_accuracy),
-        signed_points(None if dense is None else pruned.test_accuracy - dense),
-        percent_text(pruned.validation_accuracy),
+        metric.text(pruned.test),
+        NOTHING if dense is None else metric.difference_text(pruned.test, dense),
+        metric.text(pruned.validation),
         count_text(pruned.kept_macs),
         count_text(pruned.slim_params),
         count_text(pruned.slim_macs),
@@ -64,8 +63,8 @@ def _links(pruned: Pruned) -> list[tuple[str, str]]:
     return [(path, path.split("/", 2)[-1]) for path in pruned.files]
 
 
-def accuracy_figure(pruned: Sequence[Pruned]) -> Figure:
-    """Returns test accuracy over density (logarithmic): each network, the levels of tickets, the dense networks."""
+def scores_figure(pruned: Sequence[Pruned], metric: MetricFacts) -> Figure:
+    """Returns the metric on test over density (logarithmic): each network, the levels of tickets, dense networks."""
     traces: list[Figure] = []
     for index, network in enumerate(dict.fromkeys(result.network for result in pruned)):
         group = [result for result in pruned if result.network == network]
@@ -74,7 +73,7 @@ def accuracy_figure(pruned: Sequence[Pruned]) -> Figure:
         traces += _dense_lines(network, group, color)
         for result in group:
             traces += _level_lines(result)
-    frame = layout("density, %", "test accuracy, %", height=480)
+    frame = layout("density, %", metric.axis("test"), height=480)
     ticks = _ticks(pruned)
     frame["xaxis"] |= {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
     return {"data": traces, "layout": frame}
@@ -128,7 +127,7 @@ def _points(name: str, group: Sequence[Pruned], color: str) -> Figure:
     return markers(
         escape(name),
         [100 * result.density for result in group],
-        [100 * result.test_accuracy for result in group],
+        [result.metric.shown(result.test.value) for result in group],
         map(_text, group),
         color=color,
         size=11,
@@ -137,23 +136,29 @@ def _points(name: str, group: Sequence[Pruned], color: str) -> Figure:
 
 
 def _text(pruned: Pruned) -> str:
-    dense = pruned.dense_test_accuracy
-    change = "" if dense is None else f" ({signed_points(pruned.test_accuracy - dense)} vs. dense)"
+    dense, metric = pruned.dense_test, pruned.metric
+    change = "" if dense is None else f" ({metric.difference_text(pruned.test, dense)} vs. dense)"
     sizes = f"{count_text(pruned.kept)} of {count_text(pruned.weights)} weights ({percent_text(pruned.density)})"
-    return f"<b>{escape(pruned.name)}</b><br>{percent_text(pruned.test_accuracy)} on test{change}<br>{sizes}"
+    return f"<b>{escape(pruned.name)}</b><br>{metric.text(pruned.test)} on test{change}<br>{sizes}"
 
 
 def _dense_lines(network: str, group: Sequence[Pruned], color: str) -> list[Figure]:
     """A dotted line for each dense network, over the densities of the networks pruned from it."""
     traces: list[Figure] = []
-    for accuracy in dict.fromkeys(result.dense_test_accuracy for result in group):
-        if accuracy is None:
+    metric = group[0].metric
+    for score in dict.fromkeys(result.dense_test for result in group):
+        if score is None:
             continue
-        low = min(100 * result.density for result in group if result.dense_test_accuracy == accuracy)
+        low = min(100 * result.density for result in group if result.dense_test == score)
         line = lines(
-            f"{escape(network)}, dense", [low, 100.0], [100 * accuracy] * 2, color=color, width=1.5, dash="dot"
+            f"{escape(network)}, dense",
+            [low, 100.0],
+            [metric.shown(score.value)] * 2,
+            color=color,
+            width=1.5,
+            dash="dot",
         )
-        template = f"dense: {percent_text(accuracy)}<extra></extra>"
+        template = f"dense: {metric.text(score)}<extra></extra>"
         traces.append(line | {"showlegend": not traces, "hovertemplate": template})
     return traces
 
@@ -163,9 +168,9 @@ def _level_lines(pruned: Pruned) -> list[Figure]:
     traces = []
     for kind in dict.fromkeys(level.kind for level in pruned.levels):
         levels: list[Level] = [level for level in pruned.levels if level.kind == kind]
-        x, y = [100 * level.density for level in levels], [100 * level.test_accuracy for level in levels]
+        x, y = [100 * level.density for level in levels], [pruned.metric.shown(level.test.value) for level in levels]
         line = lines(f"{escape(pruned.name)}: {escape(kind)}", x, y, color=LEVELS.get(kind, "$muted"), width=2)
-        template = f"{escape(kind)}, density %{{x:.2f}} %: %{{y:.2f}} %<extra></extra>"
+        template = f"{escape(kind)}, density %{{x:.2f}} %: %{{y:.4g}} {escape(pruned.metric.unit)}<extra></extra>"
         traces.append(line | {"mode": "lines+markers", "hovertemplate": template, "marker": {"size": 5}})
     return traces
 
@@ -192,49 +197,3 @@ def _ticks(pruned: Sequence[Pruned]) -> list[float]:
     densities = [result.density for result in pruned] + [level.density for result in pruned for level in result.levels]
     low = math.floor(math.log10(max(100 * min(densities), 1e-3)))
     return [step * 10.0**power for power in range(low, 2) for step in (1, 2, 5)] + [100.0]
-
-
-def gather_pruned(run: RunFolder) -> tuple[Pruned, ...]:
-    """Returns the pruned networks of a run that are finished, densest first for each network.
-
-    Raises:
-        InvalidInput: a damaged card; names it.
-    """
-    folders = [path for path in sorted(run.pruned.glob("*/")) if not path.name.endswith((".new", ".old"))]
-    networks = [_pruned(PrunedFolder(path)) for path in folders if is_complete(path)]
-    return tuple(sorted(networks, key=lambda network: (network.network, -network.density, network.name)))
-
-
-def _pruned(files: PrunedFolder) -> Pruned:
-    card = read_record(files.card, PrunedCard)
-    dense, slim = card.dense, card.slim
-    return Pruned(
-        name=card.name,
-        network=card.network,
-        test_accuracy=card.accuracy.test,
-        validation_accuracy=card.accuracy.validation,
-        dense_test_accuracy=None if dense is None else dense.accuracy.test,
-        density=card.density,
-        weights=card.weights,
-        kept=card.kept,
-        kept_macs=card.kept_macs,
-        slim_params=None if slim is None else slim.params,
-        slim_macs=None if slim is None else slim.macs,
-        layers=tuple(map(_layer, card.layers)),
-        levels=tuple(Level(row.kind, row.density, row.accuracy.test) for row in card.levels),
-        files=_files(files),
-    )
-
-
-def _files(files: PrunedFolder) -> tuple[str, ...]:
-    """The paths of the portable files of the full-size and the slim network, from the report's folder."""
-    folders = (SubnetFolder(files.root), SubnetFolder(files.slim))
-    paths = [path for folder in folders for path in (folder.onnx, folder.source) if path.is_file()]
-    return tuple(path.relative_to(files.root.parents[1]).as_posix() for path in paths)
-
-
-def _layer(row: LayerRow) -> PrunedLayer:
-    low, high, counts = (
-        (0.0, 0.0, ()) if row.histogram is None else (row.histogram.low, row.histogram.high, row.histogram.counts)
-    )
-    return PrunedLayer(row.name, row.weights, row.kept, low, high, counts)

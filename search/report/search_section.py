@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from ofa.task import Score
 from search.analysis.side_by_side import TunedSearch, at_equal_number, best_within, limits_of, volumes
 from search.candidates.figures import device_of
 from search.report.data import AnchorPrediction, Choice, Chosen, DeviceResult
@@ -15,9 +16,10 @@ from search.report.importance_section import importance_section
 from search.report.interaction_section import interaction_section
 from search.report.pareto_section import pareto_section
 from search.report.pictures import comparison_rows, silhouette
-from search.text import bytes_text, count_text, limits_text, ms_text, percent_text, signed_points
+from search.run.scores import MetricFacts
+from search.text import bytes_text, count_text, limits_text, ms_text, percent_text
 
-TITLES = ("test accuracy", "validation", "MACs", "parameters", "size", "activations", "folder")
+SIZES = ("MACs", "parameters", "size", "activations", "folder")
 
 NO_LIMIT = "no limit"
 
@@ -36,35 +38,42 @@ def search_sections(choices: Sequence[Choice], device: DeviceResult, prefix: str
         pareto_section(device, prefix),
         _finalists(choices, device),
     ]
-    if device.analysis is not None:
+    if device.analysis is not None and device.metric is not None:
         sections += [
             importance_section(device.analysis, choices, prefix),
-            effects_section(device.analysis, device.trials, prefix),
-            interaction_section(device.analysis, device.trials, prefix),
+            effects_section(device.analysis, device.trials, device.metric, prefix),
+            interaction_section(device.analysis, device.trials, device.metric, prefix),
         ]
     sections.append(_latency_section(device, f"{prefix}-latency"))
     return [section for section in sections if section is not None]
 
 
 def _cards(choices: Sequence[Choice], device: DeviceResult) -> list[Card]:
-    """A card for each chosen subnet: its limits, its accuracy, its picture and its figures by label."""
-    cards = []
+    """A card for each chosen subnet: its limits, its score, its picture and its figures by label."""
+    cards: list[Card] = []
+    metric = device.metric
+    if metric is None:
+        return cards
     for subnet in device.chosen:
         first = next(other for other in device.chosen if other.arch == subnet.arch)
         again = "" if first is subnet else f" (same subnet as for {limits_text(first.limits, '')})"
         cards.append(
             Card(
                 title=limits_text(subnet.limits, "≤ ") or NO_LIMIT,
-                accuracy=percent_text(subnet.test_accuracy),
-                label=f"test accuracy{again}",
+                score=metric.text(subnet.test),
+                label=f"{metric.heading('test')}{_examples(subnet.test)}{again}",
                 layers=silhouette(choices, subnet.arch),
-                facts=_facts(subnet, device.largest),
+                facts=_facts(subnet, device.largest, metric),
             )
         )
     return cards
 
 
-def _facts(subnet: Chosen, largest: Chosen | None) -> dict[str, str]:
+def _examples(score: Score | None) -> str:
+    return "" if score is None else f", {score.examples:,} examples"
+
+
+def _facts(subnet: Chosen, largest: Chosen | None, metric: MetricFacts) -> dict[str, str]:
     facts = {f"measured on {device_of(name)}": ms_text(ms) for name, ms in subnet.times.items()}
     facts = facts or {"measured": ms_text(subnet.measured_ms)}
     facts |= {"MACs": count_text(subnet.macs), "parameters": count_text(subnet.params)}
@@ -72,8 +81,11 @@ def _facts(subnet: Chosen, largest: Chosen | None) -> dict[str, str]:
         facts["activations"] = bytes_text(subnet.peak_activation_bytes)
     if largest is not None and largest.measured_ms and subnet.measured_ms:
         facts["time vs. largest"] = _shares(subnet, largest)
-        if largest.test_accuracy is not None and subnet.test_accuracy is not None:
-            facts["accuracy vs. largest"] = signed_points(subnet.test_accuracy - largest.test_accuracy)
+        if largest.test is not None and subnet.test is not None:
+            facts[f"{metric.title} vs. largest"] = metric.difference_text(subnet.test, largest.test)
+    facts |= {other.heading(): other.text(score) for other, score in subnet.others}
+    if subnet.alike:
+        facts["within noise"] = f"{subnet.alike} other{'' if subnet.alike == 1 else 's'}"
     return facts
 
 
@@ -86,19 +98,22 @@ def _shares(subnet: Chosen, largest: Chosen) -> str:
 
 def _finalists(choices: Sequence[Choice], device: DeviceResult) -> Section | None:
     """The chosen subnets as rows of figures, and their architectures as columns."""
-    if not device.chosen:
+    metric = device.metric
+    if not device.chosen or metric is None:
         return None
     names = [device_of(name) for name in device.chosen[0].times]
     measured = [f"measured on {name}" for name in names] or ["measured"]
     predicted = f"predicted on {names[0]}" if names else "predicted"
     limit = "limits" if len(device.chosen[0].limits) > 1 else "limit"
-    rows = [("", _cells(subnet, limits_text(subnet.limits, "≤ ") or NO_LIMIT), subnet) for subnet in device.chosen]
+    rows = [
+        ("", _cells(subnet, limits_text(subnet.limits, "≤ ") or NO_LIMIT, metric), subnet) for subnet in device.chosen
+    ]
     if device.largest is not None:
-        rows.append(("reference", _cells(device.largest, "largest"), device.largest))
+        rows.append(("reference", _cells(device.largest, "largest", metric), device.largest))
     return Section(
         "finalists.html",
         {
-            "columns": (limit, *measured, predicted, *TITLES),
+            "columns": (limit, *measured, predicted, metric.heading("test"), "validation", *SIZES),
             "rows": rows,
             "subnets": [limits_text(subnet.limits, "") or NO_LIMIT for subnet in device.chosen],
             "choices": comparison_rows(choices, [subnet.arch for subnet in device.chosen]),
@@ -106,14 +121,14 @@ def _finalists(choices: Sequence[Choice], device: DeviceResult) -> Section | Non
     )
 
 
-def _cells(subnet: Chosen, limit: str) -> tuple[str, ...]:
+def _cells(subnet: Chosen, limit: str, metric: MetricFacts) -> tuple[str, ...]:
     times = subnet.times.values() or (subnet.measured_ms,)
     return (
         limit,
         *(ms_text(ms) for ms in times),
         ms_text(subnet.predicted_ms),
-        percent_text(subnet.test_accuracy),
-        percent_text(subnet.validation_accuracy),
+        metric.text(subnet.test),
+        metric.text(subnet.validation),
         count_text(subnet.macs),
         count_text(subnet.params),
         bytes_text(subnet.bytes),
@@ -177,6 +192,7 @@ def side_by_side_section(searches: Sequence[TunedSearch], name: str) -> Section:
         {
             "title": f"{', '.join(names[:-1])} and {names[-1]} side by side",
             "note": _note(equal),
+            "metric": equal[0].metric.title,
             "figure_name": name,
             "columns": ("latency", "bytes", *names),
             "rows": [_search_cells(equal, *limits) for limits in limits_of(equal)],
@@ -186,7 +202,7 @@ def side_by_side_section(searches: Sequence[TunedSearch], name: str) -> Section:
 
 
 def volume_figure(searches: Sequence[TunedSearch]) -> Figure:
-    """Returns each search's hypervolume of error, latency and bytes over its fine-tuned candidates."""
+    """Returns each search's hypervolume of quality, latency and bytes over its fine-tuned candidates."""
     traces = [
         lines(
             escape(search.name),
@@ -209,14 +225,18 @@ def _note(searches: Sequence[TunedSearch]) -> str:
     return (
         f"Each search up to its first {count} fine-tuned candidates, including those that stopped early; epochs of "
         f"fine-tuning: {spent}. The figure is the share that each search dominates of the box between the best and the "
-        "worst error, latency and bytes on their joint front. Accuracies are on the validation images, before "
+        f"worst {searches[0].metric.title}, latency and bytes on their joint front. Scores are on validation, before "
         "finalists are fine-tuned further. Each search ran once; other seeds may give other results."
     )
 
 
 def _search_cells(searches: Sequence[TunedSearch], latency_ms: float, size: float) -> list[tuple[str, bool]]:
-    """The two limits, then the best accuracy of each search within them, each with whether it is the highest."""
-    accuracy = [best_within(search, latency_ms, size) for search in searches]
-    best = max((value for value in accuracy if value is not None), default=None)
+    """The two limits, then the best score of each search within them, each with whether it is the best of all."""
+    metric = searches[0].metric
+    reached = [best_within(search, latency_ms, size) for search in searches]
+    best = max((quality for quality in reached if quality is not None), default=None)
     limits = [(f"≤ {ms_text(latency_ms)}", False), (f"≤ {bytes_text(size)}", False)]
-    return limits + [(percent_text(value), value is not None and value == best) for value in accuracy]
+    return limits + [
+        (metric.text(None if quality is None else metric.value(quality)), quality is not None and quality == best)
+        for quality in reached
+    ]

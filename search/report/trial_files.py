@@ -28,7 +28,8 @@ def trial_files(space: Space, candidate: Candidate, evaluation: Evaluation, titl
         "arch.json": candidate.arch.to_json(),
     }
     if evaluation.history:
-        rows = [content_of(row) for row in evaluation.history]
+        names = {"value": next(iter(evaluation.scores))}  # the metric's own name
+        rows = [{names.get(key, key): value for key, value in content_of(row).items()} for row in evaluation.history]
         files |= {"curve.svg": curve_picture(rows), "curve.csv": _table(rows)}
     return files
 

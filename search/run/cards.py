@@ -10,19 +10,13 @@ from msgspec import Meta
 
 from ofa.arch import Arch
 from ofa.records import Count, Fraction, Hex, Name, NotNegative, Object, Part, Positive, Record, Text
+from search.run.scores import MetricFacts, Scores
 
 Setting = bool | int | float | str  # of a candidate's fine-tuning
 
 Limits = Mapping[str, Positive]  # by figure, latencies in ms
 Times = Mapping[str, NotNegative]  # ms by the name of a device's latency figure
 Size = Annotated[int, Meta(ge=1, le=2**31)]
-
-
-class Accuracy(Part, frozen=True, kw_only=True):
-    """Accuracy as fractions, on the splits that nothing was trained on."""
-
-    validation: Fraction
-    test: Fraction
 
 
 class Onnx(Part, frozen=True, kw_only=True, omit_defaults=True):
@@ -115,6 +109,8 @@ class SubnetFacts(Record, frozen=True, kw_only=True):
         settings: of its fine-tuning.
         density: fraction of the weights that are kept.
         sparse_bytes: predicted size on disk, zeros left out.
+        metrics: that its scores are of, the objective first.
+        metric_limits: that it was chosen under: the worst value allowed, by metric.
         data: the data set's name.
         config_hash: of the supernet's configuration.
     """
@@ -135,7 +131,9 @@ class SubnetFacts(Record, frozen=True, kw_only=True):
     settings: Mapping[str, Setting] | None = None
     density: Fraction | None = None
     sparse_bytes: Count | None = None
-    accuracy: Accuracy | None = None
+    metrics: tuple[MetricFacts, ...] = ()
+    scores: Scores | None = None
+    metric_limits: Mapping[str, float] = {}
     data: Text | None = None
     num_classes: Count | None = None
     class_names: tuple[Text, ...] | None = None
@@ -182,7 +180,6 @@ class TunedCard(Record, frozen=True, kw_only=True):
     """The card of a candidate whose fine-tuning is complete.
 
     Attributes:
-        validation, test: accuracy, fractions.
         bytes: predicted size on disk, zeros left out.
         density: fraction of the weights that are kept.
         seconds: how long the fine-tuning took.
@@ -194,8 +191,7 @@ class TunedCard(Record, frozen=True, kw_only=True):
     arch: Arch
     settings: Mapping[str, Setting]
     digest: Hex
-    validation: Fraction
-    test: Fraction
+    scores: Scores
     bytes: Count
     density: Fraction
     seconds: NotNegative

@@ -9,8 +9,10 @@ from msgspec import Meta
 
 from ofa.arch import Arch
 from ofa.inspection import Inspection
-from ofa.records import AtLeastOne, Count, Fraction, Hex, Name, NotNegative, Part, Positive, Record, Text, convert
+from ofa.records import AtLeastOne, Count, Hex, Name, NotNegative, Part, Positive, Record, Text, convert
+from ofa.task import Score
 from search.run.cards import Limits
+from search.run.scores import MetricFacts, Scores
 
 
 class DeviceRow(Part, frozen=True, kw_only=True):
@@ -57,7 +59,7 @@ class SubnetOnDevice(Part, frozen=True, kw_only=True):
 
 
 class SubnetComparison(Part, frozen=True, kw_only=True):
-    """A subnet on every device; accuracies are fractions.
+    """A subnet on every device.
 
     Attributes:
         name: a letter, or "largest".
@@ -70,8 +72,7 @@ class SubnetComparison(Part, frozen=True, kw_only=True):
     name: Name
     arch: Arch
     chosen_for: tuple[PurposeRow, ...]
-    validation_accuracy: Fraction
-    test_accuracy: Fraction
+    scores: Scores
     macs: Count
     params: Count
     bytes: Count
@@ -79,11 +80,11 @@ class SubnetComparison(Part, frozen=True, kw_only=True):
 
 
 class PairSide(Part, frozen=True, kw_only=True):
-    """One of two subnets that are compared: its name, its latency on the device, its test accuracy (a fraction)."""
+    """One of two subnets that are compared: its name, its latency on the device, its score on test."""
 
     subnet: Name
     ms: Positive
-    accuracy: Fraction
+    score: Score
 
 
 class PairComparison(Part, frozen=True, kw_only=True):
@@ -91,7 +92,7 @@ class PairComparison(Part, frozen=True, kw_only=True):
 
     Attributes:
         limits: limits on figures other than latency, the same for both.
-        same_accuracy: accuracies that differ by no more than this (a fraction) count as equal.
+        same_score: scores that differ by no more than this count as equal.
         better: whether the device's own subnet is better on it.
         sense: in what sense it is better.
         reason: why it is not better, where it is not.
@@ -104,7 +105,7 @@ class PairComparison(Part, frozen=True, kw_only=True):
     other_device: Name
     other_limit_ms: Positive
     other: PairSide
-    same_accuracy: NotNegative
+    same_score: NotNegative
     better: bool
     sense: Text
     reason: Text
@@ -117,7 +118,8 @@ class Comparison(Record, frozen=True, kw_only=True):
         subnets: the largest last.
         found: the result of the comparison, in words.
         same_time: latencies that differ by no more than this fraction count as equal.
-        test_images: the number of images behind the test accuracies.
+        metrics: of the scores, that which is compared first.
+        test_examples: the number of examples behind the scores on test.
         comparable: the factor within which limits, as fractions of the largest subnet's latency, are comparable.
         searches: digest of the subnets that the searches chose.
     """
@@ -130,7 +132,8 @@ class Comparison(Record, frozen=True, kw_only=True):
     pairs: tuple[PairComparison, ...]
     found: Text
     same_time: NotNegative
-    test_images: AtLeastOne
+    metrics: Annotated[tuple[MetricFacts, ...], Meta(min_length=1)]
+    test_examples: AtLeastOne
     comparable: Positive
     searches: Hex
 

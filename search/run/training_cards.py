@@ -1,4 +1,4 @@
-"""Cards of trained networks (supernets, dense and pruned) and their history, as JSON validated when it is read."""
+"""Cards of trained networks (supernets and dense ones) and their history, as JSON validated when it is read."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-from ofa.records import Count, Fraction, Hex, Name, NotNegative, Object, Part, Record, Text, convert
-from search.run.cards import Accuracy, InputPreprocessing, NetworkCard
+from ofa.records import Count, Fraction, Hex, Name, NotNegative, Part, Record, Text, convert
+from search.run.scores import MetricFacts, Scores
 
 
 class Epoch(Part, frozen=True, kw_only=True, omit_defaults=True):
@@ -69,11 +69,11 @@ class SpaceChoice(Part, frozen=True, kw_only=True):
             raise ValueError(f"values of {self.name} must be distinct and ascending, the largest above 0")
 
 
-class EndAccuracies(Part, frozen=True, kw_only=True):
-    """Accuracies of a supernet's largest and smallest subnet."""
+class EndScores(Part, frozen=True, kw_only=True):
+    """Scores of a supernet's largest and smallest subnet."""
 
-    largest: Accuracy
-    smallest: Accuracy
+    largest: Scores
+    smallest: Scores
 
 
 class SupernetCard(Record, frozen=True, kw_only=True):
@@ -81,6 +81,8 @@ class SupernetCard(Record, frozen=True, kw_only=True):
 
     Attributes:
         subnets: how many subnets the space has.
+        metrics: the objective first.
+        baseline: of what the task answers without looking at the inputs; None: it has no such answer.
         seconds: how long the training took.
     """
 
@@ -92,7 +94,9 @@ class SupernetCard(Record, frozen=True, kw_only=True):
     config_hash: Hex
     subnets: Annotated[float, Meta(ge=1)]
     space: tuple[SpaceChoice, ...]
-    accuracy: EndAccuracies
+    metrics: tuple[MetricFacts, ...]
+    scores: EndScores
+    baseline: Scores | None
     warnings: tuple[Text, ...]
     seconds: NotNegative
 
@@ -108,143 +112,7 @@ class DenseCard(Record, frozen=True, kw_only=True):
     model: Text
     data: Text
     params: Count
-    accuracy: Accuracy
+    metrics: tuple[MetricFacts, ...]
+    scores: Scores
     warnings: tuple[Text, ...]
-    seconds: NotNegative
-
-
-class Histogram(Part, frozen=True, kw_only=True):
-    """The remaining weights of a layer: counts in bins of equal width from `low` to `high`."""
-
-    low: float
-    high: float
-    counts: tuple[Count, ...]
-
-
-class LayerRow(Part, frozen=True, kw_only=True):
-    """A layer of a pruned network: its number of weights, and how many are kept.
-
-    Attributes:
-        histogram: None where no weight is left.
-    """
-
-    name: Text
-    shape: tuple[Count, ...]
-    weights: Count
-    kept: Count
-    histogram: Histogram | None
-
-
-class LevelRow(Part, frozen=True, kw_only=True):
-    """A level of a lottery: a ticket, or a control of the same density.
-
-    Attributes:
-        kind: "ticket" or the name of the control.
-        asked: the target density, a fraction.
-        density: the density it has.
-    """
-
-    level: Count
-    kind: Text
-    seed: int
-    asked: Fraction
-    density: Fraction
-    kept: Count
-    weights: Count
-    accuracy: Accuracy
-
-
-class DenseFacts(Part, frozen=True, kw_only=True):
-    """The network that pruning started from."""
-
-    digest: Hex
-    accuracy: Accuracy
-    params: Count
-
-
-class PruneFacts(Part, frozen=True, kw_only=True):
-    """The origin of a pruned network (see `PrunedCard`)."""
-
-    name: Text
-    network: Text
-    seed: int
-    sparsity: float | None
-    config_hash: Hex
-    dense: DenseFacts | None
-
-
-class OutcomeFacts(Part, frozen=True, kw_only=True):
-    """What a method reports about the network that it made (see `PrunedCard`)."""
-
-    kept_macs: Count | None
-    predicted_bytes: Count
-    found_accuracy: Fraction | None = None
-    found_cost: NotNegative | None = None
-    search: tuple[Object, ...] | None = None
-
-
-class DataCard(NetworkCard, frozen=True, kw_only=True):
-    """The card of a network that was trained on a data set, with the data set's name."""
-
-    REMEDY: ClassVar[str] = "restore it, or prune again with force=true"
-
-    data: Text
-    num_classes: Count
-    class_names: tuple[Text, ...]
-    preprocessing: InputPreprocessing
-
-
-class SlimCard(DataCard, frozen=True, kw_only=True):
-    """The card of a slim network, a pruned one with its zeros removed, in a folder inside the full-size network's.
-
-    Attributes:
-        folder: the name of its folder.
-        macs: multiply-accumulates of one example; None where they cannot be counted.
-        shapes: shapes of its weights by name.
-    """
-
-    folder: Text
-    digest: Hex
-    params: Count
-    macs: Count | None
-    accuracy: Accuracy
-    shapes: Mapping[str, tuple[Count, ...]]
-
-
-class PrunedCard(DataCard, frozen=True, kw_only=True, omit_defaults=True):
-    """The card of a pruned network.
-
-    Attributes:
-        network: model and data, such as "lenet300-mnist".
-        sparsity: the fraction of weights that the recipe removes.
-        params: number of entries of all parameters.
-        weights, kept, density: number of prunable weights, how many are kept, and their fraction.
-        macs, kept_macs: multiply-accumulates of one example, of all weights and of the kept ones.
-        predicted_bytes: size on disk, zeros left out.
-        found_accuracy, found_cost: of the masks that a method learned, before the training; fractions.
-        search: the history rows of that method.
-        seconds: how long the training took.
-    """
-
-    name: Text
-    network: Text
-    seed: int
-    sparsity: float | None
-    config_hash: Hex
-    digest: Hex
-    accuracy: Accuracy
-    params: Count
-    weights: Count
-    kept: Count
-    density: Fraction
-    macs: Count | None
-    kept_macs: Count | None
-    predicted_bytes: Count
-    found_accuracy: Fraction | None = None
-    found_cost: NotNegative | None = None
-    search: tuple[Object, ...] | None = None
-    dense: DenseFacts | None
-    slim: SlimCard | None
-    layers: tuple[LayerRow, ...]
-    levels: tuple[LevelRow, ...]
     seconds: NotNegative

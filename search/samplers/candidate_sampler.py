@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ofa.errors import InvalidInput
 from search.candidates.feasible import find_unseen
+from search.candidates.figures import is_figure
 from search.candidates.limits import meets
 from search.candidates.space import Candidate
 from search.candidates.trials import WORKER, SamplerContext, candidate_of, distributions, state_of, trial_parameters
@@ -76,13 +77,8 @@ class CandidateSampler(BaseSampler):
         return chance.sample_independent(study, trial, param_name, param_distribution)
 
 
-def accuracy_index(study: Study) -> int:
-    """Returns the index of accuracy among the objectives: the only one that is maximized."""
-    return study.directions.index(StudyDirection.MAXIMIZE)
-
-
-def objective_figures(study: Study) -> list[str]:
-    """Returns the names of the objectives beside accuracy.
+def metric_index(study: Study) -> int:
+    """Returns the index of the metric among the objectives: the only one that is no figure.
 
     Raises:
         InvalidInput: several objectives without names.
@@ -90,14 +86,32 @@ def objective_figures(study: Study) -> list[str]:
     names = study.metric_names
     if names is None and len(study.directions) > 1:
         raise InvalidInput("a search of several objectives needs a study that names them: study.set_metric_names")
-    return [name for index, name in enumerate(names or []) if index != accuracy_index(study)]
+    return next((index for index, name in enumerate(names or []) if not is_figure(name)), 0)
+
+
+def quality_of(study: Study, trial: FrozenTrial) -> float:
+    """Returns the metric of an evaluated trial with a sign, so that more is better."""
+    index = metric_index(study)
+    value = float(trial.values[index])
+    return value if study.directions[index] == StudyDirection.MAXIMIZE else -value
+
+
+def objective_figures(study: Study) -> list[str]:
+    """Returns the names of the objectives beside the metric.
+
+    Raises:
+        InvalidInput: several objectives without names.
+    """
+    index = metric_index(study)
+    return [name for number, name in enumerate(study.metric_names or []) if number != index]
 
 
 def goals_of(context: SamplerContext, objectives: Sequence[str]) -> list[Goal]:
     """Returns the goals that proposals take in turn: what each may cost.
 
-    With accuracy as the only objective these are the targets. For a front each target is split into `LEVELS`, from the
-    smallest candidate's figures to its limits, or to the largest candidate's figure where an objective has no limit.
+    With the metric as the only objective these are the targets. For a front each target is split into `LEVELS`, from
+    the smallest candidate's figures to its limits, or to the largest candidate's figure where an objective has no
+    limit.
     """
     targets = [context.limits.allowed(target) for target in context.limits.targets]
     if not objectives:
@@ -133,16 +147,15 @@ class FinishedTrial:
 
     number: int
     candidate: Candidate
-    accuracy: float
+    quality: float  # larger is better
 
 
 def finished_trials(study: Study) -> list[FinishedTrial]:
     """Returns the evaluated trials in the order in which they ended, so that new ones only append."""
-    objective = accuracy_index(study)
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     ordered = sorted(trials, key=_ended)
     return [
-        FinishedTrial(trial.number, candidate, float(trial.values[objective]))
+        FinishedTrial(trial.number, candidate, quality_of(study, trial))
         for trial in ordered
         if (candidate := candidate_of(trial)) is not None
     ]

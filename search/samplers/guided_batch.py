@@ -11,8 +11,8 @@ from search.candidates.limits import meets
 from search.candidates.pareto import Floats, best_first, non_dominated
 from search.candidates.space import Candidate, CandidateSpace
 from search.candidates.trials import SamplerContext
-from search.samplers.accuracy_model import AccuracyModel, Pool, fit_accuracy, pool_of
 from search.samplers.genome import candidates_of, cross, draw, draw_at_levels, genomes_of, mutate
+from search.samplers.quality_model import Pool, QualityModel, fit_quality, pool_of
 
 MUTATION = 0.15  # the largest mutation rate of a child; rates vary below it, so that steps of all lengths occur
 DRAWS = 4096  # of points in the box, with more than two objectives
@@ -69,10 +69,10 @@ class Effort:
 
 @dataclass(frozen=True)
 class Observed:
-    """The results of a study: candidates with their accuracy (candidates,), and all that must not be repeated."""
+    """The results of a study: candidates with their quality (candidates,), and all that must not be repeated."""
 
     candidates: Sequence[Candidate]
-    accuracies: Floats
+    qualities: Floats
     seen: frozenset[Candidate]
 
 
@@ -86,10 +86,10 @@ def next_batch(
 ) -> list[Candidate]:
     """Returns a new candidate for each of `targets` (what each may cost), or fewer where no more were found.
 
-    `objectives` names the figures that are minimized beside accuracy; it may be empty.
+    `objectives` names the figures that are minimized beside the negative quality; it may be empty.
     """
     evaluated = _pool(context, observed.candidates, context.figures(observed.candidates))
-    model = fit_accuracy(evaluated, observed.accuracies, rng)
+    model = fit_quality(evaluated, observed.qualities, rng)
     distinct = {tuple(sorted(target.items())): target for target in targets}
     judged = list(objectives)
     if len(distinct) > 1:  # each target needs its own best, so limited figures are objectives of the evolution too
@@ -101,14 +101,14 @@ def next_batch(
 def _evolve(
     context: SamplerContext,
     evaluated: Pool,
-    model: AccuracyModel,
+    model: QualityModel,
     targets: Sequence[Target],
     judged: Sequence[str],
     effort: Effort,
     seen: frozenset[Candidate],
     rng: np.random.Generator,
 ) -> Pool | None:
-    """The best new candidates that some target allows, by predicted accuracy and figures; None if there is none."""
+    """The best new candidates that some target allows, by predicted quality and figures; None if there is none."""
     space = context.space
     parents = evaluated.take(
         best_first(_points(evaluated, model, judged, effort.optimism))[: effort.parents]
@@ -158,23 +158,23 @@ def _allowed(context: SamplerContext, candidates: Sequence[Candidate], targets: 
 
 
 def _pool(context: SamplerContext, candidates: Sequence[Candidate], figures: Mapping[str, Floats]) -> Pool:
-    """The pool of candidates, with the accuracy that the context expects of them."""
+    """The pool of candidates, with the quality that the context expects of them."""
     expected = None if context.expected is None else context.expected(candidates)
-    return pool_of(context.space, candidates, figures, expected)
+    return pool_of(context.space, candidates, figures, expected, fractions=context.fractions)
 
 
-def _points(pool: Pool, model: AccuracyModel, judged: Sequence[str], optimism: float) -> Floats:
-    """What is minimized, (candidates, 1 + judged): negative optimistic accuracy, and figures."""
+def _points(pool: Pool, model: QualityModel, judged: Sequence[str], optimism: float) -> Floats:
+    """What is minimized, (candidates, 1 + judged): negative optimistic quality, and figures."""
     mean, deviation = model.predict(pool)
     return np.column_stack(
-        [-model.accuracy(mean + optimism * deviation, pool), *(pool.figures[name] for name in judged)]
+        [-model.quality(mean + optimism * deviation, pool), *(pool.figures[name] for name in judged)]
     )
 
 
 def _choose(
     pool: Pool,
     evaluated: Pool,
-    model: AccuracyModel,
+    model: QualityModel,
     objectives: Sequence[str],
     targets: Sequence[Target],
     optimism: float,
@@ -184,11 +184,11 @@ def _choose(
 
     With several targets every second choice is the best of its own target: hypervolume alone favors cheap candidates.
     A choice makes similar candidates less uncertain, as its evaluation will, so a batch holds no near-duplicates.
-    Evaluated candidates count with their predicted accuracy: a lucky one must not hide the region around it.
+    Evaluated candidates count with their predicted quality: a lucky one must not hide the region around it.
     """
     mean, _ = model.predict(pool)
     covariance = model.process.covariance(pool.blocks)
-    expected = model.accuracy(model.predict(evaluated)[0], evaluated)
+    expected = model.quality(model.predict(evaluated)[0], evaluated)
     several = len({tuple(target.items()) for target in targets}) > 1
     evaluated_points = np.column_stack([-expected, *(evaluated.figures[name] for name in objectives)])
     largest = [max(evaluated.figures[name].max(), pool.figures[name].max()) * (1 + 1e-9) for name in objectives]
@@ -198,7 +198,7 @@ def _choose(
         allowed = meets(pool.figures, target)
         if not (free & allowed).any():
             continue
-        judged = model.accuracy(mean + optimism * np.sqrt(np.maximum(np.diag(covariance), 0.0)), pool)
+        judged = model.quality(mean + optimism * np.sqrt(np.maximum(np.diag(covariance), 0.0)), pool)
         points = np.column_stack([-judged, *(pool.figures[name] for name in objectives)])
         before = [index for index in chosen if allowed[index]]
         base = np.concatenate([evaluated_points[meets(evaluated.figures, target)], points[before]])

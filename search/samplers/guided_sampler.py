@@ -1,9 +1,10 @@
-"""Predictor-guided search as an Optuna sampler: accuracy is predicted, figures are free, limits always hold.
+"""Predictor-guided search as an Optuna sampler: quality is predicted, figures are free, limits always hold.
 
-A Gaussian process learns accuracy from the finished trials; an evolution over thousands of candidates, whose figures
-cost nothing, finds the predicted front within the limits; a batch spread over it is evaluated next. Related: BRP-NAS
-(Dudziak et al. 2020, 2007.08668) and BANANAS (White et al. 2021, 1910.11858), which also search by a learned accuracy;
-the choice of a batch by hypervolume is that of Emmerich et al. 2006 with an optimistic mean in place of a draw.
+Quality is the metric with a sign, so that more is better. A Gaussian process learns it from the finished trials; an
+evolution over thousands of candidates, whose figures cost nothing, finds the predicted front within the limits; a batch
+spread over it is evaluated next. Related: BRP-NAS (Dudziak et al. 2020, 2007.08668) and BANANAS (White et al. 2021,
+1910.11858), which also search by a learned accuracy; the choice of a batch by hypervolume is that of Emmerich et al.
+2006 with an optimistic mean in place of a draw.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from search.candidates.limits import Bools, meets
 from search.candidates.pareto import Floats
 from search.candidates.space import Candidate, CandidateSpace
 from search.candidates.trials import SamplerContext, candidate_of, state_of
-from search.samplers.candidate_sampler import CandidateSampler, accuracy_index, objective_figures, unseen_candidate
+from search.samplers.candidate_sampler import CandidateSampler, objective_figures, quality_of, unseen_candidate
 from search.samplers.genome import candidates_of, draw_at_levels, genomes_of, mutate
 from search.samplers.guided_batch import Effort, Observed, next_batch
 
@@ -83,7 +84,7 @@ _BATCHES: WeakKeyDictionary[Study, tuple[int, list[Candidate]]] = WeakKeyDiction
 
 
 class GuidedSampler(CandidateSampler):
-    """Batches of candidates whose predicted accuracy is best for what they cost, all within the limits and new.
+    """Batches of candidates whose predicted quality is best for what they cost, all within the limits and new.
 
     The first `startup_trials` steps are a design spread over all sizes; then come batches of `batch` steps. A batch is
     a function of the trials that were finished when it began, the seed and the step. Targets take turns in it.
@@ -156,10 +157,9 @@ class GuidedSampler(CandidateSampler):
         complete = [(candidate, trial) for candidate, trial in rows if trial.state == TrialState.COMPLETE]
         if not start or len(complete) < 2:
             return startup_design(self._context, targets, rng)
-        objective = accuracy_index(study)
-        accuracies = np.array([trial.values[objective] for _, trial in complete], dtype=np.float64)
+        qualities = np.array([quality_of(study, trial) for _, trial in complete], dtype=np.float64)
         observed = Observed(
-            [candidate for candidate, _ in complete], accuracies, frozenset(candidate for candidate, _ in rows)
+            [candidate for candidate, _ in complete], qualities, frozenset(candidate for candidate, _ in rows)
         )
         return next_batch(self._context, observed, objective_figures(study), targets, self._effort, rng)
 

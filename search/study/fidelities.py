@@ -1,6 +1,6 @@
 """Fidelities: a candidate is evaluated in steps, each costlier than the last; poor candidates stop early.
 
-First its free figures (see `search.study`), then its accuracy in the supernet without any training, then a short
+First its free figures (see `search.study`), then its quality in the supernet without any training, then a short
 fine-tuning, epoch by epoch.
 """
 
@@ -16,59 +16,61 @@ from optuna.study import Study
 from optuna.trial import Trial
 
 from ofa.arch import Arch
-from search.candidates.figures import ACCURACY, Floats
+from search.candidates.figures import Floats, is_figure
 from search.candidates.limits import Limits
 from search.candidates.optuna_internals import trial_id
 from search.candidates.pareto import best_first
 from search.candidates.space import Candidate, Evaluate, Evaluation
 from search.candidates.trials import TrialProgress, figures_of
 from search.evaluation.tune import Gate
+from search.run.scores import MetricFacts
 from search.study.uninterrupted import uninterrupted
 
-RUNG = "accuracy_at_epoch_"
+RUNG = "quality_at_epoch_"  # of the metric with a sign, so that more is better
 
 
 def is_promoted(
-    study: Study, trial: Trial, epoch: int, accuracy: float, objectives: Sequence[str], *, keep: float, least: int
+    study: Study, trial: Trial, epoch: int, quality: float, objectives: Sequence[str], *, keep: float, least: int
 ) -> bool:
     """Returns whether a trial is among the best `keep` (a fraction) of those that reached a rung, itself included.
 
-    The first `least` of a rung are all promoted. The trial's accuracy at the rung is stored for later comparisons.
+    The first `least` of a rung are all promoted. The trial's quality at the rung is stored for later comparisons.
     Interrupted trials do not count: the same candidate is tried again, and would compete with itself.
 
     Args:
-        objectives: accuracy and the other figures, in the order of the study.
+        quality: of the metric at the rung, larger is better.
+        objectives: the metric and figures, in the order of the study.
     """
-    trial.set_user_attr(f"{RUNG}{epoch}", accuracy)
+    trial.set_user_attr(f"{RUNG}{epoch}", quality)
     points = []
     for other in uninterrupted(study.get_trials(deepcopy=False)):
-        other_accuracy = other.user_attrs.get(f"{RUNG}{epoch}")
-        if other_accuracy is not None and trial_id(other) != trial_id(trial):
-            points.append(_point(float(other_accuracy), figures_of(other), objectives))
+        other_quality = other.user_attrs.get(f"{RUNG}{epoch}")
+        if other_quality is not None and trial_id(other) != trial_id(trial):
+            points.append(_point(float(other_quality), figures_of(other), objectives))
     if len(points) < least:
         return True
-    figures = {name: float(trial.user_attrs[name]) for name in objectives if name != ACCURACY}
-    points.append(_point(accuracy, figures, objectives))
+    figures = {name: float(trial.user_attrs[name]) for name in objectives if is_figure(name)}
+    points.append(_point(quality, figures, objectives))
     order = best_first(np.array(points))
     return order.index(len(points) - 1) < max(1, round(keep * len(points)))
 
 
-def _point(accuracy: float, figures: Mapping[str, float], objectives: Sequence[str]) -> list[float]:
+def _point(quality: float, figures: Mapping[str, float], objectives: Sequence[str]) -> list[float]:
     """The objectives, all to be minimized."""
-    return [-accuracy if name == ACCURACY else figures[name] for name in objectives]
+    return [figures[name] if is_figure(name) else -quality for name in objectives]
 
 
 class Expected(Protocol):
-    """The accuracy that candidates are expected to have in the supernet, learned before the first fine-tuning."""
+    """The quality that candidates are expected to have in the supernet, learned before the first fine-tuning."""
 
     def learn(self, progress: Callable[[TrialProgress], None] | None = None, /) -> None:
         """Evaluates the Archs to learn from, unless that is done."""
 
     def __call__(self, candidates: Sequence[Candidate], /) -> Floats:
-        """Returns the expected accuracies as fractions, (candidates,)."""
+        """Returns the expected qualities, larger is better, (candidates,)."""
 
     def best(self, limits: Limits, /) -> list[Arch]:
-        """Returns Archs to start from: the most accurate evaluated one for each target."""
+        """Returns Archs to start from: the best evaluated one for each target."""
 
 
 Tune = Callable[[Candidate, Gate], Evaluation]
@@ -84,7 +86,7 @@ class Fidelities:
         keep: the share of a rung that continues, by successive halving.
         least: how many continue at each rung in any case, before there are enough to compare with.
         pruner: an Optuna pruner in place of successive halving; for a single objective.
-        expected: the accuracy of candidates that samplers may expect before an evaluation.
+        expected: the quality of candidates that samplers may expect before an evaluation.
     """
 
     tune: Tune
@@ -96,27 +98,33 @@ class Fidelities:
 
 
 def evaluate_in_steps(
-    study: Study, trial: Trial, candidate: Candidate, evaluate: Evaluate, fidelities: Fidelities
+    study: Study,
+    trial: Trial,
+    candidate: Candidate,
+    evaluate: Evaluate,
+    fidelities: Fidelities,
+    metric: MetricFacts,
 ) -> Evaluation:
     """Returns the Evaluation of a candidate whose free figures the trial carries.
 
-    `evaluate` measures the accuracy in the supernet.
+    `evaluate` measures the scores in the supernet, of which `metric` is the objective.
     """
     objectives = study.metric_names or []
 
-    def gate(epoch: int, accuracy: float) -> bool:
+    def gate(epoch: int, value: float) -> bool:
         if fidelities.pruner is not None:
-            trial.report(accuracy, epoch)
+            trial.report(value, epoch)
             return not trial.should_prune()
         if epoch not in fidelities.rungs:
             return True
-        return is_promoted(study, trial, epoch, accuracy, objectives, keep=fidelities.keep, least=fidelities.least)
+        quality, keep, least = metric.quality(value), fidelities.keep, fidelities.least
+        return is_promoted(study, trial, epoch, quality, objectives, keep=keep, least=least)
 
     seconds = 0.0
     if 0 in fidelities.rungs:
         first = evaluate(candidate)
         seconds = first.seconds
-        if not gate(0, first.accuracy):
+        if not gate(0, first.score.value):
             return replace(first, stopped_at=0)
     tuned = fidelities.tune(candidate, gate)
     return replace(tuned, seconds=tuned.seconds + seconds)

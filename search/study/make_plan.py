@@ -12,8 +12,9 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from ofa.space import Space
-from search.candidates.figures import CandidateFigures, of_candidates
+from search.candidates.figures import CandidateFigures, objective_metric, objective_names, of_candidates
 from search.candidates.limits import Limits
+from search.candidates.metric_limits import metric_limits
 from search.candidates.space import Candidate, CandidateSpace, Evaluate, Evaluation
 from search.candidates.trials import TrialProgress
 from search.config.search import SearchRequest
@@ -23,6 +24,7 @@ from search.evaluation.supernet import Evaluator
 from search.run.locks import WAITS, evaluating
 from search.run.paths import SearchFolder
 from search.run.progress import say, stage_progress
+from search.run.scores import metrics_of, with_first
 from search.run.stages import hash_of
 from search.samplers.sampler_of import sampler_of
 from search.study.database import Place, check_workers
@@ -32,7 +34,7 @@ from search.study.trial_attributes import THIS_RUN
 from search.study.tuning import FineTuning, figures_with, limits_of, space_of, tuning_of
 from search.study.workers import run_workers
 from search.study.zero_shot import ZeroShot, of_archs
-from search.text import percent_text, times_text
+from search.text import times_text
 from search.training.trained import Trained, load_trained
 
 
@@ -63,7 +65,7 @@ class PlanInputs:
     @property
     def figures(self) -> frozenset[str]:
         """The names of the figures that are limited or optimized."""
-        return frozenset({*self.request.search.given_limits, *self.request.objectives})
+        return frozenset({*self.request.search.given_limits, *self.request.objective_figures})
 
 
 def plan_inputs(
@@ -99,15 +101,19 @@ def make_plan(inputs: PlanInputs, trained: Trained | None = None, tuning: FineTu
         threadpool_limits(request.threads)  # of NumPy and scikit-learn, which samplers use
         trained = load_trained(run, request.trusted, show=False)
     tuning = tuning_of(request, trained) if tuning is None else tuning
-    validation, calibration = trained.data.validation, trained.data.calibration(options.calibration_images)
-    evaluator = Evaluator(trained.supernet, validation.images, validation.labels, calibration, cache=run.cache)
+    calibration = trained.data.calibration(options.calibration_images)
+    evaluator = Evaluator(trained.supernet, trained.data, trained.task, calibration, cache=run.cache)
     space = CandidateSpace(inputs.space, tuning.keys.parameters if tuning else ())
     arch_figures = free_figures(trained.supernet, inputs.profiles, inputs.figures)
     figures = figures_with(tuning, request, trained, arch_figures)
 
+    metrics = metrics_of(trained.task)
+    metric = objective_metric(objective_names(options.objective, request.latency_figures), metrics)
+
     def evaluate(candidate: Candidate) -> Evaluation:
         with evaluating(run, WAITS):
-            return evaluator(candidate.arch)
+            evaluation = evaluator(candidate.arch)
+        return replace(evaluation, scores=with_first(evaluation.scores, metric.name))
 
     expected = _expected(inputs, trained, of_candidates(arch_figures), evaluate) if tuning else None
     return SearchPlan(
@@ -116,7 +122,9 @@ def make_plan(inputs: PlanInputs, trained: Trained | None = None, tuning: FineTu
         figures=figures,
         evaluate=evaluate,
         evaluations=options.evaluations,
+        metrics=metrics,
         limits=inputs.limits,
+        metric_limits=metric_limits(options.metric_limits, metrics),
         objective=options.objective,
         latencies=request.latency_figures,
         sampler=sampler_of(request.sampler),
@@ -134,7 +142,7 @@ def make_plan(inputs: PlanInputs, trained: Trained | None = None, tuning: FineTu
 
 
 def _expected(inputs: PlanInputs, trained: Trained, figures: CandidateFigures, evaluate: Evaluate) -> ZeroShot | None:
-    """The expected accuracy of fine-tuned candidates; None if no Archs are to be evaluated first."""
+    """The expected quality of fine-tuned candidates; None if no Archs are to be evaluated first."""
     request, options = inputs.request, inputs.request.search
     count = 0 if options.tuning is None else options.tuning.zero_shot
     if not count:
@@ -145,6 +153,7 @@ def _expected(inputs: PlanInputs, trained: Trained, figures: CandidateFigures, e
         figures=figures,
         evaluate=evaluate,
         evaluations=count,
+        metrics=metrics_of(trained.task),
         limits=of_archs(inputs.limits),
         objective=options.objective,
         latencies=request.latency_figures,
@@ -177,9 +186,9 @@ def search_study(inputs: PlanInputs, plan: SearchPlan, storage: Place) -> Search
     with stage_progress("search") as update:
 
         def show(ended: TrialProgress) -> None:
-            if ended.accuracy is not None:
+            if ended.score is not None:
                 times = times_text({figure: ended.figures[figure] for figure in plan.latencies})
-                update(ended.done, ended.evaluations, f"{percent_text(ended.accuracy)} at {times}")
+                update(ended.done, ended.evaluations, f"{plan.metric.text(ended.score.value)} at {times}")
             elif ended.state == "interrupted":
                 say(f"search: {ended.reason}")
 
@@ -195,7 +204,7 @@ def _learn_expected(plan: SearchPlan) -> None:
     with stage_progress("zero-shot") as update:
 
         def show(ended: TrialProgress) -> None:
-            if ended.accuracy is not None:
-                update(ended.done, ended.evaluations, percent_text(ended.accuracy))
+            if ended.score is not None:
+                update(ended.done, ended.evaluations, plan.metric.text(ended.score.value))
 
         plan.fidelities.expected.learn(show)

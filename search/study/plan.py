@@ -11,19 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from ofa.errors import InvalidInput, is_whole, nearest
-from ofa.records import read_record, write_record
+from ofa.errors import InvalidInput, is_whole
+from ofa.records import content_of
 from ofa.space import Space
-from search.candidates.figures import ACCURACY, LATENCY, CandidateFigures, Directions, Objective, directions, is_latency
+from search.candidates.figures import (
+    LATENCY,
+    CandidateFigures,
+    Directions,
+    Objective,
+    directions,
+    objective_metric,
+    objective_names,
+)
 from search.candidates.limits import Limits, Target, meets
-from search.candidates.pareto import best_first
-from search.candidates.search_files import StartCandidate, TrialRow, Trials, WarmStart
+from search.candidates.metric_limits import metric_limits
 from search.candidates.space import Candidate, CandidateSpace, Evaluate, Evaluation
-from search.config.search import SearchRequest
-from search.run.contents import begun_searches
-from search.run.paths import RunFolder, SearchFolder
-from search.run.progress import say
-from search.run.stages import stamped_config
+from search.run.scores import MetricFacts
 from search.samplers import SamplerFactory, guided
 from search.study.fidelities import Fidelities
 
@@ -33,10 +36,12 @@ TrialFiles = Callable[[Space, Candidate, Evaluation, str], Mapping[str, str]]
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """A search over `space` for the candidates of best accuracy within `limits`.
+    """A search over `space` for the best candidates within `limits`.
 
-    `objective` is "pareto" (accuracy up, every predicted latency down), "accuracy" or a list of names; `latencies`
-    are the names of the latency figures, one per device (`candidates.objectives.directions`). `identity` holds
+    `metrics` are those that `evaluate` scores, the task's objective first. `objective` is "pareto" (the metric and
+    every predicted latency), "metric" or a list of names; `latencies` are the names of the latency figures, one per
+    device (see `search.candidates.figures.directions`). `metric_limits` are the worst values allowed, by metric: a
+    candidate that is worse is evaluated and not chosen. `identity` holds
     the digests of the study's inputs (such as the supernet's and the configuration's): a study of another identity is
     refused. `refusals` is how many proposals in a row may be over a limit or duplicates before a new candidate
     within the limits replaces the sampler's. `command` returns the shell command that extracts a trial, for its
@@ -51,7 +56,9 @@ class SearchPlan:
     figures: CandidateFigures
     evaluate: Evaluate
     evaluations: int
+    metrics: tuple[MetricFacts, ...]
     limits: Limits = field(default_factory=Limits)
+    metric_limits: Mapping[str, float] = field(default_factory=dict)
     objective: Objective = "pareto"
     latencies: tuple[str, ...] = (LATENCY,)
     sampler: SamplerFactory = guided
@@ -67,10 +74,11 @@ class SearchPlan:
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        directions(self.objective, self.latencies)
+        directions(self.objective, self.latencies, self.metrics)
+        metric_limits(self.metric_limits, self.metrics)
         if self.fidelities is not None and self.fidelities.pruner is not None and len(self.objectives) > 1:
             raise InvalidInput(
-                "Optuna's pruners need one objective: search.objective=accuracy, or leave search.tuning.pruner null"
+                "Optuna's pruners need one objective: search.objective=metric, or leave search.tuning.pruner null"
             )
         for name in ("evaluations", "refusals"):
             value = getattr(self, name)
@@ -82,7 +90,17 @@ class SearchPlan:
     @property
     def objectives(self) -> Directions:
         """The names of the objectives and their directions."""
-        return directions(self.objective, self.latencies)
+        return directions(self.objective, self.latencies, self.metrics)
+
+    @property
+    def metric(self) -> MetricFacts:
+        """The metric that is optimized."""
+        return objective_metric(objective_names(self.objective, self.latencies), self.metrics)
+
+    @property
+    def ordered_metrics(self) -> tuple[MetricFacts, ...]:
+        """All metrics, that which is optimized first."""
+        return (self.metric, *(metric for metric in self.metrics if metric != self.metric))
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -90,6 +108,8 @@ class SearchPlan:
         return {
             **self.identity,
             "space": self.space.digest,
+            "metric": content_of(self.metric),
+            **({"metric_limits": dict(self.metric_limits)} if self.metric_limits else {}),
             "objective": self.objective if isinstance(self.objective, str) else list(self.objectives),
             "limits": self.limits.to_dict(),
             "seed": self.seed,
@@ -101,7 +121,7 @@ def starting_candidates(plan: SearchPlan) -> list[Candidate]:
     """Returns the candidates that a search starts with, all within the limits.
 
     The smallest and the largest, for every target the largest uniform one that it allows, and those of a warm start.
-    If Archs were evaluated in the supernet before, the most accurate for each target replace the uniform ones, which
+    If Archs were evaluated in the supernet before, the best for each target replace the uniform ones, which
     all have the default settings.
     """
     uniform = [plan.space.at_level(level) for level in np.linspace(0, 1, 13)]
@@ -117,73 +137,6 @@ def starting_candidates(plan: SearchPlan) -> list[Candidate]:
     chosen += plan.warm
     is_feasible = meets(plan.figures(chosen), plan.limits.hard)
     return [candidate for candidate, feasible in dict(zip(chosen, is_feasible, strict=True)).items() if feasible]
-
-
-def warm_candidates(request: SearchRequest) -> tuple[Candidate, ...]:
-    """Returns the best candidates of the named earlier searches; none if none are named.
-
-    A search that has begun resumes with its first candidates, even if the earlier searches have changed.
-
-    Raises:
-        InvalidInput: one of them cannot be read.
-    """
-    run, names = request.folder, request.search.warm_start or ()
-    if not names:
-        return ()
-    begun_with = SearchFolder(run.search(request.name)).warm_start
-    if begun_with.is_file() and not request.force:
-        rows = read_record(begun_with, WarmStart).rows
-        return tuple(Candidate(row.arch, tuple(row.settings.items())) for row in rows)
-    return tuple(earlier_candidates(run, names, request.search.warm_start_candidates))
-
-
-def keep_warm_start(files: SearchFolder, candidates: Sequence[Candidate], fitting_candidates: int) -> None:
-    """Writes the first candidates of a search into its folder, for a resume; prints how many of them fit."""
-    if candidates:
-        rows = [StartCandidate(arch=candidate.arch, settings=candidate.values) for candidate in candidates]
-        write_record(files.warm_start, WarmStart(rows=tuple(rows)))
-        skipped = len(candidates) - fitting_candidates
-        why = f"; {skipped} skipped: not in this space, over its limits, or the same as another" if skipped else ""
-        say(f"search: begins with {fitting_candidates} of {len(candidates)} candidates of earlier searches{why}")
-
-
-def earlier_candidates(run: RunFolder, names: Sequence[str], count: int) -> list[Candidate]:
-    """Returns the best `count` candidates of each earlier search, each once, whether or not they fit.
-
-    Args:
-        run: the run whose searches can be given by name.
-        names: names of searches, or paths to their folders or to their trials.json.
-
-    Raises:
-        InvalidInput: no such search, or one without trials that can be read.
-    """
-    candidates: dict[Candidate, None] = {}
-    for name in names:
-        candidates |= dict.fromkeys(best_candidates(_trials_path(run, name), count))
-    return list(candidates)
-
-
-def best_candidates(trials: Path, count: int) -> list[Candidate]:
-    """Returns the best `count` evaluated candidates of a trials.json, best first.
-
-    They are ranked by the objectives of their own search, read from its stamp beside the file (accuracy and every
-    latency if there is none): by non-domination, then the least crowded.
-
-    Raises:
-        InvalidInput: the file is damaged.
-    """
-    try:
-        objective: Objective = stamped_config(trials.parent).get("search", {}).get("objective", "pareto")
-        rows = [row for row in read_record(trials, Trials).rows if row.state == "evaluated"]
-        ways = directions(objective, sorted({name for row in rows for name in row.figures if is_latency(name)}))
-        points = [[_lower_is_better(row, name) for name in ways] for row in rows]
-        candidates = [row.candidate for row in rows if row.candidate is not None]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InvalidInput(
-            f"{trials} is damaged ({type(error).__name__}: {error}): these are not trials of a search"
-        ) from None
-    order = best_first(np.array(points, dtype=np.float64).reshape(len(rows), len(ways)))
-    return list(dict.fromkeys(candidates[index] for index in order))[:count]
 
 
 def fitting(
@@ -213,23 +166,3 @@ def fitting(
 def digest_of_candidates(candidates: Sequence[Candidate]) -> str:
     """Returns 16 hex digits of candidates in their order."""
     return hashlib.sha256(json.dumps([candidate.key for candidate in candidates]).encode()).hexdigest()[:16]
-
-
-def _lower_is_better(row: TrialRow, name: str) -> float:
-    assert row.accuracy is not None  # it was evaluated
-    return -row.accuracy if name == ACCURACY else row.figures[name]
-
-
-def _trials_path(run: RunFolder, name: str) -> Path:
-    """The path of the trials of a search, given by its name or a path."""
-    searches = begun_searches(run)
-    path = run.search(name) if name in searches else Path(name)
-    if path.is_dir():
-        path = SearchFolder(path).trials
-        if not path.is_file():
-            raise InvalidInput(f"search.warm_start={name}: {path} does not exist; wait for that search to end")
-    if not path.is_file():
-        raise InvalidInput(
-            f"search.warm_start={name!r} is neither a search of {run.root} nor a path to one; {nearest(name, searches)}"
-        )
-    return path

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import NopPruner
@@ -15,14 +16,17 @@ from optuna.trial import Trial, TrialState
 
 from ofa.errors import InvalidInput
 from ofa.records import content_of
+from ofa.task import Score
 from search.candidates.feasible import find_unseen
 from search.candidates.figures import number_text, unit
 from search.candidates.limits import violations
+from search.candidates.metric_limits import metric_violations
 from search.candidates.space import Candidate, Evaluation
 from search.candidates.trials import (
     HISTORY,
     KILLED,
     REASON,
+    SCORES,
     STOPPED_AT,
     WORKER,
     TrialProgress,
@@ -31,7 +35,9 @@ from search.candidates.trials import (
     state_of,
     trial_parameters,
     write_candidate,
+    write_violations,
 )
+from search.run.scores import MetricFacts, with_first
 from search.samplers import SamplerContext
 from search.study.fidelities import evaluate_in_steps
 from search.study.plan import SearchPlan
@@ -86,9 +92,9 @@ class Step:
     figures: Mapping[str, float]
     refused: tuple[str, str] | None = None
 
-    def ended(self, state: str, reason: str = "", accuracy: float | None = None) -> TrialProgress:
+    def ended(self, state: str, reason: str = "", score: Score | None = None) -> TrialProgress:
         """Returns the progress that the end of this trial is."""
-        return TrialProgress(state, reason, self.trial.number, accuracy, self.figures)
+        return TrialProgress(state, reason, self.trial.number, score, self.figures)
 
 
 def set_next(study: Study, plan: SearchPlan, start: list[Candidate], history: TrialCounts) -> bool:
@@ -120,7 +126,16 @@ def propose_step(study: Study, plan: SearchPlan, history: TrialCounts, worker: s
     Several workers propose one after the other: each knows the candidates of the others.
     """
     expected = plan.fidelities.expected if plan.fidelities is not None else None
-    context = SamplerContext(plan.space, plan.figures, plan.limits, plan.seed, history.steps, history.running, expected)
+    context = SamplerContext(
+        plan.space,
+        plan.figures,
+        plan.limits,
+        plan.seed,
+        history.steps,
+        history.running,
+        expected,
+        fractions=plan.metric.is_fraction,
+    )
     pruner = plan.fidelities.pruner if plan.fidelities is not None else None
     study.pruner = UninterruptedPruner(pruner or NopPruner())
     sampler = plan.sampler(context)
@@ -183,37 +198,46 @@ def _evaluate(study: Study, plan: SearchPlan, step: Step) -> TrialProgress:
         if plan.fidelities is None:
             evaluation = plan.evaluate(candidate)
         else:
-            evaluation = evaluate_in_steps(study, trial, candidate, plan.evaluate, plan.fidelities)
-        if not np.isfinite(evaluation.accuracy):
-            raise InvalidInput(f"accuracy is {evaluation.accuracy}")
+            evaluation = evaluate_in_steps(study, trial, candidate, plan.evaluate, plan.fidelities, plan.metric)
+        _check_finite(evaluation)
     except (
         InvalidInput,
         RuntimeError,
         MemoryError,
-        FloatingPointError,
-    ) as error:  # torch raises RuntimeError
+        ArithmeticError,
+        ValueError,
+    ) as error:  # torch raises RuntimeError, a user's metric any of them
         reason = str(error).split("\n", 1)[0] or type(error).__name__
         trial.set_user_attr(REASON, reason)
         study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
         return step.ended("failed", reason)
-    results = {"accuracy": evaluation.accuracy, "seconds": evaluation.seconds, "cached": evaluation.cached}
+    scores = with_first(evaluation.scores, plan.metric.name)
+    results = {SCORES: msgspec.to_builtins(scores), "seconds": evaluation.seconds, "cached": evaluation.cached}
     figures = {**step.figures, **evaluation.figures}
     for key, value in {**results, **evaluation.figures}.items():
         trial.set_user_attr(key, value)
     if evaluation.history:
         trial.set_user_attr(HISTORY, [content_of(row) for row in evaluation.history])
+    write_violations(trial, metric_violations(scores, plan.metric_limits, plan.metrics))
     show_in_dashboard(plan, trial, candidate, figures, evaluation)
     if evaluation.stopped_at is not None:
-        _give_up(study, trial, evaluation)
-        return step.ended("given up", accuracy=evaluation.accuracy)
-    values = {**figures, "accuracy": evaluation.accuracy}
+        _give_up(study, trial, evaluation, plan.metric)
+        return step.ended("given up", score=evaluation.score)
+    values = {**figures, plan.metric.name: evaluation.score.value}
     study.tell(trial, [values[name] for name in plan.objectives], skip_if_finished=True)
-    return step.ended("evaluated", accuracy=evaluation.accuracy)
+    return step.ended("evaluated", score=evaluation.score)
 
 
-def _give_up(study: Study, trial: Trial, evaluation: Evaluation) -> None:
+def _check_finite(evaluation: Evaluation) -> None:
+    for name, score in evaluation.scores.items():
+        if not np.isfinite(score.value):
+            raise InvalidInput(f"{name} is {score.value}")
+
+
+def _give_up(study: Study, trial: Trial, evaluation: Evaluation, metric: MetricFacts) -> None:
     trial.set_user_attr(STOPPED_AT, evaluation.stopped_at)
-    trial.set_user_attr(REASON, f"given up after {evaluation.stopped_at} epochs at accuracy {evaluation.accuracy:.4f}")
+    reached = f"{metric.title} {metric.text(evaluation.score)}"
+    trial.set_user_attr(REASON, f"given up after {evaluation.stopped_at} epochs at {reached}")
     study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
 
 

@@ -21,7 +21,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
-from ofa.records import Count, Fraction, NotNegative
+from ofa.records import Count, NotNegative
+from ofa.task import Score
 from search.candidates.figures import is_figure, number_text, unit
 from search.candidates.optuna_internals import DASHBOARD_CONSTRAINTS, study_id, trial_id
 from search.candidates.space import Candidate, Evaluation, TuningEpoch
@@ -61,11 +62,11 @@ def show_in_dashboard(
     """Writes the files and note of an evaluated trial before it ends; no note without the dashboard."""
     picture = ""
     if plan.artifacts is not None and plan.trial_files is not None:
-        title = f"trial {trial.number}: accuracy {100 * evaluation.accuracy:.2f} %"
+        title = f"trial {trial.number}: {plan.metric.title} {plan.metric.text(evaluation.score)}"
         files = plan.trial_files(plan.space.archs, candidate, evaluation, title)
         picture = write_trial_files(plan.artifacts, trial, files)
     command = plan.command(trial.number) if plan.command else ""
-    write_note(trial, note_text(candidate, {**figures, "accuracy": evaluation.accuracy}, command, picture))
+    write_note(trial, note_text(candidate, figures, _score_texts(plan, evaluation), command, picture))
 
 
 def write_note(trial: Trial, text: str) -> None:
@@ -74,9 +75,18 @@ def write_note(trial: Trial, text: str) -> None:
         importlib.import_module("optuna_dashboard").save_note(trial, text)
 
 
-def note_text(candidate: Candidate, figures: Mapping[str, float], command: str = "", picture: str = "") -> str:
-    """Returns the note as Markdown; `picture` is an address."""
+def _score_texts(plan: SearchPlan, evaluation: Evaluation) -> dict[str, str]:
+    """Every score with its unit and standard error, by the metric's title."""
+    known = {metric.name: metric for metric in plan.metrics}
+    return {known[name].title: known[name].text(score) for name, score in evaluation.scores.items()}
+
+
+def note_text(
+    candidate: Candidate, figures: Mapping[str, float], scores: Mapping[str, str], command: str = "", picture: str = ""
+) -> str:
+    """Returns the note as Markdown; `scores` are texts by metric, `picture` is an address."""
     items = [f"- {name}: {_with_unit(name, value)}" for name, value in figures.items()]
+    items += [f"- {title}: {text}" for title, text in scores.items()]
     items += [f"- {name}: {value}" for name, value in candidate.settings]
     lines = ["\n".join(items)]
     if command:
@@ -124,7 +134,7 @@ class Attributes(msgspec.Struct):
     stopped_at: Count | None = None
     reason: str | None = None
     worker: str | None = None
-    accuracy: Fraction | None = None
+    scores: dict[str, Score] | None = None
     seconds: NotNegative | None = None
     cached: bool | None = None
 
@@ -153,6 +163,8 @@ def _check_trial(trial: FrozenTrial) -> None:
     numbers = [value for value in (attributes.settings or {}).values() if isinstance(value, float)]
     numbers += [value for name, value in trial.user_attrs.items() if is_figure(name) or name.startswith(RUNG)]
     numbers += [attributes.seconds or 0.0]
+    for score in (attributes.scores or {}).values():
+        numbers += [score.value, score.standard_error or 0.0]
     for value in numbers:
         if not is_number(value):
             raise ValueError(f"{value!r:.60} is not a finite number")
@@ -166,8 +178,8 @@ def _check_trial(trial: FrozenTrial) -> None:
             raise ValueError(f"{name} = {value!r:.60} must be an object")
         if name.startswith(CONSTRAINT) and not is_number(value):
             raise ValueError(f"{name} = {value!r:.60} must be a number")
-    if trial.state == TrialState.COMPLETE and (ARCH not in trial.user_attrs or attributes.accuracy is None):
-        raise ValueError("it was evaluated, and has no arch or no accuracy")
+    if trial.state == TrialState.COMPLETE and (ARCH not in trial.user_attrs or not attributes.scores):
+        raise ValueError("it was evaluated, and has no arch or no scores")
 
 
 class _SafeUnpickler(pickle.Unpickler):

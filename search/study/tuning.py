@@ -58,7 +58,7 @@ def limits_of(request: SearchRequest, devices: Sequence[SearchDevice], space: Sp
         return Limits(({**others, **per_device},), errors if margin is None else margin)
     margin = errors[LATENCY] if margin is None else margin
     if latency is None and request.search.fractions:
-        if needs_default_limits(request.objectives, others):
+        if needs_default_limits(request.objective_figures, others):
             latency = _default_limits(request, space, figures, margin)
         else:
             say("search: no latency limit, since latency is not an objective; latency_ms=... sets one")

@@ -1,7 +1,7 @@
-"""Zero-shot: the accuracy of Archs in the supernet, learned from some of them and predicted for all.
+"""Zero-shot: the quality of Archs in the supernet, learned from some of them and predicted for all.
 
-The accuracy of an Arch in the supernet mostly predicts that of the fine-tuned candidate, and needs no training: a few
-hundred evaluations before the first fine-tuning guide the sampler.
+Quality is the metric with a sign, so that more is better. That of an Arch in the supernet mostly predicts that of the
+fine-tuned candidate, and needs no training: a few hundred evaluations before the first fine-tuning guide the sampler.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from ofa.arch import Arch
 from ofa.records import read_record, write_record
 from search.candidates.figures import Floats
 from search.candidates.limits import Limits, meets
-from search.candidates.search_files import EvaluatedArch, EvaluatedArchs
 from search.candidates.space import Candidate
+from search.candidates.start_files import EvaluatedArch, EvaluatedArchs
 from search.candidates.trials import trial_rows
 from search.config.tuning import LEAST_ARCHS
 from search.run.locks import only_one
-from search.samplers.accuracy_model import AccuracyModel, Pool, fit_accuracy, pool_of
+from search.samplers.quality_model import Pool, QualityModel, fit_quality, pool_of
 from search.study.plan import SearchPlan
 from search.study.study import Progress, run_study
 
@@ -32,11 +32,11 @@ OF_PRUNED = "bytes"  # a limit on it concerns pruned candidates, not their Arch
 
 @dataclass(frozen=True)
 class ZeroShot:
-    """The expected accuracy in the supernet of every Arch, learned from the trials of a search over Archs only.
+    """The expected quality in the supernet of every Arch, learned from the trials of a search over Archs only.
 
     Attributes:
         plan: the plan of that search.
-        file: the file of the evaluated Archs, with their accuracies.
+        file: the file of the evaluated Archs, with their scores.
     """
 
     plan: SearchPlan
@@ -50,14 +50,14 @@ class ZeroShot:
             with tempfile.TemporaryDirectory() as folder:
                 rows = trial_rows(run_study(self.plan, Path(folder) / "journal.log", progress).study)
             evaluated = [
-                EvaluatedArch(arch=row.arch, accuracy=row.accuracy)
+                EvaluatedArch(arch=row.arch, score=row.score)
                 for row in rows
-                if row.state == "evaluated" and row.arch is not None and row.accuracy is not None
+                if row.state == "evaluated" and row.arch is not None and row.score is not None
             ]
             write_record(self.file, EvaluatedArchs(rows=tuple(evaluated)))
 
     def __call__(self, candidates: Sequence[Candidate]) -> Floats:
-        """Returns the expected accuracy of the Arch of each candidate, a fraction, (candidates,).
+        """Returns the expected quality of the Arch of each candidate, (candidates,).
 
         All are equal if there were too few Archs to learn from.
 
@@ -67,11 +67,11 @@ class ZeroShot:
         if self._model is None:
             return np.zeros(len(candidates))
         pool = self._pool([candidate.arch for candidate in candidates])
-        return self._model.accuracy(self._model.predict(pool)[0], pool)
+        return self._model.quality(self._model.predict(pool)[0], pool)
 
     def best(self, limits: Limits) -> list[Arch]:
-        """Returns the most accurate of the evaluated Archs for each target of `limits`, if any meets it."""
-        archs, accuracies = self._evaluated
+        """Returns the best of the evaluated Archs for each target of `limits`, if any meets it."""
+        archs, qualities = self._evaluated
         if not archs:
             return []
         figures = self.plan.figures([Candidate(arch) for arch in archs])
@@ -79,25 +79,30 @@ class ZeroShot:
         for target in of_archs(limits).targets:
             allowed = meets(figures, limits.allowed(target))
             if allowed.any():
-                best_archs[archs[int(np.argmax(np.where(allowed, accuracies, -1.0)))]] = None
+                best_archs[archs[int(np.argmax(np.where(allowed, qualities, -np.inf)))]] = None
         return list(best_archs)
 
     @cached_property
     def _evaluated(self) -> tuple[list[Arch], Floats]:
-        """The Archs of the file, and their accuracies."""
+        """The Archs of the file, and their qualities."""
         rows = read_record(self.file, EvaluatedArchs).rows
-        return [row.arch for row in rows], np.array([row.accuracy for row in rows], dtype=np.float64)
+        qualities = [self.plan.metric.quality(row.score.value) for row in rows]
+        return [row.arch for row in rows], np.array(qualities, dtype=np.float64)
 
     @cached_property
-    def _model(self) -> AccuracyModel | None:
-        archs, accuracies = self._evaluated
+    def _model(self) -> QualityModel | None:
+        archs, qualities = self._evaluated
         if len(archs) < LEAST_ARCHS:
             return None
-        return fit_accuracy(self._pool(archs), accuracies, np.random.default_rng(self.plan.seed))
+        return fit_quality(self._pool(archs), qualities, np.random.default_rng(self.plan.seed))
 
     def _pool(self, archs: Sequence[Arch]) -> Pool:
         candidates = [Candidate(arch) for arch in archs]
-        return pool_of(self.plan.space, candidates, self.plan.figures(candidates))
+        return pool_of(self.plan.space, candidates, self.plan.figures(candidates), fractions=self._fractions)
+
+    @property
+    def _fractions(self) -> bool:
+        return self.plan.metric.is_fraction
 
 
 def of_archs(limits: Limits) -> Limits:

@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ofa.task import Score
 from search.run.result_files import PairComparison, PurposeRow
+from search.run.scores import combined_error
 from search.text import cost_text, ms_text
 
 MEETS = "meets the limit where the other does not"
-BETTER_IN_BOTH = "quicker and more accurate"
-MORE_ACCURATE = "more accurate within the limit"
-QUICKER = "quicker at the same accuracy"
+BETTER_IN_BOTH = "quicker and better"
+BETTER = "better within the limit"
+QUICKER = "quicker and as good"
 NOT_BETTER = "not better"
 
 SAME_SUBNET = "both chose the same subnet"
@@ -20,18 +22,18 @@ SAME = "there is no difference beyond the noise"
 OVER = "it is over the limit"
 OF_THE_OTHER = {
     MEETS: "the other meets the limit where it does not",
-    BETTER_IN_BOTH: "the other is quicker and more accurate",
-    MORE_ACCURATE: "the other is more accurate within the limit",
-    QUICKER: "the other is quicker at the same accuracy",
+    BETTER_IN_BOTH: "the other is quicker and better",
+    BETTER: "the other is better within the limit",
+    QUICKER: "the other is quicker and as good",
 }
 
 
 @dataclass(frozen=True)
 class Side:
-    """A subnet on one device: measured ms, and test accuracy (a fraction)."""
+    """A subnet on one device: measured ms, and its quality on test, larger is better."""
 
     ms: float
-    accuracy: float
+    quality: float
 
 
 @dataclass(frozen=True)
@@ -43,35 +45,35 @@ class Verdict:
     reason: str = ""
 
 
-def advantage(first: Side, second: Side, limit_ms: float, *, same_time: float, same_accuracy: float) -> str | None:
+def advantage(first: Side, second: Side, limit_ms: float, *, same_time: float, same_score: float) -> str | None:
     """Returns in what sense `first` is better than `second` under `limit_ms`; None if in none.
 
     It never holds both ways: a subnet that is worse in a sense that counts is better in none.
 
     Args:
         same_time: times that differ by at most this fraction are the same.
-        same_accuracy: accuracies that differ by at most this (a fraction) are the same.
+        same_score: qualities that differ by at most this are the same.
     """
     quicker = first.ms < second.ms * (1 - same_time)
-    more_accurate = first.accuracy - second.accuracy > same_accuracy
-    less_accurate = second.accuracy - first.accuracy > same_accuracy
+    better = first.quality - second.quality > same_score
+    worse = second.quality - first.quality > same_score
     first_meets, second_meets = (meets(side.ms, limit_ms, same_time) for side in (first, second))
     # A limit between two equal times does not separate the subnets.
     if first_meets and not second_meets and quicker:
         return MEETS
-    if quicker and more_accurate:
+    if quicker and better:
         return BETTER_IN_BOTH
-    if more_accurate and first_meets:
-        return MORE_ACCURATE
-    return QUICKER if quicker and not less_accurate else None
+    if better and first_meets:
+        return BETTER
+    return QUICKER if quicker and not worse else None
 
 
-def decide(own: Side, other: Side, limit_ms: float, *, same_time: float, same_accuracy: float) -> Verdict:
+def decide(own: Side, other: Side, limit_ms: float, *, same_time: float, same_score: float) -> Verdict:
     """Returns the Verdict on a device's own choice against another device's choice; arguments as `advantage`."""
-    sense = advantage(own, other, limit_ms, same_time=same_time, same_accuracy=same_accuracy)
+    sense = advantage(own, other, limit_ms, same_time=same_time, same_score=same_score)
     if sense is not None:
         return Verdict(True, sense)
-    against = advantage(other, own, limit_ms, same_time=same_time, same_accuracy=same_accuracy)
+    against = advantage(other, own, limit_ms, same_time=same_time, same_score=same_score)
     if against is not None:
         return Verdict(False, NOT_BETTER, OF_THE_OTHER[against])
     return Verdict(False, NOT_BETTER, SAME if meets(own.ms, limit_ms, same_time) else OVER)
@@ -82,9 +84,10 @@ def meets(ms: float, limit_ms: float, same_time: float) -> bool:
     return ms * (1 - same_time) <= limit_ms
 
 
-def resolution(accuracy: float, images: int) -> float:
-    """Returns the standard error of an accuracy measured on that many images, a fraction."""
-    return float((accuracy * (1 - accuracy) / images) ** 0.5)
+def resolution(first: Score, second: Score) -> float:
+    """Returns the standard error of two scores of about the same size, their root mean square; 0 if unknown."""
+    error = combined_error(first, second)
+    return 0.0 if error is None else error / 2**0.5
 
 
 def finding(alone: Sequence[str], pairs: Sequence[PairComparison], *, together: bool = False) -> str:

@@ -6,14 +6,16 @@ limits are comparable if their fractions of the largest subnet's time are about 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import structs
+
 from ofa.arch import Arch
 from search.device.measure_archs import MeasuredArch
 from search.device.timing import OK_WITHIN
-from search.run.cards import Accuracy
 from search.run.result_files import (
     Comparison,
     DeviceRow,
@@ -24,6 +26,7 @@ from search.run.result_files import (
     SubnetComparison,
     SubnetOnDevice,
 )
+from search.run.scores import MetricFacts, Scores
 from search.subnets.advantage import (
     NOT_BETTER,
     SAME_SUBNET,
@@ -34,7 +37,7 @@ from search.subnets.advantage import (
     meets,
     resolution,
 )
-from search.subnets.finalists import ChosenSubnet, Purpose, latency_limits
+from search.subnets.chosen import ChosenSubnet, Purpose, latency_limits
 
 LARGEST = "largest"
 
@@ -65,18 +68,25 @@ class Pair:
         return self.purpose.limits_ms[self.device]
 
 
-def find_pairs(subnets: Sequence[ChosenSubnet], measured: Sequence[str], comparable: float) -> list[Pair]:
+def find_pairs(
+    subnets: Sequence[ChosenSubnet], measured: Sequence[str], comparable: float, metric: MetricFacts
+) -> list[Pair]:
     """Returns a Pair for every limit of a measured device and every other device searched under a comparable limit.
 
-    Searches of several devices at once do not count. Of several choices for the same limit the one with the highest
-    validation accuracy counts.
+    Searches of several devices at once do not count. Of several choices for the same limit the one with the best
+    score on validation counts.
 
     Args:
         comparable: the factor within which two limits, as fractions of the largest subnet's time, are comparable.
+        metric: the metric that is compared.
     """
+
+    def worst_last(subnet: ChosenSubnet) -> float:
+        return math.inf if subnet.scores is None else -metric.quality(subnet.scores[metric.name].value)
+
     choices = [
         (subnet, purpose)
-        for subnet in sorted(subnets, key=lambda subnet: -(subnet.validation_accuracy or 0.0))
+        for subnet in sorted(subnets, key=worst_last)
         for purpose in subnet.purposes
         if len(purpose.devices) == 1 and purpose.limits_ms
     ]
@@ -99,10 +109,10 @@ def find_pairs(subnets: Sequence[ChosenSubnet], measured: Sequence[str], compara
 def comparison(
     subnets: Sequence[ChosenSubnet],
     devices: Sequence[MeasuredDevice],
-    accuracy: Mapping[Arch, Accuracy],
+    scores: Mapping[Arch, Scores],
     costs: Mapping[Arch, Mapping[str, int]],
+    metrics: tuple[MetricFacts, ...],
     *,
-    images: int,
     comparable: float,
     searches: str,
 ) -> Comparison:
@@ -111,31 +121,33 @@ def comparison(
     Args:
         subnets: the chosen subnets, and the largest.
         costs: "macs", "params" and "bytes".
-        images: how many the test accuracy was measured on.
+        metrics: of the scores, that which is compared first.
         comparable: as `find_pairs`.
         searches: digest of the searches' finalists, from which the report sees whether there are newer ones.
     """
+    metric = metrics[0]
+    on_test = {arch: found.test[metric.name] for arch, found in scores.items()}
     names = {subnet.arch: label(index) if subnet.purposes else LARGEST for index, subnet in enumerate(subnets)}
     rows = []
-    for pair in find_pairs(subnets, [device.name for device in devices], comparable):
+    for pair in find_pairs(subnets, [device.name for device in devices], comparable, metric):
         device = next(device for device in devices if device.name == pair.device)
         sides = {
-            side: Side(device.measured[subnet.arch].ms, accuracy[subnet.arch].test)
+            side: Side(device.measured[subnet.arch].ms, metric.quality(on_test[subnet.arch].value))
             for side, subnet in (("own", pair.own), ("other", pair.other))
         }
-        same_accuracy = resolution((sides["own"].accuracy + sides["other"].accuracy) / 2, images)
-        verdict = judge(pair, sides["own"], sides["other"], same_accuracy)
+        same_score = resolution(on_test[pair.own.arch], on_test[pair.other.arch])
+        verdict = judge(pair, sides["own"], sides["other"], same_score)
         (other_device,) = pair.other_purpose.devices
         rows.append(
             PairComparison(
                 device=pair.device,
                 limit_ms=pair.limit_ms,
                 limits=pair.purpose.others,
-                own=PairSide(subnet=names[pair.own.arch], ms=sides["own"].ms, accuracy=sides["own"].accuracy),
+                own=PairSide(subnet=names[pair.own.arch], ms=sides["own"].ms, score=on_test[pair.own.arch]),
                 other_device=other_device,
                 other_limit_ms=pair.other_purpose.limits_ms[other_device],
-                other=PairSide(subnet=names[pair.other.arch], ms=sides["other"].ms, accuracy=sides["other"].accuracy),
-                same_accuracy=same_accuracy,
+                other=PairSide(subnet=names[pair.other.arch], ms=sides["other"].ms, score=on_test[pair.other.arch]),
+                same_score=same_score,
                 better=verdict.better,
                 sense=verdict.sense,
                 reason=verdict.reason,
@@ -150,8 +162,7 @@ def comparison(
                 name=names[subnet.arch],
                 arch=subnet.arch,
                 chosen_for=tuple(_purpose_row(purpose) for purpose in subnet.purposes),
-                validation_accuracy=_validation(subnet, accuracy),
-                test_accuracy=accuracy[subnet.arch].test,
+                scores=_scores(subnet, scores[subnet.arch]),
                 macs=costs[subnet.arch]["macs"],
                 params=costs[subnet.arch]["params"],
                 bytes=costs[subnet.arch]["bytes"],
@@ -162,17 +173,18 @@ def comparison(
         pairs=tuple(rows),
         found=_finding(subnets, rows),
         same_time=OK_WITHIN,
-        test_images=images,
+        metrics=metrics,
+        test_examples=next(iter(on_test.values())).examples,
         comparable=comparable,
         searches=searches,
     )
 
 
-def judge(pair: Pair, own: Side, other: Side, same_accuracy: float) -> Verdict:
+def judge(pair: Pair, own: Side, other: Side, same_score: float) -> Verdict:
     """Returns the Verdict on a Pair; times within `OK_WITHIN` of each other are the same."""
     if pair.own.arch == pair.other.arch:
         return Verdict(False, NOT_BETTER, SAME_SUBNET)
-    return decide(own, other, pair.limit_ms, same_time=OK_WITHIN, same_accuracy=same_accuracy)
+    return decide(own, other, pair.limit_ms, same_time=OK_WITHIN, same_score=same_score)
 
 
 def label(index: int) -> str:
@@ -207,8 +219,6 @@ def _finding(subnets: Sequence[ChosenSubnet], rows: Sequence[PairComparison]) ->
     return finding(alone, rows, together=len(alone) < len(searched))
 
 
-def _validation(subnet: ChosenSubnet, accuracy: Mapping[Arch, Accuracy]) -> float:
-    """The validation accuracy that the subnet was chosen by; the largest was not chosen and is evaluated now."""
-    if subnet.validation_accuracy is None:
-        return accuracy[subnet.arch].validation
-    return subnet.validation_accuracy
+def _scores(subnet: ChosenSubnet, found: Scores) -> Scores:
+    """The scores of a subnet, on validation those that it was chosen by; the largest was not chosen."""
+    return found if subnet.scores is None else structs.replace(found, validation=subnet.scores)

@@ -19,17 +19,17 @@ from search.device import Profile, Runtime, read_profile
 from search.device.devices import made_runtime, profiled_device
 from search.device.measure_archs import measure_archs
 from search.device.measuring import MeasureStep
-from search.evaluation.supernet import held_out_accuracy
-from search.run.cards import Accuracy
+from search.evaluation.supernet import held_out_scores
 from search.run.contents import complete_profiles, complete_searches, pick
 from search.run.locks import claimed, measuring
 from search.run.paths import RunFolder
 from search.run.progress import say, stage_progress
 from search.run.result_files import Comparison
+from search.run.scores import Scores, metrics_of
 from search.run.stages import Stage, hash_of, is_outdated, written
 from search.run.trust import TOOLKIT_ALONE, Trust
+from search.subnets.chosen import ChosenSubnet, chosen_subnets, digest_of_searches, found_by_searches
 from search.subnets.compare import MeasuredDevice, comparison
-from search.subnets.finalists import ChosenSubnet, chosen_subnets, digest_of_searches, found_by_searches
 from search.training.trained import Trained, load_trained
 
 Explain = Callable[[Exception], str | None]
@@ -70,14 +70,14 @@ def compare_stage(request: CompareRequest, explain: Explain, *, waits: bool) -> 
                 devices = [
                     measure_device(trained, subnets, runtimes[name], profiles[name], protocol) for name in runtimes
                 ]
-            accuracy = _accuracy(trained, subnets, trained.data.calibration(request.calibration_images))
+            scores = _scores(trained, subnets, trained.data.calibration(request.calibration_images))
             costs = ofa.cost(trained.supernet, [subnet.arch for subnet in subnets])
             content = comparison(
                 subnets,
                 devices,
-                accuracy,
+                scores,
                 {subnet.arch: {key: int(costs[key][index]) for key in COSTS} for index, subnet in enumerate(subnets)},
-                images=len(trained.data.test),
+                metrics=metrics_of(trained.task),
                 comparable=request.comparable,
                 searches=inputs["searches"],
             )
@@ -154,10 +154,12 @@ def runtime_text(description: Object) -> str:
     return text if threads is None else f"{text}, {threads} thread{'' if threads == 1 else 's'}"
 
 
-def _accuracy(trained: Trained, subnets: Sequence[ChosenSubnet], calibration: Tensor) -> dict[Arch, Accuracy]:
-    accuracy: dict[Arch, Accuracy] = {}
+def _scores(trained: Trained, subnets: Sequence[ChosenSubnet], calibration: Tensor) -> dict[Arch, Scores]:
+    scores: dict[Arch, Scores] = {}
     with stage_progress("compare") as update:
         for subnet in subnets:
-            accuracy[subnet.arch] = held_out_accuracy(trained.supernet, subnet.arch, trained.data, calibration)
-            update(len(accuracy), len(subnets), "test accuracy")
-    return accuracy
+            scores[subnet.arch] = held_out_scores(
+                trained.supernet, subnet.arch, trained.data, trained.task, calibration
+            )
+            update(len(scores), len(subnets), "scores on test")
+    return scores

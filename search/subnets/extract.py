@@ -32,18 +32,20 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from ofa._evaluate import evaluate
 from ofa.checkpoint import load_checkpoint, load_weights, save_checkpoint, weights
 from ofa.identity import digest_of
 from ofa.records import read_record
+from search.candidates.metric_limits import meets_metrics
 from search.candidates.search_files import TrialRow
 from search.candidates.space import Candidate
 from search.evaluation.tune import TunedNetwork, longer
 from search.evaluation.tuner import Tuner
+from search.pruning.dense import held_out
 from search.run.cards import TunedCard
 from search.run.locks import WAITS, evaluating
 from search.run.paths import PrunedFolder, SearchFolder
 from search.run.progress import stage_progress
+from search.run.scores import with_first
 from search.run.training_cards import History, TrainingStep
 from search.study.plan import SearchPlan
 from search.study.tuning import FineTuning
@@ -116,12 +118,13 @@ def extract_subnet(
 
 
 def refined_rows(rows: Sequence[TrialRow], plan: SearchPlan, tuning: FineTuning, bench: Bench) -> list[TrialRow]:
-    """Returns the best rows of every target with the accuracy and bytes after the whole fine-tuning.
+    """Returns the best rows of every target with the scores and bytes after the whole fine-tuning.
 
     Each network is stored in a folder of the search; finished ones are skipped, interrupted ones resume.
     """
     epochs, top = tuning.finalist_epochs, bench.settings.candidates
-    ranked = [candidates_for(rows, target, plan.latencies)[:top] for target in plan.limits.targets]
+    kept = [row for row in rows if row.scores and meets_metrics(row.scores, plan.metric_limits, plan.metrics)] or rows
+    ranked = [candidates_for(kept, target, plan.latencies, plan.metric)[:top] for target in plan.limits.targets]
     chosen = {row.candidate: row for best in ranked for row in best}
     best_rows = list[TrialRow]()
     with stage_progress("fine-tune") as update, evaluating(bench.run, WAITS):
@@ -133,7 +136,8 @@ def refined_rows(rows: Sequence[TrialRow], plan: SearchPlan, tuning: FineTuning,
 
             card = refined(candidate, tuning.tuner, bench.trained, bench.files, epochs, follow)
             figures = {**row.figures, "bytes": float(card.bytes)}
-            best_rows.append(structs.replace(row, accuracy=card.validation, figures=figures))
+            scores = with_first(card.scores.validation, plan.metric.name)
+            best_rows.append(structs.replace(row, scores=scores, figures=figures))
     return best_rows
 
 
@@ -186,8 +190,7 @@ def _save(tuned: TunedNetwork, candidate: Candidate, trained: Trained, folder: P
         arch=candidate.arch,
         settings=candidate.values,
         digest=digest,
-        validation=tuned.accuracy,
-        test=evaluate(tuned.model, resized(trained.data, candidate.arch).test.in_order()),
+        scores=held_out(tuned.model, resized(trained.data, candidate.arch), trained.task),
         bytes=tuned.bytes,
         density=tuned.density,
         seconds=tuned.seconds,

@@ -17,23 +17,25 @@ from search.candidates.search_files import Finalist, Finalists, SubnetList, Subn
 from search.config.request import plain
 from search.config.verbs import ExtractRequest
 from search.device.devices import PEAK
-from search.evaluation.supernet import held_out_accuracy
+from search.evaluation.supernet import held_out_scores
 from search.networks.folder import SubnetFolder, check_replaceable, subnet_name
 from search.networks.network_files import VERIFY_IMAGES
 from search.objects import make
-from search.run.cards import Accuracy, InputPreprocessing, SubnetCard, SubnetFacts, TunedCard
+from search.run.cards import InputPreprocessing, SubnetCard, SubnetFacts, TunedCard
 from search.run.locks import claimed
 from search.run.paths import PrunedFolder, SearchFolder
 from search.run.progress import say, stage_progress
+from search.run.scores import metrics_of, ordered
 from search.run.stages import Stage, hash_of, written
 from search.subnets.extract import extract_subnet, find_refined, load_refined
-from search.training.trained import Trained, late_warnings, say_warnings
+from search.training.baseline import no_better
+from search.training.trained import Trained, say_warnings
 
 
 def extract_stage(
     request: ExtractRequest, trained: Trained, name: str, *, force: bool, waits: bool = False
-) -> tuple[SubnetRow, ...]:
-    """Returns one row per subnet, the largest last, after extracting each into a separate folder.
+) -> SubnetList:
+    """Returns the list of subnets, one row each, the largest last, after extracting each into a separate folder.
 
     With `waits` another process at the same stage is waited for.
     """
@@ -44,7 +46,7 @@ def extract_stage(
     with claimed(stage, force=force, waits=waits) as needed:
         if not needed:
             say(f"extract: {stage.output} is there, nothing to do")
-            return read_record(stage.output, SubnetList).rows
+            return read_record(stage.output, SubnetList)
         calibration = trained.data.calibration(export.calibration_images)
         chosen = [
             (finalist, run.subnet(subnet_name(name, finalists, finalist.target))) for finalist in finalists.finalists
@@ -62,9 +64,9 @@ def extract_stage(
                 )
                 rows.append(row_of(card, folder.relative_to(run.root)))
                 update(index + 1, len(chosen), str(folder))
-            subnets = SubnetList(rows=(*rows, _largest_row(trained, finalists, calibration)))
+            subnets = SubnetList(metrics=finalists.metrics, rows=(*rows, _largest_row(trained, finalists, calibration)))
             write_record(Path(target), subnets)
-    return subnets.rows
+    return subnets
 
 
 def finalist_facts(search: str, finalists: Finalists, finalist: Finalist) -> SubnetFacts:
@@ -77,6 +79,8 @@ def finalist_facts(search: str, finalists: Finalists, finalist: Finalist) -> Sub
         trial=chosen.trial,
         limit_ms=next((float(target[name]) for name in chosen.measured if name in target), None),
         limits=target,
+        metrics=finalists.metrics,
+        metric_limits=finalists.metric_limits,
         margin=finalist.margin,
         predicted_ms=chosen.predicted_ms,
         measured_ms=chosen.measured_ms,
@@ -104,7 +108,9 @@ def _largest_row(trained: Trained, finalists: Finalists, calibration: Tensor) ->
         measured_ms=largest.measured_ms,
         predicted=largest.predicted,
         measured=largest.measured,
-        accuracy=held_out_accuracy(trained.supernet, largest.arch, trained.data, calibration),
+        scores=ordered(
+            held_out_scores(trained.supernet, largest.arch, trained.data, trained.task, calibration), finalists.metrics
+        ),
         macs=costs["macs"],
         params=costs["params"],
         bytes=costs["bytes"],
@@ -162,16 +168,17 @@ def extract_network(
 ) -> SubnetCard:
     """Writes a subnet, with the supernet's weights, or with those of a fine-tuning."""
     data = ofa.resized(trained.data, arch)
-    labels = data.validation.labels
     images, _ = next(data.test.in_order(VERIFY_IMAGES))
     network, masks = None, None
     if tuned_folder is None:
-        accuracy = held_out_accuracy(trained.supernet, arch, data, calibration)
+        scores = held_out_scores(trained.supernet, arch, data, trained.task, calibration)
     else:
         network, masks = load_refined(arch, trained, tuned_folder)
         tuned = read_record(tuned_folder.card, TunedCard)
-        accuracy = Accuracy(validation=tuned.validation, test=tuned.test)
+        scores = tuned.scores
         facts = structs.replace(facts, settings=tuned.settings, density=tuned.density, sparse_bytes=tuned.bytes)
+    metrics = facts.metrics or metrics_of(trained.task)
+    baseline = None if trained.card.baseline is None else trained.card.baseline.validation
     card = extract_subnet(
         trained.supernet,
         arch,
@@ -180,7 +187,8 @@ def extract_network(
         verify_images=images,
         facts=structs.replace(
             facts,
-            accuracy=accuracy,
+            metrics=metrics,
+            scores=ordered(scores, metrics),
             data=data.name,
             num_classes=data.num_outputs,
             class_names=tuple(data.class_names),
@@ -192,7 +200,7 @@ def extract_network(
         network=network,
         masks=masks,
         opset=opset,
-        warnings=late_warnings({"the subnet": accuracy}, labels),
+        warnings=no_better("the subnet", metrics[0], scores.validation, baseline),
     )
     say_warnings(f"extract: {folder.name}", card.warnings)
     return card
@@ -205,10 +213,10 @@ def row_of(card: SubnetCard, folder: Path) -> SubnetRow:
         folder: relative to the run's folder, which can be moved.
 
     Raises:
-        InvalidInput: the card has no device or no accuracy.
+        InvalidInput: the card has no device or no scores.
     """
-    if card.device is None or card.accuracy is None:
-        raise InvalidInput(f"the card of {folder} names no {'device' if card.device is None else 'accuracy'}")
+    if card.device is None or card.scores is None:
+        raise InvalidInput(f"the card of {folder} names no {'device' if card.device is None else 'scores'}")
     return SubnetRow(
         largest=False,
         folder=folder.as_posix(),
@@ -219,7 +227,7 @@ def row_of(card: SubnetCard, folder: Path) -> SubnetRow:
         measured_ms=card.measured_ms,
         predicted=card.predicted,
         measured=card.measured,
-        accuracy=card.accuracy,
+        scores=card.scores,
         macs=card.macs,
         params=card.params,
         bytes=card.bytes,

@@ -31,9 +31,10 @@ from search.device.remote.manifest import BundleProtocol
 from search.run.locks import measuring, only_one
 from search.run.paths import RunFolder, SearchFolder
 from search.run.progress import say, stage_progress
+from search.run.scores import MetricFacts
 from search.study.plan import SearchPlan
 from search.subnets.finalists import choose_finalists
-from search.text import limits_text, percent_text, times_text
+from search.text import limits_text, noise_text, percent_text, times_text
 from search.training.trained import Trained
 
 TRUSTED = ("ok", "more visits")
@@ -89,11 +90,19 @@ def find_finalists(rows: Sequence[TrialRow], plan: SearchPlan, bench: Bench) -> 
             return {name: [result.ms for result in results[-len(archs) :]] for name, results in measured.items()}
 
         top = bench.settings.candidates
-        chosen = choose_finalists(rows, plan.limits.targets, measure, latencies=plan.latencies, top=top)
+        chosen = choose_finalists(
+            rows,
+            plan.limits.targets,
+            measure,
+            plan.ordered_metrics,
+            latencies=plan.latencies,
+            metric_limits=plan.metric_limits,
+            top=top,
+        )
     for device in devices:
         learn_from(bench.run, bench.trained, device, measured[device.figure])
     for finalist in chosen:
-        say(f"search: {_finalist_text(finalist)}")
+        say(f"search: {_finalist_text(finalist, plan.metric)}")
     quality = {
         name: MeasurementQuality(verdict=results[-1].verdict, drift=results[-1].drift)
         for name, results in measured.items()
@@ -101,6 +110,8 @@ def find_finalists(rows: Sequence[TrialRow], plan: SearchPlan, bench: Bench) -> 
     return Finalists(
         device=devices[0].profile.name,
         devices={device.figure: device.profile.name for device in devices},
+        metrics=plan.ordered_metrics,
+        metric_limits=dict(plan.metric_limits),
         margin=plan.limits.margin,
         finalists=tuple(chosen),
         largest=_largest(plan, measured),
@@ -191,10 +202,11 @@ def _largest(plan: SearchPlan, measured: Mapping[str, Sequence[MeasuredArch]]) -
     )
 
 
-def _finalist_text(finalist: Finalist) -> str:
+def _finalist_text(finalist: Finalist, metric: MetricFacts) -> str:
     chosen = finalist.chosen
     missed = f", after {len(finalist.missed)} that missed" if finalist.missed else ""
     return (
-        f"{limits_text(finalist.target) or 'no limit'}: {percent_text(chosen.accuracy)} on validation, "
-        f"{times_text(chosen.measured)} measured ({times_text(chosen.predicted)} predicted){missed}"
+        f"{limits_text(finalist.target) or 'no limit'}: {metric.title} {metric.text(chosen.score)} on "
+        f"{chosen.score.examples:,} validation examples, {times_text(chosen.measured)} measured "
+        f"({times_text(chosen.predicted)} predicted){missed}{noise_text(finalist.alike)}"
     )

@@ -22,8 +22,9 @@ from search.run.progress import say
 from search.run.stages import Stage, stamped_inputs, written
 from search.samplers.sampler_of import is_seeded, sampler_of
 from search.study.make_plan import make_plan, place_of, plan_inputs, search_study
-from search.study.plan import TrialFiles, digest_of_candidates, keep_warm_start, warm_candidates
+from search.study.plan import TrialFiles, digest_of_candidates
 from search.study.tuning import tuning_of
+from search.study.warm_start import keep_warm_start, warm_candidates
 from search.subnets.extract import refined_rows
 from search.subnets.measured_finalists import Bench, find_finalists
 from search.training.trained import Trained
@@ -97,7 +98,8 @@ def run_search(
                 replace(inputs, artifacts=artifacts, trial_files=trial_files), plan, place_of(request, files)
             )
             rows = trial_rows(result.study)
-            write_record(files.trials, Trials(rows=tuple(rows), ended=result.stopped))
+            content = Trials(metrics=plan.ordered_metrics, rows=tuple(rows), ended=result.stopped)
+            write_record(files.trials, content)
             if result.stopped:
                 say(f"search: {result.stopped}")
             bench = Bench(run, trained, files, devices, request.search.finalists)

@@ -8,23 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import ofa
 from ofa import Supernet
 from ofa.checkpoint import load_supernet
-from ofa.collapse import chance_level
 from ofa.data import Dataset, steps_per_epoch
 from ofa.errors import InvalidInput
 from ofa.records import convert, read_record
 from ofa.task import Task
 from ofa.train import Callback, History, OptimizerBuilder, TrainSettings, progress_rows, train
-from ofa.train.callbacks import first_third
 from search.config.request import plain, without
 from search.config.rules import Target
 from search.config.tuning import SupernetRecipe, Training
 from search.objects import build_data, build_supernet, build_task, make_partial
-from search.run.cards import Accuracy
 from search.run.paths import RunFolder, SupernetFolder
 from search.run.progress import say
 from search.run.stages import hash_of, is_complete
@@ -190,30 +186,3 @@ def say_warnings(verb: str, lines: Iterable[str]) -> list[str]:
     for line in warnings:
         say(f"{verb}: warning: {line}")
     return warnings
-
-
-def early_warnings(step: TrainingStep, names: Mapping[str, str], labels: Tensor) -> list[str]:
-    """Returns the warnings due after the first third of a training's epochs; an empty list at any other step.
-
-    Args:
-        step: one step of a training.
-        names: what was measured, by its key among the scores, such as {"network": "the network"}.
-        labels: of the validation split.
-    """
-    epoch, epochs = step.epoch, step.epochs
-    if epoch != first_third(epochs) or epochs == epoch:
-        return []
-    accuracies = {name: step.value(key, "accuracy") for key, name in names.items()}
-    lines = [
-        line
-        for name, accuracy in accuracies.items()
-        if accuracy is not None
-        for line in chance_level(name, accuracy, labels)
-    ]
-    when = f"after {epoch} of {epochs} epochs: lower the learning rate (now {step.learning_rate:.3g}), or check"
-    return [f"{line}, {when} data and labels" for line in lines]
-
-
-def late_warnings(accuracy: Mapping[str, Accuracy], labels: Tensor) -> list[str]:
-    """Returns one line per trained network, by name, whose accuracy on the validation split is at chance level."""
-    return [line for name, parts in accuracy.items() for line in chance_level(name, parts.validation, labels)]

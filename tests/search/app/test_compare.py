@@ -17,8 +17,8 @@ from search.config.read import converted
 from search.config.request import Device
 from search.config.verbs import CompareRequest
 from search.device import Runtime
+from search.subnets.chosen import ChosenSubnet
 from search.subnets.compare_stage import runtime_of, runtime_text, with_largest
-from search.subnets.finalists import ChosenSubnet
 from tests.record_files import rewrite
 from tests.search.subnets.comparisons import LARGEST, WIDE
 
@@ -102,7 +102,7 @@ def test_every_choice_is_measured_on_both_devices(folder: Path) -> None:
     for subnet in found["subnets"]:
         assert set(subnet["on"]) == {"laptop", "phone"}
         assert all(one["ms"] > 0 for one in subnet["on"].values())
-        assert 0 <= subnet["test_accuracy"] <= 1
+        assert 0 <= subnet["scores"]["test"]["accuracy"]["value"] <= 1
     assert found["subnets"][-1]["on"]["laptop"]["of_largest"] == 1.0
     assert {pair["device"] for pair in found["pairs"]} == {"laptop", "phone"}
 

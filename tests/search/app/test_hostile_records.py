@@ -17,8 +17,8 @@ from search.report.gather import gather
 from search.report.gather_sweep import gather_sweep
 from search.report.page import render
 from search.run.paths import RunFolder
-from search.study.plan import earlier_candidates
-from search.subnets.finalists import chosen_subnets, found_by_searches
+from search.study.warm_start import earlier_candidates
+from search.subnets.chosen import chosen_subnets, found_by_searches
 
 WRONG = [KeyError, None, -1, "x", [], {}, 10**30, True, 1e300]
 READERS: list[Callable[[RunFolder], Any]] = [

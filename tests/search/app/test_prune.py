@@ -41,8 +41,8 @@ def test_a_sparse_network_is_left_with_its_masks(pruned: Path) -> None:
     data = synthetic(image_size=8, num_classes=4, samples=320, noise=0.15)
     with torch.no_grad():
         right = net.eval()(data.test.images).argmax(1) == data.test.labels
-    assert float(right.double().mean()) == pytest.approx(card["accuracy"]["test"])  # type: ignore[index]
-    assert card["accuracy"]["test"] > 0.7  # type: ignore[index]  # chance: 0.25
+    assert float(right.double().mean()) == pytest.approx(card["scores"]["test"]["accuracy"]["value"])  # type: ignore[index]
+    assert card["scores"]["test"]["accuracy"]["value"] > 0.7  # type: ignore[index]  # chance: 0.25
     history = json.loads((place / "history.json").read_text())["rows"]
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
     assert history[-1]["density"] == card["density"]
@@ -64,14 +64,14 @@ def test_a_slim_network_is_smaller_for_real(pruned: Path) -> None:
     card = card_of(place)
     slim = card["slim"]
     assert slim["macs"] <= 0.5 * card["macs"]  # type: ignore[index,operator]
-    assert slim["accuracy"] == card["accuracy"]  # type: ignore[index]
+    assert slim["scores"] == card["scores"]  # type: ignore[index]
     tensors, _ = load_checkpoint(place / "slim/model.safetensors")
     assert sum(tensor.numel() for tensor in tensors.values()) < card["params"]
     session = onnxruntime.InferenceSession(place / "slim/model.onnx", providers=["CPUExecutionProvider"])
     data = synthetic(image_size=8, num_classes=4, samples=320, noise=0.15)
     (logits,) = session.run(["logits"], {"input": data.test.images.numpy()})
     accuracy = (logits.argmax(1) == data.test.labels.numpy()).mean()
-    assert accuracy == pytest.approx(slim["accuracy"]["test"])  # type: ignore[index]
+    assert accuracy == pytest.approx(slim["scores"]["test"]["accuracy"]["value"])  # type: ignore[index]
     assert np.isfinite(logits).all()
 
 
@@ -174,7 +174,7 @@ def test_report_of_a_run_without_a_supernet(pruned_copy: Path) -> None:
     assert main(["report", "run=tiny"]) == 0
     page = (pruned_copy / RUN / "report.html").read_text()
     assert "<h1>2 pruned networks</h1>" in page
-    for figure in ("prune-accuracy", "prune-layers-0", "prune-weights-0"):
+    for figure in ("prune-scores", "prune-layers-0", "prune-weights-0"):
         assert f'<div id="{figure}">' in page
     assert "sparse" in page and "conv1.weight" in page
     links = re.findall('<a href="([^"]+)">', page)

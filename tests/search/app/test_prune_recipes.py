@@ -16,7 +16,7 @@ from search.app.training import prune_stage
 from search.config.read import read_request
 from search.config.verbs import PruneRequest
 from search.run.paths import PrunedFolder, conf_dir
-from search.run.training_cards import PrunedCard
+from search.run.pruned_cards import PrunedCard
 from tests.search.profiles import profile
 
 pytestmark = pytest.mark.filterwarnings("ignore::ofa.errors.CollapseWarning")  # so little is trained
@@ -136,7 +136,7 @@ def test_every_recipe_prunes(recipe: str, outputs: Path) -> None:
     if recipe in ("channels", "network_slimming", "amc"):
         assert card.slim.macs <= 0.5 * card.macs
     if card.slim is not None:
-        assert card.slim.accuracy == card.accuracy
+        assert card.slim.scores == card.scores
         assert card.slim.onnx.max_relative_difference < 1e-4
     assert not list(files.root.glob("*checkpoint*")) and not list(files.root.glob("found*"))
 
@@ -159,7 +159,7 @@ def test_every_initializer_gives_a_network_of_its_own(initializer: str, outputs:
 @pytest.mark.parametrize("dense", options("dense"))
 def test_every_training_of_dense_networks_trains(dense: str, outputs: Path, without_exports: None) -> None:
     card, _ = pruned(outputs, f"dense={dense}", "prune=snip")
-    assert card.dense.accuracy.test > 0
+    assert card.dense.scores.test["accuracy"].value > 0
 
 
 def test_regularizers_add_up(outputs: Path) -> None:

@@ -18,7 +18,9 @@ from tests.record_files import rewrite
 from tests.search.app.pruned_run import RUN, SPARSE, TINY, card_of, contents
 
 
-@pytest.mark.parametrize("wrong", [{"accuracy": {"validation": 0.5, "test": -1.8}}, {"macs": -1}, {"params": 1.5}])
+@pytest.mark.parametrize(
+    "wrong", [{"scores": {"validation": {}, "test": {"accuracy": {"value": "high"}}}}, {"macs": -1}, {"params": 1.5}]
+)
 def test_a_card_that_cannot_be_is_refused_though_its_checksum_fits(pruned_copy: Path, wrong: dict[str, object]) -> None:
     for name in ("slim/slim", "sparse"):
         path = pruned_copy / RUN / "prune" / name / "card.json"

@@ -39,7 +39,7 @@ def test_run_leaves_everything(tiny_run: Path) -> None:
     for row in rows[:-1]:
         assert row["measured_ms"] <= row["limit_ms"]
         card = json.loads((run / row["folder"] / "card.json").read_text())
-        assert card["accuracy"]["test"] == row["accuracy"]["test"]
+        assert card["scores"]["test"] == row["scores"]["test"]
         assert card["device"] == "onnxruntime"
 
 

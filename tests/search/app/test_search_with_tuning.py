@@ -77,7 +77,7 @@ def test_a_joint_search_from_the_study_to_the_folder(
     profile.write_bytes(profiled)  # without what the first search measured: the same limits
     assert main(["search", *JOINT, "study=two"]) == 0  # the same candidates: no fine-tuning is made twice
     again = json.loads((tmp_path / "outputs/tiny/search/two/trials.json").read_text())["rows"]
-    assert [(row["accuracy"], row["settings"]) for row in again] == [(row["accuracy"], row["settings"]) for row in rows]
+    assert [(row["scores"], row["settings"]) for row in again] == [(row["scores"], row["settings"]) for row in rows]
     assert all(row["cached"] for row in again if row["state"] == "evaluated")
     lost = next(row["number"] for row in rows if row["state"] == "given up")
     assert main(["extract", "run=tiny", "study=one", f"trial={lost}"]) == 2

@@ -53,10 +53,10 @@ def test_seeds_have_folders_of_their_own_and_one_summary(folder: Path, capsys: p
     assert main(["sweep"]) == 0
     (target,) = gather_sweep(RunFolder(folder)).targets
     assert target.seeds == (0, 1)
-    assert all(choice.test_accuracy is not None for choice in target.choices)
+    assert all(choice.test is not None for choice in target.choices)
     for chosen in target.choices:
         found = json.loads((folder / "search" / chosen.search / "finalists.json").read_text())
-        assert chosen.validation_accuracy == found["finalists"][0]["chosen"]["accuracy"]
+        assert chosen.validation.value == found["finalists"][0]["chosen"]["scores"]["accuracy"]["value"]
         assert chosen.times["latency_ms"] == found["finalists"][0]["chosen"]["measured_ms"]
 
 

@@ -11,17 +11,18 @@ import pytest
 from msgspec import structs
 
 from search.app.tables import print_comparison, print_pruned, print_subnets
-from search.candidates.search_files import SubnetRow
-from search.run.cards import Accuracy, InputPreprocessing, Onnx, PlainSource, Rebuild
+from search.candidates.search_files import SubnetList, SubnetRow
+from search.run.cards import InputPreprocessing, Onnx, PlainSource, Rebuild
+from search.run.pruned_cards import DenseFacts, PrunedCard, SlimCard
 from search.run.result_files import Comparison
-from search.run.training_cards import DenseFacts, PrunedCard, SlimCard
+from tests.search.scored import ACCURACY, scores_of
 from tests.search.subnets.comparisons import SEARCHES, compared
 from tests.search.subnets.subnet_rows import subnet_row
 
 
 def subnets(*rows: SubnetRow) -> list[str]:
     stream = io.StringIO()
-    print_subnets(rows, Path("outputs/tiny"), stream)
+    print_subnets(SubnetList(metrics=(ACCURACY,), rows=rows), Path("outputs/tiny"), stream)
     return stream.getvalue().splitlines()[1:-1]
 
 
@@ -30,7 +31,7 @@ def test_one_device() -> None:
     largest = subnet_row(largest=True, limits=None, measured={"latency_ms": 0.8}, folder=None)
     title, _, first, last = subnets(limited, largest)
     assert title.split() == ["limit", "measured", "test", "accuracy", "MACs", "params", "file"]
-    assert first.split() == "0.250 ms 0.200 ms 98.76 % 123 k 4.56 k outputs/tiny/subnets/a/model.onnx".split()
+    assert first.split() == "0.250 ms 0.200 ms 98.76 ± 0.35 % 123 k 4.56 k outputs/tiny/subnets/a/model.onnx".split()
     assert last.split()[:3] == ["largest", "0.800", "ms"]
 
 
@@ -62,11 +63,11 @@ def comparison(content: Comparison) -> list[str]:
 
 def test_every_subnet_and_every_pair_has_a_line() -> None:
     lines = comparison(compared())
-    assert "A laptop ≤ 2.10 ms 93.00 % 2.00 ms, 25 %, meets 2 of 2 60.0 ms, 60 %, meets 0 of 2" in lines
-    assert any(line.startswith("largest reference 97.00 % 8.00 ms, 100 %") for line in lines)
+    assert "A laptop ≤ 2.10 ms 93.00 ± 0.81 % 2.00 ms, 25 %, meets 2 of 2 60.0 ms, 60 %, meets 0 of 2" in lines
+    assert any(line.startswith("largest reference 97.00 ± 0.54 % 8.00 ms, 100 %") for line in lines)
     assert (
-        "laptop ≤ 2.10 ms A: 2.00 ms, 93.00 % C: 6.40 ms, 93.20 % (phone) meets the limit where the other does not"
-        in lines
+        "laptop ≤ 2.10 ms A: 2.00 ms, 93.00 ± 0.81 % C: 6.40 ms, 93.20 ± 0.80 % (phone) meets the limit where the "
+        "other does not" in lines
     )
     assert any(line.endswith("not better: both chose the same subnet") for line in lines)
     assert lines[-1] == compared().found
@@ -80,7 +81,7 @@ def test_without_pairs_there_is_one_table_and_a_poor_measurement_is_said() -> No
 
 
 def card(name: str, kept: int, slim: int | None = None) -> PrunedCard:
-    accuracy = Accuracy(validation=0.9, test=0.9)
+    scores = scores_of(0.9, 0.9)
     common: dict[str, Any] = {
         "files": {},
         "rebuild": Rebuild(),
@@ -96,7 +97,8 @@ def card(name: str, kept: int, slim: int | None = None) -> PrunedCard:
         "preprocessing": InputPreprocessing(formula="", pixels="", scale=1.0, mean=(0.0,), std=(1.0,), resize="none"),
         "digest": "0" * 16,
         "macs": 50_200,
-        "accuracy": accuracy,
+        "metrics": (ACCURACY,),
+        "scores": scores,
     }
     return PrunedCard(
         **common,
@@ -111,7 +113,7 @@ def card(name: str, kept: int, slim: int | None = None) -> PrunedCard:
         density=kept / 50_200,
         kept_macs=kept,
         predicted_bytes=4 * kept,
-        dense=DenseFacts(digest="0" * 16, accuracy=Accuracy(validation=0.95, test=0.95), params=50_200),
+        dense=DenseFacts(digest="0" * 16, scores=scores_of(0.95, 0.95), params=50_200),
         slim=None if slim is None else SlimCard(**common, folder="slim", params=slim, shapes={}),
         layers=(),
         levels=(),

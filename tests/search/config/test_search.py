@@ -57,7 +57,7 @@ def test_fractions_rise() -> None:
 def test_names_devices_and_objectives_are_derived_from_one_reading_of_the_limits() -> None:
     one = SearchRequest(latency_ms=[4, 2], seed=3)
     assert (one.name, one.latency, one.device_names) == ("onnxruntime-2-4ms-seed3", (2.0, 4.0), ("onnxruntime",))
-    assert list(one.objectives) == ["accuracy", "latency_ms"]
+    assert one.objective_figures == ("latency_ms",)
     two = SearchRequest(latency_ms={"pi5": 30, "laptop": 2})
     assert (two.name, two.device_names) == ("pi5-30ms+laptop-2ms", ("pi5", "laptop"))
     assert two.latency_figures == ("latency_ms@pi5", "latency_ms@laptop")
@@ -72,7 +72,7 @@ def test_names_devices_and_objectives_are_derived_from_one_reading_of_the_limits
         ({"run": ".."}, "run='..' must be a plain name"),
         ({"storage": "sqlite:///x"}, "storage=sqlite:///x is SQLite"),
         ({"study": "mine", "search": {"warm_start": ["mine"]}}, "search.warm_start=['mine'] has the search itself"),
-        ({"search": {"objective": ["params"]}}, "search.objective=('params',): objective [params] has no accuracy"),
+        ({"search": {"objective": ["params"]}}, "search.objective=('params',): objective [params] has no metric"),
         ({"search": {"parameters": {"x": {"sets": "seed", "whole": [0, 1]}}}}, "search.parameters are settings of a"),
         ({"search": {"tuning": {}}}, "search.tuning needs the groups dense and prune: give search=joint"),
         ({"trust": ["not-one"]}, "trust='not-one' must name packages"),

@@ -37,7 +37,7 @@ PROFILE = ["run=tiny", "device.profile.anchors=6", "device.profile.blocks=4", "d
 
 def proposed(trials: tuple[TrialRow, ...]) -> list[Any]:
     """What a search decided and measured, without how long it took."""
-    return [(row.number, row.state, row.arch, row.accuracy, dict(row.figures)) for row in trials]
+    return [(row.number, row.state, row.arch, row.score, dict(row.figures)) for row in trials]
 
 
 def profiled(folder: Path) -> None:
@@ -75,7 +75,7 @@ def test_the_trials_are_those_of_the_command(sampler: str, tmp_path: Path, monke
         outputs="elsewhere",
         finalists={"seconds": 1, "visits": 4},
     )
-    names = ("number", "state", "accuracy", "figures")
+    names = ("number", "state", "scores", "figures")
     assert [[row[name] for name in names] for row in command["rows"]] == [
         [getattr(row, name) for name in names] for row in found.trials
     ]
@@ -92,7 +92,7 @@ def test_trials_are_typed_and_keep_the_limits(found: Findings) -> None:
 
 
 def test_the_front_is_what_nothing_beats(found: Findings) -> None:
-    points = {row.number: (-(row.accuracy or 0), row.figures["latency_ms"]) for row in found.trials if row.accuracy}
+    points = {row.number: (-row.score.value, row.figures["latency_ms"]) for row in found.trials if row.score}
 
     def beaten(mine: tuple[float, float]) -> bool:
         return any(all(a <= b for a, b in zip(one, mine, strict=True)) and one != mine for one in points.values())
@@ -104,7 +104,7 @@ def test_the_best_is_measured_and_within_its_limit(found: Findings) -> None:
     best = found.best(900)
     assert best.measured_ms <= 900 and best.figures["params"] <= 8000
     assert best == found.best({"latency_ms": 900, "params": 8000})
-    assert found.best().accuracy == max(finalist.chosen.accuracy for finalist in found.finalists)
+    assert found.best().score.value == max(finalist.chosen.score.value for finalist in found.finalists)
     with pytest.raises(InvalidInput, match=r"limit=4 was not searched for; there are: .*900 ms.*1000 ms"):
         found.best(4)
 
@@ -119,7 +119,7 @@ def test_a_table_has_a_row_per_trial_and_a_column_per_choice(found: Findings) ->
     table = found.to_pandas()
     assert len(table) == len(found.trials)
     assert {"accuracy", "latency_ms", "params", "width.stem"} <= set(table.columns)
-    assert table["accuracy"].tolist() == [row.accuracy for row in found.trials]
+    assert table["accuracy"].tolist() == [row.score and row.score.value for row in found.trials]
 
 
 @pytest.mark.slow  # a process that imports PyTorch
@@ -170,7 +170,7 @@ def test_killed_and_called_again_it_resumes(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCRIPT.format(outputs=str(tmp_path / "b"))]
     job = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     journal = tmp_path / "b/mine/search/onnxruntime-1000ms/journal.log"
-    while job.poll() is None and not (journal.is_file() and journal.read_text().count('"accuracy"') >= 3):
+    while job.poll() is None and not (journal.is_file() and journal.read_text().count('"scores"') >= 3):
         time.sleep(0.002)
     job.send_signal(signal.SIGKILL)
     assert job.wait() == -signal.SIGKILL, "it was not killed in the midst of the search"

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from ofa.arch import Arch
-from search.candidates.space import Evaluation
-from search.evaluation.caches import AccuracyCache, JsonLines, TunedCache
+from search.evaluation.caches import JsonLines, ScoreCache, TunedCache
+from tests.search.scored import evaluation, scored
+
+GOOD = {"accuracy": {"value": 0.5, "examples": 9}}
 
 
 def written(path: Path) -> list[dict[str, object]]:
-    records: list[dict[str, object]] = [{"digest": "a", "accuracy": 0.5}, {"digest": "b", "accuracy": 0.75}]
+    records: list[dict[str, object]] = [{"digest": "a", "value": 0.5}, {"digest": "b", "value": 0.75}]
     for record in records:
         JsonLines(path).append(record)
     return records
@@ -57,16 +59,16 @@ def test_lines_of_another_file_count_as_absent(tmp_path: Path) -> None:
     assert list(JsonLines(tmp_path / "another.jsonl").fresh()) == []
 
 
-def test_the_caches_do_not_believe_an_edited_accuracy(tmp_path: Path) -> None:
-    arch, evaluation = Arch({"a": 1}), Evaluation(0.5, 1.0)
+def test_the_caches_do_not_believe_an_edited_score(tmp_path: Path) -> None:
+    arch, found = Arch({"a": 1}), evaluation(0.5, 1.0)
     path, tuned = tmp_path / "archs.jsonl", tmp_path / "tuned.jsonl"
-    AccuracyCache(path).put(arch, evaluation)
-    TunedCache(tuned).put("d16e57", evaluation)
-    assert AccuracyCache(path).get(arch) == 0.5
+    ScoreCache(path).put(arch, found)
+    TunedCache(tuned).put("d16e57", found)
+    assert ScoreCache(path).get(arch) == scored(0.5)
     assert TunedCache(tuned).get("d16e57") is not None
     for file in (path, tuned):
         file.write_bytes(file.read_bytes().replace(b"0.5", b"0.9"))
-    assert AccuracyCache(path).get(arch) is None
+    assert ScoreCache(path).get(arch) is None
     assert TunedCache(tuned).get("d16e57") is None
 
 
@@ -76,11 +78,11 @@ def test_the_caches_do_not_believe_an_edited_accuracy(tmp_path: Path) -> None:
         {},
         {"deep": 0},
         {"digest": "ab"},
-        {"digest": "ab", "accuracy": 0.5, "figures": {"\ud800": 1.0}, "history": []},
-        {"digest": "ab", "accuracy": 10**400, "figures": {}, "history": []},
-        {"digest": "ab", "accuracy": True, "figures": {}, "history": []},
-        {"digest": "ab", "accuracy": 1.5, "figures": {}, "history": []},
-        {"digest": ["ab"], "accuracy": 0.5, "figures": {}, "history": []},
+        {"digest": "ab", "scores": GOOD, "figures": {"\ud800": 1.0}, "history": []},
+        {"digest": "ab", "scores": {"accuracy": {"value": 10**400, "examples": 9}}, "figures": {}, "history": []},
+        {"digest": "ab", "scores": {"accuracy": {"value": True, "examples": 9}}, "figures": {}, "history": []},
+        {"digest": "ab", "scores": {}, "figures": {}, "history": []},
+        {"digest": ["ab"], "scores": GOOD, "figures": {}, "history": []},
     ],
 )
 def test_what_cannot_be_counts_as_absent_though_its_checksum_fits(tmp_path: Path, record: dict[str, object]) -> None:
@@ -90,18 +92,24 @@ def test_what_cannot_be_counts_as_absent_though_its_checksum_fits(tmp_path: Path
         path.write_bytes(body + JsonLines(path)._ending(body))
     else:
         JsonLines(path).append(record)
-    AccuracyCache(path).put(Arch({"a": 1}), Evaluation(0.5, 1.0))
-    assert len(AccuracyCache(path)) == 1
+    ScoreCache(path).put(Arch({"a": 1}), evaluation(0.5, 1.0))
+    assert len(ScoreCache(path)) == 1
     assert TunedCache(path).get("ab") is None
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"figures": {"bytes": -1}}, {"figures": []}, {"history": [{"epoch": 1}]}, {"accuracy": 2}, {"seconds": None}],
+    [
+        {"figures": {"bytes": -1}},
+        {"figures": []},
+        {"history": [{"epoch": 1}]},
+        {"scores": {"accuracy": 2}},
+        {"seconds": None},
+    ],
 )
 def test_a_tuning_that_cannot_be_counts_as_absent(tmp_path: Path, wrong: dict[str, object]) -> None:
     path = tmp_path / "tuned.jsonl"
-    TunedCache(path).put("ab", Evaluation(0.5, 1.0, figures={"bytes": 9.0}))
+    TunedCache(path).put("ab", evaluation(0.5, 1.0, figures={"bytes": 9.0}))
     (whole,) = JsonLines(path).fresh()
     path.unlink()
     JsonLines(path).append(whole | wrong)
@@ -109,4 +117,4 @@ def test_a_tuning_that_cannot_be_counts_as_absent(tmp_path: Path, wrong: dict[st
     JsonLines(path).append(whole)
     known = TunedCache(path).get("ab")
     assert known is not None
-    assert (known.accuracy, known.figures, known.cached) == (0.5, {"bytes": 9.0}, True)
+    assert (known.scores, known.figures, known.cached) == (scored(0.5), {"bytes": 9.0}, True)

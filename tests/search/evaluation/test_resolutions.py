@@ -15,7 +15,7 @@ from ofa.identity import digest_of
 from ofa.train import Distillation, NetworkTraining, train_network
 from search.app.main import main
 from search.candidates.space import CandidateSpace
-from search.evaluation.supernet import Evaluator, held_out_accuracy
+from search.evaluation.supernet import Evaluator, held_out_scores
 from search.run.paths import RunFolder
 from search.training.trained import Trained, load_trained
 from tests.search.evaluation.conftest import made
@@ -43,17 +43,15 @@ def by_hand(trained: Trained, arch: ofa.Arch, calibration: torch.Tensor, split: 
 def test_the_evaluator_sees_images_of_the_resolution(trained: Trained, height: int, tmp_path: Path) -> None:
     arch, data = trained.supernet.space.arch({"resolution.input": height}), trained.data
     calibration = data.calibration(64)
-    evaluator = Evaluator(
-        trained.supernet, data.validation.images, data.validation.labels, calibration, batch_size=24, cache=tmp_path
-    )
+    evaluator = Evaluator(trained.supernet, data, trained.task, calibration, batch_size=24, cache=tmp_path)
     with torch.no_grad():
         first = ofa.calibrate(trained.supernet.subnet(arch), ofa.resized(calibration, arch), 24)
     wanted = ofa.evaluate(first, ofa.resized(data.validation.images, arch), data.validation.labels)
-    assert evaluator(arch).accuracy == wanted
+    assert evaluator(arch).score.value == wanted
     assert evaluator(arch).cached
-    held_out = held_out_accuracy(trained.supernet, arch, data, calibration)
-    assert held_out.validation == by_hand(trained, arch, calibration, "validation")
-    assert held_out.test == by_hand(trained, arch, calibration, "test")
+    held_out = held_out_scores(trained.supernet, arch, data, trained.task, calibration)
+    assert held_out.validation["accuracy"].value == by_hand(trained, arch, calibration, "validation")
+    assert held_out.test["accuracy"].value == by_hand(trained, arch, calibration, "test")
 
 
 def test_the_card_of_a_supernet_has_both_ends_at_their_resolutions(trained: Trained) -> None:
@@ -61,7 +59,7 @@ def test_the_card_of_a_supernet_has_both_ends_at_their_resolutions(trained: Trai
     smallest = trained.supernet.space.smallest
     assert smallest.resolution == {"input": 4}
     calibration = trained.data.calibration(images)
-    assert trained.card.accuracy.smallest.test == by_hand(trained, smallest, calibration, "test")
+    assert trained.card.scores.smallest.test["accuracy"].value == by_hand(trained, smallest, calibration, "test")
 
 
 def test_a_candidate_is_tuned_at_its_resolution_with_a_teacher_of_it(
@@ -81,7 +79,7 @@ def test_a_candidate_is_tuned_at_its_resolution_with_a_teacher_of_it(
     found = tuning.tuner.tune(candidate, tuning.tuner.settings(candidate))
     assert found.model is not None
     at_its_own = evaluate(found.model, ofa.resized(trained.data, arch).validation.in_order())
-    assert found.accuracy == at_its_own == found.history[-1].value("network", "accuracy")
+    assert found.scores["accuracy"].value == at_its_own == found.history[-1].value("network", "accuracy")
     ((data, distillation),) = given
     assert data.input_shape == (1, 4, 4)
     calibration = ofa.resized(trained.data.calibration(64), arch)

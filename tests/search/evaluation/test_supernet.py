@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,12 +15,16 @@ from torch import Tensor, nn
 from ofa._calibrate import calibrate
 from ofa._evaluate import evaluate
 from ofa.arch import Arch
+from ofa.data import Dataset
+from ofa.data.dataset import Preprocessing, Split
 from ofa.errors import InvalidInput
 from ofa.supernet import Supernet
+from ofa.task import Metric, Score, classification
 from search.candidates.space import Evaluation
-from search.evaluation.caches import AccuracyCache
+from search.evaluation.caches import ScoreCache
 from search.evaluation.supernet import Evaluator
 from search.run.stored_inputs import settings_digest
+from tests.search.scored import evaluation, scored
 
 A, B = Arch(width={"stem": 8}), Arch(width={"stem": 16})
 
@@ -51,17 +56,24 @@ LABELS = torch.zeros(16, dtype=torch.int64)
 
 
 def evaluator(fake: Fake, cache: Path | None = None, **changes: Any) -> Evaluator:
-    given = {"images": IMAGES, "labels": LABELS, "calibration": IMAGES[:4]} | changes
-    return Evaluator(cast(Supernet, fake), cache=cache, **given)
+    given = {"images": IMAGES, "labels": LABELS, "calibration": IMAGES[:4], "metrics": ("accuracy",)} | changes
+    data = data_of(given.pop("images"), given.pop("labels"))
+    task = classification(data, metrics=given.pop("metrics"))
+    return Evaluator(cast(Supernet, fake), data, task, cache=cache, **given)
+
+
+def data_of(images: Tensor, labels: Tensor) -> Dataset:
+    split = Split(images, labels, Preprocessing(1.0, (0.0,), (1.0,)))
+    return Dataset("made", split, split, split, num_classes=3)
 
 
 def test_a_second_search_costs_nothing(tmp_path: Path) -> None:
     first, second = Fake(), Fake()
-    assert evaluator(first, tmp_path)(A).accuracy == 0.5
+    assert evaluator(first, tmp_path)(A).score.value == 0.5
     again = evaluator(second, tmp_path)
-    assert again(A) == Evaluation(0.5, 0.0, cached=True)
+    assert again(A) == Evaluation({"accuracy": Score(0.5, 16, 0.125)}, 0.0, cached=True)
     fresh = again(B)
-    assert (fresh.accuracy, fresh.cached) == (1.0, False)
+    assert (fresh.score.value, fresh.cached) == (1.0, False)
     assert again(B).cached
     assert (first.asked, second.asked) == ([A], [B])
 
@@ -73,6 +85,7 @@ def test_a_second_search_costs_nothing(tmp_path: Path) -> None:
         {"calibration": IMAGES[:5]},
         {"images": IMAGES + 1},
         {"batch_size": 7},
+        {"metrics": ("accuracy", "macro_f1")},
     ],
 )
 def test_other_images_or_settings_share_nothing(tmp_path: Path, change: dict[str, Any]) -> None:
@@ -93,35 +106,50 @@ def test_nan_is_said_and_not_kept(tmp_path: Path) -> None:
     assert once.cache.get(broken) is None
 
 
-def test_images_and_labels_must_fit() -> None:
-    with pytest.raises(InvalidInput, match="16 validation images and 3 labels"):
-        evaluator(Fake(), labels=LABELS[:3])
+def test_all_metrics_are_returned_and_cached(tmp_path: Path) -> None:
+    names = ("balanced_accuracy", "accuracy")
+    found = evaluator(Fake(), tmp_path, metrics=names)(A)
+    assert tuple(found.scores) == names
+    assert all(score.examples == 16 and score.standard_error is not None for score in found.scores.values())
+    assert evaluator(Fake(), tmp_path, metrics=names)(A).scores == found.scores
+
+
+def test_a_metric_that_is_not_a_number_is_said(tmp_path: Path) -> None:
+    data = data_of(IMAGES, LABELS)
+    broken = Metric(name="ratio", statistics=lambda outputs, batch: torch.zeros(len(outputs), 2), value=ratio)
+    task = replace(classification(data), metrics=(broken,))
+    with pytest.raises(InvalidInput, match="ratio of 16 examples is nan; a metric must be a finite number"):
+        Evaluator(cast(Supernet, Fake()), data, task, IMAGES[:4])(A)
+
+
+def ratio(sums: Tensor) -> Tensor:
+    return sums[..., 0] / sums[..., 1]
 
 
 @pytest.mark.parametrize("tail", [b'{"digest":"x","accu', b"garbage\n", b'{"digest":"y"}\n', b"\x00\xff"])
 def test_a_torn_line_loses_that_line_alone(tmp_path: Path, tail: bytes) -> None:
-    cache = AccuracyCache(tmp_path / "a.jsonl")
-    cache.put(A, Evaluation(0.5, 1.0))
+    cache = ScoreCache(tmp_path / "a.jsonl")
+    cache.put(A, evaluation(0.5, 1.0))
     with open(cache.path, "ab") as file:
         file.write(tail)
-    again = AccuracyCache(cache.path)
-    assert again.get(A) == 0.5
-    again.put(B, Evaluation(0.75, 1.0))
-    assert AccuracyCache(cache.path).get(B) == 0.75
-    assert len(AccuracyCache(cache.path)) == 2
-    assert cache.get(B) == 0.75  # an open cache sees what others append
+    again = ScoreCache(cache.path)
+    assert again.get(A) == scored(0.5)
+    again.put(B, evaluation(0.75, 1.0))
+    assert ScoreCache(cache.path).get(B) == scored(0.75)
+    assert len(ScoreCache(cache.path)) == 2
+    assert cache.get(B) == scored(0.75)  # an open cache sees what others append
     assert json.loads(cache.path.read_text(errors="replace").splitlines()[-1])["arch"] == B.to_dict()
 
 
 def test_several_writers_append_at_once(tmp_path: Path) -> None:
     def write(first: int) -> None:
-        cache = AccuracyCache(tmp_path / "a.jsonl")  # a file descriptor a write, as in processes of their own
+        cache = ScoreCache(tmp_path / "a.jsonl")  # a file descriptor a write, as in processes of their own
         for width in range(first, first + 200):
-            cache.put(Arch(width={"stem": width}), Evaluation(0.5, 1.0))
+            cache.put(Arch(width={"stem": width}), evaluation(0.5, 1.0))
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(write, (0, 200, 400)))
-    assert len(AccuracyCache(tmp_path / "a.jsonl")) == 600
+    assert len(ScoreCache(tmp_path / "a.jsonl")) == 600
 
 
 def test_a_real_supernet_is_calibrated_and_left_as_it_was(tmp_path: Path) -> None:
@@ -132,7 +160,9 @@ def test_a_real_supernet_is_calibrated_and_left_as_it_was(tmp_path: Path) -> Non
     images, labels = torch.randn(64, 1, 4, 4), torch.randint(0, 3, (64,))
     supernet = Supernet(model, images[:2])
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    accuracy = Evaluator(supernet, images, labels, images, cache=tmp_path)(supernet.space.smallest).accuracy
+    data = data_of(images, labels)
+    made = Evaluator(supernet, data, classification(data), images, cache=tmp_path)
+    accuracy = made(supernet.space.smallest).score.value
     view = calibrate(supernet.extract(supernet.space.smallest), images)
     assert accuracy == evaluate(view, images, labels)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())

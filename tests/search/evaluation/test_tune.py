@@ -22,7 +22,7 @@ from tests.search.evaluation.conftest import joint_request, made
 PLAIN: dict[str, Setting] = {"regularizer": "none", "distill": 0.0}
 
 
-def go_on(epoch: int, accuracy: float) -> bool:
+def go_on(epoch: int, value: float) -> bool:
     return True
 
 
@@ -57,7 +57,7 @@ def test_a_fine_tuning_is_a_function_of_its_settings(
     assert first.model is not None
     assert second.model is not None
     assert digest_of(first.model) == digest_of(second.model)
-    assert first.accuracy == second.accuracy
+    assert first.scores == second.scores
 
 
 def test_starts_differ_and_are_what_they_say(run: RunFolder, trained: Trained) -> None:
@@ -82,17 +82,17 @@ def test_a_gate_ends_it_and_nothing_is_kept_of_that(run: RunFolder, trained: Tra
     candidate = space.candidate(trained.supernet.space.smallest, {"sparsity": 0.3})
     asked: list[tuple[int, float]] = []
 
-    def never(epoch: int, accuracy: float) -> bool:
-        asked.append((epoch, accuracy))
+    def never(epoch: int, value: float) -> bool:
+        asked.append((epoch, value))
         return False
 
     given_up = tuner(candidate, never)
     assert given_up.stopped_at == 1
-    assert asked == [(1, given_up.accuracy)]
+    assert asked == [(1, given_up.score.value)]
     whole = tuner(candidate, go_on)
     assert (whole.stopped_at, whole.cached) == (None, False)
     known = tuner(candidate, go_on)
-    assert (known.accuracy, known.figures, known.cached) == (whole.accuracy, whole.figures, True)
+    assert (known.scores, known.figures, known.cached) == (whole.scores, whole.figures, True)
     assert tuner(candidate, never).stopped_at == 1  # a gate is asked for what is known as well
 
 
@@ -119,7 +119,7 @@ def test_any_candidate_of_the_shipped_space_can_be_tuned(run: RunFolder, trained
     tuning = made(run, trained)
     candidate = CandidateSpace(trained.supernet.space, tuning.keys.parameters).sample(np.random.default_rng(seed))
     evaluation = tuning.tuner(candidate, go_on)
-    assert 0 <= evaluation.accuracy <= 1
+    assert 0 <= evaluation.score.value <= 1
     assert evaluation.figures["bytes"] > 0
 
 

@@ -28,6 +28,7 @@ from search.samplers.candidate_sampler import goals_of, tightest
 from search.samplers.genome import genomes_of
 from search.study.plan import SearchPlan
 from search.study.study import run_study
+from tests.search.scored import ACCURACY, evaluation
 from tests.search.synthetic import Oracle, block_space
 
 Direction = Literal["maximize", "minimize"]
@@ -160,9 +161,9 @@ def test_a_whole_study_with_refusals_and_failures(tmp_path: Path, sampler: Sampl
     def evaluate(candidate: Candidate) -> Evaluation:
         if candidate.digest[0] in "012":
             raise RuntimeError("out of memory")
-        return Evaluation(ORACLE.accuracy(candidate.arch), 0.001)
+        return evaluation(ORACLE.accuracy(candidate.arch), 0.001)
 
-    plan = SearchPlan("s", JOINT, joint_figures, evaluate, 14, context(0.3, 0.6).limits, sampler=sampler)
+    plan = SearchPlan("s", JOINT, joint_figures, evaluate, 14, (ACCURACY,), context(0.3, 0.6).limits, sampler=sampler)
     result = run_study(plan, tmp_path / "j.log")
     assert result.evaluated == 14
     assert sum(row.state == "infeasible" for row in trial_rows(result.study)) == 0

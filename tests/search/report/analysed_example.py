@@ -10,6 +10,7 @@ from search.report.data import DeviceResult, Trial
 from search.report.gather_summary import analysis_of
 from search.run.cards import Setting
 from tests.search.report.example import draw, example
+from tests.search.scored import ACCURACY, score
 
 CONFIG = {
     "search": {
@@ -28,7 +29,9 @@ def analysed(count: int, given_up: int = 12) -> DeviceResult:
     """Returns a search in which fresh weights cost 0.05 and nothing else does anything."""
     rng = np.random.default_rng(0)
     trials = tuple(_trial(rng, number) for number in range(count))
-    return replace(example().devices[0], trials=trials, chosen=(), analysis=analysis_of(trials, CONFIG, given_up))
+    return replace(
+        example().devices[0], trials=trials, chosen=(), analysis=analysis_of(trials, ACCURACY, CONFIG, given_up)
+    )
 
 
 def _trial(rng: np.random.Generator, number: int) -> Trial:
@@ -40,4 +43,4 @@ def _trial(rng: np.random.Generator, number: int) -> Trial:
     }
     settings |= {"filling": str(rng.choice(["built", "lsuv"]))} if settings["begin"] == "fresh" else {}
     accuracy = 0.95 - 0.05 * (settings["begin"] == "fresh") + float(rng.normal(0, 0.005))
-    return Trial(number, accuracy, 0.1, 1000, 100, draw(rng), True, settings, 400.0)
+    return Trial(number, score(accuracy), 0.1, 1000, 100, draw(rng), True, settings, 400.0)

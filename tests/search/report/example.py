@@ -6,6 +6,7 @@ import numpy as np
 
 from search.report.data import AnchorPrediction, Choice, Chosen, DeviceResult, ReportData, Trial
 from search.run.training_cards import Epoch
+from tests.search.scored import ACCURACY, score
 
 CHOICES = (
     Choice("depth", "stages.0", (1, 2)),
@@ -51,7 +52,10 @@ def example(name: str = "demo", trials: int = 180, seed: int = 0) -> ReportData:
         quality="ok",
         trials=tuple(made),
         chosen=chosen,
-        largest=Chosen("onnxruntime", None, 0.158, 0.160, 0.994, 0.9917, 2_100_000, 88_000, 352_000, largest, ""),
+        largest=Chosen(
+            "onnxruntime", None, 0.158, 0.160, score(0.994), score(0.9917), 2_100_000, 88_000, 352_000, largest, ""
+        ),
+        metric=ACCURACY,
     )
     return ReportData(
         run=name,
@@ -71,6 +75,7 @@ def example(name: str = "demo", trials: int = 180, seed: int = 0) -> ReportData:
             )
             for epoch in range(1, 31)
         ),
+        metric=ACCURACY,
         devices=(device,),
         commands=("ofa run run=demo", "ofa dashboard run=demo"),
         digests={"supernet": "0123456789abcdef", "configuration": "fedcba9876543210"},
@@ -84,15 +89,16 @@ def _trial(number: int, arch: dict[str, int], rng: np.random.Generator) -> Trial
     latency = 0.03 + 0.13 * size + float(rng.normal(0, 0.004))
     feasible = latency <= 0.12
     accuracy = min(0.998, 0.994 - 0.03 * (1 - size) ** 2 + float(rng.normal(0, 0.0025)))
-    return Trial(number, accuracy if feasible else None, latency, int(2.1e6 * size), int(88e3 * size), arch, feasible)
+    reached = score(accuracy) if feasible else None
+    return Trial(number, reached, latency, int(2.1e6 * size), int(88e3 * size), arch, feasible)
 
 
 def _chosen(limit: float, trials: list[Trial]) -> Chosen:
-    within = [trial for trial in trials if trial.accuracy is not None and (trial.latency_ms or 0) <= limit]
-    best = max(within, key=lambda trial: trial.accuracy or 0)
+    within = [(trial, trial.score) for trial in trials if trial.score is not None and (trial.latency_ms or 0) <= limit]
+    best, reached = max(within, key=lambda pair: pair[1].value)
     measured = (best.latency_ms or 0) * 0.985
     folder = f"outputs/demo/subnets/onnxruntime-{limit}ms"
     return Chosen(
-        "onnxruntime", limit, best.latency_ms, measured, best.accuracy, (best.accuracy or 0) - 0.004,
+        "onnxruntime", limit, best.latency_ms, measured, reached, score(reached.value - 0.004),
         best.macs, best.params, 4 * (best.params or 0), best.arch, folder, limits={"latency_ms": limit},
     )  # fmt: skip

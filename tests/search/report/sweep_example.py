@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ofa.arch import Arch
 from search.report.gather_sweep import SweepChoice, SweepData, SweepFronts, SweepTarget
+from tests.search.scored import ACCURACY, score
 
 
 def choice(limit: float | None, seed: int, *, test: float | None = 0.95, width: int = 8) -> SweepChoice:
@@ -12,8 +13,9 @@ def choice(limit: float | None, seed: int, *, test: float | None = 0.95, width: 
         seed=seed,
         limits={} if limit is None else {"latency_ms": limit},
         arch=Arch.from_dict({"width": {"stem": width}}),
-        validation_accuracy=0.9 + 0.01 * seed,
-        test_accuracy=test,
+        metric=ACCURACY,
+        validation=score(0.9 + 0.01 * seed),
+        test=None if test is None else score(test),
         times={"latency_ms": 0.9 * (limit or 2.0) + 0.01 * seed},
         evaluations=40,
     )
@@ -33,9 +35,9 @@ def sweep_example(name: str = "demo") -> SweepData:
             SweepTarget("phone-4ms", ("phone",), phone),
         ),
         fronts=(
-            SweepFronts(("laptop",), "", fronts, (*one, *two)),
-            SweepFronts(("laptop",), "tpe", {0: fronts[0]}, one[:1]),
-            SweepFronts(("phone",), "", {0: ((3.0, 0.9),)}, phone),
+            SweepFronts(("laptop",), "", ACCURACY, fronts, (*one, *two)),
+            SweepFronts(("laptop",), "tpe", ACCURACY, {0: fronts[0]}, one[:1]),
+            SweepFronts(("phone",), "", ACCURACY, {0: ((3.0, 0.9),)}, phone),
         ),
         unfinished=("laptop-8ms",),
         commands=("ofa sweep run=demo",),

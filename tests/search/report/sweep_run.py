@@ -23,9 +23,9 @@ from search.candidates.search_files import (
     Trials,
 )
 from search.candidates.space import TuningEpoch
-from search.run.cards import Accuracy
 from search.run.paths import RunFolder, SearchFolder
 from search.run.stages import Stage, written
+from tests.search.scored import ACCURACY, scored, scores_of
 from tests.search.study.trial_rows import trial_row
 from tests.search.subnets.subnet_rows import subnet_row
 
@@ -47,7 +47,7 @@ def network(channels: int, times: Times) -> MeasuredSubnet:
 
 def finalist(limits: Mapping[str, float], channels: int, accuracy: float, times: Times) -> Finalist:
     """Returns what was chosen for one target."""
-    chosen = MeasuredTrial(**structs.asdict(network(channels, times)), trial=0, accuracy=accuracy)
+    chosen = MeasuredTrial(**structs.asdict(network(channels, times)), trial=0, scores=scored(accuracy))
     return Finalist(target=limits, margin=None, chosen=chosen, missed=())
 
 
@@ -58,6 +58,7 @@ def finalists(devices: Mapping[str, str], chosen: Sequence[Finalist], largest: M
         device=next(iter(devices.values())),
         devices=devices,
         finalists=tuple(chosen),
+        metrics=(ACCURACY,),
         margin=0.0,
         largest=largest,
         measurement=quality,
@@ -94,7 +95,7 @@ def write_search(
     files = SearchFolder(run.search(name))
     with written(Stage("search", files.root, {"seed": seed, "latency_ms": asked})):
         files.journal.write_text("")
-        write_record(files.trials, Trials(rows=tuple(trials)))
+        write_record(files.trials, Trials(metrics=(ACCURACY,), rows=tuple(trials)))
         write_record(files.finalists, finalists(devices, chosen, network(99, dict.fromkeys(devices, 9.0))))
     return name
 
@@ -104,14 +105,14 @@ def write_subnets(run: RunFolder, search: str, tests: Sequence[tuple[Mapping[str
     listed = run.subnet_list(search)
     rows = [row(limits, accuracy) for limits, accuracy in tests]
     with written(Stage("extract", listed, {})):
-        write_record(listed, SubnetList(rows=(*rows, structs.replace(row({}, 0.999), largest=True))))
+        write_record(
+            listed, SubnetList(metrics=(ACCURACY,), rows=(*rows, structs.replace(row({}, 0.999), largest=True)))
+        )
 
 
 def row(limits: Mapping[str, float], accuracy: float) -> SubnetRow:
     """Returns an extracted subnet as the list of a search has it."""
-    return subnet_row(
-        limits=limits, limit_ms=limits.get(LATENCY), accuracy=Accuracy(validation=accuracy, test=accuracy)
-    )
+    return subnet_row(limits=limits, limit_ms=limits.get(LATENCY), scores=scores_of(accuracy, accuracy))
 
 
 def write_sweep(run: RunFolder, seeds: Sequence[int] = (0, 1, 2)) -> None:

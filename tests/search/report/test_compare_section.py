@@ -16,7 +16,7 @@ from search.report.data import Compared
 from search.report.figures import Figure
 from search.report.page import render
 from search.run.paths import RunFolder
-from search.subnets.finalists import digest_of_searches
+from search.subnets.chosen import digest_of_searches
 from tests.record_files import rewrite
 from tests.search.report.compared_example import compared_example, write_comparison
 from tests.search.report.example import CHOICES, example
@@ -75,7 +75,7 @@ def test_what_was_found_is_said_for_every_pair(both: Compared) -> None:
     section, _ = section_of(both)
     assert section.count('class="text wrap met">meets the limit where the other does not') == 2
     assert section.count('class="text wrap">not better: both chose the same subnet') == 2
-    assert "standard error on 1000 test images" in section
+    assert "standard error on 1,000 test examples" in section
     poor, _ = section_of(replace(both, verdicts={"laptop": "noisy", "phone": "ok"}))
     assert "Measurement quality: laptop noisy." in poor and "Measurement quality" not in section
 

@@ -22,6 +22,7 @@ from search.report.trial_files import trial_files
 from search.samplers import random
 from search.study.plan import SearchPlan
 from search.study.study import load_study, run_study
+from tests.search.scored import ACCURACY, evaluation
 from tests.search.synthetic import Oracle, block_space
 
 pytest.importorskip("optuna_dashboard")
@@ -32,16 +33,16 @@ LIMIT = float(ORACLE.figures([ORACLE.space.largest])["latency_ms"][0]) * 0.55
 
 EVALUATIONS = 24
 HISTORY = (
-    TuningEpoch(epoch=1, loss=0.8, accuracy=0.7),
-    TuningEpoch(epoch=2, loss=0.5, accuracy=0.8),
-    TuningEpoch(epoch=3, accuracy=0.9),
+    TuningEpoch(epoch=1, loss=0.8, value=0.7),
+    TuningEpoch(epoch=2, loss=0.5, value=0.8),
+    TuningEpoch(epoch=3, value=0.9),
 )
 
 
 def evaluate(candidate: Candidate) -> Evaluation:
     """The accuracy by the oracle; one in two was trained for it."""
     trained = int(candidate.digest, 16) % 2 == 0
-    return Evaluation(ORACLE.accuracy(candidate.arch), 0.0, history=HISTORY if trained else ())
+    return evaluation(ORACLE.accuracy(candidate.arch), 0.0, history=HISTORY if trained else ())
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,7 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ORACLE.candidate_figures,
         evaluate,
         EVALUATIONS,
+        (ACCURACY,),
         Limits(({"latency_ms": LIMIT},)),
         sampler=random,
         identity={"supernet": "abc"},
@@ -97,8 +99,8 @@ def test_feasible_and_infeasible_are_shown_as_such(url: str, journal: Path) -> N
 
 
 def front(journal: Path) -> set[int]:
-    rows = [row for row in trial_rows(load_study(journal, "digits")) if row.accuracy is not None]
-    points = {row.number: (-(row.accuracy or 0), row.figures["latency_ms"]) for row in rows}
+    rows = [row for row in trial_rows(load_study(journal, "digits")) if row.score is not None]
+    points = {row.number: (-row.score.value if row.score else 0.0, row.figures["latency_ms"]) for row in rows}
     return {
         number
         for number, point in points.items()
@@ -161,7 +163,7 @@ def test_figures_of_our_own_are_shown_and_the_journal_is_not_written(url: str, j
 
 
 def test_without_a_folder_no_files_are_written(tmp_path: Path) -> None:
-    plan = SearchPlan("plain", ORACLE.candidates, ORACLE.candidate_figures, evaluate, 2, sampler=random)
+    plan = SearchPlan("plain", ORACLE.candidates, ORACLE.candidate_figures, evaluate, 2, (ACCURACY,), sampler=random)
     study = run_study(plan, tmp_path / "journal.log").study
     assert not any("artifact" in key for trial in study.trials for key in trial.system_attrs)
     assert not any(path.is_dir() for path in tmp_path.iterdir())

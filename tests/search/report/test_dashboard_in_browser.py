@@ -10,7 +10,7 @@ import pytest
 
 from search.candidates.limits import Limits
 from search.candidates.search_files import TrialRow
-from search.candidates.space import Evaluation, TuningEpoch
+from search.candidates.space import TuningEpoch
 from search.candidates.trials import trial_rows
 from search.report.dashboard import address, make_dashboard
 from search.report.trial_files import trial_files
@@ -18,6 +18,7 @@ from search.samplers import random
 from search.study.plan import SearchPlan
 from search.study.study import run_study
 from tests.browser import Page, find_browser, open_page
+from tests.search.scored import ACCURACY, evaluation
 from tests.search.synthetic import Oracle, block_space
 
 pytest.importorskip("optuna_dashboard")
@@ -29,7 +30,7 @@ pytestmark = [
 
 ORACLE = Oracle(block_space(stages=2, blocks=3))
 LIMIT = float(ORACLE.figures([ORACLE.space.largest])["latency_ms"][0]) * 0.55
-HISTORY = (TuningEpoch(epoch=1, loss=0.8, accuracy=0.7), TuningEpoch(epoch=2, loss=0.5, accuracy=0.8))
+HISTORY = (TuningEpoch(epoch=1, loss=0.8, value=0.7), TuningEpoch(epoch=2, loss=0.5, value=0.8))
 DRAWN = "(picture => picture && picture.complete && picture.naturalWidth > 0)(document.querySelector({selector!r}))"
 
 
@@ -40,8 +41,9 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[TrialRow]
         "digits",
         ORACLE.candidates,
         ORACLE.candidate_figures,
-        lambda candidate: Evaluation(ORACLE.accuracy(candidate.arch), 0.0, history=HISTORY),
+        lambda candidate: evaluation(ORACLE.accuracy(candidate.arch), 0.0, history=HISTORY),
         24,
+        (ACCURACY,),
         Limits(({"latency_ms": LIMIT},)),
         sampler=random,
         command=lambda number: f"ofa extract trial={number}",
@@ -72,7 +74,7 @@ def test_the_study_is_drawn_with_its_front_its_limit_and_what_is_important(page:
     page.open(f"{url}studies/0")
     for text in ("Pareto Front", "accuracy", "latency_ms", "Hyperparameter Importance", "What decides the accuracy"):
         page.wait_for_text(text)
-    page.wait_for_text("Accuracy over predicted latency, limits dashed")
+    page.wait_for_text("accuracy over predicted latency, limits dashed")
     assert page.wait("document.querySelectorAll('.shapelayer path').length > 0"), "the limit"
     importance = "[...document.querySelectorAll('.js-plotly-plot')].filter(plot => plot.data[0].type === 'bar')"
     page.wait(f"{importance}.length >= 2")  # the dashboard's own and ours

@@ -25,7 +25,7 @@ def test_all_text_is_escaped() -> None:
 
 def test_figures_cannot_end_their_script() -> None:
     figure = {"data": [{"name": "</script><img src=x>"}], "layout": {}}
-    page = document("title", [Section("training.html", figures={"training": figure})])
+    page = document("title", [Section("training.html", {"metric": "accuracy"}, figures={"training": figure})])
     assert figures_in(page) == {"training": figure}
     assert "<img" not in page.rsplit("</main>")[1].split('id="figures">')[1]
 

@@ -18,6 +18,7 @@ from search.report.search_section import search_sections
 from tests.search.report.analysed_example import analysed
 from tests.search.report.example import example
 from tests.search.report.rendered import rendered
+from tests.search.scored import ACCURACY
 
 COLUMN = Column("start", ("fresh", "inherit", "rewind", "odd"), np.repeat([0, 1, 2, 3], [18, 20, 23, 2]))
 SEEN = Difference(2, 0, 0.012, 0.004, 0.02)
@@ -32,7 +33,9 @@ def device() -> DeviceResult:
 
 def section(device: DeviceResult) -> tuple[str, dict[str, Figure]]:
     assert device.analysis is not None
-    sections = [section(device.analysis, device.trials, "s0") for section in (effects_section, interaction_section)]
+    sections = [
+        section(device.analysis, device.trials, ACCURACY, "s0") for section in (effects_section, interaction_section)
+    ]
     return rendered(*sections)
 
 
@@ -96,7 +99,7 @@ def test_names_and_values_are_escaped(device: DeviceResult) -> None:
 
 
 def test_a_difference_comes_with_its_interval_and_counts() -> None:
-    text = effect_text(EFFECT)
+    text = effect_text(EFFECT, ACCURACY)
     assert text == (
         "rewind is 1.2 points above fresh (95 % interval 0.40 to 2.0; 23 and 18 candidates). No clear difference "
         "between rewind and inherit. Tried too rarely to compare: odd (2)."
@@ -104,15 +107,15 @@ def test_a_difference_comes_with_its_interval_and_counts() -> None:
 
 
 def test_where_there_is_no_clear_difference_the_text_says_so() -> None:
-    text = effect_text(Effect(COLUMN, (1, 2), (0.911, 0.912), (), (), (UNSEEN,)))
+    text = effect_text(Effect(COLUMN, (1, 2), (0.911, 0.912), (), (), (UNSEEN,)), ACCURACY)
     assert text.startswith(
         "No clear difference: rewind is 0.04 points above inherit (95 % interval \N{MINUS SIGN}0.60 to 0.68; "
     )
     assert text.endswith("Tried too rarely to compare: fresh (18) and odd (2).")
-    assert effect_text(Effect(COLUMN, (), not_compared="too few")) == "Not compared: too few."
+    assert effect_text(Effect(COLUMN, (), not_compared="too few"), ACCURACY) == "Not compared: too few."
 
 
 def test_points_have_two_digits_or_so() -> None:
-    assert [points_text(value) for value in (0.0123, 0.0028, -0.0051, -1e-6)] == [
+    assert [points_text(value, ACCURACY) for value in (0.0123, 0.0028, -0.0051, -1e-6)] == [
         "1.2", "0.28", "\N{MINUS SIGN}0.51", "0.00",
     ]  # fmt: skip

@@ -35,7 +35,7 @@ def test_searches_that_differ_in_the_seed_alone_belong_together(run: RunFolder) 
     first, second = data.targets
     assert (first.search, first.devices, first.seeds) == ("laptop-1-2ms", ("laptop",), (0, 1, 2))
     assert [choice.limits for choice in second.choices] == [{LATENCY: 2.0}] * 3
-    assert [choice.validation_accuracy for choice in second.choices] == pytest.approx([0.95, 0.96, 0.97])
+    assert [choice.validation.value for choice in second.choices] == pytest.approx([0.95, 0.96, 0.97])
     assert [choice.times for choice in second.choices] == [{LATENCY: 1.8 + 0.1 * seed} for seed in range(3)]
     assert (first.distinct, second.distinct) == (1, 3)
     assert {choice.evaluations for choice in first.choices} == {3}  # the refused one is none
@@ -99,8 +99,8 @@ def test_test_accuracies_are_of_extracted_subnets(run: RunFolder) -> None:
     write_sweep(run, seeds=(0, 1))
     write_subnets(run, "laptop-1-2ms-seed1", [({LATENCY: 2.0}, 0.93), ({LATENCY: 1.0}, 0.88)])
     first, second = gather_sweep(run).targets
-    assert [choice.test_accuracy for choice in first.choices] == [None, 0.88]
-    assert [choice.test_accuracy for choice in second.choices] == [None, 0.93]
+    assert [None if choice.test is None else choice.test.value for choice in first.choices] == [None, 0.88]
+    assert [None if choice.test is None else choice.test.value for choice in second.choices] == [None, 0.93]
 
 
 def test_searches_that_are_not_done_are_named_and_left_out(run: RunFolder) -> None:

@@ -12,6 +12,7 @@ from search.report.figures import Figure
 from search.report.interaction_section import interaction_section, interaction_texts
 from tests.search.report.analysed_example import analysed
 from tests.search.report.rendered import rendered
+from tests.search.scored import ACCURACY
 
 TOGETHER = Together("start", "", "plan", "", (), (Interaction("starting weights", "plan", 80, 0.0004),), ())
 
@@ -23,7 +24,7 @@ def device() -> DeviceResult:
 
 def section(device: DeviceResult) -> tuple[str, dict[str, Figure]]:
     assert device.analysis is not None
-    return rendered(interaction_section(device.analysis, device.trials, "s0"))
+    return rendered(interaction_section(device.analysis, device.trials, ACCURACY, "s0"))
 
 
 def test_schedule_starting_weights_and_sparsity_are_found_by_what_they_set(device: DeviceResult) -> None:

@@ -14,6 +14,7 @@ from search.report.pareto_section import pareto_front
 from search.run.paths import RunFolder
 from tests.search.report.example import example
 from tests.search.report.rendered import figures_in, parsed
+from tests.search.scored import ACCURACY
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +39,11 @@ def test_pareto_figure_has_every_trial_once(page: str) -> None:
 
 
 def test_front_beats_everything() -> None:
-    trials = [trial for trial in example().devices[0].trials if trial.accuracy is not None]
-    front = pareto_front(trials)
+    trials = [trial for trial in example().devices[0].trials if trial.score is not None]
+    front = pareto_front(trials, ACCURACY)
     for trial in trials:
         assert any(
-            (best.accuracy or 0) >= (trial.accuracy or 0) and (best.latency_ms or 0) <= (trial.latency_ms or 0)
+            best.score.value >= trial.score.value and (best.latency_ms or 0) <= (trial.latency_ms or 0)
             for best in front
         )
 

@@ -11,25 +11,29 @@ import pytest
 from ofa.errors import InvalidInput
 from search.report.data import Level, Pruned, PrunedLayer
 from search.report.figures import Figure
+from search.report.gather_pruned import gather_pruned
 from search.report.page import render
-from search.report.prune_section import gather_pruned, prune_section
+from search.report.prune_section import prune_section
 from search.run.paths import RunFolder
 from search.run.stages import Stage, written
 from tests.search.report.example import example
 from tests.search.report.rendered import rendered
+from tests.search.scored import ACCURACY, score
 
 LAYERS = (
     PrunedLayer("conv1.weight", 100, 50, -1.0, 1.0, (10, 15, 0, 25)),
     PrunedLayer("classifier.weight", 300, 3, -0.5, 0.5, (1, 0, 0, 2)),
 )
 LEVELS = tuple(
-    Level(kind, 0.8**level, 0.98 - 0.01 * level) for level in (1, 2) for kind in ("ticket", "reinit", "random")
+    Level(kind, 0.8**level, score(0.98 - 0.01 * level)) for level in (1, 2) for kind in ("ticket", "reinit", "random")
 )
-ONE = Pruned("first", "lenet5-mnist", 0.98, 0.985, 0.99, 0.1325, 400, 53, 5300, None, None, LAYERS)
+ONE = Pruned(
+    "first", "lenet5-mnist", ACCURACY, score(0.98), score(0.985), score(0.99), 0.1325, 400, 53, 5300, None, None, LAYERS
+)
 MANY = (
     ONE,
     replace(ONE, name="second", density=0.05, slim_params=90, slim_macs=900),
-    replace(ONE, name="tickets", density=0.64, levels=LEVELS, dense_test_accuracy=None),
+    replace(ONE, name="tickets", density=0.64, levels=LEVELS, dense_test=None),
     replace(ONE, name="third", network="lenet300-mnist", layers=(replace(LAYERS[0], kept=0, counts=()), LAYERS[1])),
 )
 
@@ -46,7 +50,7 @@ def test_nothing_pruned_nothing_said() -> None:
 def test_every_network_has_a_row_and_a_point(figures: dict[str, Figure]) -> None:
     section, _ = rendered(prune_section(MANY))
     assert section.count("<tr>") == 1 + len(MANY)
-    traces = {trace["name"]: trace for trace in figures["prune-accuracy"]["data"]}
+    traces = {trace["name"]: trace for trace in figures["prune-scores"]["data"]}
     assert traces["lenet5-mnist"]["x"] == [100 * one.density for one in MANY[:3]]
     assert traces["lenet300-mnist"]["y"] == [98.0]
     assert traces["lenet5-mnist, dense"]["y"] == [99.0, 99.0]

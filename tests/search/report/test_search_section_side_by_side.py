@@ -17,12 +17,14 @@ from search.run.stages import Stage, written
 from tests.search.report.example import example
 from tests.search.report.rendered import rendered
 from tests.search.report.sweep_run import finalists, network, trial
+from tests.search.scored import ACCURACY
 
 JOINT = TunedSearch(
     "joint",
     (TunedCandidate(0.95, 0.02, 4000, 2), TunedCandidate(None, 0.01, 1000, 1), TunedCandidate(0.9, 0.01, 2000, 2)),
+    ACCURACY,
 )
-OTHER = TunedSearch("arch<i>", (TunedCandidate(0.93, 0.03, 9000, 2), TunedCandidate(0.91, 0.02, 8000, 2)))
+OTHER = TunedSearch("arch<i>", (TunedCandidate(0.93, 0.03, 9000, 2), TunedCandidate(0.91, 0.02, 8000, 2)), ACCURACY)
 
 
 def test_the_section_compares_at_an_equal_number() -> None:
@@ -44,7 +46,7 @@ def write(run: RunFolder, name: str, epochs: int | None, accuracy: float | None 
         pass
     write_record(files.finalists, finalists({"latency_ms": "phone"}, [], network(99, {"latency_ms": 1.1})))
     figures = {"latency_ms": 0.5, "bytes": 900.0}
-    history = [TuningEpoch(epoch=1, accuracy=0.5), TuningEpoch(epoch=2, accuracy=0.6)]
+    history = [TuningEpoch(epoch=1, value=0.5), TuningEpoch(epoch=2, value=0.6)]
     rows = [
         trial("given up", figures, 0.5),
         trial("given up", figures, 0.6, history[:1]),
@@ -52,7 +54,7 @@ def write(run: RunFolder, name: str, epochs: int | None, accuracy: float | None 
     ]
     if accuracy is not None:
         rows.append(trial("evaluated", figures, accuracy, history))
-    write_record(files.trials, Trials(rows=tuple(rows)))
+    write_record(files.trials, Trials(metrics=(ACCURACY,), rows=tuple(rows)))
 
 
 def test_searches_that_fine_tune_alike_are_grouped(tmp_path: Path) -> None:

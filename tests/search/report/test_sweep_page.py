@@ -10,12 +10,12 @@ import pytest
 
 from search.analysis.side_by_side import spread
 from search.app.tables import print_sweep
+from search.report.sweep_fronts import fronts_figure
 from search.report.sweep_page import (
     TITLES,
-    fronts_figure,
     ms_spread,
-    percent_spread,
     render_sweep,
+    score_spread,
     seeds_text,
     spread_of_test,
     target_cells,
@@ -24,6 +24,7 @@ from search.report.sweep_page import (
 )
 from tests.search.report.rendered import figures_in, parsed
 from tests.search.report.sweep_example import choice, sweep_example
+from tests.search.scored import ACCURACY, score
 
 DATA = sweep_example()
 
@@ -39,9 +40,9 @@ def test_page_is_well_formed_and_fetches_nothing() -> None:
 
 
 def test_a_row_has_mean_and_deviation_over_seeds() -> None:
-    name, limit, seeds, validation, test, measured, distinct = target_cells(DATA.targets[0])
+    name, limit, seeds, metric, validation, test, measured, distinct = target_cells(DATA.targets[0])
     deviation = 100 * np.std([0.9, 0.91, 0.92], ddof=1)
-    assert (name, limit, seeds, distinct) == ("laptop-1ms", "≤ 1.00 ms", "0 to 2", "2 of 3")
+    assert (name, limit, seeds, metric, distinct) == ("laptop-1ms", "≤ 1.00 ms", "0 to 2", "accuracy", "2 of 3")
     assert validation == f"91.00 ± {deviation:.2f} %"
     assert test == "95.00 ± 0.00 %"
     assert measured == "0.910 ± 0.010 ms"
@@ -60,15 +61,15 @@ def test_settings_make_a_subnet_another_one() -> None:
     assert replace(DATA.targets[0], choices=(first, second)).distinct == 2
 
 
-def test_test_accuracy_needs_every_seed() -> None:
-    assert target_cells(DATA.targets[1])[4] == "-"
+def test_a_score_on_test_needs_every_seed() -> None:
+    assert target_cells(DATA.targets[1])[5] == "-"
     assert spread_of_test([choice(1.0, 0, test=0.9), choice(1.0, 1, test=None)]) is None
     known = spread_of_test([choice(1.0, 0, test=0.9), choice(1.0, 1, test=0.7)])
     assert known is not None and known.mean == pytest.approx(0.8)
 
 
 def test_one_seed_has_no_spread() -> None:
-    assert target_cells(DATA.targets[2])[2:6] == ("0", "90.00 %", "95.00 %", "3.60 ms")
+    assert target_cells(DATA.targets[2])[2:7] == ("0", "accuracy", "90.00 %", "95.00 %", "3.60 ms")
     alone = render_sweep(replace(DATA, targets=DATA.targets[2:], fronts=DATA.fronts[2:]))
     assert "searched with one seed" in alone
 
@@ -79,17 +80,15 @@ def test_lead_names_where_the_seed_matters_most() -> None:
         "The seed matters most for 1.00\N{NO-BREAK SPACE}ms on laptop: its 3 subnets differ by up to 2.00 points"
         in page
     )
-    agree = tuple(replace(one, validation_accuracy=0.9) for one in DATA.targets[0].choices)
+    agree = tuple(replace(one, validation=score(0.9)) for one in DATA.targets[0].choices)
     other = replace(DATA.targets[0], search="tpe", choices=agree)
     assert "ms on laptop in laptop-1ms: its" in render_sweep(replace(DATA, targets=(*DATA.targets, other)))
 
 
 def test_lead_says_where_seeds_agree() -> None:
-    agree = tuple(
-        replace(one, validation_accuracy=0.1) for one in DATA.targets[0].choices
-    )  # their mean is not quite 0.1
+    agree = tuple(replace(one, validation=score(0.1)) for one in DATA.targets[0].choices)  # their mean is not quite 0.1
     page = render_sweep(replace(DATA, targets=(replace(DATA.targets[0], choices=agree),)))
-    assert "all seeds found subnets of the same validation accuracy" in page
+    assert "all seeds found subnets of the same score on validation" in page
 
 
 def test_limits_that_differ_between_seeds_are_a_range() -> None:
@@ -107,9 +106,9 @@ def test_seeds_in_a_row_are_a_range() -> None:
 
 
 def test_one_value_has_no_spread() -> None:
-    assert percent_spread(spread([0.9])) == "90.00 %"
+    assert score_spread(spread([0.9]), ACCURACY) == "90.00 %"
     assert ms_spread(spread([0.0286])) == "0.0286 ms"
-    assert percent_spread(None) == ms_spread(None) == percent_spread(spread([])) == "-"
+    assert score_spread(None, ACCURACY) == ms_spread(None) == score_spread(spread([]), ACCURACY) == "-"
 
 
 @pytest.mark.parametrize(

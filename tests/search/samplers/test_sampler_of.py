@@ -16,7 +16,6 @@ from optuna.trial import TrialState
 
 from ofa.errors import InvalidInput
 from search.candidates.limits import Limits
-from search.candidates.space import Evaluation
 from search.candidates.trials import trial_rows
 from search.samplers import SamplerContext
 from search.samplers.sampler_of import is_seeded, sampler_of
@@ -24,6 +23,7 @@ from search.study.journal import open_journal
 from search.study.plan import SearchPlan
 from search.study.study import load_study, run_study
 from search.study.trial_attributes import check_states
+from tests.search.scored import ACCURACY, evaluation
 from tests.search.synthetic import Oracle, block_space
 
 OPTUNA = ("QMCSampler", "TPESampler", "RandomSampler", "NSGAIISampler", "NSGAIIISampler", "BruteForceSampler")
@@ -88,8 +88,9 @@ def found(config: dict[str, Any], place: Path, *, seed: int = 0, stops: int = 0)
             name="s",
             space=ORACLE.candidates,
             figures=ORACLE.candidate_figures,
-            evaluate=lambda candidate: Evaluation(ORACLE.accuracy(candidate.arch), 0.0),
+            evaluate=lambda candidate: evaluation(ORACLE.accuracy(candidate.arch), 0.0),
             evaluations=evaluations,
+            metrics=(ACCURACY,),
             sampler=sampler_of(config),
             seed=seed,
         )

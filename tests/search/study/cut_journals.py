@@ -21,7 +21,7 @@ MakePlan = Callable[[], SearchPlan]
 def outcomes(journal: Path, name: str) -> list[tuple[Any, ...]]:
     """Returns what came of every trial that was not interrupted, in order."""
     rows = [row for row in trial_rows(load_study(journal, name)) if row.state != "interrupted"]
-    return [(row.candidate, row.state, row.accuracy, dict(row.figures), row.history) for row in rows]
+    return [(row.candidate, row.state, row.score, dict(row.figures), row.history) for row in rows]
 
 
 def uncut(make_plan: MakePlan, folder: Path) -> tuple[list[tuple[Any, ...]], list[bytes]]:

@@ -14,6 +14,7 @@ from search.candidates.search_files import TrialRow
 from search.candidates.space import Candidate, Evaluation
 from search.samplers import SamplerFactory, evolution
 from search.study.plan import SearchPlan
+from tests.search.scored import ACCURACY, evaluation
 from tests.search.synthetic import Oracle, block_space
 
 ORACLE = Oracle(block_space(stages=3, blocks=3))
@@ -40,9 +41,9 @@ class Noted:
             if number % 3 == 0:
                 raise RuntimeError("out of memory")
             if number % 3 == 1:
-                return Evaluation(float("nan"), 0.0)
+                return evaluation(float("nan"), 0.0)
             os.kill(os.getpid(), 9)
-        return Evaluation(ORACLE.accuracy(candidate.arch), self.seconds)
+        return evaluation(ORACLE.accuracy(candidate.arch), self.seconds)
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class MakePlan:
             ORACLE.candidate_figures,
             Noted(self.notes, self.seconds, self.fails),
             self.evaluations,
+            (ACCURACY,),
             Limits(({"latency_ms": 0.7 * LARGEST},)),
             sampler=self.sampler,
             seed=self.seed,

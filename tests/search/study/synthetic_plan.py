@@ -16,6 +16,7 @@ from search.candidates.space import Candidate, Evaluation
 from search.experiments import amc, filter_policy
 from search.samplers import evolution, guided, nsga2, random, tpe
 from search.study.plan import SearchPlan
+from tests.search.scored import ACCURACY, evaluation
 from tests.search.synthetic import Oracle, block_space
 
 ORACLE = Oracle(block_space(stages=2, blocks=3))
@@ -40,7 +41,7 @@ class Counting:
 
     def __call__(self, candidate: Candidate) -> Evaluation:
         self.asked.append(candidate.arch)
-        return Evaluation(self.accuracy(candidate.arch), 0.001)
+        return evaluation(self.accuracy(candidate.arch), 0.001)
 
 
 def plan(evaluate: Any = None, **changes: Any) -> SearchPlan:
@@ -50,6 +51,7 @@ def plan(evaluate: Any = None, **changes: Any) -> SearchPlan:
         figures=ORACLE.candidate_figures,
         evaluate=evaluate or Counting(),
         evaluations=16,
+        metrics=(ACCURACY,),
         sampler=evolution,
         limits=Limits(({"latency_ms": MEDIAN}, {"latency_ms": 0.9 * MEDIAN}), 0.02),
         identity={"supernet": "abc", "config": "def"},

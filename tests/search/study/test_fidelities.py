@@ -15,6 +15,7 @@ from search.evaluation.tune import Gate
 from search.samplers import random
 from search.study.fidelities import RUNG, Fidelities
 from search.study.study import run_study
+from tests.search.scored import evaluation
 from tests.search.study.synthetic_plan import ORACLE, Counting, plan
 
 EPOCHS = 4
@@ -31,10 +32,10 @@ class Training:
         self.epochs.append(0)
         for epoch in range(1, EPOCHS + 1):
             self.epochs[-1] = epoch
-            rows.append(TuningEpoch(epoch=epoch, accuracy=best - 0.1 / epoch))
+            rows.append(TuningEpoch(epoch=epoch, value=best - 0.1 / epoch))
             if epoch < EPOCHS and not gate(epoch, best - 0.1 / epoch):
-                return Evaluation(best - 0.1 / epoch, 0.1, history=tuple(rows), stopped_at=epoch)
-        return Evaluation(best, 0.1, figures={"bytes": 123.0}, history=tuple(rows))
+                return evaluation(best - 0.1 / epoch, 0.1, history=tuple(rows), stopped_at=epoch)
+        return evaluation(best, 0.1, figures={"bytes": 123.0}, history=tuple(rows))
 
 
 def searched(tmp_path: Path, fidelities: Fidelities, **changes: Any) -> Any:
@@ -67,14 +68,14 @@ def test_each_rung_is_written_down(tmp_path: Path) -> None:
         assert {name for name in trial.user_attrs if name.startswith(RUNG)} == {f"{RUNG}0", f"{RUNG}2"}
 
 
-def test_optunas_pruners_where_accuracy_is_the_only_objective(tmp_path: Path) -> None:
+def test_optunas_pruners_where_the_metric_is_the_only_objective(tmp_path: Path) -> None:
     pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
     training = Training()
     result = searched(tmp_path, Fidelities(training, rungs=(0,), pruner=pruner), objective="accuracy")
     states = [row.state for row in trial_rows(result.study)]
     assert states.count("given up") >= 5
     assert states.count("evaluated") >= 5
-    assert all(trial.intermediate_values for trial in result.study.trials if trial.user_attrs.get("accuracy"))
+    assert all(trial.intermediate_values for trial in result.study.trials if trial.user_attrs.get("scores"))
     with pytest.raises(InvalidInput, match="Optuna's pruners need one objective"):
         plan(objective="pareto", fidelities=Fidelities(training, pruner=pruner))
 

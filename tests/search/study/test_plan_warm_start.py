@@ -23,17 +23,12 @@ from search.run import stages
 from search.run.paths import RunFolder, SearchFolder
 from search.samplers import guided
 from search.study.database import Place
-from search.study.plan import (
-    SearchPlan,
-    best_candidates,
-    digest_of_candidates,
-    earlier_candidates,
-    fitting,
-    starting_candidates,
-)
+from search.study.plan import SearchPlan, digest_of_candidates, fitting, starting_candidates
 from search.study.study import run_study
+from search.study.warm_start import best_candidates, earlier_candidates
 from search.study.workers import run_workers
 from tests.record_files import rewrite
+from tests.search.scored import ACCURACY, evaluation
 from tests.search.study.shared_study import ORACLE as SHARED
 from tests.search.study.shared_study import MakePlan
 from tests.search.study.trial_rows import trial_row
@@ -56,7 +51,7 @@ def row(candidate: Candidate, accuracy: float, latency_ms: float, state: State =
 def written(folder: Path, rows: list[TrialRow], objective: Any = None) -> Path:
     """A search's folder with these trials, and a stamp where an objective is given."""
     files = SearchFolder(folder)
-    write_record(files.trials, Trials(rows=tuple(rows)))
+    write_record(files.trials, Trials(metrics=(ACCURACY,), rows=tuple(rows)))
     files.journal.touch()
     if objective is not None:
         with stages.written(stages.Stage("search", folder, {"search": {"objective": objective}}, amount=1)):
@@ -66,9 +61,9 @@ def written(folder: Path, rows: list[TrialRow], objective: Any = None) -> Path:
 
 def plan(**changes: Any) -> SearchPlan:
     def evaluate(candidate: Candidate) -> Evaluation:
-        return Evaluation(ORACLE.accuracy(candidate.arch), 0.001)
+        return evaluation(ORACLE.accuracy(candidate.arch), 0.001)
 
-    made = SearchPlan("s", SPACE, ORACLE.candidate_figures, evaluate, 16, Limits((LIMIT,)))
+    made = SearchPlan("s", SPACE, ORACLE.candidate_figures, evaluate, 16, (ACCURACY,), Limits((LIMIT,)))
     return replace(made, **changes)
 
 

@@ -25,6 +25,7 @@ from search.experiments import amc, filter_policy
 from search.samplers import SamplerFactory, evolution, guided, tpe
 from search.study.plan import SearchPlan
 from search.study.study import load_study, run_study
+from tests.search.scored import ACCURACY, evaluation
 from tests.search.synthetic import Oracle, block_space
 
 EVALUATIONS = 24
@@ -44,11 +45,13 @@ def search(journal: Path, sampler: str, pipe: int) -> None:
 
     def evaluate(candidate: Candidate) -> Evaluation:
         time.sleep(0.01)
-        return Evaluation(oracle.accuracy(candidate.arch), 0.01)
+        return evaluation(oracle.accuracy(candidate.arch), 0.01)
 
     limits = Limits(({"latency_ms": 0.6 * largest},))
     chosen = SAMPLERS[sampler]
-    plan = SearchPlan("s", oracle.candidates, oracle.candidate_figures, evaluate, EVALUATIONS, limits, sampler=chosen)
+    plan = SearchPlan(
+        "s", oracle.candidates, oracle.candidate_figures, evaluate, EVALUATIONS, (ACCURACY,), limits, sampler=chosen
+    )
     with os.fdopen(pipe, "w", buffering=1) as told:
         told.write("begins\n")
         run_study(plan, journal, progress=lambda ended: print(ended.trial, ended.state, file=told))
@@ -103,9 +106,7 @@ def test_ten_kills_lose_nothing(tmp_path: Path, sampler: str) -> None:
     assert kills >= 3
     searched(killed, sampler)
     rows, wanted = told_rows(killed), told_rows(whole)
-    assert [(row.arch, row.state, row.accuracy) for row in rows] == [
-        (row.arch, row.state, row.accuracy) for row in wanted
-    ]
+    assert [(row.arch, row.state, row.score) for row in rows] == [(row.arch, row.state, row.score) for row in wanted]
     assert sum(row.state == "evaluated" for row in rows) == EVALUATIONS
     states = {trial.state for trial in load_study(killed, "s").trials}
     assert optuna.trial.TrialState.RUNNING not in states

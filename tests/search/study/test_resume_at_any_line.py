@@ -18,6 +18,7 @@ from search.experiments import amc, filter_policy
 from search.samplers import SamplerContext, evolution, gp, guided, nsga2, nsga3, random, tpe
 from search.study.fidelities import Fidelities
 from search.study.plan import SearchPlan
+from tests.search.scored import ACCURACY, evaluation
 from tests.search.study.cut_journals import continued, cuts_of_every_kind, uncut
 from tests.search.synthetic import Oracle, block_space
 
@@ -59,11 +60,11 @@ def fine_tune(candidate: Candidate, gate: Gate) -> Evaluation:
     best = ORACLE.accuracy(candidate.arch) - 0.3 * float(settings["sparsity"]) ** 3
     rows: list[dict[str, Any]] = []
     for epoch in range(1, EPOCHS + 1):
-        rows.append({"epoch": epoch, "accuracy": best - 0.1 / epoch})
-        if epoch < EPOCHS and not gate(epoch, rows[-1]["accuracy"]):
-            return Evaluation(rows[-1]["accuracy"], 0.1, history=tuple(rows), stopped_at=epoch)
+        rows.append({"epoch": epoch, "value": best - 0.1 / epoch})
+        if epoch < EPOCHS and not gate(epoch, rows[-1]["value"]):
+            return evaluation(rows[-1]["value"], 0.1, history=tuple(rows), stopped_at=epoch)
     size = 1e5 * (1.0 - float(settings["sparsity"]))
-    return Evaluation(rows[-1]["accuracy"], 0.1, figures={"bytes": size}, history=tuple(rows))
+    return evaluation(rows[-1]["value"], 0.1, figures={"bytes": size}, history=tuple(rows))
 
 
 def plan(sampler: str, *, joint: bool, **fidelities: Any) -> SearchPlan:
@@ -72,8 +73,9 @@ def plan(sampler: str, *, joint: bool, **fidelities: Any) -> SearchPlan:
         name="s",
         space=CandidateSpace(ORACLE.space, PARAMETERS if joint else ()),
         figures=ORACLE.candidate_figures,
-        evaluate=lambda candidate: Evaluation(ORACLE.accuracy(candidate.arch), 0.0),
+        evaluate=lambda candidate: evaluation(ORACLE.accuracy(candidate.arch), 0.0),
         evaluations=12,
+        metrics=(ACCURACY,),
         limits=Limits(({"latency_ms": 0.8 * LARGEST},)),
         sampler=SAMPLERS[sampler],
         fidelities=steps,
@@ -118,7 +120,7 @@ def test_the_same_candidates_after_three_deaths(tmp_path: Path, sampler: str) ->
 def test_what_a_dead_process_found_at_a_rung_counts_for_nothing(tmp_path: Path) -> None:
     make_plan = partial(plan, "random", joint=True)
     wanted, lines = uncut(make_plan, tmp_path)
-    rungs = [place for place, line in enumerate(lines, start=1) if b"accuracy_at_epoch_" in line]
+    rungs = [place for place, line in enumerate(lines, start=1) if b"quality_at_epoch_" in line]
     for cut in rungs[6::4]:
         assert continued(make_plan, lines, [cut], tmp_path) == wanted, f"died after line {cut}"
 

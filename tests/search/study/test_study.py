@@ -39,7 +39,8 @@ def test_what_is_over_a_limit_is_never_evaluated(tmp_path: Path, sampler: Sample
         assert trial.system_attrs["constraints"] == [pytest.approx(over)]
         if row.state == "evaluated":
             assert row.arch is not None
-            assert row.accuracy == ORACLE.accuracy(row.arch)
+            assert row.score is not None
+            assert row.score.value == ORACLE.accuracy(row.arch)
             assert row.figures["macs"] == ORACLE.figures([row.arch])["macs"][0]
         else:
             assert trial.state == optuna.trial.TrialState.PRUNED
@@ -193,7 +194,7 @@ def test_other_limits_and_progress(tmp_path: Path) -> None:
     assert [end.trial for end in ends] == list(range(len(ends)))
     assert {end.evaluations for end in ends} == {10}
     assert any("over" in end.reason for end in ends if end.state == "infeasible")
-    assert all((end.accuracy is not None) == (end.state == "evaluated") for end in ends)
+    assert all((end.score is not None) == (end.state == "evaluated") for end in ends)
 
 
 def test_a_search_begins_with_the_smallest_and_the_largest_allowed() -> None:

@@ -42,7 +42,10 @@ def test_several_devices_and_figures_at_once(tmp_path: Path, sampler: SamplerFac
     assert result.study.metric_names == ["accuracy", *names]
     complete = [trial for trial in result.study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
     for trial in complete:
-        assert trial.values == [trial.user_attrs[name] for name in ("accuracy", *names)]
+        assert trial.values == [
+            trial.user_attrs["scores"]["accuracy"]["value"],
+            *(trial.user_attrs[name] for name in names),
+        ]
         assert len(trial.system_attrs["constraints"]) == 3
     again = run_study(joint, tmp_path / "j.log")
     assert again.evaluated_now == 0

@@ -14,6 +14,7 @@ from search.candidates.space import Candidate, Evaluation
 from search.study.journal import open_journal
 from search.study.plan import SearchPlan
 from search.study.study import load_study, run_study
+from tests.search.scored import ACCURACY, evaluation
 from tests.search.synthetic import Oracle, block_space
 
 ORACLE = Oracle(block_space())
@@ -27,11 +28,13 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def plan() -> SearchPlan:
-    return SearchPlan("s", ORACLE.candidates, ORACLE.candidate_figures, evaluated, 4, Limits(({"latency_ms": 1e9},)))
+    return SearchPlan(
+        "s", ORACLE.candidates, ORACLE.candidate_figures, evaluated, 4, (ACCURACY,), Limits(({"latency_ms": 1e9},))
+    )
 
 
 def evaluated(candidate: Candidate) -> Evaluation:
-    return Evaluation(ORACLE.accuracy(candidate.arch), 0.1)
+    return evaluation(ORACLE.accuracy(candidate.arch), 0.1)
 
 
 @pytest.mark.parametrize(
@@ -39,8 +42,8 @@ def evaluated(candidate: Candidate) -> Evaluation:
     [
         ("user", {"arch": "{"}),
         ("user", {"arch": 3}),
-        ("user", {"accuracy": 1.5}),
-        ("user", {"accuracy": "high"}),
+        ("user", {"scores": {"accuracy": {"value": 1.5}}}),
+        ("user", {"scores": {"accuracy": {"value": "high", "examples": 1}}}),
         ("user", {"latency_ms": {}}),
         ("user", {"latency_ms": -1.0}),
         ("user", {"macs": float("inf")}),

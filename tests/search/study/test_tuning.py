@@ -49,7 +49,7 @@ def test_several_devices_are_one_target_with_margins_of_their_own() -> None:
     assert limits(*asked, "search.margin=0.2", errors=TWO).allowed(target)["latency_ms@slow"] == pytest.approx(3.2)
     made = settings(*asked)
     assert made.name == "slow-4ms+quick-1ms"
-    assert list(made.objectives) == ["accuracy", "latency_ms@slow", "latency_ms@quick"]
+    assert made.objective_figures == ("latency_ms@slow", "latency_ms@quick")
 
 
 def test_default_limits_are_fractions_of_the_largest() -> None:
@@ -67,17 +67,17 @@ def test_no_fractions_leave_the_other_limits_alone(none: str) -> None:
 
 
 def test_no_limit_is_invented_where_latency_is_no_objective(capsys: pytest.CaptureFixture[str]) -> None:
-    assert limits("search=accuracy", "search.limits.params=1e6").targets == ({"params": 1e6},)
+    assert limits("search=single", "search.limits.params=1e6").targets == ({"params": 1e6},)
     assert limits("search.objective=[accuracy,params]").targets == ({},)
     assert capsys.readouterr().err.count("no latency limit") == 2
-    assert len(limits("search=accuracy").targets) == 3  # the largest would win without
+    assert len(limits("search=single").targets) == 3  # the largest would win without
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("search.objective=[accuracy,latency]", "'latency' is unknown; did you mean latency_ms"),
-        ("search.objective=[params]", "has no accuracy"),
+        ("search.objective=[accuracy,latency]", "names accuracy and latency, of which at most one"),
+        ("search.objective=[params]", "has no metric"),
         ("search.margin=1.5", "search.margin=1.5 must be a number, at least 0 and less than 1, or null"),
         ("search.align=0", "search.align=0 must be a whole number, at least 1"),
         ("search.align=wide", "search.align='wide' must be a whole number"),

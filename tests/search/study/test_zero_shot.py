@@ -10,13 +10,14 @@ import pytest
 
 from ofa.errors import InvalidInput
 from search.candidates.limits import Limits
-from search.candidates.space import Candidate, Evaluation
+from search.candidates.space import Candidate
 from search.config.read import converted
 from search.config.tuning import Tuning
 from search.samplers import random
 from search.study.fidelities import Fidelities
 from search.study.plan import starting_candidates
 from search.study.zero_shot import ZeroShot, of_archs
+from tests.search.scored import evaluation
 from tests.search.study.synthetic_plan import ORACLE, Counting, plan
 
 
@@ -73,7 +74,7 @@ def test_a_search_with_fine_tuning_begins_with_the_best_archs(tmp_path: Path) ->
     learned.learn()
     times = ORACLE.figures(counting.asked)["latency_ms"]
     targets = ({"latency_ms": float(np.quantile(times, 0.4))}, {"latency_ms": float(times.max())})
-    fidelities = Fidelities(lambda candidate, gate: Evaluation(0.5, 0.0), expected=learned)
+    fidelities = Fidelities(lambda candidate, gate: evaluation(0.5, 0.0), expected=learned)
     start = starting_candidates(plan(limits=Limits(targets), fidelities=fidelities))
     assert {Candidate(arch) for arch in learned.best(Limits(targets))} <= set(start)
     assert start[0] == ORACLE.candidates.smallest

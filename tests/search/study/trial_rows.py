@@ -8,6 +8,8 @@ from ofa.arch import Arch
 from search.candidates.search_files import State, TrialRow
 from search.candidates.space import TuningEpoch
 from search.run.cards import Setting
+from search.run.scores import MetricFacts
+from tests.search.scored import ACCURACY, scored
 
 
 def trial_row(
@@ -15,8 +17,10 @@ def trial_row(
     state: State,
     arch: Arch,
     figures: Mapping[str, float],
-    accuracy: float | None,
+    value: float | None,
     *,
+    metric: MetricFacts = ACCURACY,
+    error: float | None = None,
     settings: Mapping[str, Setting] | None = None,
     history: Sequence[TuningEpoch] = (),
 ) -> TrialRow:
@@ -26,7 +30,7 @@ def trial_row(
         state=state,
         arch=arch,
         figures=figures,
-        accuracy=accuracy,
+        scores={} if value is None else scored(value, metric, error),
         seconds=0.1,
         cached=False,
         reason="",

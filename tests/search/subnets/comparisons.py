@@ -9,11 +9,11 @@ from msgspec import structs
 from ofa.arch import Arch
 from search.candidates.search_files import Finalist, Finalists, MeasuredSubnet, MeasuredTrial, MeasurementQuality
 from search.device.measure_archs import MeasuredArch
-from search.run.cards import Accuracy
 from search.run.result_files import Comparison
+from search.subnets.chosen import ChosenSubnet, chosen_subnets
 from search.subnets.compare import MeasuredDevice, comparison
-from search.subnets.finalists import ChosenSubnet, chosen_subnets
 from tests.search.profiles import timing
+from tests.search.scored import ACCURACY, scored, scores_of
 
 
 def arch(first: int, second: int, *, width: int) -> Arch:
@@ -49,11 +49,14 @@ def _finalists(devices: Mapping[str, str], targets: Sequence[tuple[Arch, Mapping
         device=next(iter(devices.values())),
         devices=devices,
         margin=0.0,
+        metrics=(ACCURACY,),
         finalists=tuple(
             Finalist(
                 target=target,
                 margin=None,
-                chosen=MeasuredTrial(trial=0, accuracy=TEST[one] + 0.01, **structs.asdict(_measured(one, devices))),
+                chosen=MeasuredTrial(
+                    trial=0, scores=scored(TEST[one] + 0.01), **structs.asdict(_measured(one, devices))
+                ),
                 missed=(),
             )
             for one, target in targets
@@ -98,9 +101,9 @@ def compared(
     return comparison(
         with_largest(searches),
         [device(name) for name in devices],
-        {one: Accuracy(validation=accuracy + 0.02, test=accuracy) for one, accuracy in TEST.items()},
+        {one: scores_of(accuracy + 0.02, accuracy) for one, accuracy in TEST.items()},
         {one: {"macs": 1000, "params": 100, "bytes": 400} for one in TEST},
-        images=1000,
+        (ACCURACY,),
         comparable=1.25,
         searches="0" * 16,
     )

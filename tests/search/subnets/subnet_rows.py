@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import structs
 
 from search.candidates.search_files import SubnetRow
-from search.run.cards import Accuracy
+from tests.search.scored import scores_of
 
 ROW = SubnetRow(
     largest=False,
@@ -19,7 +19,7 @@ ROW = SubnetRow(
     measured_ms=None,
     predicted=None,
     measured=None,
-    accuracy=Accuracy(validation=0.99, test=0.9876),
+    scores=scores_of(0.99, 0.9876),
     macs=123_000,
     params=4_560,
     bytes=18_240,

@@ -6,10 +6,11 @@ import itertools
 
 import pytest
 
+from ofa.task import Score
 from search.subnets.advantage import (
+    BETTER,
     BETTER_IN_BOTH,
     MEETS,
-    MORE_ACCURATE,
     NOT_BETTER,
     OF_THE_OTHER,
     OVER,
@@ -22,7 +23,7 @@ from search.subnets.advantage import (
     resolution,
 )
 
-NOISE = {"same_time": 0.02, "same_accuracy": 0.005}
+NOISE = {"same_time": 0.02, "same_score": 0.005}
 LIMIT = 4.0
 
 CASES = [
@@ -31,12 +32,12 @@ CASES = [
     (3.9, 0.95, 4.5, 0.90, MEETS, ""),
     (2.0, 0.95, 3.0, 0.90, BETTER_IN_BOTH, ""),
     (5.0, 0.95, 6.0, 0.90, BETTER_IN_BOTH, ""),  # both over the limit
-    (3.9, 0.95, 3.0, 0.90, MORE_ACCURATE, ""),
+    (3.9, 0.95, 3.0, 0.90, BETTER, ""),
     (2.0, 0.950, 3.0, 0.954, QUICKER, ""),
     (4.5, 0.90, 3.9, 0.95, NOT_BETTER, OF_THE_OTHER[MEETS]),
     (4.5, 0.99, 3.9, 0.90, NOT_BETTER, OF_THE_OTHER[MEETS]),  # what is over the limit does not count as accurate
     (3.0, 0.90, 2.0, 0.95, NOT_BETTER, OF_THE_OTHER[BETTER_IN_BOTH]),
-    (3.0, 0.90, 3.9, 0.95, NOT_BETTER, OF_THE_OTHER[MORE_ACCURATE]),  # quicker is no use within the limit
+    (3.0, 0.90, 3.9, 0.95, NOT_BETTER, OF_THE_OTHER[BETTER]),  # quicker is no use within the limit
     (3.0, 0.954, 2.0, 0.950, NOT_BETTER, OF_THE_OTHER[QUICKER]),
     (3.0, 0.950, 3.03, 0.954, NOT_BETTER, SAME),
     (4.07, 0.950, 4.09, 0.950, NOT_BETTER, SAME),  # the limit lies between times that are the same
@@ -60,7 +61,7 @@ def test_never_better_both_ways() -> None:
         senses = advantage(one, other, LIMIT, **NOISE), advantage(other, one, LIMIT, **NOISE)
         assert None in senses
         seen |= set(senses)
-    assert seen == {MEETS, BETTER_IN_BOTH, MORE_ACCURATE, QUICKER, None}
+    assert seen == {MEETS, BETTER_IN_BOTH, BETTER, QUICKER, None}
 
 
 def test_a_time_that_is_the_same_as_the_limit_meets_it() -> None:
@@ -70,6 +71,7 @@ def test_a_time_that_is_the_same_as_the_limit_meets_it() -> None:
 
 
 def test_resolution_is_the_standard_error() -> None:
-    assert resolution(0.9, 900) == pytest.approx(0.01)
-    assert resolution(0.9, 3600) == pytest.approx(0.005)
-    assert resolution(1.0, 10) == 0.0
+    one, other = Score(0.9, 900, 0.01), Score(0.8, 900, 0.02)
+    assert resolution(one, one) == pytest.approx(0.01)
+    assert resolution(one, other) == pytest.approx((0.00025) ** 0.5)
+    assert resolution(Score(0.9, 900), one) == 0.0

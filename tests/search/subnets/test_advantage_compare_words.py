@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from search.run.result_files import PairComparison, PairSide, PurposeRow
 from search.subnets.advantage import (
+    BETTER,
     MEETS,
-    MORE_ACCURATE,
     NOT_BETTER,
     OF_THE_OTHER,
     QUICKER,
@@ -14,12 +14,13 @@ from search.subnets.advantage import (
     finding,
     purposes_text,
 )
+from tests.search.scored import score
 
 TWO = ("laptop", "phone")
 
 
 def pair(sense: str, reason: str = "") -> PairComparison:
-    side = PairSide(subnet="A", ms=1.0, accuracy=0.9)
+    side = PairSide(subnet="A", ms=1.0, score=score(0.9))
     return PairComparison(
         device="laptop",
         limit_ms=1.0,
@@ -28,7 +29,7 @@ def pair(sense: str, reason: str = "") -> PairComparison:
         other_device="phone",
         other_limit_ms=1.0,
         other=side,
-        same_accuracy=0.01,
+        same_score=0.01,
         better=sense != NOT_BETTER,
         sense=sense,
         reason=reason,
@@ -39,11 +40,11 @@ def test_all_some_or_none_are_better() -> None:
     everywhere = finding(TWO, [pair(MEETS), pair(QUICKER), pair(MEETS)])
     assert everywhere == (
         "On its own device, each choice is better than another device's in all 3 comparisons: "
-        "twice it meets the limit where the other does not, once it is quicker at the same accuracy."
+        "twice it meets the limit where the other does not, once it is quicker and as good."
     )
-    some = finding(TWO, [pair(MORE_ACCURATE), pair(NOT_BETTER, OF_THE_OTHER[MEETS])])
+    some = finding(TWO, [pair(BETTER), pair(NOT_BETTER, OF_THE_OTHER[MEETS])])
     assert some == (
-        "On its own device, a choice is better than another device's in 1 of 2 comparisons: once it is more accurate "
+        "On its own device, a choice is better than another device's in 1 of 2 comparisons: once it is better "
         "within the limit. In the other: once the other meets the limit where it does not."
     )
     none = finding(TWO, [pair(NOT_BETTER, SAME)] * 3)

@@ -21,9 +21,10 @@ from search.device.export import onnx_bytes
 from search.networks.folder import SubnetFolder
 from search.networks.network_files import file_digest
 from search.networks.rebuild import load
-from search.run.cards import Accuracy, SubnetCard, SubnetFacts
+from search.run.cards import SubnetCard, SubnetFacts
 from search.subnets.extract import extract_subnet
 from tests.record_files import rewrite
+from tests.search.scored import scores_of
 
 CONFIG = {
     "_target_": "ofa.models.LeNet5",
@@ -58,7 +59,7 @@ def extracted(supernet: ofa.Supernet, folder: Path, images: torch.Tensor, arch: 
     options = {
         "calibration_images": images,
         "verify_images": images[16:],
-        "facts": SubnetFacts(device="bench", limit_ms=0.2, accuracy=Accuracy(validation=0.97, test=0.98)),
+        "facts": SubnetFacts(device="bench", limit_ms=0.2, scores=scores_of(0.97, 0.98)),
         "model_config": CONFIG,
         "space_rules": supernet.rules,
     }

@@ -9,8 +9,8 @@ import pytest
 from ofa.errors import InvalidInput
 from ofa.records import convert
 from search.run.cards import SubnetCard
+from search.subnets.chosen import row_for
 from search.subnets.extract_stage import row_of
-from search.subnets.finalists import row_for
 from tests.search.networks.test_folder_names import CARD
 from tests.search.subnets.subnet_rows import subnet_row
 
@@ -22,7 +22,7 @@ def test_a_row_says_what_the_card_does() -> None:
     row = row_of(convert(content, SubnetCard, "a card"), Path("subnets/laptop"))
     assert row.limits == {"params": 9.0}
     assert row.macs == 5
-    assert row.accuracy.test == 0.8
+    assert row.score.test == 0.8
     assert row.peak_activation_bytes is None
     assert row.folder == "subnets/laptop"
     assert not row.largest  # though latency has no limit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from search.subnets.finalists import Purpose, chosen_subnets, latency_limits
+from search.subnets.chosen import Purpose, chosen_subnets, latency_limits
 from tests.search.subnets.comparisons import MIDDLE, SEARCHES, THIN, WIDE, found, found_together
 
 

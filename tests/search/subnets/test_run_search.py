@@ -79,7 +79,7 @@ def searched(request: SearchRequest, trained: Trained) -> tuple[bool, tuple[Tria
 
 
 def proposed(rows: tuple[TrialRow, ...]) -> list[Any]:
-    return [(row.number, row.arch, row.state, row.accuracy) for row in rows]
+    return [(row.number, row.arch, row.state, row.score) for row in rows]
 
 
 def test_it_runs_once_resumes_for_more_and_is_refused_for_another(request_: SearchRequest, trained: Trained) -> None:

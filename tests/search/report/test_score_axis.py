@@ -1,4 +1,4 @@
-"""What figures share, the axis of accuracy: in order, inside what is shown, and labelled."""
+"""The axis of a metric: in order, inside what is shown, and labelled."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.report.figures import MOST_TICKS, accuracy_axis
+from search.report.score_axis import MOST_TICKS, score_axis
+from tests.search.scored import ACCURACY
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_positions_are_in_order_and_shown(accuracy: list[float]) -> None:
-    axis = accuracy_axis(accuracy)
+    axis = score_axis(ACCURACY, accuracy)
     positions = [axis.position(value) for value in sorted(accuracy)]
     assert positions == sorted(positions)
     low, high = axis.frame["range"]
@@ -24,14 +25,14 @@ def test_positions_are_in_order_and_shown(accuracy: list[float]) -> None:
 
 
 def test_round_accuracies_are_labeled() -> None:
-    axis = accuracy_axis([0.1, 0.95, 0.985])
+    axis = score_axis(ACCURACY, [0.1, 0.95, 0.985])
     assert axis.frame["ticktext"][0] == "20"
     assert axis.position(0.9) == pytest.approx(1)
     assert axis.position(1.0) == axis.position(0.985)  # beyond what is shown
 
 
 def test_points_say_their_own_accuracy() -> None:
-    axis = accuracy_axis([0.5, 0.9])
+    axis = score_axis(ACCURACY, [0.5, 0.9])
     trace = axis.points([1.0], [0.9], "trials", "$dot", ["trial 3"])
     assert trace["text"] == ["90.00 %<br>trial 3"]
     assert trace["y"] == [pytest.approx(1)]

@@ -1,0 +1,162 @@
+"""MetricFacts: what is known of a metric beside its scores, and how they are written; Scores of a network by split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from ofa.records import Name, Part, Text
+from ofa.task import Metric, Score, Task
+
+NOISE = 2.0  # standard errors; a smaller difference is within noise
+Values = Mapping[Name, Score]  # by metric, the objective first
+
+
+class MetricFacts(Part, frozen=True, kw_only=True):
+    """What files, searches and pages know of a metric (see `ofa.task.Metric`).
+
+    Attributes:
+        title: its name for people, such as "balanced accuracy".
+        unit: what follows a number; "%" shows fractions in percent.
+        maximize: whether more is better.
+    """
+
+    name: Name
+    title: Text
+    unit: Text = ""
+    maximize: bool = True
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        """As Optuna names it."""
+        return "maximize" if self.maximize else "minimize"
+
+    @property
+    def is_fraction(self) -> bool:
+        """Whether its quality is from 0 to 1, such as an accuracy."""
+        return self.maximize and self.unit == "%"
+
+    @property
+    def better(self) -> str:
+        """Which way is better, in words."""
+        return "higher is better" if self.maximize else "lower is better"
+
+    def quality(self, value: float) -> float:
+        """Returns a value with a sign, so that more is better."""
+        return value if self.maximize else -value
+
+    def value(self, quality: float) -> float:
+        """Returns the value that a quality stands for."""
+        return quality if self.maximize else -quality
+
+    def shown(self, value: float) -> float:
+        """Returns a value as axes show it: fractions in percent."""
+        return 100 * value if self.unit == "%" else value
+
+    def axis(self, what: str = "") -> str:
+        """Returns the title of an axis, such as "validation RMSE, kg (lower is better)"."""
+        words = f"{what} {self.title}".strip() + (f", {self.unit}" if self.unit else "")
+        return words if self.maximize else f"{words} ({self.better})"
+
+    def heading(self, what: str = "") -> str:
+        """Returns the title of a column, such as "test accuracy" or "test RMSE (lower is better)"."""
+        words = f"{what} {self.title}".strip()
+        return words if self.maximize else f"{words} ({self.better})"
+
+    def text(self, score: Score | float | None) -> str:
+        """Returns a score for people: "93.06 ± 1.30 %", "1.84 ± 0.02 bits per byte"; a dash where there is none."""
+        if score is None:
+            return "-"
+        value, error = (score.value, score.standard_error) if isinstance(score, Score) else (score, None)
+        return with_error(self.shown(value), None if error is None else self.shown(error), self.unit)
+
+    def difference_text(self, first: Score, second: Score) -> str:
+        """Returns how far `first` is from `second`, with a sign: "-0.28 ± 0.90 points", "+0.120 ± 0.030 kg"."""
+        by, error = self.shown(first.value - second.value), combined_error(first, second)
+        unit = "points" if self.unit == "%" else self.unit
+        text = with_error(abs(by), None if error is None else self.shown(error), unit, percent=self.unit == "%")
+        is_zero = float(text.split()[0]) == 0
+        return f"{'±' if is_zero and error is None else '' if is_zero else MINUS if by < 0 else '+'}{text}"
+
+    def comparison_text(self, first: Score, second: Score) -> str:
+        """Returns a difference in words, such as "1.20 ± 0.80 points lower"."""
+        text = self.difference_text(first, second).lstrip(f"±{MINUS}+")
+        return f"{text} {'lower' if first.value < second.value else 'higher'}"
+
+    def is_better(self, first: Score, second: Score) -> bool:
+        """Whether `first` is better than `second`, by how little soever."""
+        return self.quality(first.value) > self.quality(second.value)
+
+
+MINUS = "\N{MINUS SIGN}"
+
+
+class Scores(Part, frozen=True, kw_only=True):
+    """Scores by metric, the objective first, on the splits that nothing was trained on."""
+
+    validation: Values
+    test: Values
+
+    def of(self, metric: MetricFacts) -> tuple[Score, Score]:
+        """Returns the scores of a metric on validation and on test."""
+        return self.validation[metric.name], self.test[metric.name]
+
+
+def facts_of(metric: Metric) -> MetricFacts:
+    """Returns what files hold of a metric."""
+    return MetricFacts(name=metric.name, title=metric.title, unit=metric.unit, maximize=metric.maximize)
+
+
+def metrics_of(task: Task) -> tuple[MetricFacts, ...]:
+    """Returns the facts of the metrics of a task, the objective first."""
+    return tuple(map(facts_of, task.metrics))
+
+
+def first(scores: Values) -> Score:
+    """Returns the score of the objective."""
+    return next(iter(scores.values()))
+
+
+def ordered(scores: Scores, metrics: Sequence[MetricFacts]) -> Scores:
+    """Returns scores with the first of `metrics` first."""
+    name = metrics[0].name
+    return Scores(validation=with_first(scores.validation, name), test=with_first(scores.test, name))
+
+
+def with_first(scores: Values, name: str) -> dict[str, Score]:
+    """Returns scores with one metric's first."""
+    return {name: scores[name], **scores}
+
+
+def combined_error(first: Score, second: Score) -> float | None:
+    """Returns the standard error of a difference of two scores as if of different examples; None: not known.
+
+    Of the same examples it is an upper bound where both networks find the same ones hard.
+    """
+    errors = [score.standard_error for score in (first, second)]
+    known = [error for error in errors if error is not None]
+    return math.hypot(*known) if len(known) == len(errors) else None
+
+
+def is_noise(first: Score, second: Score) -> bool:
+    """Whether a difference is below two combined standard errors; False where these are not known."""
+    error = combined_error(first, second)
+    return error is not None and abs(first.value - second.value) < NOISE * error
+
+
+def with_error(value: float, error: float | None, unit: str, *, percent: bool | None = None) -> str:
+    """Returns a value with its standard error and unit, in as many digits as the error allows; percent in two."""
+    after = f" {unit}" if unit else ""
+    if percent if percent is not None else unit == "%":
+        return f"{value:.2f}{'' if error is None else f' ± {error:.2f}'}{after}"
+    if error is None or not error > 0:
+        return f"{value:.4g}{after}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f} ± {error:.{digits}f}{after}"
+
+
+def examples_text(scores: Iterable[Score | None]) -> str:
+    """Returns on how many examples scores were measured, such as "360 examples"; empty where there are none."""
+    counts = sorted({score.examples for score in scores if score is not None})
+    return " and ".join(f"{count:,}" for count in counts) + " examples" if counts else ""

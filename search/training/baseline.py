@@ -1,0 +1,91 @@
+"""The baseline: what a task answers without looking at the inputs; and warnings of networks that are no better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ofa.data import Dataset
+from ofa.task import Batch, Score, Task
+from ofa.task.scoring import baseline_scores
+from ofa.train.callbacks import first_third
+from search.run.scores import NOISE, MetricFacts, Scores, Values, facts_of
+from search.run.training_cards import TrainingStep
+
+MOST_BATCHES = 64  # of a training split whose targets are not a tensor in memory
+ROWS = 4096  # targets at a time
+
+
+def baseline_of(task: Task, data: Dataset) -> Scores | None:
+    """Returns the scores of the best constant answer to the training targets; None: the task has no such answer."""
+    if task.constant is None:
+        return None
+    parts = {
+        part: baseline_scores(task, _targets(data.train, MOST_BATCHES), _targets(split))
+        for part, split in (("validation", data.validation), ("test", data.test))
+    }
+    return Scores(**parts)
+
+
+def validation_baseline(task: Task, data: Dataset) -> Values | None:
+    """Returns the scores on validation of the best constant answer; None: the task has no such answer."""
+    return baseline_scores(task, _targets(data.train, MOST_BATCHES), _targets(data.validation)) or None
+
+
+def no_better(name: str, metric: MetricFacts, scores: Values, baseline: Values | None) -> list[str]:
+    """Returns a line where a network is no better than the baseline; up to two standard errors above it can be luck.
+
+    Args:
+        name: of the network, for the line.
+        metric: the objective.
+        scores: of the network.
+        baseline: on the same examples; None: there is none.
+    """
+    if baseline is None:
+        return []
+    reached, constant = scores[metric.name], baseline[metric.name]
+    spread = constant.standard_error or reached.standard_error or 0.0
+    if metric.quality(reached.value) > metric.quality(constant.value) + NOISE * spread:
+        return []
+    return [
+        f"{name} is no better than the baseline: {metric.title} {metric.text(reached.value)} on {reached.examples:,} "
+        f"examples, a constant answer gets {metric.text(constant.value)}"
+    ]
+
+
+def early_warnings(step: TrainingStep, names: Mapping[str, str], task: Task, data: Dataset) -> list[str]:
+    """Returns the warnings due after the first third of a training's epochs; an empty list at any other step.
+
+    Args:
+        step: one step of a training.
+        names: what was measured, by its key among the scores, such as {"network": "the network"}.
+        task: what is learned.
+        data: whose validation split was measured on.
+    """
+    epoch, epochs = step.epoch, step.epochs
+    if epoch != first_third(epochs) or epochs == epoch or not step.scores:
+        return []
+    baseline, metric = validation_baseline(task, data), facts_of(task.objective)
+    reached = {name: step.value(key, metric.name) for key, name in names.items()}
+    lines = [
+        line
+        for name, value in reached.items()
+        if value is not None
+        for line in no_better(name, metric, {metric.name: Score(value, len(data.validation))}, baseline)
+    ]
+    when = f"after {epoch} of {epochs} epochs: lower the learning rate (now {step.learning_rate:.3g}), or check"
+    return [f"{line}, {when} data and targets" for line in lines]
+
+
+def _targets(split: Any, most: int | None = None) -> Iterator[Any]:
+    """Batches of a split, without its inputs where its targets are a tensor; else at most so many."""
+    targets = getattr(split, "targets", None)
+    if not isinstance(targets, Tensor):
+        yield from islice(split.in_order(), most)
+        return
+    for rows in torch.split(targets, ROWS):
+        yield Batch(torch.zeros(len(rows), 0), rows)
