@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -82,9 +82,11 @@ def outputs_and_targets(outputs: Any, batch: Batch) -> tuple[Any, Any]:
     return logits_of(outputs), batch.targets
 
 
-def entries_of(outputs: Any, batch: Batch, *, pairs: Pairs) -> list[tuple[Any, Any]]:
-    """Returns the prediction and the target of each example, on the CPU."""
+def entries_of(outputs: Any, batch: Batch, *, pairs: Pairs) -> Any:
+    """Returns predictions and targets on the CPU: two tensors, or a list with a pair for each example."""
     predictions, targets = (_on_cpu(part) for part in pairs(outputs, batch))
+    if isinstance(predictions, Tensor) and isinstance(targets, Tensor):
+        return predictions, targets
     return list(zip(predictions, targets, strict=True))
 
 
@@ -126,13 +128,15 @@ def _on_cpu(part: Any) -> Any:
     return [{name: value.detach().cpu() for name, value in entry.items()} for entry in part]
 
 
-def _joined(parts: Sequence[Any]) -> Any:
+def _joined(parts: Any) -> Any:
+    if isinstance(parts, Tensor):
+        return parts
     return torch.stack(list(parts)) if isinstance(parts[0], Tensor) else list(parts)
 
 
-def _value(entries: Sequence[tuple[Any, Any]], *, metric: Any, key: str | None) -> float:
+def _value(entries: Any, *, metric: Any, key: str | None) -> float:
     fresh = copy.deepcopy(metric)
-    predictions, targets = zip(*entries, strict=True)
+    predictions, targets = entries if isinstance(entries, tuple) else zip(*entries, strict=True)
     try:
         fresh.update(_joined(predictions), _joined(targets))
         found = fresh.compute()

@@ -181,14 +181,12 @@ def _nats(outputs: Any, batch: Batch) -> Tensor:
     return torch.stack([losses.mean(dim=1), torch.ones_like(losses[:, 0])], dim=1)
 
 
-def _scored(outputs: Any, batch: Batch) -> list[tuple[Tensor, Tensor]]:
-    logits = logits_of(outputs).double().cpu()
-    return list(zip(logits, batch.targets.bool().cpu(), strict=True))
+def _scored(outputs: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+    return logits_of(outputs).double().cpu(), batch.targets.bool().cpu()
 
 
-def _mean_average_precision(entries: list[tuple[Tensor, Tensor]]) -> float:
-    logits, targets = (torch.stack(parts) for parts in zip(*entries, strict=True))
-    return float(average_precisions(logits, targets).nanmean())
+def _mean_average_precision(entries: tuple[Tensor, Tensor]) -> float:
+    return float(average_precisions(*entries).nanmean())
 
 
 def _rows(sums: Tensor, *, names: tuple[str, ...]) -> tuple[dict[str, Any], ...]:

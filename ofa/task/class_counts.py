@@ -19,7 +19,12 @@ def class_counts(named: Tensor, true: Tensor, classes: int) -> Tensor:
     """Returns the counts (N, 3 x classes) of what each of N examples is and is named; both (N, items) or (N,) int64.
 
     Items of a class below 0 are left out.
+
+    Raises:
+        ValueError: a class that is not below `classes`.
     """
+    if true.numel() and int(true.max()) >= classes:
+        raise ValueError(f"class {int(true.max())} of {classes}")
     named, true = named.reshape(len(named), -1), true.reshape(len(true), -1)
     kept = true >= 0
     rows = torch.arange(len(named), device=named.device)[:, None].expand_as(named)

@@ -18,7 +18,7 @@ class Detail:
     Attributes:
         name: such as "classes".
         statistics: and `additive`: as a Metric's.
-        rows: sums (K,) float64, or the list of all entries -> the table.
+        rows: sums (K,) float64, or all entries -> the table.
         units: of columns that are not plain numbers: "%" shows fractions in percent.
     """
 

@@ -32,9 +32,10 @@ class Metric:
     Attributes:
         name: as in configurations, limits and files, such as "balanced_accuracy".
         statistics: (outputs, batch) -> what each example adds. Of an additive metric a tensor (N, K) whose sum over all
-            examples is all that `value` needs; otherwise a list of N entries of any kind, on the CPU.
+            examples is all that `value` needs; otherwise what is kept, on the CPU: a list of N entries of any kind, or
+            a tuple of tensors of N rows.
         value: of an additive metric, sums (K,) float64 -> a number, better (..., K) -> values (...), which makes
-            standard errors quick; otherwise the list of all entries -> a number.
+            standard errors quick; otherwise all of the list, or the tuple with all rows -> a number.
         maximize: whether more is better.
         unit: what follows a number, such as "bits per byte"; "%" shows fractions in percent; "" for a plain number.
         label: for people, such as "balanced accuracy"; empty for the name with spaces.

@@ -16,6 +16,7 @@ from ofa.task import Task
 from search.objects import make
 from tests.composed import options
 from tests.ofa.task.tasks_tried import CASES
+from tests.ofa.task.test_shipped_tasks import VARIANTS
 
 PAGE = (Path(__file__).parents[3] / "docs/tasks.md").read_text()
 
@@ -51,7 +52,8 @@ def test_the_table_names_every_task_and_its_metrics() -> None:
         for line in PAGE.splitlines()
         if (cells := line.split("|"))[0] == "" and len(cells) > 5
     }
-    assert set(rows) - {"task", "---"} == set(options("task"))
+    assert set(rows) - {"task", "---"} == set(options("task")) - VARIANTS.keys()
+    assert all(f"task={name}`" in PAGE for name in VARIANTS)
     for name, case in CASES.items():
         known = {metric.name for metric in case.task.metrics}
         if name not in ("own_loss", "sequence_classification"):

@@ -123,3 +123,29 @@ def test_statistics_that_metrics_share_are_computed_once() -> None:
     assert calls == [200, 200]
     with pytest.raises(ofa.InvalidInput, match="task both has no metric 'shar'; did you mean share"):
         scores(net, [batch], task, names=["shar"])
+
+
+def test_targets_that_do_not_fit_are_named_in_any_batch() -> None:
+    net, batch = net_and_batch()
+    task = classification(num_classes=3, metrics=["balanced_accuracy"])
+    with pytest.raises(ofa.InvalidInput, match="the targets are missing"):
+        scores(net, [batch, Batch(batch.inputs)], task)
+    with pytest.raises(ofa.InvalidInput, match="run from 5 to 7"):
+        scores(net, [batch, Batch(batch.inputs, batch.targets + 5)], task)
+
+
+def test_kept_tensors_are_those_of_a_list() -> None:
+    net, batch = net_and_batch()
+
+    def median(entries) -> float:
+        values = entries[0] if isinstance(entries, tuple) else torch.stack([entry[0] for entry in entries])
+        return float(values.median())
+
+    rows, lists = (
+        scores(net, [batch.rows(0, 70), batch.rows(70, 200)], judged_by(median, statistics, additive=False))["share"]
+        for statistics in (
+            lambda outputs, batch: (outputs[:, 0], batch.targets),
+            lambda outputs, batch: list(zip(outputs[:, 0], batch.targets, strict=True)),
+        )
+    )
+    assert rows == lists and rows.standard_error > 0
