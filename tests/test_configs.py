@@ -78,6 +78,7 @@ def test_all_groups_are_tried_here() -> None:
     tried |= {"task"}  # in tests/ofa/task/test_shipped_tasks.py
     tried |= {"hydra"}  # launchers
     tried |= {"prune", "dense", "initializer"}  # in tests/search/app/test_prune_recipes.py
+    tried |= {"logger"}  # in tests/search/training/test_loggers.py
     tried |= {"hydra"}  # below
     assert groups == tried
     assert {path.stem for path in conf_dir().glob("*.yaml")} == {*VERBS, "base"}

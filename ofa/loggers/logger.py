@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from ofa.errors import InvalidInput
@@ -31,10 +31,16 @@ class Logger(Protocol):
 
 
 class tolerant:
-    """A logger that warns of the first error of another, and does nothing from then on."""
+    """A logger that warns of the first error of another, and does nothing from then on.
 
-    def __init__(self, logger: Logger) -> None:
+    Args:
+        logger: the other.
+        warn: takes the warning, a line; None: `warnings.warn`.
+    """
+
+    def __init__(self, logger: Logger, warn: Callable[[str], None] | None = None) -> None:
         self._logger: Logger | None = logger
+        self._warn = warn or _warn
         self._name = type(logger).__name__
 
     def open(self, *, fresh: bool) -> int | None:
@@ -58,8 +64,12 @@ class tolerant:
         except Exception as error:  # of a disk, a server, a library: none is worth the work of hours
             self._logger = None
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-            warnings.warn(f"{self._name} fails, the work goes on without it: {reason:.300}", stacklevel=3)
+            self._warn(f"{self._name} fails, the work goes on without it: {reason:.300}")
             return None
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=5)
 
 
 def flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:

@@ -71,7 +71,8 @@ def validation(measure: Callable[[], Mapping[str, Mapping[str, float]]], setting
 
     def validate(event: Event, state: TrainState) -> None:
         if event is Event.EPOCH:
-            if is_due(state.epoch, settings.epochs, settings.validate_every):
+            last = state.is_out_of_time and settings.validate_every > 0
+            if last or is_due(state.epoch, settings.epochs, settings.validate_every):
                 with averaged(state):
                     state.row["scores"] = {name: dict(measured) for name, measured in measure().items()}
 
@@ -90,9 +91,9 @@ def progress_rows(show: Callable[[dict[str, Any]], None]) -> Callback:
         if event is not Event.STEP:
             return
         now = time.monotonic()
-        if state.at_epoch_end or now - shown >= _PROGRESS_SECONDS:
+        if state.ends_row or now - shown >= _PROGRESS_SECONDS:
             shown = now
-            row = state.history[-1] if state.at_epoch_end else state.current_row()
+            row = state.history[-1] if state.ends_row else state.current_row()
             show(row | {"epochs": state.epochs, "total_steps": state.total_steps})
 
     return progress

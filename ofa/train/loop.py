@@ -70,13 +70,13 @@ def run(
         clear_gradients = stack.enter_context(_gradients(state, parameters))
         try:
             call(Event.START)
-            if state.at_epoch_end and state.progress.epoch_losses:  # an error came before the row was whole
-                state.set_learning_rates(settings.schedule(state.step - 1, state.total_steps))
+            if state.ends_row and state.progress.epoch_losses:  # an error came before the row was whole
+                state.set_learning_rates(settings.schedule(state.progress.place - 1, state.total_steps))
                 _finish_epoch(state, call)
-            while state.step < last and not state.stopping:
+            while state.step < last and not (state.stopping or state.is_out_of_time):
                 for batch in batches(*divmod(state.step, state.steps_per_epoch)):
                     step_is_whole = False
-                    state.set_learning_rates(settings.schedule(state.step, state.total_steps))
+                    state.set_learning_rates(settings.schedule(state.place, state.total_steps))
                     clear_gradients()
                     _learn(step, as_batch(batch), state, settings, reseed)
                     state.precision.update(state.optimizer, parameters, settings.gradient_clip)
@@ -84,13 +84,13 @@ def run(
                     if state.average is not None:
                         state.average.update(state.step - settings.start_step)
                     state.finish_step()
-                    if state.at_epoch_end:
+                    if state.ends_row:
                         state.read_losses()
                     step_is_whole = True
-                    if state.at_epoch_end:
+                    if state.ends_row:
                         _finish_epoch(state, call)
                     call(Event.STEP)
-                    if state.step >= last or state.stopping:
+                    if state.step >= last or state.stopping or state.is_out_of_time:
                         break
         except Exception:
             if step_is_whole:
@@ -114,6 +114,8 @@ def _learn(
         context = StepContext(
             step=state.step,
             total_steps=state.total_steps,
+            place=state.place,
+            before=state.progress.place,
             rng=step_rng(settings.seed, state.step),
             optimizer=state.optimizer,
             task=state.task,

@@ -18,6 +18,7 @@ from ofa.identity import digest_of
 from ofa.task import Batch, Task, classification
 from ofa.train.callbacks import NETWORK, Pruning, network_scores, validation
 from ofa.train.checkpoints import Checkpoint, run_from_checkpoint
+from ofa.train.compiled import Compiled
 from ofa.train.distilling import distill_loss, with_temperature
 from ofa.train.first_batch import check_first_batch
 from ofa.train.loop import Callback
@@ -102,6 +103,11 @@ def train_network(
         InvalidInput: a checkpoint that is damaged or of another training (it is left as it is), outputs or targets
             of the first batch that do not fit the task, or a loss that is not finite, by step.
     """
+    if prune is not None and settings.minutes is not None:
+        raise InvalidInput(
+            f"minutes={settings.minutes:g} may end a training before its pruner has removed all that it should, since "
+            "that counts steps; set epochs instead"
+        )
     task = classification(data) if task is None else task
     learned = task if distillation is None else with_temperature(task, distillation.temperature)
     device = torch.device(settings.device)
@@ -135,7 +141,8 @@ def train_network(
     def measure() -> dict[str, dict[str, float]]:
         return {NETWORK: network_scores(model, data, task)}
 
-    step = partial(_learn, model=model, pruner=pruner, distillation=distillation)
+    learner = Compiled(model) if settings.compile else model
+    step = partial(_learn, model=learner, pruner=pruner, distillation=distillation)
     pruning = [] if pruner is None else [Pruning(pruner)]
     callbacks = [*pruning, validation(measure, settings), *callbacks]
     history = run_from_checkpoint(step, feed.epoch, state, settings, callbacks, file)

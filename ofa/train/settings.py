@@ -26,6 +26,9 @@ class TrainSettings:
     Attributes:
         optimizer: makes the optimizer from parameter groups, such as partial(torch.optim.SGD, lr=0.1).
         epochs: passes over the training split.
+        minutes: after which the training ends, if its epochs have not: the step is finished, and the last row says so
+            in `ended`. The schedule and the phases of a strategy follow steps or time, whichever is further, so that
+            they are at their end then too. What comes out depends on the machine's speed. None: any time.
         batch_size: images per step.
         schedule: (step, total steps) -> factor on the optimizer's learning rates.
         seed: of batches, augmentation, Archs and dropout.
@@ -38,6 +41,9 @@ class TrainSettings:
             (10 + step), so that short trainings are not dominated by their start. None: no average. Source: Polyak
             and Juditsky 1992, Acceleration of stochastic approximation by averaging.
         precision: "float32", "bfloat16" or "float16".
+        compile: whether networks of every step run through `torch.compile`: the network itself, or a supernet's largest
+            and smallest subnet. Compiling takes seconds to minutes and pays on GPUs and for long trainings; the bits
+            differ from those of a training without it, and what cannot be compiled runs as it is, with a warning.
         device: where it is trained.
         start_step: the step of batches and schedule to begin at, with a new optimizer, for a rewound network.
         stop_step: the step of the whole training to end after; None: the last.
@@ -54,6 +60,7 @@ class TrainSettings:
     optimizer: OptimizerBuilder
     epochs: int
     batch_size: int
+    minutes: float | None = None
     schedule: Schedule = cosine
     seed: int = 0
     augment: Augment | None = None
@@ -61,6 +68,7 @@ class TrainSettings:
     accumulation: int = 1
     ema: float | None = None
     precision: str = "float32"
+    compile: bool = False
     device: torch.device | str = "cpu"
     start_step: int = 0
     stop_step: int | None = None
@@ -86,6 +94,8 @@ class TrainSettings:
             raise InvalidInput(f"gradient_clip={self.gradient_clip!r} must be more than 0, or null for no clipping")
         if self.ema is not None and not 0 < self.ema < 1:
             raise InvalidInput(f"ema={self.ema!r} is a decay: more than 0 and less than 1, or null for no average")
+        if self.minutes is not None and not (self.minutes > 0 and math.isfinite(self.minutes)):
+            raise InvalidInput(f"minutes={self.minutes!r} must be more than 0, or null for any time")
         if self.precision not in DTYPES:
             raise InvalidInput(f"precision {self.precision!r} is unknown; {nearest(str(self.precision), DTYPES)}")
         if self.checkpoint_seconds is not None and not self.checkpoint_seconds >= 0:

@@ -28,9 +28,10 @@ History = list[dict[str, Any]]
 
 @dataclass
 class Progress:
-    """How far a training is: the next step to do, the rows so far, and the losses of the unfinished epoch."""
+    """How far a training is: the next step to do, the next place of its schedule, rows, losses of this epoch, time."""
 
     step: Count = 0
+    place: Count = 0
     history: History = field(default_factory=list)
     epoch_losses: list[float] = field(default_factory=list)
     seconds: NotNegative = 0.0
@@ -52,6 +53,7 @@ class TrainState:
         batch: the last, which an error about a loss is traced with.
         row: of the epoch that has just ended, which callbacks add to at `Event.EPOCH`; empty at other times.
         stopping: the training ends after this step; see `stop`.
+        budget: seconds that the training may take, of all processes; None: any.
     """
 
     model: nn.Module
@@ -65,6 +67,7 @@ class TrainState:
     held_gradients: bool
     progress: Progress
     task: Task
+    budget: float | None = None
     batch: Batch | None = None
     row: dict[str, Any] = field(default_factory=dict)
     stopping: bool = False
@@ -95,6 +98,24 @@ class TrainState:
         return self.step % self.steps_per_epoch == 0
 
     @property
+    def place(self) -> int:
+        """The step of the schedule that the next step is at: its own, or further where its time is shorter."""
+        if self.budget is None:
+            return self.step
+        by_time = int(self.total_steps * self.progress.seconds / self.budget)
+        return min(max(self.step, by_time), self.total_steps - 1)
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether the training ends because its time is up."""
+        return self.budget is not None and self.progress.seconds >= self.budget and self.step < self.total_steps
+
+    @property
+    def ends_row(self) -> bool:
+        """Whether a row ends with the last step that is done: that of an epoch, or the last when time is up."""
+        return self.at_epoch_end or self.is_out_of_time
+
+    @property
     def history(self) -> History:
         """One row per finished epoch."""
         return self.progress.history
@@ -109,6 +130,7 @@ class TrainState:
 
     def finish_step(self) -> None:
         """Counts a step and the time."""
+        self.progress.place = self.place + 1
         self.progress.step += 1
         self.progress.seconds = time.monotonic() - self._started
 
@@ -140,7 +162,12 @@ class TrainState:
             "loss": fmean(self.progress.epoch_losses) if self.progress.epoch_losses else None,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "seconds": round(self.progress.seconds, 3),
+            **({"ended": self._out_of_time_text()} if self.is_out_of_time else {}),
         }
+
+    def _out_of_time_text(self) -> str:
+        assert self.budget is not None
+        return f"its {self.budget / 60:g} minutes were up after step {self.step} of {self.total_steps}"
 
     def _not_finite(self, step: int, loss: float) -> str:
         """One line on a loss that is not a number: where, and the most likely reason."""
@@ -187,6 +214,7 @@ def new_state(
         epochs=settings.epochs,
         average=average,
         held_gradients=held_gradients,
-        progress=Progress(step=settings.start_step),
+        progress=Progress(step=settings.start_step, place=settings.start_step),
+        budget=None if settings.minutes is None else 60 * settings.minutes,
         task=task,
     )

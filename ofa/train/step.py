@@ -15,7 +15,13 @@ from ofa.modes import in_mode
 from ofa.task import Batch, Task
 
 if TYPE_CHECKING:
+    from ofa.arch import Arch
     from ofa.supernet import Supernet
+
+
+def training_view(supernet: Supernet, arch: Arch) -> nn.Module:
+    """Returns a view whose gradients add up in those of the supernet."""
+    return supernet.subnet(arch, accumulate=True)
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,9 @@ class StepContext:
         autocast: makes the context manager that a forward pass runs in.
         backward: accumulates the gradient of a mean loss into the parameters.
         micro_batch: which part of the step's batch this is, from 0; more than one with gradient accumulation.
+        place: the step of schedules and phases: `step`, or further where the training's time is shorter than its steps.
+        before: where the step before left that: places from `before` to `place` are this step's. As `step` if negative.
+        view: makes the view of an Arch that is trained, whose gradients are the supernet's.
     """
 
     step: int
@@ -40,6 +49,14 @@ class StepContext:
     autocast: Callable[[], AbstractContextManager[object]]
     backward: Callable[[Tensor], None]
     micro_batch: int = 0
+    place: int = -1
+    before: int = -1
+    view: Callable[[Supernet, Arch], nn.Module] = training_view
+
+    def __post_init__(self) -> None:
+        for name in ("place", "before"):
+            if getattr(self, name) < 0:
+                object.__setattr__(self, name, self.step)
 
 
 # Runs forward and backward of a (micro-)batch and returns its mean loss, detached: a scalar Tensor.

@@ -93,9 +93,9 @@ def progressive(
     `sort_channels` is done in its first step, so a resumed training does it exactly once.
     Source: Cai et al. 2020 (Once-for-All), 1908.09791.
     """
-    span = span_at(as_phases(phases), context.step, context.total_steps)
+    span = span_at(as_phases(phases), context.place, context.total_steps)
     phase, largest = span.phase, supernet.space.largest
-    if phase.sort_channels and context.step == span.start and context.micro_batch == 0:
+    if phase.sort_channels and context.before <= span.start and context.micro_batch == 0:
         sort_channels_(supernet, optimizer=context.optimizer)
     space = opened(supernet.space, phase)
     archs = dict.fromkeys(space.sample(context.rng) for _ in range(phase.subnets))
@@ -123,6 +123,6 @@ def _learn_targets(supernet: Supernet, arch: Arch, batch: Batch, context: StepCo
 
 
 def _forward(supernet: Supernet, arch: Arch, batch: Batch, context: StepContext) -> Any:
-    view = supernet.subnet(arch, accumulate=True)
+    view = context.view(supernet, arch)
     with context.autocast():
         return context.task.call(view, batch._replace(inputs=resized(batch.inputs, arch)))

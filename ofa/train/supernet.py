@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,13 @@ from ofa.data import Dataset, batches, steps_per_epoch
 from ofa.task import Batch, Task, classification
 from ofa.train.callbacks import supernet_scores, validation
 from ofa.train.checkpoints import Checkpoint, run_from_checkpoint
+from ofa.train.compiled import CompiledViews
 from ofa.train.first_batch import check_first_batch
 from ofa.train.loop import Callback
 from ofa.train.saved_state import training_record
 from ofa.train.settings import TrainSettings
 from ofa.train.state import History, new_state
-from ofa.train.step import StepContext, Strategy
+from ofa.train.step import StepContext, Strategy, training_view
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -65,8 +67,10 @@ def train(
     record = training_record(supernet.model, data, task, settings, others)
     file = None if checkpoint is None else Checkpoint(Path(checkpoint), record, settings)
 
+    views = CompiledViews({supernet.space.largest, supernet.space.smallest}) if settings.compile else training_view
+
     def step(batch: Batch, context: StepContext) -> Tensor:
-        return strategy(supernet, batch, context)
+        return strategy(supernet, batch, replace(context, view=views))
 
     def epoch_batches(epoch: int, start: int) -> Iterator[Any]:
         return batches(

@@ -10,7 +10,7 @@ import torch
 import ofa
 from ofa.checkpoint import save_supernet
 from ofa.data import Dataset
-from ofa.records import Object, read_record, write_record
+from ofa.records import Object, content_of, read_record, write_record
 from ofa.task import Task
 from ofa.train import History, TrainSettings
 from search.app.launch import in_multirun, is_first_job
@@ -36,8 +36,9 @@ from search.run.stored_inputs import DATA, begin_with, check_same, show_data, wr
 from search.run.training_cards import TrainingStep, history_of
 from search.text import count_text
 from search.training.baseline import early_warnings
+from search.training.loggers import log_rows, loggers_of
 from search.training.starts import Beginning, copy_of, start_inputs
-from search.training.trained import run_training, say_warnings
+from search.training.trained import run_training, say_end, say_warnings
 
 
 def train_task(request: TrainRequest) -> None:
@@ -59,6 +60,7 @@ def train_stage(request: TrainRequest) -> bool:
 
 def _train(stage: Stage, request: TrainRequest) -> None:
     """Trains the requested supernet and writes it."""
+    loggers = loggers_of(request.logger, request.folder)
     config = plain(request.data)
     data = build_data(config)
     show_data(data, config)
@@ -79,7 +81,7 @@ def _train(stage: Stage, request: TrainRequest) -> None:
                 update(step.step, step.total_steps, _figures(step, metric))
                 say_warnings("train", early_warnings(step, ENDS, task, data))
 
-            history = run_training(supernet, data, request.recipe, files.checkpoint, show)
+            history = run_training(supernet, data, request.recipe, files.checkpoint, show, loggers=loggers("train"))
         _save(supernet, data, task, history, files, dict(stage.config))
 
 
@@ -91,6 +93,7 @@ def _save(
     save_supernet(supernet, files.weights, {"config_hash": hash_of(config)})
     write_stored_config(files.config, config)
     write_record(files.history, history_of(history))
+    say_end("train", history)
     images = int(config["train"]["calibration_images"])
     seconds = history[-1]["seconds"] if history else 0.0
     card = supernet_card(supernet, data, task, images, hash_of(config), seconds)
@@ -132,6 +135,7 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
     run, force = request.folder, request.force
     recipe = read_recipe(request.prune)
     method = make_partial("prune.method", request.prune.method)
+    loggers = loggers_of(request.logger, run)
     network = network_of(request.network, run)
     with torch.random.fork_rng(devices=[]):
         check_recipe(recipe, network.build(), network.data.input_shape)
@@ -143,7 +147,7 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
     needs_dense = recipe.start == "dense" or recipe.distill > 0 or request.baseline
     stage = Stage("prune", run.pruned / name, decides, network.inputs, beside="name=NAME for another folder")
     is_needed(stage, force=force)  # a mismatch is said before the dense network is trained
-    dense = dense_stage(network) if needs_dense else None
+    dense = dense_stage(network, loggers=loggers) if needs_dense else None
     if dense is not None:
         stage = replace(stage, inputs={**network.inputs, "dense network": dense.card.digest})
     files = PrunedFolder(stage.output)
@@ -165,8 +169,10 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
                     recipe=recipe,
                     folder=target,
                     update=update,
+                    loggers=lambda part: loggers(f"prune/{name}{part}"),
                 )
                 outcome = method(job)
+            log_rows(loggers(f"prune/{name}/levels"), map(content_of, outcome.levels))
             write_stored_config(new_files.config, {**plain(request.network), "prune": stored_recipe})
             facts = _facts(name, decides, dense)
             model = request.model
@@ -181,7 +187,10 @@ def _training(network: Network, retraining: Retraining) -> TrainSettings:
     """The training of the dense network with the changes of the recipe."""
     settings = network.training()
     return replace(
-        settings, epochs=retraining.epochs, optimizer=with_rate(settings.optimizer, retraining.learning_rate)
+        settings,
+        epochs=retraining.epochs,
+        minutes=None,  # pruners count steps
+        optimizer=with_rate(settings.optimizer, retraining.learning_rate),
     )
 
 

@@ -23,6 +23,7 @@ class Request(Struct, frozen=True, kw_only=True):
 
     Attributes:
         trust: user packages that the files of a run may call.
+        logger: where rows of trainings and searches go besides their own files, by name.
         force: whether a stage is redone; its new output replaces the old one once complete.
     """
 
@@ -31,6 +32,7 @@ class Request(Struct, frozen=True, kw_only=True):
     seed: Seed = 0
     threads: Processes = 1
     trust: Text | tuple[Text, ...] = ()
+    logger: dict[str, Target] = msgspec.field(default_factory=dict)
     force: bool = False
 
     def __post_init__(self) -> None:

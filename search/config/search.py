@@ -24,7 +24,8 @@ from search.config.rules import (
     Target,
     Text,
 )
-from search.config.tuning import Pruning, Training, Tuning
+from search.config.training import Training
+from search.config.tuning import Pruning, Tuning
 from search.run.paths import relative_paths
 
 GROUPS = ("initializer", "dense", "prune")  # groups that a fine-tuning depends on, beside search.tuning

@@ -13,7 +13,8 @@ from ofa.errors import InvalidInput
 from search.config.request import Device, Request, part
 from search.config.rules import LARGEST, Count, FromZero, Name, Port, Positive, Target, Text
 from search.config.search import SearchRequest, check_address
-from search.config.tuning import Data, NetworkRecipe, Pruning, SupernetTraining, Training, TrainRequest
+from search.config.training import SupernetTraining, Training
+from search.config.tuning import Data, NetworkRecipe, Pruning, TrainRequest
 
 
 class ProfileRequest(Request, frozen=True, kw_only=True):

@@ -102,6 +102,7 @@ def tuning_settings(request: CandidateRequest, data: Data, task: Task) -> Tuning
     training = replace(
         training,
         epochs=tuning.epochs,
+        minutes=None,  # candidates are compared after the same steps
         optimizer=with_rate(training.optimizer, recipe.retraining.learning_rate),
         validate_every=1,
         checkpoint_seconds=TrainSettings.checkpoint_seconds,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +15,11 @@ from ofa.checkpoint import load_checkpoint, load_weights, save_checkpoint, weigh
 from ofa.data import Dataset
 from ofa.identity import digest_of
 from ofa.inputs import Example
+from ofa.loggers import Logger
 from ofa.prune.initializers import Initializer
 from ofa.records import read_record, write_record
 from ofa.task import Task, scores
-from ofa.train import TrainSettings, train_network
+from ofa.train import TrainSettings, logged, train_network
 from ofa.train.callbacks import NETWORK
 from search.config.request import plain
 from search.config.tuning import NetworkRecipe
@@ -32,8 +33,9 @@ from search.run.stages import Stage, hash_of, written
 from search.run.stored_inputs import begin_with, show_data, write_stored_config
 from search.run.training_cards import DenseCard, TrainingStep, history_of
 from search.training.baseline import early_warnings, no_better, validation_baseline
+from search.training.loggers import MakeLoggers, no_loggers
 from search.training.starts import Beginning, start_inputs
-from search.training.trained import say_warnings, showing, train_settings
+from search.training.trained import say_end, say_warnings, showing, train_settings
 
 NAME = "the dense network"
 INITIAL_IMAGES = 512  # training images that an initializer sees
@@ -154,14 +156,14 @@ def network_of(recipe: NetworkRecipe, run: RunFolder) -> Network:
     return Network(recipe, inputs, run.dense / dense_name({**recipe.decides, **({"inputs": inputs} if inputs else {})}))
 
 
-def dense_stage(network: Network, *, force: bool = False) -> Dense:
+def dense_stage(network: Network, *, force: bool = False, loggers: MakeLoggers = no_loggers) -> Dense:
     """Returns the dense network of a configuration, trained now unless it exists."""
     folder = network.folder
     stage = Stage("dense", folder, network.recipe.decides, network.inputs)
     files = NetworkFolder(folder)
     with claimed(stage, force=force, waits=True) as needed:  # many recipes start from it
         if needed:
-            _train(network, stage, force=force)
+            _train(network, stage, force=force, loggers=loggers(f"dense/{folder.name}"))
         else:
             say(f"dense: {folder} is there, nothing to do")
     card = read_record(files.card, DenseCard)
@@ -171,7 +173,7 @@ def dense_stage(network: Network, *, force: bool = False) -> Dense:
     return Dense(network, files, card)
 
 
-def _train(network: Network, stage: Stage, *, force: bool) -> None:
+def _train(network: Network, stage: Stage, *, force: bool, loggers: Sequence[Logger]) -> None:
     net = network.initial()
     settings = network.training()
     count = sum(parameter.numel() for parameter in net.parameters())
@@ -191,7 +193,7 @@ def _train(network: Network, stage: Stage, *, force: bool) -> None:
                 settings,
                 task=network.task,
                 checkpoint=partial.checkpoint,
-                callbacks=[showing(show)],
+                callbacks=[showing(show), logged(loggers)],
             )
         _save(net, network, training.history, partial)
 
@@ -211,6 +213,7 @@ def _save(net: nn.Module, network: Network, history: list[dict[str, Any]], files
     save_checkpoint(files.weights, weights(net), {"config_hash": hash_of(network.recipe.decides)})
     write_stored_config(files.config, plain(network.recipe))
     write_record(files.history, history_of(history))
+    say_end("dense", history)
     card = DenseCard(
         digest=digest_of(net),
         config_hash=hash_of(network.recipe.decides),

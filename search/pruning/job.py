@@ -18,6 +18,7 @@ from ofa.train import (
     NetworkTraining,
     OptimizerBuilder,
     TrainSettings,
+    logged,
     train_network,
 )
 from ofa.train.callbacks import NETWORK
@@ -27,6 +28,7 @@ from search.run.progress import Update
 from search.run.pruned_cards import LevelRow, OutcomeFacts
 from search.run.training_cards import TrainingStep
 from search.training.baseline import early_warnings
+from search.training.loggers import MakeLoggers, no_loggers
 from search.training.trained import say_warnings, showing
 
 STARTS = ("dense", "initial")
@@ -43,6 +45,7 @@ class Job:
         recipe: the parts of the pruner.
         folder: for a method's intermediate files; checkpoints in it are removed at the end.
         update: shows the progress of the method.
+        loggers: makes those of a training, from what follows the job's name, such as "/level_1".
     """
 
     network: Network
@@ -51,6 +54,7 @@ class Job:
     recipe: Recipe
     folder: Path
     update: Update
+    loggers: MakeLoggers = no_loggers
 
     @property
     def data(self) -> Dataset:
@@ -111,7 +115,7 @@ class Job:
             prune=prune,
             distillation=distillation,
             checkpoint=checkpoint,
-            callbacks=[showing(show)],
+            callbacks=[showing(show), logged(self.loggers(_part(checkpoint)))],
         )
 
 
@@ -141,6 +145,11 @@ class Outcome:
 
 
 Method: TypeAlias = Callable[[Job], Outcome]
+
+
+def _part(checkpoint: Path) -> str:
+    """What a training of several is called in logs, from the name of its checkpoint."""
+    return "" if checkpoint.stem == "checkpoint" else f"/{checkpoint.stem}"
 
 
 def with_rate(builder: OptimizerBuilder, factor: float) -> OptimizerBuilder:

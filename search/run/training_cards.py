@@ -17,10 +17,9 @@ class Epoch(Part, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         epoch: 1 is the first.
         step: steps taken by its end.
-        loss: mean loss of the epoch.
-        seconds: time since the training began.
+        loss, seconds: the epoch's mean; since the training began.
         scores: on validation, by network ("largest", "smallest"; "network": a plain one) and metric.
-        density: fraction of the weights that are kept.
+        density, ended: fraction of the weights that are kept; why the training ended early.
     """
 
     epoch: Count
@@ -30,6 +29,7 @@ class Epoch(Part, frozen=True, kw_only=True, omit_defaults=True):
     seconds: NotNegative
     scores: Mapping[str, Mapping[str, float]] | None = None
     density: Fraction | None = None
+    ended: str = ""
 
     def value(self, network: str, metric: str) -> float | None:
         """Returns the value of a metric of a network, None if unknown."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from threadpoolctl import threadpool_limits
 
+from ofa.loggers import Logger
 from ofa.space import Space
 from search.candidates.figures import CandidateFigures, objective_metric, objective_names, of_candidates
 from search.candidates.limits import Limits
@@ -28,6 +29,7 @@ from search.run.scores import metrics_of, with_first
 from search.run.stages import hash_of
 from search.samplers.sampler_of import sampler_of
 from search.study.database import Place, check_workers
+from search.study.logged import evaluations_to
 from search.study.plan import SearchPlan, TrialFiles, fitting
 from search.study.study import SearchResult, run_study
 from search.study.trial_attributes import THIS_RUN
@@ -180,12 +182,14 @@ def place_of(request: SearchRequest, files: SearchFolder) -> Place:
     return storage
 
 
-def search_study(inputs: PlanInputs, plan: SearchPlan, storage: Place) -> SearchResult:
+def search_study(inputs: PlanInputs, plan: SearchPlan, storage: Place, loggers: Sequence[Logger] = ()) -> SearchResult:
     """Returns the study of a plan once it holds all requested evaluations, made by the requested workers."""
+    log = evaluations_to(loggers, plan.metric.name)
     _learn_expected(plan)
     with stage_progress("search") as update:
 
         def show(ended: TrialProgress) -> None:
+            log(ended)
             if ended.score is not None:
                 times = times_text({figure: ended.figures[figure] for figure in plan.latencies})
                 update(ended.done, ended.evaluations, f"{plan.metric.text(ended.score.value)} at {times}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ofa.errors import InvalidInput
-from ofa.records import read_record, write_record
+from ofa.records import content_of, read_record, write_record
 from search.candidates.feasible import check_reachable
 from search.candidates.figures import LATENCY
 from search.candidates.search_files import Trials
@@ -27,6 +27,7 @@ from search.study.tuning import tuning_of
 from search.study.warm_start import keep_warm_start, warm_candidates
 from search.subnets.extract import refined_rows
 from search.subnets.measured_finalists import Bench, find_finalists
+from search.training.loggers import log_rows, loggers_of
 from search.training.trained import Trained
 
 STUDY = "study"  # the name of a study in a database, among the inputs of its search
@@ -71,6 +72,7 @@ def run_search(
         InvalidInput: a key that cannot be used, a limit that no subnet meets, or another search of that name.
     """
     request = checked(request)
+    loggers = loggers_of(request.logger, request.folder)
     run, name = request.folder, request.name
     warm = warm_candidates(request)
     identity = _digests(trained, devices)
@@ -95,8 +97,13 @@ def run_search(
             artifacts = files.artifacts if request.search.artifacts else None
             plan = replace(plan, artifacts=artifacts, trial_files=trial_files)
             result = search_study(
-                replace(inputs, artifacts=artifacts, trial_files=trial_files), plan, place_of(request, files)
+                replace(inputs, artifacts=artifacts, trial_files=trial_files),
+                plan,
+                place_of(request, files),
+                logged := loggers(f"search/{name}"),
             )
+            for logger in logged:
+                logger.close()
             rows = trial_rows(result.study)
             content = Trials(metrics=plan.ordered_metrics, rows=tuple(rows), ended=result.stopped)
             write_record(files.trials, content)
@@ -107,6 +114,7 @@ def run_search(
                 rows = refined_rows(rows, plan, tuning, bench)
             finalists = find_finalists(rows, plan, bench)
             write_record(files.finalists, finalists if tuning is None else tuning.with_digests(finalists))
+            log_rows(loggers(f"search/{name}/finalists"), map(content_of, finalists.finalists))
             for device in devices:
                 files.to_measure(device.figure).unlink(missing_ok=True)
     return True

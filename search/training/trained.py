@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ from ofa import Supernet
 from ofa.checkpoint import load_supernet
 from ofa.data import Dataset, steps_per_epoch
 from ofa.errors import InvalidInput
+from ofa.loggers import Logger
 from ofa.records import convert, read_record
 from ofa.task import Task
-from ofa.train import Callback, History, OptimizerBuilder, TrainSettings, progress_rows, train
+from ofa.train import Callback, History, OptimizerBuilder, TrainSettings, logged, progress_rows, train
 from search.config.request import plain, without
 from search.config.rules import Target
-from search.config.tuning import SupernetRecipe, Training
+from search.config.training import Training
+from search.config.tuning import SupernetRecipe
 from search.objects import build_data, build_supernet, build_task, make_partial
 from search.run.paths import RunFolder, SupernetFolder
 from search.run.progress import say
@@ -43,6 +45,7 @@ def run_training(
     progress: Callable[[TrainingStep], None] | None = None,
     *,
     stop_after: float | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> History:
     """Returns the history of training a supernet by its recipe.
 
@@ -59,7 +62,7 @@ def run_training(
         settings,
         task=build_task(recipe.task, data),
         checkpoint=checkpoint,
-        callbacks=[] if progress is None else [showing(progress)],
+        callbacks=[*([] if progress is None else [showing(progress)]), logged(loggers)],
     )
 
 
@@ -178,6 +181,12 @@ def _read_config(files: SupernetFolder) -> dict[str, Any]:
     if not {"model", "data", "task", "space", "train", "seed"} <= config.keys():
         raise InvalidInput(f"{files.config} is damaged: it needs model, data, task, space, train and seed")
     return config
+
+
+def say_end(verb: str, history: History) -> None:
+    """Prints why a training ended before its epochs, if it did."""
+    if ended := (history[-1].get("ended") if history else None):
+        say(f"{verb}: ended early: {ended}")
 
 
 def say_warnings(verb: str, lines: Iterable[str]) -> list[str]:

@@ -39,7 +39,9 @@ def test_a_row_has_what_all_callbacks_added(data, tmp_path):
     assert [int(row["step"]) for row in rows] == [3, 6, 9]
     for row, other in zip(rows, history, strict=True):
         assert float(row["loss"]) == other["loss"]
-        assert row["accuracy"] == (str(other["accuracy"]) if "accuracy" in other else "")
+        measured = other.get("scores", {}).get("network", {}).get("accuracy", "")
+        assert row["scores.network.accuracy"] == str(measured)
+    assert any("scores" in row for row in history)
 
 
 @pytest.mark.parametrize("event", [Event.UPDATE, Event.EPOCH, Event.STEP])
