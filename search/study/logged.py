@@ -12,7 +12,8 @@ from search.candidates.trials import TrialProgress
 def evaluations_to(loggers: Sequence[Logger], metric: str) -> Callable[[TrialProgress], None]:
     """Returns what gives each evaluation that ends to loggers, its number among all evaluations being the step.
 
-    Its score is in the row by the name of the metric. A search that is resumed adds to what they have; one that begins replaces it.
+    Its score is in the row by the name of the metric. A search that is resumed adds to what they have; one that begins
+    replaces it.
     """
     last: list[int] = []
 
