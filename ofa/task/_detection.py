@@ -90,7 +90,7 @@ def detection(
         loss=partial(_loss, loss=loss),
         metrics=chosen(metrics, offered, "detection", pairs),
         distill=None if distill is None else partial(_distill, distill=distill),
-        check=partial(_check, found=found, classes=classes),
+        check=partial(_check, found=found, loss=loss, classes=classes),
         call=call_network if loss is not None and decode is not None else _call,
         details=(
             Detail(name="classes", statistics=statistics, rows=rows, additive=False, units={"map": "%", "map_50": "%"}),
@@ -114,14 +114,18 @@ def _raw(outputs: Any) -> Any:
     return outputs.outputs if isinstance(outputs, Answer) else outputs
 
 
-def _loss(outputs: Any, batch: Batch, *, loss: Callable[[Any, Any], Any] | None) -> Tensor:
+def _loss_function(outputs: Any, loss: Callable[[Any, Any], Any] | None) -> Callable[[Any, Any], Any]:
     own = getattr(outputs.network, "loss", None) if isinstance(outputs, Answer) else None
     function = own if loss is None else loss
     if not callable(function):
         raise InvalidInput(
             "detection has no loss: give task.loss a function (outputs, targets), or the network a method `loss`"
         )
-    return loss_of(function(_raw(outputs), batch.targets))
+    return function
+
+
+def _loss(outputs: Any, batch: Batch, *, loss: Callable[[Any, Any], Any] | None) -> Tensor:
+    return loss_of(_loss_function(outputs, loss)(_raw(outputs), batch.targets))
 
 
 def _distill(outputs: Any, teacher: Any, batch: Batch, *, distill: Callable[[Any, Any], Tensor] | str) -> Tensor:
@@ -162,8 +166,17 @@ def _pairs(outputs: Any, batch: Batch, *, found: Callable[[Any, Batch], Detectio
     return found(outputs, batch), true
 
 
-def _check(outputs: Any, batch: Batch, *, found: Callable[[Any, Batch], Detections], classes: int | None) -> None:
+def _check(
+    outputs: Any,
+    batch: Batch,
+    *,
+    found: Callable[[Any, Batch], Detections],
+    loss: Callable[[Any, Any], Any] | None,
+    classes: int | None,
+) -> None:
     check_boxes(batch, classes)
+    if isinstance(outputs, Answer):
+        _loss_function(outputs, loss)
     with torch.no_grad():
         detections = found(outputs, batch)
     if len(detections) != batch.examples:

@@ -244,11 +244,19 @@ def test_distillation_by_outputs_is_their_mean_squared_difference() -> None:
     assert torch.allclose(task.distill(student, teacher, Batch(IMAGES, BOXES)), expected)
 
 
+def nothing(outputs: Tensor, targets: Images) -> Tensor:
+    return outputs.sum() * 0
+
+
 def test_what_is_missing_is_named() -> None:
     task, batch = detection(num_classes=2), Batch(IMAGES, BOXES)
     outputs = task.call(nn.Flatten(), batch)
     with pytest.raises(InvalidInput, match="detection has no loss: give task\\.loss a function"):
         task.loss(outputs, batch)
+    with pytest.raises(InvalidInput, match=r"detection has no loss: give task\.loss a function"):
+        task.check(outputs, batch)
+    task = detection(num_classes=2, loss=nothing)
+    outputs = task.call(nn.Flatten(), batch)
     with pytest.raises(InvalidInput, match="outputs are no boxes but a Tensor; give task\\.decode"):
         task.check(outputs, batch)
     fractions = [{**target, "boxes": target["boxes"] / 16} for target in BOXES]
