@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.identity import digest_of
-from ofa.task import Batch, Task, classification
+from ofa.task import Batch, Task, as_batch, classification
 from ofa.train.callbacks import NETWORK, Pruning, network_scores, validation
 from ofa.train.checkpoints import Checkpoint, run_from_checkpoint
 from ofa.train.compiled import Compiled
 from ofa.train.distilling import distill_loss, with_temperature
+from ofa.train.early_stop import EarlyStop
 from ofa.train.first_batch import check_first_batch
+from ofa.train.layer_rates import layer_rates
 from ofa.train.loop import Callback
 from ofa.train.saved_state import training_record
 from ofa.train.settings import TrainSettings
@@ -108,12 +110,20 @@ def train_network(
             f"minutes={settings.minutes:g} may end a training before its pruner has removed all that it should, since "
             "that counts steps; set epochs instead"
         )
+    if settings.patience is not None and prune is not None:
+        raise InvalidInput(
+            f"patience={settings.patience}: the best weights of a network that is being pruned are not its last, "
+            "sparse ones; leave patience out"
+        )
     task = classification(data) if task is None else task
     learned = task if distillation is None else with_temperature(task, distillation.temperature)
     device = torch.device(settings.device)
     teacher = distillation.teacher.to(device) if distillation is not None and distillation.weight else None
     split = on_device(data.train, device)
     feed = TeacherBatches(split, settings.batch_size, settings.seed, device, settings.augment, teacher)
+    decay = settings.layer_decay
+    rates = None if decay is None else layer_rates(model, lambda net: task.call(net, _first(feed, net)), decay)
+    stop = None if settings.patience is None else EarlyStop(task.objective, settings.patience)
     state = new_state(
         model,
         settings,
@@ -122,6 +132,7 @@ def train_network(
         task=learned,
         held_gradients=False,
         average_buffers=True,
+        rates=rates,
     )
     deciding = {
         **{"prune": prune, "teacher": None if teacher is None else digest_of(teacher)},
@@ -144,9 +155,16 @@ def train_network(
     learner = Compiled(model) if settings.compile else model
     step = partial(_learn, model=learner, pruner=pruner, distillation=distillation)
     pruning = [] if pruner is None else [Pruning(pruner)]
-    callbacks = [*pruning, validation(measure, settings), *callbacks]
+    callbacks = [*pruning, validation(measure, settings), *([] if stop is None else [stop]), *callbacks]
     history = run_from_checkpoint(step, feed.epoch, state, settings, callbacks, file)
+    if stop is not None:
+        stop.restore(model)
     return NetworkTraining(history, pruner)
+
+
+def _first(feed: TeacherBatches, model: nn.Module) -> Batch:
+    """The first batch, on the device that the model is on before the training."""
+    return as_batch(next(feed.epoch(0))).to(next(model.parameters()).device)
 
 
 def _learn(

@@ -16,8 +16,13 @@ from ofa.norms import NORMS
 OptimizerBuilder = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 
 
-def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Returns two groups of parameters: all weights, and norm parameters and biases with no weight decay."""
+def parameter_groups(model: nn.Module, rates: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
+    """Returns two groups of parameters: all weights, and norm parameters and biases with no weight decay.
+
+    Args:
+        rates: factors on the learning rate by name (see `ofa.train.layer_rates`), each a group of its own with the
+            factor as "rate"; `build_optimizer` applies them. None: the same for all.
+    """
     plain = {
         parameter
         for module in model.modules()
@@ -29,7 +34,28 @@ def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
         {"params": [parameter for parameter in trained if parameter not in plain]},
         {"params": [parameter for parameter in trained if parameter in plain], "weight_decay": 0.0},
     ]
+    if rates is not None:
+        by_parameter = {parameter: rates[name] for name, parameter in model.named_parameters()}
+        groups = [part for group in groups for part in _by_rate(group, by_parameter)]
     return [group for group in groups if group["params"]]
+
+
+def _by_rate(group: dict[str, Any], rates: Mapping[nn.Parameter, float]) -> list[dict[str, Any]]:
+    """The parts of a group whose parameters have one factor each, the highest first."""
+    found = sorted({rates[parameter] for parameter in group["params"]}, reverse=True)
+    return [
+        group | {"params": [each for each in group["params"] if rates[each] == rate], "rate": rate} for rate in found
+    ]
+
+
+def build_optimizer(
+    build: OptimizerBuilder, model: nn.Module, rates: Mapping[str, float] | None = None
+) -> torch.optim.Optimizer:
+    """Returns the optimizer of a model's parameters, its learning rates times the factors of `parameter_groups`."""
+    optimizer = build(parameter_groups(model, rates))
+    for group in optimizer.param_groups:
+        group["lr"] *= group.pop("rate", 1.0)
+    return optimizer
 
 
 def optimizer_state(

@@ -47,6 +47,10 @@ class TrainSettings:
         device: where it is trained.
         start_step: the step of batches and schedule to begin at, with a new optimizer, for a rewound network.
         stop_step: the step of the whole training to end after; None: the last.
+        layer_decay: factor on the learning rate for each level of layers below the last (see `ofa.train.layer_rates`),
+            such as 0.8; None: the same rate everywhere.
+        patience: the training ends after so many validations without a better score, with the weights of the best one
+            (see `ofa.train.early_stop`); None: it goes on to the end, and has its last weights.
         validate_every: epochs between validations (0: never); a third of the training and its end are measured too.
         calibration_images: training images that norm statistics of a supernet's subnets are measured on for validation.
         scoring: batches of training images, always the same, that the criteria of a pruner measure on.
@@ -72,6 +76,8 @@ class TrainSettings:
     device: torch.device | str = "cpu"
     start_step: int = 0
     stop_step: int | None = None
+    layer_decay: float | None = None
+    patience: int | None = None
     validate_every: int = 5
     calibration_images: int = 1024
     scoring: int = 10
@@ -96,6 +102,14 @@ class TrainSettings:
             raise InvalidInput(f"ema={self.ema!r} is a decay: more than 0 and less than 1, or null for no average")
         if self.minutes is not None and not (self.minutes > 0 and math.isfinite(self.minutes)):
             raise InvalidInput(f"minutes={self.minutes!r} must be more than 0, or null for any time")
+        if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
+            raise InvalidInput(f"layer_decay={self.layer_decay!r} must be more than 0 and at most 1, or null for none")
+        if self.patience is not None:
+            _at_least(1, "patience", self.patience, "null for never")
+            if not self.validate_every:
+                raise InvalidInput(
+                    f"patience={self.patience} counts validations and validate_every=0 means none: give it 1 or more"
+                )
         if self.precision not in DTYPES:
             raise InvalidInput(f"precision {self.precision!r} is unknown; {nearest(str(self.precision), DTYPES)}")
         if self.checkpoint_seconds is not None and not self.checkpoint_seconds >= 0:
@@ -105,7 +119,8 @@ class TrainSettings:
 
     def deciding(self) -> Mapping[str, Any]:
         """Returns the settings that decide the trained weights, by name."""
-        return {name: value for name, value in vars(self).items() if name not in HOW_TO_RUN}
+        measured = () if self.patience is None else ("validate_every", "calibration_images")  # scores decide then
+        return {name: value for name, value in vars(self).items() if name not in HOW_TO_RUN or name in measured}
 
 
 def _at_least(least: int, name: str, value: int, otherwise: str = "") -> None:

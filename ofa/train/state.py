@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
@@ -17,7 +17,7 @@ from ofa.inputs import as_inputs, output_tensors
 from ofa.records import Count, NotNegative
 from ofa.task import Batch, Task
 from ofa.train.average import WeightAverage
-from ofa.train.optimizers import parameter_groups
+from ofa.train.optimizers import build_optimizer
 from ofa.train.precision import Precision, precision_of
 from ofa.train.settings import TrainSettings
 
@@ -160,7 +160,7 @@ class TrainState:
             "epoch": self.epoch,
             "step": self.step,
             "loss": fmean(self.progress.epoch_losses) if self.progress.epoch_losses else None,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": max(group["lr"] for group in self.optimizer.param_groups),
             "seconds": round(self.progress.seconds, 3),
             **({"ended": self._out_of_time_text()} if self.is_out_of_time else {}),
         }
@@ -196,11 +196,15 @@ def new_state(
     task: Task,
     held_gradients: bool,
     average_buffers: bool,
+    rates: Mapping[str, float] | None = None,
 ) -> TrainState:
-    """Returns the state of a training of `model` at its first step, the model moved to the device."""
+    """Returns the state of a training of `model` at its first step, the model moved to the device.
+
+    `rates` are factors on the learning rate by parameter (see `ofa.train.layer_rates`).
+    """
     device = torch.device(settings.device)
     model = model.to(device)
-    optimizer = settings.optimizer(parameter_groups(model))
+    optimizer = build_optimizer(settings.optimizer, model, rates)
     average = None
     if settings.ema is not None:
         average = WeightAverage(model, optimizer, settings.ema, {} if average_buffers else None)

@@ -6,6 +6,7 @@ step's images at the resolution of its Arch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from ofa.resolution import resized
 from ofa.sorting import sort_channels_
 from ofa.task import Batch
 from ofa.train.distilling import Distill, distill_loss
+from ofa.train.features import Hidden, block_paths, feature_loss, hidden_states, matching_blocks
 from ofa.train.schedules import OFA_PHASES, Phase, as_phases, opened, span_at
 from ofa.train.step import StepContext
 
@@ -46,31 +48,44 @@ def sandwich(
     *,
     random_subnets: int = 2,
     label_weight: float = 0.0,
+    features: float = 0.0,
     distill: Distill | None = None,
 ) -> Tensor:
     """Returns the mean loss of the largest, the smallest and `random_subnets` others after their backward.
 
     The largest learns from labels; the others learn from its logits of the same step (in-place distillation),
     and a fraction `label_weight` of their loss is against labels (0: from the logits alone, as published).
+    With `features` the others also learn the hidden states between the blocks of the largest, at that weight (see
+    `ofa.train.features`).
     Sources: Yu and Huang 2019, 1903.05134; Yu et al. 2020 (BigNAS), 2003.11142.
     """
+    if not (features >= 0 and math.isfinite(features)):
+        raise InvalidInput(f"features={features!r} is the weight of a loss: 0 or more")
     if random_subnets < 0:
         raise InvalidInput(f"random_subnets={random_subnets!r} must be 0 or more")
     if not 0 <= label_weight <= 1:
         raise InvalidInput(f"label_weight={label_weight!r} is a fraction: at least 0 and at most 1")
     space = supernet.space
     drawn = [space.sample(context.rng) for _ in range(random_subnets)]
-    loss, teacher = _learn_targets(supernet, space.largest, batch, context)
+    full: Hidden | None = None
+    if features:
+        block_paths(supernet)  # are there any
+        full = {}
+    loss, teacher = _learn_targets(supernet, space.largest, batch, context, full)
     losses = [loss]
     for arch in (space.smallest, *drawn):
         if arch != space.largest:
-            outputs = _forward(supernet, arch, batch, context)
+            hidden: Hidden | None = {} if features else None
+            outputs = _forward(supernet, arch, batch, context, hidden)
             if label_weight == 1:
                 loss = context.task.loss(outputs, batch)
             else:
                 loss = distill_loss(context.task, outputs, teacher, batch, distill)
                 if label_weight:
                     loss = (1 - label_weight) * loss + label_weight * context.task.loss(outputs, batch)
+            if full is not None and hidden is not None:
+                apart = feature_loss(supernet, arch, hidden, full)
+                loss = loss if apart is None else loss + features * apart
             context.backward(loss)
             losses.append(loss.detach())
     return torch.stack(losses).mean()
@@ -114,15 +129,25 @@ def progressive(
     return torch.stack(losses).mean()
 
 
-def _learn_targets(supernet: Supernet, arch: Arch, batch: Batch, context: StepContext) -> tuple[Tensor, Any]:
-    """The detached loss against targets and the detached outputs of `arch`, after its backward pass."""
-    outputs = _forward(supernet, arch, batch, context)
+def _learn_targets(
+    supernet: Supernet, arch: Arch, batch: Batch, context: StepContext, hidden: Hidden | None = None
+) -> tuple[Tensor, Any]:
+    """The detached loss against targets and the detached outputs of `arch`, after its backward pass.
+
+    Hidden states are put in `hidden`, where it is given.
+    """
+    outputs = _forward(supernet, arch, batch, context, hidden)
     loss = context.task.loss(outputs, batch)
     context.backward(loss)
     return loss.detach(), detached(outputs)
 
 
-def _forward(supernet: Supernet, arch: Arch, batch: Batch, context: StepContext) -> Any:
-    view = context.view(supernet, arch)
-    with context.autocast():
-        return context.task.call(view, batch._replace(inputs=resized(batch.inputs, arch)))
+def _forward(supernet: Supernet, arch: Arch, batch: Batch, context: StepContext, hidden: Hidden | None = None) -> Any:
+    # Hooks are not seen by what torch.compile made before.
+    view = context.view(supernet, arch) if hidden is None else supernet.subnet(arch, accumulate=True)
+    blocks = () if hidden is None else matching_blocks(supernet, arch)
+    with context.autocast(), hidden_states(view, blocks) as found:
+        outputs = context.task.call(view, batch._replace(inputs=resized(batch.inputs, arch)))
+    if hidden is not None:
+        hidden.update(found)
+    return outputs

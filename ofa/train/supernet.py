@@ -14,7 +14,9 @@ from ofa.task import Batch, Task, classification
 from ofa.train.callbacks import supernet_scores, validation
 from ofa.train.checkpoints import Checkpoint, run_from_checkpoint
 from ofa.train.compiled import CompiledViews
+from ofa.train.early_stop import EarlyStop
 from ofa.train.first_batch import check_first_batch
+from ofa.train.layer_rates import layer_rates
 from ofa.train.loop import Callback
 from ofa.train.saved_state import training_record
 from ofa.train.settings import TrainSettings
@@ -53,6 +55,13 @@ def train(
             of the first batch that do not fit the task, or a loss that is not finite, by step.
     """
     task = classification(data) if task is None else task
+    decay = settings.layer_decay
+    rates = (
+        None
+        if decay is None
+        else layer_rates(supernet.model.to(settings.device), supernet.inputs.to(settings.device).call, decay)
+    )
+    stop = None if settings.patience is None else EarlyStop(task.objective, settings.patience)
     state = new_state(
         supernet.model,
         settings,
@@ -61,6 +70,7 @@ def train(
         task=task,
         held_gradients=True,  # views of the model accumulate into them
         average_buffers=False,
+        rates=rates,
     )
     data = data.to(state.device)
     others = {"space": supernet.space.digest, "strategy": strategy}
@@ -88,5 +98,8 @@ def train(
 
     check_first_batch(task, supernet.subnet(supernet.space.largest), epoch_batches(0, 0), state.device)
 
-    callbacks = [validation(measure, settings), *callbacks]
-    return run_from_checkpoint(step, epoch_batches, state, settings, callbacks, file)
+    callbacks = [validation(measure, settings), *([] if stop is None else [stop]), *callbacks]
+    history = run_from_checkpoint(step, epoch_batches, state, settings, callbacks, file)
+    if stop is not None:
+        stop.restore(supernet.model)
+    return history

@@ -37,6 +37,7 @@ from search.run.training_cards import TrainingStep, history_of
 from search.text import count_text
 from search.training.baseline import early_warnings
 from search.training.loggers import log_rows, loggers_of
+from search.training.sorting import ordered_blocks
 from search.training.starts import Beginning, copy_of, start_inputs
 from search.training.trained import run_training, say_end, say_warnings
 
@@ -67,6 +68,7 @@ def _train(stage: Stage, request: TrainRequest) -> None:
     task = build_task(request.task, data)
     beginning = Beginning(request.start, copy_of(stage, request.start, force=request.force))
     supernet = build_supernet(request.model, request.space, data, request.seed, task=task, fill=beginning)
+    supernet, space = ordered_blocks(supernet, data, task, request.recipe)
     metric = facts_of(task.objective)
     say(f"train: {_describe(supernet, data)}")
     if beginning.record is not None:
@@ -82,7 +84,7 @@ def _train(stage: Stage, request: TrainRequest) -> None:
                 say_warnings("train", early_warnings(step, ENDS, task, data))
 
             history = run_training(supernet, data, request.recipe, files.checkpoint, show, loggers=loggers("train"))
-        _save(supernet, data, task, history, files, dict(stage.config))
+        _save(supernet, data, task, history, files, {**stage.config, "space": space})
 
 
 def _save(
@@ -191,6 +193,7 @@ def _training(network: Network, retraining: Retraining) -> TrainSettings:
         epochs=retraining.epochs,
         minutes=None,  # pruners count steps
         optimizer=with_rate(settings.optimizer, retraining.learning_rate),
+        patience=None,  # of the dense training alone: the last weights are those that are pruned
     )
 
 

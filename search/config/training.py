@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
-from search.config.rules import Between, Count, FromZero, NotNegative, Positive, Target, Text
+from ofa.errors import InvalidInput
+from search.config.request import plain, without
+from search.config.rules import Between, Count, FromZero, NotNegative, Positive, ShareAboveZero, Target, Text
+from search.config.sorting import Sorting
+
+# Keys of a training that do not change its result.
+HOW_TO_RUN = ("checkpoint_seconds", "validate_every")
 
 
 class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -18,6 +24,8 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         compile: whether networks of every step run through torch.compile.
         accumulation: micro-batches that each batch is split into.
         ema: decay per step of an average of the weights, such as 0.999; None for no average.
+        layer_decay: of the learning rate, for each block further from the output; None for the same everywhere.
+        patience: validations without a better score that end the training, with the best weights; None for never.
         validate_every: epochs; 0 for only at the end.
         checkpoint_seconds: between two checkpoints.
     """
@@ -30,20 +38,37 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gradient_clip: Positive | None = None
     accumulation: Count = 1
     ema: Between | None = None
+    layer_decay: ShareAboveZero | None = None
+    patience: Count | None = None
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = False
     device: Text = "cpu"
     validate_every: FromZero = 5
     checkpoint_seconds: NotNegative = 30.0
 
+    def __post_init__(self) -> None:
+        if self.patience is not None and not self.validate_every:
+            raise InvalidInput(
+                f"patience={self.patience} counts validations, and validate_every=0 means none before the end: give "
+                "validate_every=1 or more, or patience=null"
+            )
+
+    @property
+    def decides(self) -> dict[str, Any]:
+        """The keys that decide the trained weights, as plain values."""
+        measured = () if self.patience is None else ("validate_every",)  # scores decide then
+        return without(plain(self), *(name for name in HOW_TO_RUN if name not in measured))
+
 
 class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The training of a supernet, see conf/train/.
 
     Attributes:
+        sort: how units and blocks are sorted before the first step; None for as they are.
         strategy: which subnets are trained in a step, and with which targets.
         calibration_images: the number of training images for norm statistics.
     """
 
     strategy: Target
+    sort: Sorting | None = None
     calibration_images: Count = 1024

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from ofa.errors import InvalidInput
-from search.config.request import Request, part, plain, without
+from search.config.request import Request, part, plain
 from search.config.rules import (
     Between,
     Count,
@@ -19,10 +19,9 @@ from search.config.rules import (
     Target,
     Text,
 )
-from search.config.training import SupernetTraining, Training
-
-# Keys of a training that do not change its result.
-HOW_TO_RUN = ("checkpoint_seconds", "validate_every")
+from search.config.training import HOW_TO_RUN as HOW_TO_RUN
+from search.config.training import SupernetTraining as SupernetTraining
+from search.config.training import Training as Training
 
 
 class Data(Struct, frozen=True, kw_only=True):
@@ -53,7 +52,7 @@ class SupernetRecipe(Struct, frozen=True, kw_only=True):
     @property
     def decides(self) -> dict[str, Any]:
         """The inputs that decide the trained weights, as plain values."""
-        return {**plain(self), "train": without(plain(self.train), *HOW_TO_RUN)}
+        return {**plain(self), "train": self.train.decides}
 
 
 def _check_epochs(group: str, epochs: int, start: Target | None) -> None:
@@ -93,7 +92,7 @@ class NetworkRecipe(Struct, frozen=True, kw_only=True):
     @property
     def decides(self) -> dict[str, Any]:
         """The inputs that decide the trained weights, as plain values."""
-        return {**plain(self), "dense": without(plain(self.dense), *HOW_TO_RUN)}
+        return {**plain(self), "dense": self.dense.decides}
 
 
 class TrainRequest(Request, frozen=True, kw_only=True):

@@ -18,8 +18,8 @@ from ofa.resolution import resized
 from ofa.task import Score, Task, scores
 from ofa.train import Distillation, Event, TrainSettings, TrainState, train_network
 from ofa.train.callbacks import NETWORK
-from search.config.request import plain, without
-from search.config.tuning import HOW_TO_RUN, CandidateRequest, Data
+from search.config.request import plain
+from search.config.tuning import CandidateRequest, Data
 from search.evaluation.start_weights import INHERIT, StartWeights
 from search.objects import make_partial
 from search.pruning.job import with_rate
@@ -105,11 +105,12 @@ def tuning_settings(request: CandidateRequest, data: Data, task: Task) -> Tuning
         minutes=None,  # candidates are compared after the same steps
         optimizer=with_rate(training.optimizer, recipe.retraining.learning_rate),
         validate_every=1,
+        patience=None,  # of the dense training alone: the last weights are those that are pruned
         checkpoint_seconds=TrainSettings.checkpoint_seconds,
     )
     decides = {
         **plain(request, "initializer", "prune", "seed"),
-        "dense": without(plain(request.dense), *HOW_TO_RUN),
+        "dense": request.dense.decides,
         **{"start": tuning.start, "augment": augment, "epochs": tuning.epochs},
     }
     if tuning.start == "rewind":

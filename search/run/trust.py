@@ -40,6 +40,7 @@ OWN_NAMES = frozenset(
     }
 )
 OWN_MODULES = (
+    "ofa.importance",
     "ofa.models",
     "ofa.data.augment",
     "ofa.data.rand_augment",

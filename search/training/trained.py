@@ -29,6 +29,7 @@ from search.run.stages import hash_of, is_complete
 from search.run.stored_inputs import check_same, read_stored_config, show_data
 from search.run.training_cards import SupernetCard, TrainingStep
 from search.run.trust import TOOLKIT_ALONE, Trust, check_stored
+from search.training.sorting import sort_supernet_
 
 START_KEY = "start"  # of the configuration
 STORED = "ofa.data_file.load_data"  # the function that reads a data set from a file
@@ -55,12 +56,14 @@ def run_training(
     settings = replace(settings, calibration_images=recipe.train.calibration_images)
     if stop_after is not None:
         settings = replace(settings, stop_step=_steps(data, settings, stop_after))
+    task = build_task(recipe.task, data)
+    sort_supernet_(supernet, data, task, recipe.train, recipe.seed)
     return train(
         supernet,
         data,
         make_partial("train.strategy", recipe.train.strategy),
         settings,
-        task=build_task(recipe.task, data),
+        task=task,
         checkpoint=checkpoint,
         callbacks=[*([] if progress is None else [showing(progress)]), logged(loggers)],
     )

@@ -49,5 +49,14 @@ def test_how_it_is_run_decides_nothing():
     }
     assert otherwise.keys() == set(HOW_TO_RUN)
     assert dataclasses.replace(SETTINGS, **otherwise).deciding() == SETTINGS.deciding()
-    for change in ({"seed": 1}, {"ema": 0.9}, {"accumulation": 2}, {"start_step": 4}):
+    patient = dataclasses.replace(SETTINGS, patience=3)
+    assert dataclasses.replace(patient, validate_every=2).deciding() != patient.deciding()
+    for change in (
+        {"seed": 1},
+        {"ema": 0.9},
+        {"layer_decay": 0.9},
+        {"patience": 3},
+        {"accumulation": 2},
+        {"start_step": 4},
+    ):
         assert dataclasses.replace(SETTINGS, **change).deciding() != SETTINGS.deciding()

@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from ofa import Arch, InvalidInput
 from ofa.task import Batch, classification
-from ofa.train import OFA_PHASES, Phase, StepContext, progressive, sandwich, single
+from ofa.train import OFA_PHASES, Phase, StepContext, progressive, sandwich, single, soft_cross_entropy
+from ofa.train.features import feature_loss, hidden_states, matching_blocks
 from ofa.train.precision import precision_of
 from ofa.train.step import step_rng
 
@@ -102,6 +103,30 @@ def test_sandwich_gradients_are_of_labels_for_the_largest_and_mostly_of_its_logi
 def test_sandwich_refuses_what_is_no_fraction(supernet):
     with pytest.raises(InvalidInput, match=r"label_weight=1\.5 is a fraction"):
         sandwich(supernet, BATCH, context(), label_weight=1.5)
+
+
+def test_with_features_the_rest_learn_what_flows_between_the_blocks_of_the_largest(supernet):
+    space = supernet.space
+    sandwich(supernet, BATCH, context(3), random_subnets=1, features=0.3)
+    (drawn,) = [space.sample(step_rng(0, 3))]
+    views = {arch: supernet.subnet(arch) for arch in (space.largest, space.smallest, drawn)}
+    states, logits = {}, {}
+    for arch, view in views.items():
+        with hidden_states(view, matching_blocks(supernet, arch)) as hidden:
+            logits[arch] = view(IMAGES)
+        states[arch] = hidden
+    loss = functional.cross_entropy(logits[space.largest], LABELS, label_smoothing=SMOOTHING)
+    for arch in dict.fromkeys((space.smallest, drawn)):
+        times = 1 + (arch == space.smallest == drawn)
+        apart = feature_loss(supernet, arch, states[arch], states[space.largest])
+        loss = loss + times * (soft_cross_entropy(logits[arch], logits[space.largest].detach()) + 0.3 * apart)
+    check_gradients(supernet, loss)
+
+
+@pytest.mark.parametrize("features", [-0.1, float("nan"), float("inf")])
+def test_features_are_the_weight_of_a_loss(supernet, features):
+    with pytest.raises(InvalidInput, match=r"features=.* is the weight of a loss: 0 or more"):
+        sandwich(supernet, BATCH, context(), features=features)
 
 
 def test_gradients_of_steps_add_up_until_they_are_cleared(supernet):

@@ -25,6 +25,8 @@ RECIPES = {
     "float16": {"precision": "float16"},
     "single": {"strategy": single},
     "progressive": {"strategy": progressive, "schedule": partial(restarts, phases=OFA_PHASES)},
+    "layer rates": {"layer_decay": 0.5},
+    "early stop": {"patience": 2, "validate_every": 1, "optimizer": partial(ADAMW, lr=0.5), "ema": 0.5},
     "all": {
         "strategy": progressive,
         "schedule": partial(restarts, phases=OFA_PHASES),
@@ -72,6 +74,8 @@ CHANGES = {
     "epochs": {"epochs": 4},
     "accumulation": {"accumulation": 2},
     "ema": {"ema": 0.9},
+    "layer_decay": {"layer_decay": 0.9},
+    "patience": {"patience": 2},
 }
 
 
