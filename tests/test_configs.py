@@ -77,7 +77,7 @@ def on_synthetic(*overrides: str, size: int = 8) -> DictConfig:
 def test_all_groups_are_tried_here() -> None:
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir() and path.name != "__pycache__"}
     tried = {"model", "start", "data", "space", "train", "device", "search", "sampler", "export", "experiment"}
-    tried |= {"task"}  # in tests/ofa/task/test_shipped_tasks.py
+    tried |= {"task"}  # in tests/ofa/task/test_training_tasks.py
     tried |= {"hydra"}  # launchers
     tried |= {"prune", "dense", "initializer"}  # in tests/search/app/test_prune_recipes.py
     tried |= {"logger"}  # in tests/search/training/test_loggers.py
