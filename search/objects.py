@@ -14,7 +14,6 @@ from torch import nn
 import ofa
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
-from ofa.inputs import Inputs
 from ofa.modes import in_mode
 from ofa.records import Object
 from ofa.task import Task, as_batch, classification
@@ -98,10 +97,8 @@ def example_of(input_shape: Sequence[int], generator: torch.Generator | None = N
 
 
 def example_for(data: Dataset) -> Any:
-    """Returns what a network of a data set is traced with: `example_of`, or the first training inputs of several."""
-    if isinstance(data.train.table, Inputs):
-        return data.train.table.rows(0, EXAMPLES)
-    return example_of(data.input_shape)
+    """Returns what a network of a data set is traced with (see `Dataset.example`)."""
+    return data.example(EXAMPLES)
 
 
 def build_data(config: Mapping[str, Any]) -> Dataset:
@@ -155,7 +152,14 @@ def build_supernet(
 
 
 def supernet_of(
-    model: Object, space: Object, input_shape: Sequence[int], classes: int, seed: int, *, weights: str | None = None
+    model: Object,
+    space: Object,
+    input_shape: Sequence[int],
+    classes: int,
+    seed: int,
+    *,
+    weights: str | None = None,
+    data: Dataset | None = None,
 ) -> ofa.Supernet:
     """Returns the supernet of a `model` and a `space` group for inputs of a shape, whatever its outputs are.
 
@@ -165,13 +169,14 @@ def supernet_of(
         classes: offered to the model.
         seed: of its fresh weights and of the example.
         weights: a file that fills them (see `ofa.weights_file`).
+        data: tells what inputs are; None: noise for images, and token ids for texts.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = make_model(model, input_shape, classes)
         if weights is not None:
             load_weights_(net, weights)
-        return ofa.Supernet(net, example_of(input_shape), make(space))
+        return ofa.Supernet(net, example_of(input_shape) if data is None else example_for(data), make(space))
 
 
 def check_outputs(net: torch.nn.Module, data: Dataset, task: Task) -> None:

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig
 
 import ofa
-from ofa.data import Dataset, Split
+from ofa.data import BatchSource, Dataset, Split
+from ofa.data.targets import rows_of_targets
 from ofa.errors import InvalidInput
 from search.app.main import VERBS
 from search.candidates.limits import Limits
 from search.config.read import converted
 from search.config.tuning import SupernetRecipe
 from search.device.devices import made_runtime
-from search.objects import build_data, build_supernet, make_partial
+from search.objects import build_data, build_supernet, build_task, make_partial
 from search.run.paths import conf_dir
 from search.study.plan import SearchPlan
 from search.study.study import run_study
 from search.training.starts import Beginning
 from search.training.trained import run_training
-from tests.composed import MODELS, composed, options, plain
+from tests.composed import FITTING, composed, options, plain
 from tests.search.scored import ACCURACY, evaluation
 from tests.search.synthetic import Oracle, block_space
+from tests.stored_data import STORED, stored
 
 OF_TEXTS = {"gpt"}  # models of data=text
-LOCAL = {"digits", "imbalanced_digits", "synthetic", "text"}  # data sets that need no file
 IMAGES = {"lenet5": 8, "lenet5_caffe": 16, "mobilenet": 16}  # pixels; 8 for all others
 STAGES = [
     "{width: 8, blocks: 1, expansion: 1, squeeze_excite: false, activation: relu}",
@@ -46,8 +44,10 @@ def small(data: Dataset, images: int = 64) -> Dataset:
     """Returns the data set with few images a split."""
 
     def cut(split: Split) -> Split:
-        rows = np.arange(min(images, len(split)))
-        return replace(split, pixels=split.pixels[rows], targets=split.labels[rows])  # type: ignore[index]
+        rows = torch.arange(min(images, len(split)))
+        if isinstance(split.pixels, BatchSource):
+            return split
+        return replace(split, pixels=split.stored(rows), targets=rows_of_targets(split.targets, rows))
 
     return replace(data, train=cut(data.train), validation=cut(data.validation), test=cut(data.test))
 
@@ -57,7 +57,8 @@ def two_steps(config: DictConfig, data: Dataset | None = None) -> float:
     asked = plain(config, "model", "data", "task", "space", "train", "seed")
     asked["start"] = plain(config).get("start")
     data = small(data or build_data(asked["data"]))
-    supernet = build_supernet(asked["model"], asked["space"], data, 0, fill=Beginning(asked["start"], None))
+    task, fill = build_task(asked["task"], data), Beginning(asked["start"], None)
+    supernet = build_supernet(asked["model"], asked["space"], data, 0, task=task, fill=fill)
     (row,) = run_training(supernet, data, converted(asked, SupernetRecipe), None)
     assert row["step"] == 2
     return float(row["loss"])
@@ -138,8 +139,9 @@ def test_every_space_has_subnets(space: str) -> None:
 
 @pytest.mark.parametrize("data", options("data"))
 def test_every_data_set_is_read_and_augmented(data: str, tmp_path: Path) -> None:
-    overrides = [] if data in LOCAL else [f"data.dataset.path={stored(tmp_path, data)}"]
-    config = composed("train", f"data={data}", f"model={MODELS.get(data, 'lenet5')}", *EIGHT_STEPS, *overrides)
+    overrides = stored(tmp_path, data) if data in STORED else []
+    fitting = FITTING.get(data, ("model=lenet5",))
+    config = composed("train", f"data={data}", *fitting, *EIGHT_STEPS, *overrides)
     assert two_steps(config) > 0
 
 
@@ -157,37 +159,6 @@ def test_every_data_set_takes_another_augmentation(data: str) -> None:
     images = torch.rand(32, 1, 8, 8)
     assert not torch.equal(augment(images, torch.Generator()), images)
     assert composed("train", f"data={data}", "data.augment=null").data.augment is None
-
-
-def stored(folder: Path, data: str) -> Path:
-    """Returns a folder with a few images, in the form that a config reads."""
-    pytest.importorskip("datasets")
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
-    channels = 1 if data == "mnist" else 3
-    shape = (16, 16) if channels == 1 else (16, 16, 3)
-    images = [Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)) for _ in range(100)]
-    if data == "imagefolder":
-        for index, image in enumerate(images):
-            path = folder / "train" / f"class_{index % 2}" / f"{index}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            image.save(path)
-        return folder
-    import pyarrow
-    from pyarrow import parquet
-
-    column = composed("train", f"data={data}", "data.dataset.path=x").data.dataset.image_column
-    rows = [{column: {"bytes": encoded(image), "path": None}, "label": n % 2} for n, image in enumerate(images)]
-    for split in ("train", "test"):
-        parquet.write_table(pyarrow.Table.from_pylist(rows), folder / f"{split}-00000-of-00001.parquet")
-    return folder
-
-
-def encoded(image: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("device", options("device"))

@@ -140,7 +140,7 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
     loggers = loggers_of(request.logger, run)
     network = network_of(request.network, run)
     with torch.random.fork_rng(devices=[]):
-        check_recipe(recipe, network.build(), network.data.input_shape)
+        check_recipe(recipe, network.build(), network.data)
     settings = _training(network, request.prune.retraining)
     opset = request.export.opset
     stored_recipe = relative_paths(plain(request.prune), run)  # it may name a profile of the run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -185,18 +184,15 @@ def dashboard_task(request: DashboardRequest) -> None:
 
 def inspect_task(request: InspectRequest) -> None:
     """Prints the layers of a model, and writes them where the request names a file."""
-    shape, classes = _sizes(request)
-    supernet = supernet_of(request.model, request.space, shape, classes, request.seed, weights=request.weights)
+    shape, classes, data = request.input_shape, request.classes, None
+    if shape is None:
+        data = build_data(plain(request.data))
+        shape, classes = data.input_shape, data.num_outputs
+    supernet = supernet_of(
+        request.model, request.space, shape, classes, request.seed, weights=request.weights, data=data
+    )
     layers = layers_of(inspect(supernet), type(supernet.model).__name__)
     print_layers(layers)
     if request.output is not None:
         write_record(Path(request.output), layers)
         say(f"inspect: {request.output}")
-
-
-def _sizes(request: InspectRequest) -> tuple[Sequence[int], int]:
-    """The shape of an input, and the number of classes: the request's own, or the data set's."""
-    if request.input_shape is not None:
-        return request.input_shape, request.classes
-    data = build_data(plain(request.data))
-    return data.input_shape, data.num_outputs

@@ -167,7 +167,7 @@ def tune(
             if not gate(state.epoch, float(state.history[-1]["scores"][NETWORK][metric])):
                 state.stop()
 
-    pruner = pruner_of(recipe, data.input_shape, seed, settings.epochs, rounds_before=settings.rounds_before)
+    pruner = pruner_of(recipe, data, seed, settings.epochs, rounds_before=settings.rounds_before)
     distillation = None
     if recipe.distill:
         if teacher is None:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ofa.arch import Arch
+from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.prune import Pruner
 from ofa.prune.compatibility import check_parts
@@ -25,7 +26,6 @@ from ofa.prune.times import resolved
 from ofa.prune.weights import full_masks, prunable_weights
 from ofa.supernet import Supernet
 from ofa.train import MakePruner
-from search import objects
 from search.config.rules import Target
 from search.config.tuning import Pruning
 from search.device.profile import read_profile
@@ -81,7 +81,7 @@ def _function(name: str, config: Target) -> Any:
     return make_partial(f"prune.{name}", config) if config.get("_partial_") else make(config)
 
 
-def check_recipe(recipe: Recipe, model: nn.Module, input_shape: Sequence[int]) -> None:
+def check_recipe(recipe: Recipe, model: nn.Module, data: Dataset) -> None:
     """Checks the parts of a recipe against each other on a network of the same shapes, before anything is trained.
 
     Raises:
@@ -93,7 +93,7 @@ def check_recipe(recipe: Recipe, model: nn.Module, input_shape: Sequence[int]) -
     check_parts(
         recipe.criterion,
         recipe.allocation,
-        recipe.granularity(model, weights, example_of(model, input_shape)),
+        recipe.granularity(model, weights, example_of(model, data)),
         recipe.schedule,
         recipe.regrowth,
         tuple,  # training will provide batches
@@ -103,7 +103,7 @@ def check_recipe(recipe: Recipe, model: nn.Module, input_shape: Sequence[int]) -
 
 def pruner_of(
     recipe: Recipe,
-    input_shape: Sequence[int],
+    data: Dataset,
     seed: int,
     epochs: int,
     *,
@@ -125,7 +125,7 @@ def pruner_of(
     return partial(
         _make_pruner,
         recipe=recipe,
-        input_shape=tuple(input_shape),
+        data=data,
         seed=seed,
         epochs=epochs,
         rounds_before=rounds_before,
@@ -140,7 +140,7 @@ def _make_pruner(
     batches: Batches,
     *,
     recipe: Recipe,
-    input_shape: Sequence[int],
+    data: Dataset,
     seed: int,
     epochs: int,
     rounds_before: int,
@@ -156,7 +156,7 @@ def _make_pruner(
         granularity=recipe.granularity,
         regrowth=resolved(recipe.regrowth, total_steps, per_epoch),
         regularizers=recipe.regularizers,
-        example_input=example_of(model, input_shape),
+        example_input=example_of(model, data),
         batches=batches,
         keep=recipe.keep,
         seed=seed,
@@ -169,9 +169,9 @@ def _make_pruner(
     return pruner
 
 
-def example_of(model: nn.Module, input_shape: Sequence[int]) -> torch.Tensor:
-    """Returns two inputs to trace a model with, noise or token ids, on the model's device."""
-    return objects.example_of(input_shape, torch.Generator().manual_seed(0)).to(next(model.parameters()).device)
+def example_of(model: nn.Module, data: Dataset) -> Any:
+    """Returns two inputs to trace a model with, see `Dataset.example`, on the model's device."""
+    return data.example(generator=torch.Generator().manual_seed(0)).to(next(model.parameters()).device)
 
 
 def latency_of(profile: str) -> Latency:

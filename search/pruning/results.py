@@ -26,7 +26,6 @@ from search.config.rules import Target
 from search.device.export import OPSET
 from search.networks.folder import SubnetFolder
 from search.networks.network_files import VERIFY_IMAGES, Origin, network_files
-from search.objects import example_of
 from search.pruning.dense import held_out
 from search.pruning.job import Outcome
 from search.run.cards import InputPreprocessing, NetworkCard
@@ -154,14 +153,14 @@ def _histogram(values: np.ndarray[Any, Any]) -> Histogram | None:
 
 def report_facts(net: nn.Module, masks: Mapping[str, Tensor], data: Dataset) -> OutcomeFacts:
     """Returns the facts of a pruner's report on a network under masks."""
-    report = make_report(net, prunable_weights(net), masks, example_of(data.input_shape))
+    report = make_report(net, prunable_weights(net), masks, data.example())
     return OutcomeFacts(kept_macs=report.macs, predicted_bytes=report.bytes)
 
 
 def full_macs(net: nn.Module, data: Dataset) -> int | None:
     """Returns the multiply-accumulates of all weights of a network for one image."""
     prunable = prunable_weights(net)
-    return make_report(net, prunable, full_masks(prunable), example_of(data.input_shape)).macs
+    return make_report(net, prunable, full_masks(prunable), data.example()).macs
 
 
 def _save_slim(
@@ -175,7 +174,7 @@ def _save_slim(
 ) -> SlimCard:
     """Returns the slim network's card after writing its folder, which is like that of an extracted subnet."""
     net = net.to("cpu").float().eval()
-    arch, rules = slim_origin(full, example_of(data.input_shape), net.state_dict())
+    arch, rules = slim_origin(full, data.example(), net.state_dict())
     folder = SubnetFolder(files.slim)
     network = _write("the slim network", net, data, folder, Origin(arch, model_config, rules), opset)
     card = SlimCard(

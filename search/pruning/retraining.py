@@ -80,7 +80,7 @@ def train_pruned(
             pruner.set_masks(masks)
 
     make_pruner = pruner_of(
-        job.recipe, job.data.input_shape, job.seed, job.training.epochs, rounds_before=rounds_before, prepare=prepare
+        job.recipe, job.data, job.seed, job.training.epochs, rounds_before=rounds_before, prepare=prepare
     )
     training = job.train(model, make_pruner, job.folder / CHECKPOINT)
     assert training.pruner is not None
@@ -145,7 +145,7 @@ def learn_widths(
     """
 
     def search(net: nn.Module, progress: Callable[[Mapping[str, Any]], None]) -> Found:
-        supernet = every_width(net, example_of(net, job.data.input_shape), multiple_of)
+        supernet = every_width(net, example_of(net, job.data), multiple_of)
         judge = _judge(job.data, images)
         return amc(supernet, judge, budget=budget, episodes=episodes, seed=job.seed, progress=progress, **options)
 
@@ -161,7 +161,7 @@ def learn_filters(
     """
 
     def search(net: nn.Module, progress: Callable[[Mapping[str, Any]], None]) -> Found:
-        supernet = every_width(net, example_of(net, job.data.input_shape))
+        supernet = every_width(net, example_of(net, job.data))
         judge = _judge(job.data, images)
         return try_and_learn(
             supernet, judge, bound=bound, updates=updates, samples=samples, seed=job.seed, progress=progress, **options

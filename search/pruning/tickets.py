@@ -58,7 +58,7 @@ def tickets(
         def prepare(pruner: Pruner) -> None:
             pruner.set_masks(masks)
 
-        pruner = pruner_of(free.recipe, job.data.input_shape, seed, job.training.epochs, prepare=prepare)
+        pruner = pruner_of(free.recipe, job.data, seed, job.training.epochs, prepare=prepare)
         # It stays until the next training begins: the results of this one are written first.
         checkpoint = _checkpoint(job.folder, masks, seed, from_step, until_step)
         density = sum(int(mask.sum()) for mask in masks.values()) / sum(mask.numel() for mask in masks.values())

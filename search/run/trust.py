@@ -43,6 +43,7 @@ OWN_MODULES = (
     "ofa.importance",
     "ofa.models",
     "ofa.data.augment",
+    "ofa.data.joint_augment",
     "ofa.data.rand_augment",
     "ofa.task",
     "ofa.train.strategies",
