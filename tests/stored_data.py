@@ -91,7 +91,7 @@ def of_table(folder: Path, data: str) -> list[str]:
     """A CSV of numbers and text."""
     rows = [f"{row},{'red' if row % 3 else 'blue'},{row % 7}" for row in range(COUNT)]
     (folder / "table.csv").write_text("\n".join(["price,color,size", *rows]))
-    return [f"data.dataset.path={folder}/table.csv", "data.dataset.targets=price"]
+    return [f"data.dataset.path={folder}/table.csv", "data.dataset.targets=price", "train.batch_size=30"]
 
 
 def of_sounds(folder: Path, data: str) -> list[str]:
@@ -109,7 +109,7 @@ def of_arrays(folder: Path, data: str) -> list[str]:
     """Images of five channels, with labels."""
     rng = np.random.default_rng(0)
     np.savez(folder / "a.npz", inputs=rng.random((COUNT, 5, 6, 6), np.float32), y=np.arange(COUNT) % 3)
-    return [f"data.dataset.path={folder}/a.npz"]
+    return [f"data.dataset.path={folder}/a.npz", "train.batch_size=30"]
 
 
 def of_rows(folder: Path, data: str) -> list[str]:
@@ -117,7 +117,7 @@ def of_rows(folder: Path, data: str) -> list[str]:
     pytest.importorskip("datasets")
     write_parquet(folder / "a.parquet", [{"x": [row / COUNT, 1.0], "y": row % 2} for row in range(COUNT)])
     columns = ["data.dataset.inputs=x", "data.dataset.targets=y", "data.dataset.num_classes=2"]
-    return [f"data.dataset.path={folder}/a.parquet", "data.dataset.validation=20", *columns]
+    return [f"data.dataset.path={folder}/a.parquet", "data.dataset.validation=20", "train.batch_size=40", *columns]
 
 
 def of_code(folder: Path, data: str) -> list[str]:

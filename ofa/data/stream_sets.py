@@ -74,7 +74,9 @@ def stream(
     make = partial(usual_collate, inputs=columns, targets=targets) if collate is None else collate
     if transform is not None:
         make = partial(_transformed, transform=transform, collate=make)
-    given = {"train": train, "validation": validation, "test": validation if test is None else test}
+    given: dict[str, str | int] = {"train": train, "validation": validation}
+    if test is not None:
+        given["test"] = test
     for part, source in given.items():
         if isinstance(source, str) and source not in opened.tables:
             hint = "" if part == "train" else f"; or give a number: so many of the first rows of {train}"
@@ -116,11 +118,11 @@ def _taken(given: Mapping[str, str | int], train: str) -> dict[str, _Range]:
     """Which rows each part takes; numbers are of the first rows of the training split, one after the other."""
     ranges, begun = {}, 0
     for part in ("validation", "test"):
-        wanted = given[part]
-        if isinstance(wanted, str):
-            ranges[part] = _Range(wanted)
-        elif part == "test" and wanted is given["validation"] and "validation" in ranges and not begun:
+        wanted = given.get(part)
+        if wanted is None:
             ranges[part] = ranges["validation"]
+        elif isinstance(wanted, str):
+            ranges[part] = _Range(wanted)
         else:
             ranges[part] = _Range(train, begun, begun + wanted)
             begun += wanted

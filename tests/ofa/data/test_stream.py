@@ -80,6 +80,10 @@ def test_files_of_json_lines_are_counted_and_tokenized(tmp_path: Path) -> None:
     (inputs, targets), *_ = data.test.in_order(7)
     assert isinstance(inputs, Inputs) and torch.equal(inputs.kwargs["input_ids"][:, 0], targets)
     assert targets.tolist() == [row % 3 for row in range(5, 12)]
+    held_out = stream(str(tmp_path / "train.jsonl"), transform=tokenized, validation=5, num_classes=3)
+    assert [len(split) for split in (held_out.train, held_out.validation, held_out.test)] == [28, 5, 5]
+    (_, judged), *_ = held_out.test.in_order(7)
+    assert judged.tolist() == [0, 1, 2, 0, 1]
 
 
 def test_ranks_read_shards_of_their_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
