@@ -12,8 +12,7 @@ each is a partial: `_target_: ofa.data.joint_augment.flip`, `_partial_: true`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,28 +20,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ofa.data.augmenting import AnyAugment, apply
+from ofa.data.moving_targets import Move, moved_by
 from ofa.errors import InvalidInput
 
 LEAST_VISIBLE = 0.25
-
-
-@dataclass(frozen=True, eq=False)
-class _Move:
-    """One move of each image.
-
-    Attributes:
-        pixels: (maps (N, ..., H, W), what comes from outside) -> moved maps; classes stay classes.
-        boxes: (N, M, 4) -> moved boxes, not cut off.
-        size: height and width.
-        outside: what masks are where the move shows what is beyond the border.
-        least_visible: of a box's area.
-    """
-
-    pixels: Callable[[Tensor, float], Tensor]
-    boxes: Callable[[Tensor], Tensor]
-    size: tuple[int, int]
-    outside: int
-    least_visible: float
 
 
 def flip(images: Tensor, targets: Any, generator: torch.Generator, *, probability: float = 0.5) -> tuple[Tensor, Any]:
@@ -63,7 +44,7 @@ def flip(images: Tensor, targets: Any, generator: torch.Generator, *, probabilit
         left, top, right, bottom = given.unbind(-1)
         return torch.where(drawn[:, None, None], torch.stack([width - right, top, width - left, bottom], -1), given)
 
-    return _moved(images, targets, _Move(pixels, boxes, _size(images), 0, 0.0))
+    return moved_by(images, targets, Move(pixels, boxes, _size(images), 0, 0.0))
 
 
 def shift(
@@ -107,7 +88,7 @@ def shift(
     def boxes(given: Tensor) -> Tensor:
         return given + torch.stack([right, down, right, down], -1)[:, None].to(given)
 
-    return _moved(images, targets, _Move(move, boxes, _size(images), outside, least_visible))
+    return moved_by(images, targets, Move(move, boxes, _size(images), outside, least_visible))
 
 
 def scale(
@@ -163,7 +144,7 @@ def scale(
         offsets = torch.stack([right, down, right, down], -1)[:, None]
         return given * factor[:, None, None].to(given) + offsets.to(given)
 
-    return _moved(images, targets, _Move(move, boxes, _size(images), outside, least_visible))
+    return moved_by(images, targets, Move(move, boxes, _size(images), outside, least_visible))
 
 
 def each(
@@ -177,77 +158,3 @@ def each(
 
 def _size(images: Tensor) -> tuple[int, int]:
     return int(images.shape[2]), int(images.shape[3])
-
-
-def _moved(images: Tensor, targets: Any, move: _Move) -> tuple[Tensor, Any]:
-    return move.pixels(images, 0.0), _targets(targets, move)
-
-
-def _targets(targets: Any, move: _Move) -> Any:
-    if isinstance(targets, Tensor):
-        is_mask = targets.dim() >= 3 and tuple(targets.shape[-2:]) == move.size
-        return move.pixels(targets, move.outside) if is_mask else targets
-    if isinstance(targets, tuple):
-        return tuple(_targets(part, move) for part in targets)
-    if isinstance(targets, list):
-        return _by_image(targets, move)
-    if not isinstance(targets, Mapping):
-        return targets
-    moved = {name: _targets(part, move) for name, part in targets.items()}
-    if "boxes" in targets:
-        labels = targets.get("labels")
-        there = torch.ones(targets["boxes"].shape[:2], dtype=torch.bool, device=targets["boxes"].device)
-        there = there if labels is None else labels >= 0
-        boxes, kept = _boxes(targets["boxes"], there, move)
-        moved["boxes"] = boxes
-        if labels is not None:
-            moved["labels"] = torch.where(kept, labels, torch.full_like(labels, -1))
-    return moved
-
-
-def _boxes(given: Tensor, there: Tensor, move: _Move) -> tuple[Tensor, Tensor]:
-    """Boxes moved and cut off, 0 where there are none (any more), and which there are."""
-    height, width = move.size
-    whole = move.boxes(given)
-    ends = torch.tensor([width, height, width, height], device=given.device, dtype=given.dtype)
-    cut = torch.minimum(whole.clamp(min=0), ends)
-    kept = there & (_area(cut) >= move.least_visible * _area(whole)) & (_area(cut) > 0)
-    return torch.where(kept[..., None], cut, torch.zeros_like(cut)), kept
-
-
-def _area(boxes: Tensor) -> Tensor:
-    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
-
-
-def _by_image(entries: list[Any], move: _Move) -> list[Any]:
-    """A list of dictionaries, an image each: padded, moved together, and cut apart again."""
-    if not all(isinstance(entry, Mapping) and "boxes" in entry for entry in entries):
-        return entries
-    counts = [len(entry["boxes"]) for entry in entries]
-    first = entries[0]["boxes"]
-    boxes = first.new_zeros(len(entries), max(1, *counts), 4)
-    there = torch.zeros(boxes.shape[:2], dtype=torch.bool, device=first.device)
-    for row, entry in enumerate(entries):
-        boxes[row, : counts[row]] = entry["boxes"].reshape(-1, 4)
-        there[row, : counts[row]] = True
-    moved, kept = _boxes(boxes, there, move)
-    return [
-        _entry(entry, moved[row, : counts[row]], kept[row, : counts[row]], move) for row, entry in enumerate(entries)
-    ]
-
-
-def _entry(entry: Mapping[str, Any], boxes: Tensor, kept: Tensor, move: _Move) -> dict[str, Any]:
-    result = {}
-    for name, value in entry.items():
-        if name == "boxes":
-            result[name] = boxes[kept]
-        elif isinstance(value, Tensor) and value.dim() and len(value) == len(kept):
-            if value.dim() == 3 and tuple(value.shape[-2:]) == move.size:
-                raise InvalidInput(
-                    f"targets have {name!r}, a mask for each box, in a list by image; give masks as one tensor "
-                    "(N, H, W), or leave them out"
-                )
-            result[name] = value[kept]
-        else:
-            result[name] = value
-    return result

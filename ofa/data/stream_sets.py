@@ -116,7 +116,8 @@ class _Range:
 
 def _taken(given: Mapping[str, str | int], train: str) -> dict[str, _Range]:
     """Which rows each part takes; numbers are of the first rows of the training split, one after the other."""
-    ranges, begun = {}, 0
+    ranges: dict[str, _Range] = {}
+    begun = 0
     for part in ("validation", "test"):
         wanted = given.get(part)
         if wanted is None:
