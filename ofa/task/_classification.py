@@ -75,6 +75,7 @@ def classification(
         constant=partial(_constant, classes=classes),
         details=(Detail(name="classes", statistics=by_class, rows=partial(_rows, names=names), units=_PERCENT),),
         predictions=_probabilities,
+        terms=None if weights is None else partial(_weight, weights=weights),
     )
 
 
@@ -99,6 +100,11 @@ def check_temperature(temperature: float) -> None:
     """
     if not is_number(temperature) or not temperature > 0:
         raise InvalidInput(f"temperature={temperature!r} must be a number above 0; 1 leaves probabilities as they are")
+
+
+def _weight(batch: Batch, *, weights: tuple[float, ...]) -> Tensor:
+    """The sum of the weights of the labels' classes, which the loss is divided by."""
+    return torch.tensor(weights)[batch.targets.cpu()].sum()
 
 
 def by_class(outputs: Any, batch: Batch) -> Tensor:

@@ -80,6 +80,7 @@ def language_model(
         check=partial(_check, shift=shift, vocabulary=class_count(data, vocabulary)),
         constant=partial(_constant, shift=shift, vocabulary=class_count(data, vocabulary)),
         predictions=partial(_log_probabilities, shift=shift),
+        terms=partial(_counted, shift=shift),
     )
 
 
@@ -118,6 +119,10 @@ def _mean(losses: Tensor, kept: Tensor) -> Tensor:
 
 def _loss(outputs: Any, batch: Batch, *, shift: bool) -> Tensor:
     return _mean(*_tokens(outputs, batch, shift))
+
+
+def _counted(batch: Batch, *, shift: bool) -> Tensor:
+    return (_targets(batch, shift) != IGNORED).sum()
 
 
 def _distill(outputs: Any, teacher: Any, batch: Batch, *, shift: bool, temperature: float) -> Tensor:

@@ -89,10 +89,17 @@ def segmentation(
         constant=partial(_constant, classes=classes, ignore=ignore_index),
         details=(Detail(name="classes", statistics=counts, rows=partial(_rows, names=names), units=_PERCENT),),
         predictions=_classes,
+        terms=partial(_counted, weights=weights, ignore=ignore_index),
     )
 
 
 _PERCENT = {"iou": "%", "recall": "%", "precision": "%"}
+
+
+def _counted(batch: Batch, *, weights: tuple[float, ...] | None, ignore: int) -> Tensor:
+    """The pixels that count, each as often as its class's weight says."""
+    masks: Tensor = batch.targets[batch.targets != ignore].long()
+    return torch.tensor(float(masks.numel())) if weights is None else torch.tensor(weights)[masks.cpu()].sum()
 
 
 def _balanced(labels: Tensor, classes: int | None) -> tuple[float, ...]:

@@ -43,6 +43,8 @@ class Task:
         details: tables that reports show beside the scores, such as figures by class.
         predictions: (outputs, batch) -> what people read: probabilities, values in their unit, boxes. It is what
             torchmetrics' metrics are given beside the targets. None: the outputs themselves.
+        terms: batch -> how many terms its loss is the mean of, such as its tokens: what it weighs where a batch is
+            learned in parts. None: its examples.
 
     Raises:
         InvalidInput: no metric, or two of the same name.
@@ -57,6 +59,7 @@ class Task:
     constant: Callable[[Iterable[Batch]], Any] | None = None
     details: tuple[Detail, ...] = ()
     predictions: Callable[[Any, Batch], Any] | None = None
+    terms: Callable[[Batch], Tensor] | None = None
 
     def __post_init__(self) -> None:
         names = [metric.name for metric in self.metrics]

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ofa.task import Batch, as_batch
+from ofa.task import Batch, Task, as_batch
 from ofa.train.settings import TrainSettings
 from ofa.train.state import History, TrainState
 from ofa.train.step import Step, StepContext, micro_batches, step_rng, training_mode
@@ -107,7 +107,9 @@ def _learn(
     """Leaves the gradient of a batch in the parameters and its loss in the state; one pass per micro-batch."""
     state.batch = batch
     parts = micro_batches(batch, settings.accumulation)
-    shares = [part.examples / batch.examples for part in parts]
+    shares = _shares(parts, batch, state.task)
+    parts = [part for part, share in zip(parts, shares, strict=True) if share]  # others are padding alone
+    shares = [share for share in shares if share]
     losses = []
     for number, (part, share) in enumerate(zip(parts, shares, strict=True)):
         reseed(state.step, number)
@@ -128,6 +130,14 @@ def _learn(
     state.pending_losses[state.step] = loss
     if state.device.type == "cpu" or len(state.pending_losses) == _UNREAD_LOSSES:
         state.read_losses()  # before the weights move
+
+
+def _shares(parts: Sequence[Batch], batch: Batch, task: Task) -> list[float]:
+    """The fraction that each part is of the terms that the batch's loss is the mean of."""
+    if task.terms is None or len(parts) == 1:
+        return [part.examples / batch.examples for part in parts]
+    counts = [float(task.terms(part)) for part in parts]
+    return [count / sum(counts) for count in counts] if sum(counts) else [1.0, *[0.0] * (len(parts) - 1)]
 
 
 def _backward_share(state: TrainState, share: float, loss: Tensor) -> None:

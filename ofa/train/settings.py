@@ -35,7 +35,8 @@ class TrainSettings:
         augment: (images, generator) -> images, of each training batch; None: images as they are.
         gradient_clip: largest norm of the gradient; None: no clipping.
         accumulation: micro-batches that each batch is split into. Their gradients add up before the weights move, so
-            memory is that of `batch_size / accumulation` images, and only norm statistics and dropout differ.
+            memory is that of `batch_size / accumulation` images, and only norm statistics and dropout differ. Each
+            counts by its terms (see `ofa.task.Task`), such as its tokens.
         ema: decay per step of an exponential moving average of the weights, such as 0.999: validation measures
             the average, and the model holds it when the training returns. At first the decay is less, (1 + step) /
             (10 + step), so that short trainings are not dominated by their start. None: no average. Source: Polyak

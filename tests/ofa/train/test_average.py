@@ -13,9 +13,10 @@ from torch import nn
 from ofa import sort_channels_
 from ofa._evaluate import evaluate
 from ofa.identity import digest_of
-from ofa.prune import Cubic, Pruner
+from ofa.prune import Cubic, OneShot, Pruner
+from ofa.prune.regrowth import SET, RigL
 from ofa.train import Event, TrainSettings, parameter_groups, sandwich, train, train_network
-from ofa.train.average import WeightAverage
+from ofa.train.average import AVERAGE, WeightAverage
 from tests.ofa.train.conftest import SmallNet
 
 SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
@@ -129,3 +130,34 @@ def test_the_own_weights_are_back_after_the_block_even_if_it_raises():
         assert digest_of(model) != own
         raise ZeroDivisionError
     assert digest_of(model) == own
+
+
+@pytest.mark.parametrize("regrowth", [RigL(alpha=0.5, every=2, until=26), SET(fraction_=0.5, every=2, until=26)])
+@pytest.mark.parametrize("optimizer", [SGD, ADAM])
+def test_weights_that_come_and_go_are_zero_in_the_average_exactly_while_they_are_gone(data, regrowth, optimizer):
+    made: list[Pruner] = []
+
+    def prune(model, optimizer, total_steps, batches):
+        made.append(Pruner(model, optimizer, schedule=OneShot(0.7, at=0), regrowth=regrowth, batches=batches))
+        return made[0]
+
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def check(event, state):
+        if event is not Event.STEP:
+            return
+        masks = {name: mask.clone() for name, mask in made[0].masks.items()}
+        parameters = dict(state.model.named_parameters())
+        for name, mask in masks.items():
+            average = state.optimizer.state[parameters[name]][AVERAGE]
+            assert (average[~mask] == 0).all() and (parameters[name][~mask] == 0).all()
+        seen.append(masks)
+
+    model = small_net()
+    pruner = train_network(model, data, replace(SETTINGS, optimizer=optimizer), prune=prune, callbacks=[check]).pruner
+    assert pruner is not None and pruner.density == pytest.approx(0.3, abs=0.01)
+    grown = {name: mask & ~seen[0][name] for name, mask in pruner.masks.items()}
+    assert sum(int(mask.sum()) for mask in grown.values()) > 20  # some came that were gone at first
+    parameters = dict(model.named_parameters())
+    assert any((parameters[name][mask] != 0).any() for name, mask in grown.items())
+    assert all((parameters[name][~mask] == 0).all() for name, mask in pruner.masks.items())
