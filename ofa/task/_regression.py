@@ -76,6 +76,7 @@ def regression(
             ),
         ),
         predictions=values,
+        postprocessing="" if scale is None else _in_words(scale, unit),
     )
 
 
@@ -91,6 +92,12 @@ def _scale(targets: Tensor) -> Scale:
             f"{deviation[bad[0]].item():g}; leave it out, or set standardize=false"
         )
     return tuple(mean.tolist()), tuple(deviation.tolist())
+
+
+def _in_words(scale: Scale, unit: str) -> str:
+    """How outputs become values, as a formula that can be typed in."""
+    mean, deviation = (list(part) if len(part) > 1 else part[0] for part in scale)
+    return f"value = output * {deviation} + {mean}" + (f", in {unit}" if unit else "")
 
 
 def _columns(values: Tensor) -> Tensor:

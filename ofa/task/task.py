@@ -45,6 +45,7 @@ class Task:
             torchmetrics' metrics are given beside the targets. None: the outputs themselves.
         terms: batch -> how many terms its loss is the mean of, such as its tokens: what it weighs where a batch is
             learned in parts. None: its examples.
+        postprocessing: in words, how outputs become that, for people who deploy a network; empty where they are it.
 
     Raises:
         InvalidInput: no metric, or two of the same name.
@@ -60,6 +61,7 @@ class Task:
     details: tuple[Detail, ...] = ()
     predictions: Callable[[Any, Batch], Any] | None = None
     terms: Callable[[Batch], Tensor] | None = None
+    postprocessing: str = ""
 
     def __post_init__(self) -> None:
         names = [metric.name for metric in self.metrics]

@@ -107,7 +107,7 @@ def save_outcome(
         **structs.asdict(facts),
         **structs.asdict(outcome.facts),
         **_with_warnings(network, say_warnings("prune", [*outcome.warnings, *network.warnings, *chance])),
-        **_data_facts(data),
+        **_data_facts(data, task),
         digest=digest_of(net),
         metrics=metrics_of(task),
         scores=scores,
@@ -179,7 +179,7 @@ def _save_slim(
     network = _write("the slim network", net, data, folder, Origin(arch, model_config, rules), opset)
     card = SlimCard(
         **structs.asdict(network),
-        **_data_facts(data),
+        **_data_facts(data, task),
         folder=files.slim.name,
         digest=digest_of(net),
         params=sum(parameter.numel() for parameter in net.parameters()),
@@ -216,11 +216,12 @@ def _with_warnings(network: NetworkCard, warnings: Sequence[str]) -> dict[str, A
     return structs.asdict(structs.replace(network, warnings=tuple(warnings)))
 
 
-def _data_facts(data: Dataset) -> dict[str, Any]:
+def _data_facts(data: Dataset, task: Task) -> dict[str, Any]:
     """The fields of a `DataCard`."""
     return {
         "data": data.name,
         "num_classes": data.num_outputs,
         "class_names": tuple(data.class_names),
         "preprocessing": InputPreprocessing(**data.preprocessing),
+        "postprocessing": task.postprocessing or None,
     }

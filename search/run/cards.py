@@ -112,6 +112,7 @@ class SubnetFacts(Record, frozen=True, kw_only=True):
         metrics: that its scores are of, the objective first.
         metric_limits: that it was chosen under: the worst value allowed, by metric.
         data: the data set's name.
+        postprocessing: how outputs become what people read, in words; None where they are it.
         config_hash: of the supernet's configuration.
     """
 
@@ -138,6 +139,7 @@ class SubnetFacts(Record, frozen=True, kw_only=True):
     num_classes: Count | None = None
     class_names: tuple[Text, ...] | None = None
     preprocessing: InputPreprocessing | None = None
+    postprocessing: Text | None = None
     config_hash: Hex | None = None
 
 

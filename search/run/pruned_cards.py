@@ -82,7 +82,10 @@ class OutcomeFacts(Part, frozen=True, kw_only=True):
 
 
 class DataCard(NetworkCard, frozen=True, kw_only=True):
-    """The card of a network that was trained on a data set, with the data set's name."""
+    """The card of a network that was trained on a data set, with the data set's name.
+
+    `postprocessing` says how outputs become what people read, in words; None where they are it.
+    """
 
     REMEDY: ClassVar[str] = "restore it, or prune again with force=true"
 
@@ -90,6 +93,7 @@ class DataCard(NetworkCard, frozen=True, kw_only=True):
     num_classes: Count
     class_names: tuple[Text, ...]
     preprocessing: InputPreprocessing
+    postprocessing: Text | None = None
 
 
 class SlimCard(DataCard, frozen=True, kw_only=True):

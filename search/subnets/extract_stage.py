@@ -193,6 +193,7 @@ def extract_network(
             num_classes=data.num_outputs,
             class_names=tuple(data.class_names),
             preprocessing=InputPreprocessing(**data.preprocessing),
+            postprocessing=trained.task.postprocessing or None,
             config_hash=trained.card.config_hash,
         ),
         model_config=trained.config["model"],

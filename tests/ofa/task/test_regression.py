@@ -95,3 +95,12 @@ def test_targets_that_do_not_fit_the_outputs_are_named() -> None:
 def test_bad_settings_are_refused(settings, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         regression(**settings)
+
+
+def test_the_words_of_a_standardized_network_are_its_formula() -> None:
+    task = regression(data_of(TARGETS[:, 2]), standardize=True, unit="mm")
+    formula = task.postprocessing.removeprefix("value = ").removesuffix(", in mm")
+    outputs = torch.randn(150)
+    said = eval(formula, {"output": outputs})
+    torch.testing.assert_close(said, task.predictions(outputs, Batch(outputs, TARGETS[:, 2])), rtol=1e-5, atol=1e-4)
+    assert not regression(data_of(TARGETS)).postprocessing
