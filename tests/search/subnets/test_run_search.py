@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,7 +103,12 @@ def test_it_runs_once_resumes_for_more_and_is_refused_for_another(request_: Sear
 def test_why_it_ended_early_is_kept_and_said(
     request_: SearchRequest, trained: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    short = replace(request_, study="short", search=replace(request_.search, evaluations=40, patience=2))
+    short = replace(
+        request_,
+        study="short",
+        search=replace(request_.search, evaluations=40, patience=2),
+        logger={"csv": {"_target_": "ofa.loggers.CsvLogger", "_partial_": True}},
+    )
     devices = search_devices(short, trained, force=False)
     assert run_search(short, trained, devices)
     trials = read_record(SearchFolder(short.folder.search("short")).trials, Trials)
@@ -110,6 +116,14 @@ def test_why_it_ended_early_is_kept_and_said(
         f"ended after {sum(row.state == 'evaluated' for row in trials.rows)} of 40 evaluations: "
         "2 evaluations in a row (search.patience) improved nothing"
     )
+    logs = short.folder.root / "logs/search"
+    with (logs / "short.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    scored = [row for row in trials.rows if row.state == "evaluated"]
+    assert [int(row["step"]) for row in rows] == list(range(1, len(scored) + 1))
+    assert [int(row["trial"]) for row in rows] == [row.number for row in scored]
+    assert all(0 <= float(row["accuracy"]) <= 1 and float(row["latency_ms"]) > 0 for row in rows)
+    assert (logs / "short/finalists.csv").read_text().count("\n") >= 2
     capsys.readouterr()
     assert not run_search(short, trained, devices)
     assert trials.ended in capsys.readouterr().err
