@@ -91,10 +91,10 @@ class Dataset:
         Raises:
             InvalidInput: none of these is known.
         """
-        known = self.outputs or self.num_classes or outputs_for(self.train.targets)
+        known = self.outputs or self.num_classes or outputs_for(self.train.first[1])
         if known is None:
             raise InvalidInput(
-                f"{self.name}: its targets, {targets_in_words(self.train.targets)}, do not say how many outputs a "
+                f"{self.name}: its targets, {targets_in_words(self.train.first[1])}, do not say how many outputs a "
                 "network has; give num_classes or outputs to ofa.data.Dataset"
             )
         return known

@@ -102,7 +102,10 @@ class MapStyle(BatchSource):
 
     def _content(self, row: int) -> int:
         with seeded(0, row):
-            return identity_of(content_of(_rows_of(self.dataset, [row])[0]))
+            try:
+                return identity_of(content_of(_rows_of(self.dataset, [row])[0]))
+            except Exception as error:
+                raise InvalidInput(f"{self.origin}: row {row} cannot be read: {one_line(error)}") from error
 
     def _read(self, jobs: list[Job]) -> Iterator[Batch]:
         if self.workers == 0 or len(jobs) < 2:

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ofa.data import Augment, batches, steps_per_epoch
+from ofa.data import Augment, BatchSource, batches, steps_per_epoch
 from ofa.data.dataset import Split
+from ofa.data.targets import rows_of_targets
 from ofa.inputs import call, logits_of
 from ofa.modes import in_mode
 from ofa.task import Batch
@@ -69,14 +71,14 @@ class TeacherBatches:
         return self._from_memory(epoch, start) if self.holds_images else self._batch_by_batch(epoch, start)
 
     def _from_memory(self, epoch: int, start: int) -> Iterator[Batch]:
-        images, labels = self.split.images, self.split.labels
+        images, targets = self.split.images, self.split.targets
         logits = None if self.teacher is None else self.teacher_logits
         order = torch.from_numpy(np.random.default_rng([self.seed, epoch, 2]).permutation(len(self.split)))
         order = order.to(images.device)
         for step in range(start, self.steps_per_epoch):
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
             chosen = None if logits is None else logits.index_select(0, rows)
-            yield Batch(images.index_select(0, rows), labels.index_select(0, rows), chosen)
+            yield Batch(images.index_select(0, rows), rows_of_targets(targets, rows), chosen)
 
     def _batch_by_batch(self, epoch: int, start: int) -> Iterator[Batch]:
         labeled = batches(
@@ -106,9 +108,11 @@ def scoring_batches(split: Split, batch_size: int, count: int, seed: int) -> Bat
 
     They are the same `count` batches of training images at every call, not augmented: a function of `seed`.
     """
+    if isinstance(split.pixels, BatchSource):
+        return lambda: islice(batches(split, batch_size, seed=seed, epoch=0), count)
     rows = torch.from_numpy(np.random.default_rng([seed, 3]).permutation(len(split)))[: batch_size * count]
 
-    def make() -> Iterator[tuple[Tensor, Tensor]]:
+    def make() -> Iterator[tuple[Any, Any]]:
         return (split.take(chosen) for chosen in torch.split(rows, batch_size))
 
     return make

@@ -197,7 +197,7 @@ def data_line(data: Dataset, target: str) -> str:
     names = ", ".join(data.class_names[:_NAMES]) + (", ..." if len(data.class_names) > _NAMES else "")
     classes = f"{data.num_classes} classes" + (f" ({names})" if names else "")
     if data.num_classes is None:
-        kind = targets_in_words(data.train.targets)
+        kind = targets_in_words(data.train.first[1])
         classes = (
             f"targets {', '.join(data.target_names[:_NAMES])} ({kind})" if data.target_names else f"targets {kind}"
         )

@@ -107,10 +107,11 @@ def test_calibration_is_nested_and_from_the_training_rows() -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_row_that_raises_is_named(workers: int) -> None:
     data = from_dataset(Noisy(fails_at=17), validation=Noisy(), test=Noisy(), num_workers=workers, num_classes=COUNT)
-    with pytest.raises(
-        InvalidInput, match=r"^train of dataset: row 17 cannot be read: ValueError: not a readable file$"
-    ):
+    said = r"^train of dataset: row 17 cannot be read: ValueError: not a readable file$"
+    with pytest.raises(InvalidInput, match=said):
         list(batches(data.train, 8, seed=0, epoch=0))
+    with pytest.raises(InvalidInput, match=said):
+        contents_of(data)
 
 
 class Dying(Plain):
