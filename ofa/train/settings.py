@@ -43,7 +43,7 @@ class TrainSettings:
             and Juditsky 1992, Acceleration of stochastic approximation by averaging.
         precision: "float32", "bfloat16" or "float16".
         compile: whether networks of every step run through `torch.compile`: the network itself, or a supernet's largest
-            and smallest subnet. Compiling takes seconds to minutes and pays on GPUs and for long trainings; the bits
+            and smallest subnet. Compiling takes seconds to minutes, and pays for some networks only; the bits
             differ from those of a training without it, and what cannot be compiled runs as it is, with a warning.
         device: where it is trained.
         start_step: the step of batches and schedule to begin at, with a new optimizer, for a rewound network.
