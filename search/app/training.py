@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -47,25 +48,29 @@ def train_task(request: TrainRequest) -> None:
     train_stage(request)
 
 
-def train_stage(request: TrainRequest) -> bool:
-    """Returns whether it trained: False if the supernet exists. An interrupted training resumes."""
+def train_stage(request: TrainRequest, check: Callable[[Task], None] = lambda task: None) -> bool:
+    """Returns whether it trained: False if the supernet exists. An interrupted training resumes.
+
+    `check` is called with the task before a training begins.
+    """
     output = request.folder.supernet
     stage = Stage("train", output, request.recipe.decides, start_inputs(request.start, [output]))
     with claimed(stage, force=request.force, waits=in_multirun()) as needed:
         if needed:
-            _train(stage, request)
+            _train(stage, request, check)
         else:
             say(f"train: {stage.output} is there, nothing to do")
     return needed
 
 
-def _train(stage: Stage, request: TrainRequest) -> None:
+def _train(stage: Stage, request: TrainRequest, check: Callable[[Task], None]) -> None:
     """Trains the requested supernet and writes it."""
     loggers = loggers_of(request.logger, request.folder)
     config = plain(request.data)
     data = build_data(config)
     show_data(data, config)
     task = build_task(request.task, data)
+    check(task)
     beginning = Beginning(request.start, copy_of(stage, request.start, force=request.force))
     supernet = build_supernet(request.model, request.space, data, request.seed, task=task, fill=beginning)
     supernet, space = ordered_blocks(supernet, data, task, request.recipe)

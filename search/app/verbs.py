@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ from search.run.stages import stamped_config
 from search.study.database import Place
 from search.subnets.compare_stage import compare_stage
 from search.subnets.extract_stage import extract_stage, extract_trial
-from search.subnets.run_search import check_search, run_search
+from search.subnets.run_search import check_metrics, check_search, run_search
 from search.training.trained import load_trained
 
 
@@ -54,8 +55,9 @@ def run_task(request: RunRequest) -> None:
     run, force, waits = request.folder, request.force, in_multirun()
     search = part(request, SearchRequest)
     check_search(search)
-    trained_now = train_stage(part(request, TrainRequest))
+    trained_now = train_stage(part(request, TrainRequest), partial(check_metrics, search))
     trained = load_trained(run, request.trusted, show=not trained_now)
+    check_metrics(search, trained.task)
     devices = search_devices(search, trained, force=force)
     searched = run_search(search, trained, devices, trial_files=trial_files, waits=waits)
     extract = ExtractRequest(
@@ -89,6 +91,7 @@ def search_task(request: SearchRequest) -> None:
     """Searches over the supernet of a run; profiles its device first if needed."""
     check_search(request)
     trained = load_trained(request.folder, request.trusted)
+    check_metrics(request, trained.task)
     devices = search_devices(request, trained, force=False, as_it_is=True)
     run_search(request, trained, devices, trial_files=trial_files, waits=in_multirun())
 

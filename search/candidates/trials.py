@@ -41,7 +41,7 @@ def trial_rows(study: Study) -> list[TrialRow]:
     """Returns every finished trial of a study, in order.
 
     Raises:
-        InvalidInput: a trial has attributes that no trial is written with.
+        InvalidInput: a trial is damaged.
     """
     return [_row(trial) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
@@ -75,7 +75,12 @@ def write_violations(trial: Trial, excess: Mapping[str, float]) -> None:
     for name, value in excess.items():
         trial.set_constraint(name, value)
     if excess:
-        set_constraints(trial, [*trial.constraints.values()])
+        set_constraints(trial, list(named_constraints(trial).values()))
+
+
+def named_constraints(trial: BaseTrial) -> dict[str, float]:
+    """Returns by what fraction a trial exceeds each limit, by name; Optuna has numbered copies beside them."""
+    return {name: value for name, value in trial.constraints.items() if not name.isdigit()}
 
 
 def candidate_of(trial: FrozenTrial) -> Candidate | None:
@@ -220,8 +225,7 @@ class SamplerContext:
 
     `step` counts the trials finished or running so far: a sampler created again for (seed, step) proposes the same
     after a kill. `running` of them are being evaluated by other workers. `expected` predicts the qualities (larger
-    is better) that candidates have in the supernet, (candidates,), if a predictor was fitted.
-    `fractions` says whether qualities are from 0 to 1, such as accuracies.
+    is better) that candidates have in the supernet, if it was fitted; `fractions` says whether these are from 0 to 1.
     """
 
     space: CandidateSpace

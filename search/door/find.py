@@ -39,7 +39,7 @@ from search.run.stages import hash_of, is_complete
 from search.run.stored_inputs import begin_with, check_same, read_stored_config, show_data
 from search.run.training_cards import SupernetCard
 from search.run.trust import TOOLKIT_ALONE, check_stored, packages_to_trust
-from search.subnets.run_search import check_search, run_search
+from search.subnets.run_search import check_metrics, check_search, run_search
 from search.training.trained import Trained
 
 TEMPORARY_RUN = "find"
@@ -64,7 +64,7 @@ def find(
     progress: bool = True,
     **options: Any,
 ) -> Findings:
-    """Returns what a search comes to: the subnets of a trained supernet that are accurate and keep the limits.
+    """Returns what a search comes to: the best subnets of a trained supernet that keep the limits.
 
     The trials are those of `ofa search` with the same settings and seed. The device is profiled first, unless the run
     has its profile; what is chosen is measured on it before it is named.
@@ -73,13 +73,14 @@ def find(
         supernet: trained.
         data: subnets are calibrated on its training images and compared on its validation images.
         limits: by figure: "latency_ms" (in ms at batch 1; a number, several, or one by name of a profiled device),
-            "macs", "params", "bytes" and "peak_activation_bytes". Where no latency is limited, the usual fractions of
-            the largest subnet's are.
+            "macs", "params", "bytes" and "peak_activation_bytes"; and by metric of the task, such as
+            {"recall": ">= 0.9"}, which is looked at after an evaluation. Where no latency is limited, the usual
+            fractions of the largest subnet's are.
         task: how subnets are called and judged; None: the run's, or classification of the data.
         device: as `search.profile` takes it.
-        evaluations: subnets whose accuracy is measured; more than before continues a search.
+        evaluations: subnets that are evaluated; more than before continues a search.
         sampler: a name such as "nsga2", a mapping with `_target_`, or a function of `search.samplers`.
-        objective: "pareto" (accuracy and latency), "accuracy", or names such as ["accuracy", "latency_ms", "params"].
+        objective: "pareto" (the task's metric and latency), "metric", or names such as ["recall", "latency_ms"].
         seed: the same seed gives the same trials.
         run: the run that keeps the search, `outputs/run/search/`. Killed and called again it resumes; complete, it is
             read. None: a temporary folder, which goes with the result.
@@ -98,11 +99,12 @@ def find(
     """
     with progress_shown(progress), one_line_errors():
         check_supernet(supernet, "find")
-        latency_ms, figures = split_limits(limits)
         temporary = None if run is not None else TemporaryDirectory(prefix="ofa-find-")
         where = {"run": run or TEMPORARY_RUN, "outputs": str(outputs) if temporary is None else temporary.name}
         task = task or _task_of(Request(run=where["run"], outputs=where["outputs"]).folder, data)
         check_data(data, supernet, "find", task)
+        latency_ms, figures, of_metrics = split_limits(limits, task)
+        of_search = {"evaluations": evaluations, "objective": objective, "limits": figures, "metric_limits": of_metrics}
         values = plain_values(
             {
                 **where,
@@ -113,7 +115,7 @@ def find(
                 "latency_ms": latency_ms,
                 "device": plain(device_of(device)),
                 "sampler": sampler_config(sampler),
-                "search": {"evaluations": evaluations, "objective": objective, "limits": figures, **options},
+                "search": {**of_search, **options},
             }
         )
         request = converted(values, SearchRequest)
@@ -124,6 +126,7 @@ def find(
             )
         _check_workers_can_load(request.workers, request.folder)
         check_search(request)
+        check_metrics(request, task)
         show_data(data, {"dataset": {"_target_": "memory"}})
         trained = _trained_in(request.folder, supernet, data, task, request.search.calibration_images)
         request = converted({**values, "trust": list(packages_to_trust(trained.config))}, SearchRequest)

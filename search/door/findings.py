@@ -16,6 +16,7 @@ from ofa.errors import InvalidInput
 from ofa.records import read_record
 from search.candidates.figures import is_latency, objective_names
 from search.candidates.limits import target_text
+from search.candidates.metric_limits import meets_metrics
 from search.candidates.pareto import non_dominated
 from search.candidates.search_files import Finalist, Finalists, MeasuredTrial, TrialRow, Trials
 from search.config.search import SearchRequest
@@ -71,7 +72,11 @@ class Findings:
     def front(self) -> tuple[TrialRow, ...]:
         """The evaluated trials that no other one beats in every objective, best first."""
         names = objective_names(self.request.search.objective, self.request.latency_figures)
-        rows = list({row.candidate: row for row in reversed(self.trials) if row.state == "evaluated"}.values())
+        rows = list(
+            {
+                row.candidate: row for row in reversed(self.trials) if row.state == "evaluated" and self._keeps(row)
+            }.values()
+        )
         points = [row.costs(names, self.metric) for row in rows]
         if not rows:
             return ()
@@ -150,7 +155,10 @@ class Findings:
         )
         return f"<Findings of {evaluated} subnets: {chosen}>"
 
-    @property
+    def _keeps(self, row: TrialRow) -> bool:
+        return meets_metrics(row.scores, self._content.metric_limits, self.metrics)
+
+    @cached_property
     def _content(self) -> Finalists:
         return read_record(SearchFolder(self.folder).finalists, Finalists)
 

@@ -20,6 +20,7 @@ from ofa.task import Task, classification
 from search import samplers
 from search.app.messages import explain
 from search.candidates.figures import FIGURES, LATENCY
+from search.candidates.metric_limits import metric_limits
 from search.config.read import checked, converted, group_option
 from search.config.request import Device
 from search.config.search import FigureLimits
@@ -28,6 +29,7 @@ from search.device.devices import made_runtime
 from search.device.flat import first_shape
 from search.device.runtime import Runtime
 from search.objects import check_outputs
+from search.run.scores import metrics_of
 
 AnyDevice = str | Mapping[str, Any] | Device | Runtime
 
@@ -74,23 +76,27 @@ def check_data(data: Any, supernet: ofa.Supernet, user: str, task: Task | None =
     check_outputs(supernet.model, data, task or classification(data))
 
 
-def split_limits(limits: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
-    """Returns the limits on latency, as `latency_ms` of a request has them, and those on other figures.
+def split_limits(limits: Mapping[str, Any] | None, task: Task) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """Returns the limits on latency, as `latency_ms` of a request has them, those on other figures, and on metrics.
 
     Raises:
-        InvalidInput: no mapping, or an unknown figure.
+        InvalidInput: no mapping, an unknown name, or a limit against the direction of its metric.
     """
     if limits is None:
-        return None, {}
+        return None, {}, {}
     if not isinstance(limits, Mapping):
         raise InvalidInput(f"limits={limits!r:.80} must be a mapping, such as {{'latency_ms': 4, 'params': 1e6}}")
+    metrics = metrics_of(task)
+    known = (*FIGURES, *(metric.name for metric in metrics))
     for name in limits:
-        if name not in FIGURES:
-            raise InvalidInput(f"limits has {name!r}, which is no figure; {nearest(str(name), FIGURES)}")
+        if name not in known:
+            raise InvalidInput(f"limits has {name!r}, no figure and no metric; {nearest(str(name), known)}")
     limits = plain_values(limits)
-    others = {name: limit for name, limit in limits.items() if name != LATENCY}
+    others = {name: limit for name, limit in limits.items() if name in FIGURES and name != LATENCY}
     converted(others, FigureLimits, "limits")
-    return limits.get(LATENCY), others
+    of_metrics = {name: limit for name, limit in limits.items() if name not in FIGURES}
+    metric_limits(of_metrics, metrics)
+    return limits.get(LATENCY), others, of_metrics
 
 
 def task_config(task: Any) -> dict[str, Any]:

@@ -19,7 +19,15 @@ from search.candidates.feasible import find_unseen
 from search.candidates.figures import is_figure
 from search.candidates.limits import meets
 from search.candidates.space import Candidate
-from search.candidates.trials import WORKER, SamplerContext, candidate_of, distributions, state_of, trial_parameters
+from search.candidates.trials import (
+    WORKER,
+    SamplerContext,
+    candidate_of,
+    distributions,
+    named_constraints,
+    state_of,
+    trial_parameters,
+)
 
 Goal = Mapping[str, float]  # the most that a proposal may cost, by figure
 LEVELS = (1.0, 0.75, 0.5, 0.25)  # goals of a front, as fractions of the way from the smallest candidate to a limit
@@ -94,6 +102,23 @@ def quality_of(study: Study, trial: FrozenTrial) -> float:
     index = metric_index(study)
     value = float(trial.values[index])
     return value if study.directions[index] == StudyDirection.MAXIMIZE else -value
+
+
+def qualities_of(study: Study, trials: Sequence[FrozenTrial]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Returns the quality of each evaluated trial, (trials,); one that misses a limit on a metric is worth no more than
+    the worst that keeps them, and where none does, the less the more it misses.
+    """
+    qualities = np.array([quality_of(study, trial) for trial in trials], dtype=np.float64)
+    excess = np.array([metric_excess(trial) for trial in trials])
+    if not (excess > 0).any():
+        return qualities
+    kept = qualities[excess <= 0]
+    return np.where(excess > 0, np.minimum(qualities, kept.min()), qualities) if len(kept) else -excess
+
+
+def metric_excess(trial: FrozenTrial) -> float:
+    """Returns by how much a trial misses the limits on metrics, fractions of them added up; 0 where it keeps all."""
+    return sum(max(0.0, value) for name, value in named_constraints(trial).items() if not is_figure(name))
 
 
 def objective_figures(study: Study) -> list[str]:

@@ -19,7 +19,7 @@ from search.candidates.limits import violations
 from search.candidates.pareto import best_first
 from search.candidates.space import Candidate
 from search.candidates.trials import SamplerContext, candidate_of, figures_of
-from search.samplers.candidate_sampler import CandidateSampler
+from search.samplers.candidate_sampler import CandidateSampler, metric_excess
 
 BATCH = 8  # children checked together: free figures are cheap for an array of candidates, not one by one
 
@@ -76,6 +76,10 @@ class EvolutionSampler(CandidateSampler):
         ]
         if not eligible:
             return []
+        excess = [metric_excess(trial) for trial, _ in eligible]
+        if any(excess):  # those that miss limits on metrics breed where too few keep them, the nearest first
+            order = sorted(range(len(eligible)), key=lambda index: excess[index])
+            eligible = [eligible[index] for index in order[: max(2, excess.count(0.0))]]
         points = np.array([trial.values for trial, _ in eligible], dtype=np.float64)
         points *= [-1.0 if way == StudyDirection.MAXIMIZE else 1.0 for way in study.directions]
         count = max(2, round(self._parents * min(self._population, len(eligible))))

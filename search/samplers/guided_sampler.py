@@ -22,7 +22,7 @@ from search.candidates.limits import Bools, meets
 from search.candidates.pareto import Floats
 from search.candidates.space import Candidate, CandidateSpace
 from search.candidates.trials import SamplerContext, candidate_of, state_of
-from search.samplers.candidate_sampler import CandidateSampler, objective_figures, quality_of, unseen_candidate
+from search.samplers.candidate_sampler import CandidateSampler, objective_figures, qualities_of, unseen_candidate
 from search.samplers.genome import candidates_of, draw_at_levels, genomes_of, mutate
 from search.samplers.guided_batch import Effort, Observed, next_batch
 
@@ -157,7 +157,7 @@ class GuidedSampler(CandidateSampler):
         complete = [(candidate, trial) for candidate, trial in rows if trial.state == TrialState.COMPLETE]
         if not start or len(complete) < 2:
             return startup_design(self._context, targets, rng)
-        qualities = np.array([quality_of(study, trial) for _, trial in complete], dtype=np.float64)
+        qualities = qualities_of(study, [trial for _, trial in complete])
         observed = Observed(
             [candidate for candidate, _ in complete], qualities, frozenset(candidate for candidate, _ in rows)
         )

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from ofa.errors import InvalidInput
 from ofa.records import content_of, read_record, write_record
+from ofa.task import Task
 from search.candidates.feasible import check_reachable
-from search.candidates.figures import LATENCY
+from search.candidates.figures import LATENCY, objective_metric, objective_names
+from search.candidates.metric_limits import metric_limits
 from search.candidates.search_files import Trials
 from search.candidates.space import Candidate
 from search.candidates.trials import trial_rows
@@ -19,6 +21,7 @@ from search.device.devices import SearchDevice, as_begun, check_devices
 from search.run.locks import claimed
 from search.run.paths import SearchFolder
 from search.run.progress import say
+from search.run.scores import metrics_of
 from search.run.stages import Stage, stamped_inputs, written
 from search.samplers.sampler_of import is_seeded, sampler_of
 from search.study.make_plan import make_plan, place_of, plan_inputs, search_study
@@ -47,6 +50,17 @@ def check_search(request: SearchRequest) -> None:
     sampler_of(request.sampler)
     if not is_seeded(request.sampler):
         say(f"search: {request.sampler['_target_']} takes no seed: the same command proposes other candidates")
+
+
+def check_metrics(request: SearchRequest, task: Task) -> None:
+    """Checks that a search optimizes and limits metrics that its task has.
+
+    Raises:
+        InvalidInput: an unknown metric, or a limit against its direction.
+    """
+    metrics = metrics_of(task)
+    objective_metric(objective_names(request.search.objective, request.latency_figures), metrics)
+    metric_limits(request.search.metric_limits, metrics)
 
 
 def run_search(

@@ -18,7 +18,7 @@ from tests.search.door.small import DEVICE, MET, QUICK, data, supernet
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"limits": {"latency": 4}}, r"limits has 'latency', which is no figure; did you mean latency_ms\?"),
+        ({"limits": {"latency": 4}}, r"limits has 'latency', no figure and no metric; did you mean latency_ms\?"),
         ({"limits": 4}, r"limits=4 must be a mapping, such as"),
         ({"limits": {"params": -1}}, r"limits\.params=-1 must be a number of params above 0"),
         ({"limits": {"latency_ms": "4"}}, r"latency_ms='4' must be a number of milliseconds above 0"),

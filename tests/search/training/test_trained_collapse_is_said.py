@@ -23,14 +23,14 @@ def test_a_training_at_chance_level(tmp_path: Path, capfd: pytest.CaptureFixture
     assert main(train) == 0
 
     said = capfd.readouterr().err
-    early = "train: warning: the largest subnet is at chance level: 25.00 % of 64 images right"
+    early = "train: warning: the largest subnet is no better than the baseline: accuracy 25.00 % on 64 examples"
     assert early in said and "after 2 of 6 epochs: lower the learning rate (now 8" in said
     card = json.loads((tmp_path / "main" / "supernet" / "supernet.json").read_text())
     assert [line.partition(":")[0] for line in card["warnings"]] == [
-        "the largest subnet is at chance level",
-        "the smallest subnet is at chance level",
+        "the largest subnet is no better than the baseline",
+        "the smallest subnet is no better than the baseline",
     ]
-    assert "2 warnings" in (page := report(tmp_path)) and "the largest subnet is at chance level" in page
+    assert "2 warnings" in (page := report(tmp_path)) and "the largest subnet is no better than the baseline" in page
 
 
 def test_a_network_of_next_to_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,63 @@
+"""Metrics as files know them: direction, words, and what is within noise."""
+
+from __future__ import annotations
+
+import pytest
+
+from ofa.task import Score, classification
+from search.run.scores import combined_error, is_noise, metrics_of, ordered, with_first
+from tests.search.scored import ACCURACY, LOSS, scores_of
+
+
+def test_quality_goes_up_whatever_the_direction() -> None:
+    assert ACCURACY.quality(0.9) > ACCURACY.quality(0.8)
+    assert LOSS.quality(2.0) > LOSS.quality(3.0)
+    assert LOSS.value(LOSS.quality(2.5)) == 2.5
+    assert (ACCURACY.direction, LOSS.direction) == ("maximize", "minimize")
+
+
+@pytest.mark.parametrize(
+    ("metric", "score", "text"),
+    [
+        (ACCURACY, 0.9306, "93.06 %"),
+        (ACCURACY, Score(0.9306, 360, 0.0134), "93.06 ± 1.34 %"),
+        (ACCURACY, None, "-"),
+        (LOSS, 1.8437, "1.844 nats"),
+        (LOSS, Score(1.8437, 10, 0.021), "1.844 ± 0.021 nats"),
+        (LOSS, Score(12345.6, 10, 230.0), "12346 ± 230 nats"),
+        (LOSS, Score(1.5, 10, 0.0), "1.5 nats"),
+    ],
+)
+def test_scores_have_their_unit_and_error(metric: object, score: object, text: str) -> None:
+    assert metric.text(score) == text  # type: ignore[attr-defined]
+
+
+def test_axes_and_columns_say_where_less_is_better() -> None:
+    assert ACCURACY.axis("validation") == "validation accuracy, %"
+    assert LOSS.axis("test") == "test loss, nats (lower is better)"
+    assert (ACCURACY.heading("test"), LOSS.heading("test")) == ("test accuracy", "test loss (lower is better)")
+
+
+def test_differences_have_a_sign_a_unit_and_an_error() -> None:
+    minus = "\N{MINUS SIGN}"
+    one, other = Score(0.91, 100, 0.006), Score(0.922, 100, 0.008)
+    assert ACCURACY.difference_text(one, other) == f"{minus}1.20 ± 1.00 points"
+    assert ACCURACY.comparison_text(one, other) == "1.20 ± 1.00 points lower"
+    assert LOSS.difference_text(Score(2.5, 1), Score(2.0, 1)) == "+0.5 nats"
+    assert combined_error(one, other) == pytest.approx(0.01)
+    assert combined_error(one, Score(0.9, 100)) is None
+
+
+def test_noise_is_below_two_combined_standard_errors() -> None:
+    base = Score(0.9, 100, 0.006)
+    assert is_noise(base, Score(0.919, 100, 0.008))
+    assert not is_noise(base, Score(0.921, 100, 0.008))
+    assert not is_noise(base, Score(0.9, 100))  # not known
+
+
+def test_metrics_of_a_task_and_their_order() -> None:
+    task = classification(num_classes=3, metrics=("balanced_accuracy", "accuracy"))
+    assert [metric.title for metric in metrics_of(task)] == ["balanced accuracy", "accuracy"]
+    both = {"a": Score(1.0, 1), "b": Score(2.0, 1)}
+    assert list(with_first(both, "b")) == ["b", "a"]
+    assert ordered(scores_of(0.5, 0.4), (ACCURACY,)) == scores_of(0.5, 0.4)
