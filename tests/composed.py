@@ -9,11 +9,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from search.run.paths import conf_dir
 
-LANGUAGE = ("model=gpt", "+model.every_token=true", "task=language_model")
+LANGUAGE = ("model=gpt", "model.every_token=true", "task=language_model")
 NUMBERS = ("model=mlp", "task=regression")
 # What fits a data set, lenet5 all others.
 FITTING = {
     "text": ("model=gpt",),
+    "shapes": ("model=unet", "task=segmentation"),
     **dict.fromkeys(("characters", "text_files"), LANGUAGE),
     **dict.fromkeys(("diabetes", "table", "dataset", "iterables"), NUMBERS),
     **dict.fromkeys(("breast_cancer", "signals", "sounds", "npz", "stream"), ("model=mlp",)),

@@ -29,7 +29,14 @@ from tests.search.scored import ACCURACY, evaluation
 from tests.search.synthetic import Oracle, block_space
 from tests.stored_data import STORED, stored
 
-OF_TEXTS = {"gpt"}  # models of data=text
+OTHER_DATA = {  # by model, the data that it is for, and its task; data=synthetic for all others
+    "gpt": ["data=text", "data.dataset.samples=160"],
+    "unet": ["data=shapes", "task=segmentation", "data.dataset.image_size=16", "data.dataset.samples=160"],
+    "center_net": [
+        *("data=shapes", "data.dataset.targets=boxes", "task=detection", "train.strategy.label_weight=1"),
+        *("data.dataset.image_size=32", "data.dataset.samples=160"),
+    ],
+}
 IMAGES = {"lenet5": 8, "lenet5_caffe": 16, "mobilenet": 16}  # pixels; 8 for all others
 STAGES = [
     "{width: 8, blocks: 1, expansion: 1, squeeze_excite: false, activation: relu}",
@@ -94,8 +101,10 @@ def test_every_verb_composes(verb: str) -> None:
 
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model_trains(model: str) -> None:
-    data = composed("train", "data=text", "data.dataset.samples=160", *EIGHT_STEPS, f"model={model}")
-    assert two_steps(data if model in OF_TEXTS else on_synthetic(f"model={model}", size=IMAGES.get(model, 8))) > 0
+    if model in OTHER_DATA:
+        assert two_steps(composed("train", *EIGHT_STEPS, f"model={model}", *OTHER_DATA[model])) > 0
+    else:
+        assert two_steps(on_synthetic(f"model={model}", size=IMAGES.get(model, 8))) > 0
 
 
 def stored_weights(start: str, folder: Path) -> list[str]:

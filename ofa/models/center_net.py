@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -10,19 +10,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ofa.errors import InvalidInput
+from ofa.models.center_loss import center_boxes, center_loss
 from ofa.models.resnet import ResidualBlock
 from ofa.models.sizes import check_positive, check_shape, initialize_
 
 RARE = -4.0  # logit of a class before training: few places are centers
-CELL = 4  # pixels along a side of a place
 
 
 class CenterNet(nn.Module):
     """One map of a quarter of the height and width: images (N, C, H, W) to (N, num_classes + 4, H / 4, W / 4).
 
     The first channels are logits of the classes, the last four say where the left, top, right and bottom sides of a
-    box lie that is centered in this place: the distances in pixels are 4 * softplus of them (see
-    `ofa.models.center_loss.center_boxes`).
+    box lie that is centered in this place: the distances in pixels are 4 * softplus of them. Its own `loss` and
+    `decode` are what task=detection asks a network for.
     Source: Zhou et al. 2019, "Objects as points", 1904.07850; distances to sides as in Tian et al. 2019, 1904.01355.
 
     Args:
@@ -77,6 +77,14 @@ class CenterNet(nn.Module):
         for joined, beside in zip(self.join, (middle, fine), strict=True):
             maps = joined(torch.cat([functional.interpolate(maps, scale_factor=2.0), beside], 1))
         return torch.cat([self.kinds(maps), self.sides(maps)], 1)
+
+    def loss(self, outputs: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """Returns `center_loss`: what a task of detection asks a network for."""
+        return center_loss(outputs, targets)
+
+    def decode(self, outputs: Tensor) -> list[dict[str, Tensor]]:
+        """Returns `center_boxes`: what a task of detection asks a network for."""
+        return center_boxes(outputs)
 
     def _levels(self, images: Tensor) -> list[Tensor]:
         levels, maps = [], images
