@@ -37,6 +37,7 @@ from search.run.stored_inputs import DATA, begin_with, check_same, show_data, wr
 from search.run.training_cards import TrainingStep, history_of
 from search.text import count_text
 from search.training.baseline import early_warnings
+from search.training.first_scores import check_metrics
 from search.training.loggers import log_rows, loggers_of
 from search.training.sorting import ordered_blocks
 from search.training.starts import Beginning, copy_of, start_inputs
@@ -74,6 +75,7 @@ def _train(stage: Stage, request: TrainRequest, check: Callable[[Task], None]) -
     beginning = Beginning(request.start, copy_of(stage, request.start, force=request.force))
     supernet = build_supernet(request.model, request.space, data, request.seed, task=task, fill=beginning)
     supernet, space = ordered_blocks(supernet, data, task, request.recipe)
+    check_metrics(supernet, data, task)
     metric = facts_of(task.objective)
     say(f"train: {_describe(supernet, data)}")
     if beginning.record is not None:
