@@ -176,9 +176,9 @@ def named_outputs(output: Any) -> dict[str, Tensor]:
     return dict(_named(output, ""))
 
 
-def detached(output: Any) -> Any:
-    """Returns a model's output with its tensors detached."""
-    return _mapped(output, torch.detach)
+def map_tensors(output: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """Returns a model's output with `function` of its tensors, in order."""
+    return _mapped(output, function)
 
 
 def logits_of(output: Any, model: nn.Module | None = None) -> Tensor:

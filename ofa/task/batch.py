@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from ofa.errors import InvalidInput
-from ofa.inputs import Example, Inputs, as_inputs
+from ofa.inputs import Example, Inputs, as_inputs, map_tensors
 
 
 class Batch(NamedTuple):
@@ -37,12 +37,17 @@ class Batch(NamedTuple):
         inputs = (
             self.inputs[start:stop] if isinstance(self.inputs, Tensor) else as_inputs(self.inputs).rows(start, stop)
         )
-        return Batch(inputs, rows_of(self.targets, start, stop, count), rows_of(self.teacher, start, stop, count))
+        return Batch(inputs, rows_of(self.targets, start, stop, count), _output_rows(self.teacher, start, stop, count))
 
     def to(self, device: torch.device | str) -> Batch:
         """Returns the batch with all its tensors on a device."""
         inputs = self.inputs.to(device) if isinstance(self.inputs, Tensor) else as_inputs(self.inputs).to(device)
-        return Batch(inputs, on_device(self.targets, device), on_device(self.teacher, device))
+        return Batch(inputs, on_device(self.targets, device), map_tensors(self.teacher, lambda leaf: leaf.to(device)))
+
+
+def _output_rows(outputs: Any, start: int, stop: int, count: int) -> Any:
+    """The entries of some examples of a network's outputs: a list there is of several tensors, never of examples."""
+    return map_tensors(outputs, lambda leaf: leaf[start:stop] if leaf.dim() > 0 and len(leaf) == count else leaf)
 
 
 def rows_of(value: Any, start: int, stop: int, count: int) -> Any:

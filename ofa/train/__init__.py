@@ -13,6 +13,7 @@ from ofa.train.state import History, TrainState, new_state
 from ofa.train.step import Step, StepContext, Strategy
 from ofa.train.strategies import progressive, sandwich, single
 from ofa.train.supernet import train
+from ofa.train.teachers import Teacher
 
 __all__ = [
     "OFA_PHASES",
@@ -29,6 +30,7 @@ __all__ = [
     "Step",
     "StepContext",
     "Strategy",
+    "Teacher",
     "TrainSettings",
     "TrainState",
     "constant",

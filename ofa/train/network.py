@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -29,6 +29,7 @@ from ofa.train.settings import TrainSettings
 from ofa.train.state import History, new_state
 from ofa.train.step import StepContext, training_mode
 from ofa.train.teacher_batches import TeacherBatches, on_device, scoring_batches
+from ofa.train.teachers import Teacher, as_teacher
 
 if TYPE_CHECKING:
     from ofa.prune.context import Batches
@@ -43,7 +44,7 @@ class Distillation:
     """What a network learns from besides targets.
 
     Attributes:
-        teacher: a trained network; its outputs are computed once where images are not augmented.
+        teacher: a trained network; its outputs are computed once where images are not augmented, see `Teacher`.
         weight: fraction of the loss that is against the teacher's outputs; the rest is against targets.
         temperature: of both softmaxes, where the task has any; None for the task's own. Source: Hinton et al. 2015,
             1503.02531.
@@ -52,7 +53,7 @@ class Distillation:
         InvalidInput: a weight or a temperature out of range.
     """
 
-    teacher: nn.Module
+    teacher: nn.Module | Teacher
     weight: float
     temperature: float | None = None
 
@@ -118,9 +119,9 @@ def train_network(
     task = classification(data) if task is None else task
     learned = task if distillation is None else with_temperature(task, distillation.temperature)
     device = torch.device(settings.device)
-    teacher = distillation.teacher.to(device) if distillation is not None and distillation.weight else None
+    teacher = as_teacher(distillation.teacher, model, device) if distillation and distillation.weight else None
     split = on_device(data.train, device)
-    feed = TeacherBatches(split, settings.batch_size, settings.seed, device, settings.augment, teacher)
+    feed = TeacherBatches(split, settings.batch_size, settings.seed, device, task, settings.augment, teacher)
     decay = settings.layer_decay
     rates = None if decay is None else layer_rates(model, lambda net: task.call(net, _first(feed, net)), decay)
     stop = None if settings.patience is None else EarlyStop(task.objective, settings.patience)
@@ -135,13 +136,13 @@ def train_network(
         rates=rates,
     )
     deciding = {
-        **{"prune": prune, "teacher": None if teacher is None else digest_of(teacher)},
+        **{"prune": prune, "teacher": None if teacher is None else digest_of(teacher.network)},
         "distill": 0.0 if distillation is None else distillation.weight,
         "temperature": None if distillation is None else distillation.temperature,
     }
     record = training_record(model, data, task, settings, deciding)
     file = None if checkpoint is None else Checkpoint(Path(checkpoint), record, settings)
-    check_first_batch(task, model, feed.epoch(0), device)
+    check_first_batch(learned, model, replace(feed, teacher=None).epoch(0), device, teacher)
     pruner = None
     if prune is not None:
         scored = scoring_batches(split, settings.batch_size, settings.scoring, settings.seed)
@@ -164,7 +165,7 @@ def train_network(
 
 def _first(feed: TeacherBatches, model: nn.Module) -> Batch:
     """The first batch, on the device that the model is on before the training."""
-    return as_batch(next(feed.epoch(0))).to(next(model.parameters()).device)
+    return as_batch(next(replace(feed, teacher=None).epoch(0))).to(next(model.parameters()).device)
 
 
 def _learn(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
-from ofa.inputs import detached
+from ofa.inputs import map_tensors
 from ofa.resolution import resized
 from ofa.sorting import sort_channels_
 from ofa.task import Batch
@@ -34,11 +35,18 @@ def single(
     context: StepContext,
     *,
     arch: Arch | Mapping[str, Any] | None = None,
+    label_weight: float = 0.5,
+    distill: Distill | None = None,
 ) -> Tensor:
-    """Returns the loss of one Arch, the largest unless `arch` says another, after its backward pass."""
+    """Returns the loss of one Arch, the largest unless `arch` says another, after its backward pass.
+
+    Where the training has a teacher, a fraction `label_weight` of the loss is against targets, the rest against it.
+    """
+    _check_fraction(label_weight)
     chosen = supernet.space.largest if arch is None else arch if isinstance(arch, Arch) else Arch.from_dict(arch)
-    loss, _ = _learn_targets(supernet, chosen, batch, context)
-    return loss
+    if batch.teacher is None:
+        return _learn_targets(supernet, chosen, batch, context)[0]
+    return _learn_from(_Lesson(batch.teacher, label_weight, distill), supernet, chosen, batch, context)
 
 
 def sandwich(
@@ -53,8 +61,9 @@ def sandwich(
 ) -> Tensor:
     """Returns the mean loss of the largest, the smallest and `random_subnets` others after their backward.
 
-    The largest learns from labels; the others learn from its logits of the same step (in-place distillation),
-    and a fraction `label_weight` of their loss is against labels (0: from the logits alone, as published).
+    The largest learns from targets; the others learn from its outputs of the same step (in-place distillation),
+    and a fraction `label_weight` of their loss is against targets (0: from the outputs alone, as published). Where the
+    training has a teacher, all of them, the largest too, learn from it so.
     With `features` the others also learn the hidden states between the blocks of the largest, at that weight (see
     `ofa.train.features`).
     Sources: Yu and Huang 2019, 1903.05134; Yu et al. 2020 (BigNAS), 2003.11142.
@@ -63,31 +72,23 @@ def sandwich(
         raise InvalidInput(f"features={features!r} is the weight of a loss: 0 or more")
     if random_subnets < 0:
         raise InvalidInput(f"random_subnets={random_subnets!r} must be 0 or more")
-    if not 0 <= label_weight <= 1:
-        raise InvalidInput(f"label_weight={label_weight!r} is a fraction: at least 0 and at most 1")
+    _check_fraction(label_weight)
     space = supernet.space
     drawn = [space.sample(context.rng) for _ in range(random_subnets)]
     full: Hidden | None = None
     if features:
         block_paths(supernet)  # are there any
         full = {}
-    loss, teacher = _learn_targets(supernet, space.largest, batch, context, full)
+    if batch.teacher is None:
+        loss, teacher = _learn_targets(supernet, space.largest, batch, context, full)
+    else:
+        teacher = batch.teacher
+        loss = _learn_from(_Lesson(teacher, label_weight, distill), supernet, space.largest, batch, context, full)
     losses = [loss]
+    lesson = _Lesson(teacher, label_weight, distill, features, full)
     for arch in (space.smallest, *drawn):
         if arch != space.largest:
-            hidden: Hidden | None = {} if features else None
-            outputs = _forward(supernet, arch, batch, context, hidden)
-            if label_weight == 1:
-                loss = context.task.loss(outputs, batch)
-            else:
-                loss = distill_loss(context.task, outputs, teacher, batch, distill)
-                if label_weight:
-                    loss = (1 - label_weight) * loss + label_weight * context.task.loss(outputs, batch)
-            if full is not None and hidden is not None:
-                apart = feature_loss(supernet, arch, hidden, full)
-                loss = loss if apart is None else loss + features * apart
-            context.backward(loss)
-            losses.append(loss.detach())
+            losses.append(_learn_from(lesson, supernet, arch, batch, context, {} if features else None))
     return torch.stack(losses).mean()
 
 
@@ -102,10 +103,10 @@ def progressive(
     """Returns the mean loss of the step's drawn networks after their backward: progressive shrinking.
 
     Phases open kernel size, then depth, then width; each draws from what is open: operators and resolutions from the
-    first step, unless a phase says otherwise of resolutions. Networks learn from labels
-    and, weighted by the phase's `distill`, from the logits of the largest network as it now is. Use the
-    schedule `restarts` with the same phases to start the learning rate anew in each. A phase's
-    `sort_channels` is done in its first step, so a resumed training does it exactly once.
+    first step, unless a phase says otherwise of resolutions. Networks learn from targets and, weighted by the phase's
+    `distill`, from the outputs of the largest network as it now is, or from those of the training's teacher, which the
+    largest learns from too. Use the schedule `restarts` with the same phases to start the learning rate anew in each. A
+    phase's `sort_channels` is done in its first step, so a resumed training does it exactly once.
     Source: Cai et al. 2020 (Once-for-All), 1908.09791.
     """
     span = span_at(as_phases(phases), context.place, context.total_steps)
@@ -114,19 +115,53 @@ def progressive(
         sort_channels_(supernet, optimizer=context.optimizer)
     space = opened(supernet.space, phase)
     archs = dict.fromkeys(space.sample(context.rng) for _ in range(phase.subnets))
-    teacher = None
-    if phase.distill and any(arch != largest for arch in archs):
+    teacher = batch.teacher if phase.distill else None
+    if teacher is None and phase.distill and any(arch != largest for arch in archs):
         with torch.no_grad():
             teacher = _forward(supernet, largest, batch, context)
     losses = []
     for arch in archs:
         outputs = _forward(supernet, arch, batch, context)
         loss = context.task.loss(outputs, batch)
-        if teacher is not None and arch != largest:
+        if teacher is not None and (arch != largest or batch.teacher is not None):
             loss = loss + phase.distill * distill_loss(context.task, outputs, teacher, batch, distill)
         context.backward(loss)
         losses.append(loss.detach())
     return torch.stack(losses).mean()
+
+
+def _check_fraction(label_weight: float) -> None:
+    if not 0 <= label_weight <= 1:
+        raise InvalidInput(f"label_weight={label_weight!r} is a fraction: at least 0 and at most 1")
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """What a network learns from besides targets: a teacher's outputs, and the hidden states of the largest."""
+
+    teacher: Any
+    label_weight: float
+    distill: Distill | None
+    features: float = 0.0
+    full: Hidden | None = None
+
+
+def _learn_from(
+    lesson: _Lesson, supernet: Supernet, arch: Arch, batch: Batch, context: StepContext, hidden: Hidden | None = None
+) -> Tensor:
+    """The detached loss of `arch` by a lesson, after its backward pass; its hidden states are put in `hidden`."""
+    outputs = _forward(supernet, arch, batch, context, hidden)
+    if lesson.label_weight == 1:
+        loss = context.task.loss(outputs, batch)
+    else:
+        loss = distill_loss(context.task, outputs, lesson.teacher, batch, lesson.distill)
+        if lesson.label_weight:
+            loss = (1 - lesson.label_weight) * loss + lesson.label_weight * context.task.loss(outputs, batch)
+    if lesson.full is not None and hidden is not None:
+        apart = feature_loss(supernet, arch, hidden, lesson.full)
+        loss = loss if apart is None else loss + lesson.features * apart
+    context.backward(loss)
+    return loss.detach()
 
 
 def _learn_targets(
@@ -139,7 +174,7 @@ def _learn_targets(
     outputs = _forward(supernet, arch, batch, context, hidden)
     loss = context.task.loss(outputs, batch)
     context.backward(loss)
-    return loss.detach(), detached(outputs)
+    return loss.detach(), map_tensors(outputs, torch.detach)
 
 
 def _forward(supernet: Supernet, arch: Arch, batch: Batch, context: StepContext, hidden: Hidden | None = None) -> Any:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ofa.data import Dataset, batches, steps_per_epoch
+from ofa.identity import digest_of
 from ofa.task import Batch, Task, classification
 from ofa.train.callbacks import supernet_scores, validation
 from ofa.train.checkpoints import Checkpoint, run_from_checkpoint
@@ -22,6 +23,7 @@ from ofa.train.saved_state import training_record
 from ofa.train.settings import TrainSettings
 from ofa.train.state import History, new_state
 from ofa.train.step import StepContext, Strategy, training_view
+from ofa.train.teachers import Teacher, Teaching, as_teacher
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -34,6 +36,7 @@ def train(
     settings: TrainSettings,
     *,
     task: Task | None = None,
+    teacher: nn.Module | Teacher | None = None,
     checkpoint: Path | str | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> History:
@@ -45,6 +48,8 @@ def train(
     Args:
         strategy: which subnets learn in a step, and from what: `sandwich`, `progressive` or `single`.
         task: the losses, the metrics and the check of outputs; `ofa.task.classification` of the data if None.
+        teacher: a frozen network that the networks of a step learn from in place of the largest, as the strategy says;
+            its outputs are computed once where images are not augmented, see `Teacher`.
         checkpoint: a file that is written as `settings` say and at the end. If it exists, training resumes from it
             and ends with the same bits as if it had never stopped.
         callbacks: yours, called in this order after validation and before the checkpoint is written. For instance
@@ -52,7 +57,8 @@ def train(
 
     Raises:
         InvalidInput: a checkpoint that is damaged or of another training (it is left as it is), outputs or targets
-            of the first batch that do not fit the task, or a loss that is not finite, by step.
+            of the first batch that do not fit the task, a teacher of other outputs, or a loss that is not finite, by
+            step.
     """
     task = classification(data) if task is None else task
     decay = settings.layer_decay
@@ -73,7 +79,9 @@ def train(
         rates=rates,
     )
     data = data.to(state.device)
-    others = {"space": supernet.space.digest, "strategy": strategy}
+    taught_by = None if teacher is None else as_teacher(teacher, supernet.model, state.device)
+    digest = None if taught_by is None else digest_of(taught_by.network)
+    others = {"space": supernet.space.digest, "strategy": strategy, "teacher": digest}
     record = training_record(supernet.model, data, task, settings, others)
     file = None if checkpoint is None else Checkpoint(Path(checkpoint), record, settings)
 
@@ -93,13 +101,21 @@ def train(
             augment=settings.augment,
         )
 
+    def taught_batches(epoch: int, start: int) -> Iterator[Any]:
+        made = epoch_batches(epoch, start)
+        return made if teaching is None else teaching.taught(made, epoch, start)
+
     def measure() -> Mapping[str, Mapping[str, float]]:
         return supernet_scores(supernet, data, task, settings.calibration_images)
 
-    check_first_batch(task, supernet.subnet(supernet.space.largest), epoch_batches(0, 0), state.device)
-
+    largest = supernet.subnet(supernet.space.largest)
+    check_first_batch(task, largest, epoch_batches(0, 0), state.device, taught_by)
+    teaching = None
+    if taught_by is not None:
+        augmented = settings.augment is not None
+        teaching = Teaching(taught_by, task, data.train, settings.batch_size, settings.seed, state.device, augmented)
     callbacks = [validation(measure, settings), *([] if stop is None else [stop]), *callbacks]
-    history = run_from_checkpoint(step, epoch_batches, state, settings, callbacks, file)
+    history = run_from_checkpoint(step, taught_batches, state, settings, callbacks, file)
     if stop is not None:
         stop.restore(supernet.model)
     return history

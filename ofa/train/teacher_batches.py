@@ -1,7 +1,4 @@
-"""The batches of a plain network's training: quick for splits that fit in memory, with a teacher's logits beside.
-
-A batch has the teacher's logits (N, classes) where there is a teacher.
-"""
+"""The batches of a plain network's training: quick for splits that fit in memory, with a teacher's outputs beside."""
 
 from __future__ import annotations
 
@@ -13,20 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
-from ofa.data import Augment, BatchSource, batches, steps_per_epoch
-from ofa.data.dataset import Split
+from ofa.data import BatchSource, batches, steps_per_epoch
+from ofa.data.augmenting import AnyAugment
+from ofa.data.split import Split
 from ofa.data.targets import rows_of_targets
-from ofa.inputs import call, logits_of
-from ofa.modes import in_mode
-from ofa.task import Batch
+from ofa.task import Batch, Task, as_batch
+from ofa.train.teachers import Teacher, Teaching
 
 if TYPE_CHECKING:
     from ofa.prune.context import Batches
 
 _HELD_BYTES = 2 * 2**30  # of normalized images that stay in memory; larger splits are normalized batch by batch
-_CHUNK = 1024  # images that a teacher sees at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +30,18 @@ class TeacherBatches:
 
     Attributes:
         split: the training split, on the device of the training if it is in memory.
-        augment: None where images are used as they are; only then logits and images are computed once.
-        teacher: a network whose logits are to come with each batch, run in eval mode.
+        task: says how the teacher is called.
+        augment: None where images are used as they are; only then outputs and images are computed once.
+        teacher: a network whose outputs are to come with each batch, run in eval mode.
     """
 
     split: Split
     batch_size: int
     seed: int
     device: torch.device
-    augment: Augment | None = None
-    teacher: nn.Module | None = None
+    task: Task
+    augment: AnyAugment | None = None
+    teacher: Teacher | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -54,34 +51,36 @@ class TeacherBatches:
     @property
     def holds_images(self) -> bool:
         """Whether all images are normalized once, instead of batch by batch."""
-        size = 4 * int(np.prod(self.split.pixels.shape))
-        return self.augment is None and self.split.in_memory and size <= min(_HELD_BYTES, self.split.memory_limit)
-
-    @cached_property
-    def teacher_logits(self) -> Tensor:
-        """The teacher's logits of every training image, (N, classes)."""
-        assert self.teacher is not None
-        with in_mode(self.teacher, training=False), torch.no_grad():
-            chunks = (images.to(self.device) for images, _ in self.split.in_order(_CHUNK))
-            answers = [logits_of(call(self.teacher, images), self.teacher) for images in chunks]
-        return torch.cat(answers)
+        if self.augment is not None or not self.split.in_memory:
+            return False
+        return 4 * int(np.prod(self.split.pixels.shape)) <= min(_HELD_BYTES, self.split.memory_limit)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Returns an iterator of the batches of an epoch, from batch `start` on."""
         return self._from_memory(epoch, start) if self.holds_images else self._batch_by_batch(epoch, start)
 
+    @cached_property
+    def _teaching(self) -> Teaching | None:
+        if self.teacher is None:
+            return None
+        augmented = self.augment is not None
+        return Teaching(self.teacher, self.task, self.split, self.batch_size, self.seed, self.device, augmented)
+
     def _from_memory(self, epoch: int, start: int) -> Iterator[Batch]:
-        images, targets = self.split.images, self.split.targets
-        logits = None if self.teacher is None else self.teacher_logits
+        images, teaching = self.split.images, self._teaching
         order = torch.from_numpy(np.random.default_rng([self.seed, epoch, 2]).permutation(len(self.split)))
         order = order.to(images.device)
         for step in range(start, self.steps_per_epoch):
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
-            chosen = None if logits is None else logits.index_select(0, rows)
-            yield Batch(images.index_select(0, rows), rows_of_targets(targets, rows), chosen)
+            batch = Batch(images.index_select(0, rows), rows_of_targets(self.split.targets, rows))
+            if teaching is None:
+                yield batch
+            else:
+                taught = teaching.outputs(batch) if teaching.kept is None else teaching.kept_of(rows)
+                yield batch._replace(teacher=taught)
 
     def _batch_by_batch(self, epoch: int, start: int) -> Iterator[Batch]:
-        labeled = batches(
+        made = batches(
             self.split,
             self.batch_size,
             seed=self.seed,
@@ -90,12 +89,7 @@ class TeacherBatches:
             device=self.device,
             augment=self.augment,
         )
-        for images, labels in labeled:
-            logits = None
-            if self.teacher is not None:
-                with in_mode(self.teacher, training=False), torch.no_grad():
-                    logits = logits_of(call(self.teacher, images), self.teacher)
-            yield Batch(images, labels, logits)
+        return map(as_batch, made) if self._teaching is None else self._teaching.taught(made, epoch, start)
 
 
 def on_device(split: Split, device: torch.device) -> Split:

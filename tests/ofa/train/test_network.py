@@ -14,6 +14,7 @@ from ofa._evaluate import evaluate
 from ofa.data import Dataset, synthetic
 from ofa.data.augment import random_shift
 from ofa.errors import InvalidInput
+from ofa.task import classification
 from ofa.train import Distillation, constant, progress_rows
 from ofa.train.teacher_batches import TeacherBatches
 from tests.ofa.train.network_training import ADAMW, QUICK, STEPS, Halving, Stop, fit, net, same
@@ -65,7 +66,7 @@ def test_is_the_textbook_loop(data):
         lr=0.05,
         momentum=0.9,
     )
-    feed = TeacherBatches(data.train, 32, 0, torch.device("cpu"))
+    feed = TeacherBatches(data.train, 32, 0, torch.device("cpu"), classification(data))
     textbook.train()
     for epoch in range(2):
         seen = 0
@@ -81,7 +82,7 @@ def test_is_the_textbook_loop(data):
 
 
 def test_epochs_hold_every_image_once_in_another_order(data):
-    feed = TeacherBatches(data.train, 32, 5, torch.device("cpu"))
+    feed = TeacherBatches(data.train, 32, 5, torch.device("cpu"), classification(data))
     orders = []
     for epoch in (0, 1):
         images = torch.cat([batch for batch, _, _ in feed.epoch(epoch)])

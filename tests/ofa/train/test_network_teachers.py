@@ -11,7 +11,8 @@ import torch
 from ofa.data import Dataset, synthetic
 from ofa.data.augment import random_shift
 from ofa.errors import InvalidInput
-from ofa.train import Distillation
+from ofa.task import classification
+from ofa.train import Distillation, Teacher
 from ofa.train.teacher_batches import TeacherBatches, scoring_batches
 from tests.ofa.train.network_training import ADAMW, QUICK, STEPS, Halving, fit, net, same
 
@@ -60,7 +61,7 @@ def test_a_pure_student_follows_its_teacher(data, augment):
 
 def test_teacher_logits_come_with_their_images(data):
     teacher = net(1).eval()
-    feed = TeacherBatches(data.train, 32, 0, torch.device("cpu"), teacher=teacher)
+    feed = TeacherBatches(data.train, 32, 0, torch.device("cpu"), classification(data), teacher=Teacher(teacher))
     with torch.no_grad():
         for images, _, logits in feed.epoch(0):
             torch.testing.assert_close(logits, teacher(images))
