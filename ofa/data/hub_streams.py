@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -32,6 +32,8 @@ class HubStream(BatchSource):
         buffer: rows that an epoch is shuffled among; 0 leaves their order. Shards are shuffled too.
         files: what the rows are read from, in words that change when it does.
         origin: what to call it in a message.
+        whole: whether these are all rows of their split. Ranks then read shards of their own; otherwise each reads all
+            rows and keeps every so manieth, since a part of a split is not one of its shards.
     """
 
     table: Any
@@ -40,6 +42,7 @@ class HubStream(BatchSource):
     buffer: int
     files: tuple[str, ...]
     origin: str
+    whole: bool = True
 
     @property
     def count(self) -> int:
@@ -64,12 +67,14 @@ class HubStream(BatchSource):
     def epoch(self, batch_size: int, *, seed: int, epoch: int, start: int, drop_last: bool) -> Iterator[Batch]:
         """Yields the batches of an epoch from batch `start` on; the rows before it are read, and not collated."""
         rank, world = _world()
-        table = self.table if world == 1 else _of_node(self.table, rank, world)
+        by_shard = world > 1 and self.whole
+        table = _of_node(self.table, rank, world) if by_shard else self.table
         if self.buffer:
             table = _shuffled(table, mixed(seed, epoch) % 2**32, self.buffer)
         steps = self.steps(batch_size, drop_last=drop_last)
         # Shards may differ in length, and all ranks take as many steps: one that is through begins again.
-        return self._batches(table, batch_size, (seed, epoch), start, steps, again=world > 1)
+        share = (0, 1) if by_shard else (rank, world)
+        return self._batches(table, batch_size, (seed, epoch), start, steps, again=world > 1, share=share)
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """Yields all rows, of every rank's, in the stored order: each rank judges the same."""
@@ -87,11 +92,21 @@ class HubStream(BatchSource):
         return Batch(inputs).rows(0, wanted)
 
     def _batches(
-        self, table: Any, batch_size: int, numbers: tuple[int, int], start: int, stop: int, *, again: bool = False
+        self,
+        table: Any,
+        batch_size: int,
+        numbers: tuple[int, int],
+        start: int,
+        stop: int,
+        *,
+        again: bool = False,
+        share: tuple[int, int] = (0, 1),
     ) -> Iterator[Batch]:
-        rows = iter(table.skip(start * batch_size) if start else table)
+        rank, world = share
+        before = start * batch_size * world
+        rows: Iterator[Any] = islice(table.skip(before) if before else table, rank, None, world)
         if again:
-            rows = chain(rows, iter(table))
+            rows = chain(rows, islice(table, rank, None, world))
         for step in range(start, stop):
             taken: list[Any] = []
             while len(taken) < batch_size:

@@ -91,7 +91,8 @@ def stream(
         table = table if taken.last is None else table.take(taken.last - taken.first)
         buffer = shuffle_buffer if part == "train" else 0
         files = (*opened.files(taken.split), f"rows {taken.first} to {taken.last}, {rows} of them")
-        held = HubStream(table, make, rows, buffer, files, f"{part} of {name or path}")
+        whole = not taken.first and taken.last is None
+        held = HubStream(table, make, rows, buffer, files, f"{part} of {name or path}", whole)
         splits[part] = Split(held, None, AS_GIVEN, origin=f"split {taken.split}")
     features = opened.tables[train].features or {}
     names = tuple(class_names) or tuple(getattr(features.get(targets), "names", None) or ())

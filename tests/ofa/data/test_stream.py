@@ -97,6 +97,25 @@ def test_ranks_read_shards_of_their_own(folder: Path, monkeypatch: pytest.Monkey
     assert seen[0] | seen[1] == set(range(100)) and not seen[0] & seen[1]
 
 
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_no_rank_trains_on_rows_that_are_held_out(folder: Path, monkeypatch: pytest.MonkeyPatch, world: int) -> None:
+    data = of(folder, validation=30, test=12, shuffle_buffer=20)
+    seen: list[int] = []
+    for rank in range(world):
+        monkeypatch.setattr("ofa.data.hub_streams._world", lambda rank=rank: (rank, world))
+        steps = steps_per_epoch(data.train, 2)
+        assert steps == 58 // world // 2
+        whole = [inputs for inputs, _ in batches(data.train, 2, seed=0, epoch=1)]
+        rest = [inputs for inputs, _ in batches(data.train, 2, seed=0, epoch=1, start=3)]
+        assert all(torch.equal(a, b) for a, b in zip(whole[3:], rest, strict=True))
+        seen += torch.cat(whole)[:, 0].long().tolist()
+    assert len(set(seen)) == len(seen) and set(seen) <= set(range(42, 100))
+    held_out = [
+        inputs[:, 0].long().tolist() for split in (data.validation, data.test) for inputs, _ in split.in_order(50)
+    ]
+    assert held_out == [list(range(30)), list(range(30, 42))]
+
+
 def test_other_files_are_other_data(folder: Path) -> None:
     before = contents_of(of(folder))
     assert changes(before, contents_of(of(folder))) == ""
