@@ -14,6 +14,7 @@ VERBS = {
     "search": "find the best subnets for a device and a latency limit",
     "sweep": "show the searches over devices, limits and seeds side by side, with their spread",
     "extract": "write each chosen subnet as a separate folder: weights, ONNX, card",
+    "finetune": "train each chosen subnet to the end, and put it in the place of the supernet's",
     "compare": "measure each device's chosen subnets on every device, and say which is better where",
     "prune": "make a plain network sparse or slim by a recipe",
     "inspect": "show what can vary in a model, and what would free the rest",

@@ -60,6 +60,24 @@ def _subnet_cells(
     )
 
 
+def print_finetuned(subnets: SubnetList, run: Path, stream: TextIO | None = None) -> None:
+    """Prints one line for each fine-tuned subnet of a run: each metric on the test split before and after."""
+    metrics = subnets.metrics
+    rows = [row for row in subnets.rows if row.raw is not None]
+    titles = [title for metric in metrics for title in (metric.heading("test"), "fine-tuned", "difference")]
+    columns = [_right("limit"), *map(_right, titles), _left("file")]
+    _print_table(columns, [_finetuned_cells(row, run, metrics) for row in rows], stream, end="\n")
+
+
+def _finetuned_cells(row: SubnetRow, run: Path, metrics: Sequence[MetricFacts]) -> tuple[str, ...]:
+    assert row.raw is not None and row.folder is not None
+    cells = []
+    for metric in metrics:
+        before, after = row.raw.test[metric.name], row.scores.test[metric.name]
+        cells += [metric.text(before), metric.text(after), metric.difference_text(after, before)]
+    return (limits_text(row.limits or {}, "") or "none", *cells, str(run / row.folder / "model.onnx"))
+
+
 def print_comparison(comparison: Comparison, stream: TextIO | None = None) -> None:
     """Prints a comparison: one line per subnet, one line per pair, and the conclusion."""
     devices = [device.name for device in comparison.devices]

@@ -27,9 +27,10 @@ from search.pruning.job import Job, with_rate
 from search.pruning.recipe import check_recipe, read_recipe
 from search.pruning.results import save_outcome
 from search.run.locks import claimed
-from search.run.paths import PrunedFolder, SupernetFolder, relative_paths
+from search.run.paths import PrunedFolder, SupernetFolder
 from search.run.progress import say, stage_progress
 from search.run.pruned_cards import DenseFacts, PrunedCard, PruneFacts
+from search.run.relative_paths import relative_paths
 from search.run.result_files import layers_of
 from search.run.scores import MetricFacts, facts_of
 from search.run.stages import Stage, hash_of, is_needed, written

@@ -15,7 +15,7 @@ from ofa.paths import write_atomic
 from ofa.records import write_record
 from search.app.launch import in_multirun
 from search.app.messages import explain
-from search.app.tables import print_comparison, print_layers, print_subnets, print_sweep
+from search.app.tables import print_comparison, print_finetuned, print_layers, print_subnets, print_sweep
 from search.app.training import train_stage
 from search.config.request import Request, part, plain, run_text
 from search.config.search import SearchRequest
@@ -24,6 +24,7 @@ from search.config.verbs import (
     CompareRequest,
     DashboardRequest,
     ExtractRequest,
+    FinetuneRequest,
     InspectRequest,
     ProfileRequest,
     RunRequest,
@@ -45,6 +46,7 @@ from search.run.stages import stamped_config
 from search.study.database import Place
 from search.subnets.compare_stage import compare_stage
 from search.subnets.extract_stage import extract_stage, extract_trial
+from search.subnets.finetune_stage import finetune_stage
 from search.subnets.run_search import check_metrics, check_search, run_search
 from search.training.trained import load_trained
 
@@ -106,6 +108,15 @@ def extract_task(request: ExtractRequest) -> None:
             extract_stage(request, trained, name, force=request.force, waits=in_multirun())
         else:
             extract_trial(request, trained, name, request.trial)
+
+
+def finetune_task(request: FinetuneRequest) -> None:
+    """Fine-tunes the subnets that the searches of a run chose, and prints their scores before and after."""
+    run, device = request.folder, None if request.device is None else request.device.name
+    names = pick(complete_searches(run), run, device=device, study=request.study)
+    trained = load_trained(run, request.trusted)
+    for name in names:
+        print_finetuned(finetune_stage(request, trained, name, force=request.force, waits=in_multirun()), run.root)
 
 
 def compare_task(request: CompareRequest) -> None:

@@ -190,6 +190,7 @@ class SubnetRow(Part, frozen=True, kw_only=True, omit_defaults=True):
         macs: multiply-accumulates of one example.
         bytes: parameters and buffers as stored.
         margin: how far below its limits it measured, a fraction.
+        raw: the scores before `ofa finetune`; None where the weights are the supernet's.
         arch: set for the largest alone, which has no folder.
     """
 
@@ -209,6 +210,7 @@ class SubnetRow(Part, frozen=True, kw_only=True, omit_defaults=True):
     margin: float | None
     onnx: Onnx | None
     peak_activation_bytes: Count | None
+    raw: Scores | None = None
     arch: Arch | None = None
 
 

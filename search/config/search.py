@@ -26,7 +26,7 @@ from search.config.rules import (
 )
 from search.config.training import Training
 from search.config.tuning import Pruning, Tuning
-from search.run.paths import relative_paths
+from search.run.relative_paths import relative_paths
 
 GROUPS = ("initializer", "dense", "prune")  # groups that a fine-tuning depends on, beside search.tuning
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ofa.errors import InvalidInput
+from search.config.finetuning import Finetuning
 from search.config.request import Device, Request, part
 from search.config.rules import LARGEST, Count, FromZero, Name, Port, Positive, Target, Text
 from search.config.search import SearchRequest, check_address
@@ -67,6 +68,22 @@ class ExtractRequest(Request, frozen=True, kw_only=True):
     export: Export = Export()
     study: Name | None = None
     trial: FromZero | None = None
+
+
+class FinetuneRequest(Request, frozen=True, kw_only=True):
+    """The request of `ofa finetune`: the subnets that the searches of a device or of a name chose.
+
+    Attributes:
+        prune: a recipe by which they are pruned too; None for none.
+        limit: the latency limit in ms of one subnet; None for all.
+    """
+
+    device: Device | None = None
+    finetune: Finetuning
+    prune: Pruning | None = None
+    export: Export = Export()
+    study: Name | None = None
+    limit: Positive | None = None
 
 
 class RunRequest(SearchRequest, frozen=True, kw_only=True):
@@ -164,6 +181,7 @@ REQUESTS: Mapping[str, type[Request]] = {
     "search": SearchRequest,
     "sweep": Request,
     "extract": ExtractRequest,
+    "finetune": FinetuneRequest,
     "compare": CompareRequest,
     "prune": PruneRequest,
     "report": Request,

@@ -152,18 +152,25 @@ def _part(checkpoint: Path) -> str:
     return "" if checkpoint.stem == "checkpoint" else f"/{checkpoint.stem}"
 
 
-def with_rate(builder: OptimizerBuilder, factor: float) -> OptimizerBuilder:
+def with_rate(
+    builder: OptimizerBuilder,
+    factor: float,
+    name: str = "prune.retraining.learning_rate",
+    scaled: str = "dense.optimizer.lr",
+) -> OptimizerBuilder:
     """Returns an optimizer builder whose learning rates are `factor` times those of `builder`.
+
+    `name` and `scaled` are the keys of the factor and of the rate, for messages.
 
     Raises:
         InvalidInput: a factor that is not above 0, or a builder without a learning rate to scale.
     """
     if not factor > 0:
-        raise InvalidInput(f"prune.retraining.learning_rate={factor!r} must be more than 0")
+        raise InvalidInput(f"{name}={factor!r} must be more than 0")
     if factor == 1:
         return builder
     if not isinstance(builder, partial) or "lr" not in builder.keywords:
-        raise InvalidInput("prune.retraining.learning_rate scales dense.optimizer.lr, which must be set")
+        raise InvalidInput(f"{name} scales {scaled}, which must be set")
     return partial(builder.func, *builder.args, **builder.keywords | {"lr": builder.keywords["lr"] * factor})
 
 

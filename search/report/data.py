@@ -54,6 +54,7 @@ class Chosen:
     times: Mapping[str, float] = field(default_factory=dict)
     peak_activation_bytes: int | None = None
     others: tuple[tuple[MetricFacts, Score], ...] = ()  # further metrics, on test
+    raw: Score | None = None  # on test, before `ofa finetune`
     alike: int = 0  # other candidates within the limits that are as good within noise
 
 

@@ -153,5 +153,6 @@ def _network(finalists: Finalists, subnet: MeasuredSubnet, row: SubnetRow | None
         folder="",
         times=subnet.measured if len(subnet.measured) > 1 else {},
         peak_activation_bytes=None if row is None else row.peak_activation_bytes,
+        raw=None if row is None or row.raw is None else first(row.raw.test),
         others=tuple((metric, on_test[metric.name]) for metric in others if metric.name in on_test),
     )

@@ -83,6 +83,9 @@ def _facts(subnet: Chosen, largest: Chosen | None, metric: MetricFacts) -> dict[
         facts["time vs. largest"] = _shares(subnet, largest)
         if largest.test is not None and subnet.test is not None:
             facts[f"{metric.title} vs. largest"] = metric.difference_text(subnet.test, largest.test)
+    if subnet.raw is not None and subnet.test is not None:
+        facts["before fine-tuning"] = metric.text(subnet.raw)
+        facts["by fine-tuning"] = metric.difference_text(subnet.test, subnet.raw)
     facts |= {other.heading(): other.text(score) for other, score in subnet.others}
     if subnet.alike:
         facts["within noise"] = f"{subnet.alike} other{'' if subnet.alike == 1 else 's'}"

@@ -109,6 +109,8 @@ class SubnetFacts(Record, frozen=True, kw_only=True):
         settings: of its fine-tuning.
         density: fraction of the weights that are kept.
         sparse_bytes: predicted size on disk, zeros left out.
+        finetuned: the digest of its weights, where `ofa finetune` has put them in the place of the supernet's.
+        raw: the scores that it had with the supernet's weights; None where it has these.
         metrics: that its scores are of, the objective first.
         metric_limits: that it was chosen under: the worst value allowed, by metric.
         data: the data set's name.
@@ -134,6 +136,8 @@ class SubnetFacts(Record, frozen=True, kw_only=True):
     sparse_bytes: Count | None = None
     metrics: tuple[MetricFacts, ...] = ()
     scores: Scores | None = None
+    finetuned: Hex | None = None
+    raw: Scores | None = None
     metric_limits: Mapping[str, float] = {}
     data: Text | None = None
     num_classes: Count | None = None
@@ -179,7 +183,7 @@ class SubnetCard(SubnetFacts, frozen=True, kw_only=True):
 
 
 class TunedCard(Record, frozen=True, kw_only=True):
-    """The card of a candidate whose fine-tuning is complete.
+    """The card of a candidate, or of a chosen subnet, whose fine-tuning is complete.
 
     Attributes:
         bytes: predicted size on disk, zeros left out.
@@ -188,7 +192,7 @@ class TunedCard(Record, frozen=True, kw_only=True):
     """
 
     KIND: ClassVar[str] = "tuned candidate"
-    REMEDY: ClassVar[str] = "delete its folder, and run the same ofa search again"
+    REMEDY: ClassVar[str] = "delete its folder, and run the same ofa search or ofa finetune again"
 
     arch: Arch
     settings: Mapping[str, Setting]

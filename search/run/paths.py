@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import platform
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 
 def conf_dir() -> Path:
@@ -73,6 +70,11 @@ class RunFolder:
         return self.root / "subnets"
 
     @property
+    def finetuned(self) -> Path:
+        """The folder that holds one folder per fine-tuned subnet (see `PrunedFolder`), named as the extracted one."""
+        return self.root / "finetune"
+
+    @property
     def dense(self) -> Path:
         """The folder that holds one folder per dense network (see `NetworkFolder`)."""
         return self.root / "dense"
@@ -115,18 +117,6 @@ class RunFolder:
     def subnet(self, name: str) -> Path:
         """The folder of one extracted subnet (see `search.networks.folder`)."""
         return self.subnets / name
-
-
-def relative_paths(value: Any, run: RunFolder) -> Any:
-    """Returns plain values with paths into a run's folder made relative to it, so that the folder can be moved."""
-    if isinstance(value, Mapping):
-        return {key: relative_paths(item, run) for key, item in value.items()}
-    if isinstance(value, list):
-        return [relative_paths(item, run) for item in value]
-    if not isinstance(value, str) or "/" not in value:
-        return value
-    path, root = (Path(os.path.abspath(name)) for name in (value, run.root))
-    return path.relative_to(root).as_posix() if root in path.parents else value
 
 
 START = "start.safetensors"

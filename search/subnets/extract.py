@@ -159,15 +159,15 @@ def refined(
     return read_record(folder.card, TunedCard)
 
 
-def load_refined(arch: Arch, trained: Trained, folder: PrunedFolder) -> tuple[nn.Module, dict[str, Tensor]]:
-    """Returns the network that `refined` stored, and its masks by name.
+def load_refined(arch: Arch, trained: Trained, folder: PrunedFolder) -> tuple[nn.Module, dict[str, Tensor] | None]:
+    """Returns the network that `refined` or `ofa finetune` stored, and its masks by name, where it was pruned.
 
     Raises:
         InvalidInput: its files are damaged, or of another network.
     """
     net = trained.supernet.extract(arch)
     load_weights(net, load_checkpoint(folder.weights)[0], str(folder.weights))
-    return net.eval(), load_checkpoint(folder.masks)[0]
+    return net.eval(), load_checkpoint(folder.masks)[0] if folder.masks.is_file() else None
 
 
 def find_refined(candidate: Candidate, files: SearchFolder) -> PrunedFolder | None:

@@ -176,7 +176,9 @@ def extract_network(
         network, masks = load_refined(arch, trained, tuned_folder)
         tuned = read_record(tuned_folder.card, TunedCard)
         scores = tuned.scores
-        facts = structs.replace(facts, settings=tuned.settings, density=tuned.density, sparse_bytes=tuned.bytes)
+        facts = structs.replace(facts, settings=tuned.settings or None)
+        if masks is not None:
+            facts = structs.replace(facts, density=tuned.density, sparse_bytes=tuned.bytes)
     metrics = facts.metrics or metrics_of(trained.task)
     baseline = None if trained.card.baseline is None else trained.card.baseline.validation
     card = extract_subnet(
@@ -235,4 +237,5 @@ def row_of(card: SubnetCard, folder: Path) -> SubnetRow:
         margin=card.margin,
         onnx=card.onnx,
         peak_activation_bytes=card.peak_activation_bytes,
+        raw=card.raw,
     )

@@ -1,0 +1,189 @@
+"""Fine-tuning of one subnet to the end, alone: with the task, a teacher, an average of its weights, and pruning."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from ofa._calibrate import calibrate
+from ofa._cost import cost
+from ofa.arch import Arch
+from ofa.errors import InvalidInput
+from ofa.loggers import Logger
+from ofa.resolution import resized
+from ofa.train import Distillation, TrainSettings, logged, train_network
+from search.config.finetuning import Finetuning
+from search.config.read import converted
+from search.config.tuning import Pruning, SupernetRecipe
+from search.objects import make_partial
+from search.pruning.dense import held_out
+from search.pruning.job import with_rate
+from search.pruning.recipe import Recipe, pruner_of, read_recipe
+from search.pruning.retraining import finished, retrain
+from search.run.scores import Scores
+from search.run.training_cards import Epoch, TrainingStep, history_of
+from search.training.trained import Trained, showing, train_settings
+
+# The keys of a fine-tuning that take the place of the supernet's, where they are set.
+_OTHERWISE = ("batch_size", "gradient_clip", "accumulation", "precision")
+_OWN = (
+    "epochs",
+    "minutes",
+    "compile",
+    "ema",
+    "layer_decay",
+    "patience",
+    "validate_every",
+    "checkpoint_seconds",
+    "device",
+)
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """How subnets are fine-tuned, made from a configuration.
+
+    Attributes:
+        training: of each subnet.
+        distill: share of the loss against the teacher's outputs.
+        temperature: of the distillation; None: the task's.
+        calibration_images: training images that norm statistics come from at the start.
+        recipe: of pruning; None: nothing is removed.
+        rounds_before: pruning events before the first step.
+    """
+
+    training: TrainSettings
+    distill: float
+    temperature: float | None
+    calibration_images: int
+    recipe: Recipe | None
+    rounds_before: int = 0
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """The outcome of a fine-tuning.
+
+    Attributes:
+        model: plain, on the CPU in eval mode; removed weights are zero.
+        masks: bool, True is kept, by name of the parameter; None where nothing was pruned.
+        density: share of the weights that is kept.
+        bytes: predicted size on disk, zeros left out.
+        scores: on validation and test.
+        history: one row per epoch.
+    """
+
+    model: nn.Module
+    masks: Mapping[str, Tensor] | None
+    density: float
+    bytes: int
+    scores: Scores
+    history: tuple[Epoch, ...]
+    seconds: float
+
+
+def finetune_settings(request: Finetuning, prune: Pruning | None, trained: Trained, seed: int) -> FinetuneSettings:
+    """Returns how the subnets of a trained supernet are fine-tuned.
+
+    Raises:
+        InvalidInput: arguments that a `_target_` does not take, a rate that cannot be scaled, or a method of pruning
+            that is more than one training.
+    """
+    of_supernet = converted(trained.config, SupernetRecipe)
+    training = train_settings(of_supernet.train, of_supernet.data.augment, seed)
+    optimizer = training.optimizer
+    if request.optimizer is not None:
+        optimizer = make_partial("finetune.optimizer", request.optimizer)
+    changes: dict[str, Any] = {name: getattr(request, name) for name in _OWN}
+    changes |= {name: value for name in _OTHERWISE if (value := getattr(request, name)) is not None}
+    training = replace(
+        training,
+        optimizer=with_rate(optimizer, request.learning_rate, "finetune.learning_rate", "the optimizer's lr"),
+        schedule=make_partial("finetune.schedule", request.schedule),
+        **changes,
+    )
+    if prune is None:
+        return FinetuneSettings(training, request.distill, request.temperature, request.calibration_images, None)
+    method = make_partial("prune.method", prune.method)
+    if method.func is not retrain or method.keywords.get("sensitivity_drop") is not None:
+        raise InvalidInput("ofa finetune prunes by prune/method=retrain, without a sensitivity scan")
+    if training.patience is not None:
+        raise InvalidInput(
+            f"finetune.patience={training.patience}: the best weights of a network that is being pruned are not its "
+            "last, sparse ones; leave it out, or prune"
+        )
+    rounds = int(method.keywords.get("rounds_before", 0))
+    recipe = read_recipe(prune)
+    return FinetuneSettings(
+        replace(training, scoring=recipe.scoring),
+        request.distill,
+        request.temperature,
+        request.calibration_images,
+        recipe,
+        rounds,
+    )
+
+
+def finetune(
+    arch: Arch,
+    trained: Trained,
+    settings: FinetuneSettings,
+    teacher: nn.Module | None,
+    checkpoint: Path,
+    progress: Callable[[TrainingStep], None] | None = None,
+    loggers: Sequence[Logger] = (),
+) -> Finetuned:
+    """Returns the subnet of `arch` after training it on from the supernet's weights.
+
+    Args:
+        teacher: the network whose outputs are learned; it gets the images of the subnet's resolution. None: there is
+            none.
+        checkpoint: a file that is resumed from, if there is one, with the same bits as if it had never stopped.
+
+    Raises:
+        InvalidInput: settings that do not fit the network, or a loss that is not finite.
+    """
+    started = time.perf_counter()
+    data = resized(trained.data, arch)
+    images = trained.data.calibration(settings.calibration_images)
+    net = calibrate(trained.supernet.extract(arch), resized(images, arch))
+    recipe, training = settings.recipe, settings.training
+    pruner = None
+    if recipe is not None:
+        rounds = settings.rounds_before
+        pruner = pruner_of(recipe, data.input_shape, training.seed, training.epochs, rounds_before=rounds)
+    distilled = teacher is not None and settings.distill > 0
+    outcome = train_network(
+        net,
+        data,
+        training,
+        task=trained.task,
+        prune=pruner,
+        distillation=Distillation(teacher, settings.distill, settings.temperature) if distilled else None,  # type: ignore[arg-type]
+        checkpoint=checkpoint,
+        callbacks=[*([] if progress is None else [showing(progress)]), logged(loggers)],
+    )
+    model, masks, density = net, None, 1.0
+    size = int(cost(trained.supernet, [arch])["bytes"][0])
+    if recipe is not None:
+        assert outcome.pruner is not None
+        pruned = finished(outcome.pruner, replace(recipe, slim=False), outcome.history)
+        model, masks = pruned.model, {name: mask.to("cpu") for name, mask in pruned.masks.items()}
+        counted = [masks[name] for name in pruned.weights]
+        density = sum(int(mask.sum()) for mask in counted) / sum(mask.numel() for mask in counted)
+        size = pruned.facts.predicted_bytes
+    model = model.to("cpu").eval()
+    return Finetuned(
+        model=model,
+        masks=masks,
+        density=density,
+        bytes=size,
+        scores=held_out(model, data, trained.task),
+        history=history_of(outcome.history).rows,
+        seconds=time.perf_counter() - started,
+    )

@@ -1,0 +1,205 @@
+"""The stage that fine-tunes chosen subnets, and puts each in the place of the one from the supernet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec import structs
+from torch import nn
+
+import ofa
+from ofa.arch import Arch
+from ofa.checkpoint import save_checkpoint, weights
+from ofa.errors import InvalidInput
+from ofa.identity import digest_of
+from ofa.records import read_record, write_record
+from search.candidates.figures import LATENCY
+from search.candidates.search_files import Finalist, Finalists, SubnetList
+from search.config.read import converted
+from search.config.request import plain
+from search.config.verbs import Export, ExtractRequest, FinetuneRequest
+from search.networks.folder import SubnetFolder, subnet_name
+from search.run.cards import SubnetCard, TunedCard
+from search.run.locks import claimed
+from search.run.paths import PrunedFolder, SearchFolder
+from search.run.progress import say, stage_progress
+from search.run.stages import Stage, stamped_config, written
+from search.run.stored_inputs import begin_with
+from search.run.training_cards import History, TrainingStep
+from search.subnets.extract_stage import extract_network, extract_stage, finalist_facts, row_of
+from search.subnets.finetune import Finetuned, FinetuneSettings, finetune, finetune_settings
+from search.training.loggers import MakeLoggers, loggers_of
+from search.training.trained import Trained
+
+
+@dataclass(frozen=True)
+class FinetunedSearch:
+    """What the fine-tuning of every subnet of a search shares."""
+
+    request: FinetuneRequest
+    trained: Trained
+    search: str
+    finalists: Finalists
+    settings: FinetuneSettings
+    teacher: nn.Module | None
+    export: Export
+    loggers: MakeLoggers
+
+    def folder(self, finalist: Finalist) -> Path:
+        """Where a subnet is extracted."""
+        return self.request.folder.subnet(subnet_name(self.search, self.finalists, finalist.target))
+
+
+def finetune_stage(
+    request: FinetuneRequest, trained: Trained, name: str, *, force: bool, waits: bool = False
+) -> SubnetList:
+    """Returns the list of a search's subnets, after fine-tuning those that are asked for; the others stay.
+
+    Subnets are extracted first, where they are not yet. A fine-tuning that was interrupted resumes; one that is
+    complete is put in place again where `ofa extract force=true` has put the supernet's weights back.
+
+    Raises:
+        InvalidInput: no subnet of that limit, or a search that has fine-tuned its subnets itself.
+    """
+    finalists = read_record(SearchFolder(request.folder.search(name)).finalists, Finalists)
+    wanted = with_limit(finalists.finalists, request.limit, name)
+    if any(finalist.chosen.tuned is not None for finalist in wanted):
+        raise InvalidInput(
+            f"the search {name} fine-tunes its subnets itself, for search.tuning.finalist_epochs: raise these instead"
+        )
+    loggers = loggers_of(request.logger, request.folder)
+    settings = finetune_settings(request.finetune, request.prune, trained, request.seed)
+    extraction = extract_request(request, name)
+    extract_stage(extraction, trained, name, force=False, waits=waits)
+    teacher = largest(trained, settings) if settings.distill else None
+    shared = FinetunedSearch(request, trained, name, finalists, settings, teacher, extraction.export, loggers)
+    for finalist in wanted:
+        put_in_place(shared, finalist, tuned_folder(shared, finalist, force=force, waits=waits))
+    return listed_again(shared)
+
+
+def with_limit(finalists: Sequence[Finalist], limit: float | None, search: str) -> list[Finalist]:
+    """Returns the finalists that were chosen for a latency limit in ms; all where it is None.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    if limit is None:
+        return list(finalists)
+    found = [finalist for finalist in finalists if finalist.target.get(LATENCY) == limit]
+    if not found:
+        limits = [f"{finalist.target[LATENCY]:g}" for finalist in finalists if LATENCY in finalist.target]
+        choices = f"its limits are {', '.join(limits)} ms" if limits else "it has no latency limits: leave limit out"
+        raise InvalidInput(f"limit={limit:g}: the search {search} chose no subnet for {limit:g} ms; {choices}")
+    return found
+
+
+def extract_request(request: FinetuneRequest, search: str) -> ExtractRequest:
+    """Returns the request that extracts the subnets of a search, as they were extracted where that was done before."""
+    stamped = stamped_config(request.folder.subnet_list(search))
+    export = converted(stamped["export"], Export, "export") if "export" in stamped else request.export
+    names = [name for name in ExtractRequest.__struct_fields__ if name in FinetuneRequest.__struct_fields__]
+    return ExtractRequest(**{name: getattr(request, name) for name in names} | {"export": export, "force": False})
+
+
+def largest(trained: Trained, settings: FinetuneSettings) -> nn.Module:
+    """Returns the largest subnet, norm statistics measured, as a teacher."""
+    net = trained.supernet.extract(trained.supernet.space.largest).requires_grad_(False)
+    return ofa.calibrate(net, trained.data.calibration(settings.calibration_images))
+
+
+def tuned_folder(shared: FinetunedSearch, finalist: Finalist, *, force: bool, waits: bool) -> PrunedFolder:
+    """Returns the folder of a fine-tuned subnet, trained now unless it is there."""
+    request, arch = shared.request, finalist.chosen.arch
+    name = shared.folder(finalist).name
+    config = {"finetune": request.finetune.decides, "seed": request.seed}
+    if request.prune is not None:
+        config["prune"] = plain(request.prune)
+    inputs = {"supernet": shared.trained.digest, "subnet": arch.digest}
+    stage = Stage("finetune", request.folder.finetuned / name, config, inputs, beside="study=NAME for another search")
+    with claimed(stage, force=force, waits=waits) as needed:
+        if not needed:
+            say(f"finetune: {stage.output} is there, nothing to do")
+            return PrunedFolder(stage.output)
+        with written(stage, force=force) as target, stage_progress("finetune") as update:
+            files = PrunedFolder(target)
+            begin_with(shared.trained.data, target, "force=true to start again")
+
+            def show(step: TrainingStep) -> None:
+                update(step.step, step.total_steps, f"{name}, loss {step.loss:.3f}")
+
+            save_finetuned(
+                finetune(
+                    arch,
+                    shared.trained,
+                    shared.settings,
+                    shared.teacher,
+                    files.checkpoint,
+                    show,
+                    shared.loggers(f"finetune/{name}"),
+                ),
+                arch,
+                files,
+            )
+            files.checkpoint.unlink(missing_ok=True)
+    return PrunedFolder(stage.output)
+
+
+def save_finetuned(tuned: Finetuned, arch: Arch, files: PrunedFolder) -> None:
+    """Writes weights, masks and history, then the card."""
+    digest = digest_of(tuned.model)
+    save_checkpoint(files.weights, weights(tuned.model), {"digest": digest})
+    if tuned.masks is not None:
+        save_checkpoint(files.masks, tuned.masks, {"digest": digest})
+    write_record(files.history, History(rows=tuned.history))
+    card = TunedCard(
+        arch=arch,
+        settings={},
+        digest=digest,
+        scores=tuned.scores,
+        bytes=tuned.bytes,
+        density=tuned.density,
+        seconds=tuned.seconds,
+    )
+    write_record(files.card, card)
+
+
+def put_in_place(shared: FinetunedSearch, finalist: Finalist, tuned: PrunedFolder) -> None:
+    """Extracts a fine-tuned subnet in the place of the supernet's, unless that is done; the scores of both stay."""
+    folder = shared.folder(finalist)
+    present = read_record(SubnetFolder(folder).card, SubnetCard)
+    digest = read_record(tuned.card, TunedCard).digest
+    if present.finetuned == digest:
+        return
+    raw = present.scores if present.finetuned is None else present.raw
+    facts = structs.replace(finalist_facts(shared.search, shared.finalists, finalist), raw=raw, finetuned=digest)
+    calibration = shared.trained.data.calibration(shared.export.calibration_images)
+    opset = shared.export.opset
+    extract_network(shared.trained, finalist.chosen.arch, folder, calibration, facts, tuned, opset)
+    say(f"finetune: {folder} has the fine-tuned weights")
+    metric, after = shared.finalists.metrics[0], read_record(tuned.card, TunedCard).scores
+    if raw is not None and metric.is_better(raw.validation[metric.name], after.validation[metric.name]):
+        text = metric.comparison_text(after.validation[metric.name], raw.validation[metric.name])
+        say(
+            f"finetune: warning: validation {metric.title} of {folder.name} is {text} than before: lower "
+            "finetune.learning_rate, or have the supernet's weights back by ofa extract force=true"
+        )
+
+
+def listed_again(shared: FinetunedSearch) -> SubnetList:
+    """Returns the list of the search's subnets, written again from their cards."""
+    run = shared.request.folder
+    path = run.subnet_list(shared.search)
+    before = read_record(path, SubnetList)
+    rows = [
+        row_of(read_record(SubnetFolder(run.root / row.folder).card, SubnetCard), Path(row.folder))
+        if row.folder
+        else row
+        for row in before.rows
+    ]
+    after = structs.replace(before, rows=tuple(rows))
+    if after != before:
+        write_record(path, after)
+    return after
