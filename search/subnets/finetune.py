@@ -156,7 +156,7 @@ def finetune(
     pruner = None
     if recipe is not None:
         rounds = settings.rounds_before
-        pruner = pruner_of(recipe, data.input_shape, training.seed, training.epochs, rounds_before=rounds)
+        pruner = pruner_of(recipe, data, training.seed, training.epochs, rounds_before=rounds)
     distilled = teacher is not None and settings.distill > 0
     outcome = train_network(
         net,
