@@ -1,0 +1,91 @@
+"""A page of a metric of which less is better: fronts, axes, effects and words go its way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from search.analysis.analyse import analyse
+from search.analysis.columns import Searched
+from search.report.data import ReportData
+from search.report.effects_section import effect_text
+from search.report.page import render
+from search.report.pareto_section import pareto_figure, pareto_front
+from search.report.score_axis import score_axis
+from search.run.scores import MetricFacts
+from tests.search.report.example import example
+from tests.search.report.rendered import parsed
+from tests.search.scored import ACCURACY, LOSS, score
+
+
+def lossy(metric_limits: str = "") -> ReportData:
+    """Returns the example, its accuracies as losses: what was best is the least."""
+    data = example()
+    (device,) = data.devices
+
+    def turned(found: object) -> object:
+        return None if found is None else score(100 * (1 - found.value), LOSS, 0.5)  # type: ignore[attr-defined]
+
+    trials = tuple(replace(trial, score=turned(trial.score)) for trial in device.trials)
+    chosen = tuple(
+        replace(one, validation=turned(one.validation), test=turned(one.test), alike=2) for one in device.chosen
+    )
+    assert device.largest is not None
+    largest = replace(device.largest, validation=turned(device.largest.validation), test=turned(device.largest.test))
+    device = replace(device, metric=LOSS, trials=trials, chosen=chosen, largest=largest, metric_limits=metric_limits)
+    return replace(data, metric=LOSS, devices=(device,))
+
+
+def test_the_page_says_name_unit_and_direction() -> None:
+    page = render(lossy("recall ≥ 90.00 %"))
+    assert parsed(page).open == []
+    assert "test loss (lower is better)" in page
+    assert "validation loss, nats (lower is better)" in page
+    assert "Loss and latency" in page
+    assert "loss vs. largest" in page
+    assert "2 other candidates are as good within noise" in page
+    assert "miss the limit recall ≥" in page
+    assert "accuracy" not in page.partition("<body")[2].partition("<script")[0]
+
+
+def test_the_front_has_the_least_loss_at_each_latency() -> None:
+    trials = [trial for trial in lossy().devices[0].trials if trial.score is not None]
+    front = pareto_front(trials, LOSS)
+    assert len(front) > 1
+    losses = [trial.score.value for trial in front if trial.score is not None]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] == min(trial.score.value for trial in trials if trial.score is not None)
+
+
+def test_the_range_keeps_the_least_and_cuts_the_most() -> None:
+    figure = pareto_figure(lossy().devices[0])
+    values = sorted(trial.score.value for trial in lossy().devices[0].trials if trial.score is not None)
+    low, high = figure["layout"]["yaxis"]["range"]
+    assert low < values[0] and high < values[-1] + 1
+
+
+@pytest.mark.parametrize("values", [[1.2, 1.5, 1.9], [3.0, 40.0, 9000.0], [-0.5, 0.2, 0.7], [2.0, 2.0]])
+def test_axes_are_in_order_and_show_all(values: list[float]) -> None:
+    axis = score_axis(LOSS, values)
+    positions = [axis.position(value) for value in sorted(values)]
+    assert positions == sorted(positions)
+    low, high = axis.frame["range"]
+    assert low < positions[0] and positions[-1] < high
+    assert axis.logarithmic == (min(values) > 0 and max(values) / min(values) >= 20)
+
+
+def test_perplexities_over_decades_have_round_ticks() -> None:
+    frame = score_axis(MetricFacts(name="perplexity", title="perplexity", maximize=False), [3.0, 9000.0]).frame
+    assert set(frame["ticktext"]) <= {f"{step * 10**power:g}" for power in range(4) for step in (1, 1.5, 2, 3, 5, 7)}
+    assert len(frame["ticktext"]) == len(frame["tickvals"]) >= 3
+
+
+def test_an_effect_on_a_loss_is_below() -> None:
+    settings = [{"start": name} for name in ("inherit", "fresh") * 20]
+    losses = [2.0 + (row["start"] == "fresh") + 0.01 * (number % 7) for number, row in enumerate(settings)]
+    found = analyse([{"width.a": number % 5} for number in range(40)], settings, [-loss for loss in losses],
+                    [Searched("start", ("search.tuning.start",))])  # fmt: skip
+    text = effect_text(found.effects["start"], LOSS)
+    assert text.startswith("inherit is 1") and "nats below fresh" in text
+    assert " points above " in effect_text(found.effects["start"], ACCURACY)
