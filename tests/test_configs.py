@@ -37,6 +37,10 @@ OTHER_DATA = {  # by model, the data that it is for, and its task; data=syntheti
         *("data.dataset.image_size=32", "data.dataset.samples=160"),
     ],
 }
+LIBRARIES = {  # models that are told which one
+    "timm": (hub_packages.timm, ["model.name=resnet10t"]),
+    "transformers": (hub_packages.transformers, [f"model.config={json.dumps(hub_packages.VIT)}".replace('"', "")]),
+}
 IMAGES = {"lenet5": 8, "lenet5_caffe": 16, "mobilenet": 16}  # pixels; 8 for all others
 STAGES = [
     "{width: 8, blocks: 1, expansion: 1, squeeze_excite: false, activation: relu}",
@@ -102,7 +106,11 @@ def test_every_verb_composes(verb: str) -> None:
 
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model_trains(model: str) -> None:
-    if model in OTHER_DATA:
+    if model in LIBRARIES:
+        package, settings = LIBRARIES[model]
+        package()
+        assert two_steps(on_synthetic(f"model={model}", *settings, size=16)) > 0
+    elif model in OTHER_DATA:
         assert two_steps(composed("train", *EIGHT_STEPS, f"model={model}", *OTHER_DATA[model])) > 0
     else:
         assert two_steps(on_synthetic(f"model={model}", size=IMAGES.get(model, 8))) > 0
@@ -120,12 +128,16 @@ def stored_weights(start: str, folder: Path) -> list[str]:
         "fresh": [],
         "checkpoint": [f"start.path={folder}/weights.pt"],
         "supernet": [f"start.folder={folder}/saved"],
+        "transformers": [f"start.name={folder}/saved"],
+        "timm": ["start.name=resnet10t", f"start.path={folder}/weights.pt"],
     }
     return places[start]
 
 
 @pytest.mark.parametrize("start", options("start"))
 def test_every_start_trains(start: str, tmp_path: Path) -> None:
+    if start in LIBRARIES:
+        LIBRARIES[start][0]()
     config = on_synthetic("model=lenet5", f"start={start}", *stored_weights(start, tmp_path))
     before = two_steps(on_synthetic("model=lenet5"))
     assert (two_steps(config) == before) == (start == "fresh")

@@ -2,6 +2,7 @@
 
 from ofa.models.center_net import CenterNet
 from ofa.models.gpt import GPT
+from ofa.models.hub import from_timm, from_transformers
 from ofa.models.lenet import LeNet5, LeNet5Caffe, LeNet300
 from ofa.models.mlp import MLP
 from ofa.models.mobilenet import MobileNet
@@ -22,4 +23,6 @@ __all__ = [
     "Stage",
     "UNet",
     "ViT",
+    "from_timm",
+    "from_transformers",
 ]

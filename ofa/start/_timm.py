@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ofa.errors import InvalidInput
 from ofa.identity import digest_of_tensors
-from ofa.start.hub import library, not_fetched
+from ofa.models.library import library
+from ofa.start.hub import cache_alone, not_fetched
 from ofa.start.record import StartRecord, filled_from
 from ofa.weights_file import read_weights
 
@@ -59,12 +60,12 @@ def _pretrained(model: nn.Module, name: str, options: Mapping[str, Any]) -> nn.M
     package = library("timm")
     channels = _input_channels(model, name, package)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), cache_alone():
             made: nn.Module = package.create_model(
                 name, **options, **({} if channels is None else {"in_chans": channels})
             )
     except Exception as error:  # whatever timm, the hub and torch raise
-        raise not_fetched(name, f"https://huggingface.co/timm/{name}", error, "start.path=FILE") from error
+        raise not_fetched(name, f"timm/{name}", error, "start.path=FILE") from error
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ofa.errors import InvalidInput
-from ofa.start.hub import hub_folder, library, one_line
+from ofa.identity import digest_of_tensors
+from ofa.models.library import library, one_line, quiet
+from ofa.start.hub import hub_folder
 from ofa.start.record import StartRecord, filled_from
 from ofa.weights_file import read_weights, weight_files
 
@@ -36,13 +39,14 @@ def transformers(model: nn.Module, name: str, ignore: Sequence[str] = (), revisi
     if not isinstance(model, package.PreTrainedModel):
         return filled_from(model, read_weights(folder), name, ignore)
     weight_files(folder)  # says what is missing
-    return filled_from(model, _renamed(model, folder), name, ignore)
+    record = filled_from(model, _renamed(package, model, folder), name, ignore)
+    return replace(record, digest=digest_of_tensors(read_weights(folder)))
 
 
-def _renamed(model: Any, folder: str) -> Mapping[str, Tensor]:
+def _renamed(package: Any, model: Any, folder: str) -> Mapping[str, Tensor]:
     """The weights of a folder under the names that transformers gives them in a model of this class."""
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), quiet(package):
             loaded, info = type(model).from_pretrained(
                 folder,
                 config=model.config,

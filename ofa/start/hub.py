@@ -1,35 +1,17 @@
-"""Libraries and files that come from elsewhere: what is missing is said in one line."""
+"""Downloads from the Hugging Face hub: what fails is said in one line, with where it was looked for."""
 
 from __future__ import annotations
 
-import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ofa.errors import InvalidInput
+from ofa.models.library import endpoint, library, offline, one_line
 
 WEIGHTS = ("*.json", "*.safetensors", "*.bin")  # files that are downloaded; no code
 SAFE = ("*.json", "*.safetensors")
-
-
-def library(name: str) -> Any:
-    """Returns a package that is an extra of this toolkit.
-
-    Raises:
-        InvalidInput: it is not installed, or cannot be imported.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        if error.name != name:
-            raise InvalidInput(
-                f"{name} cannot be imported: {one_line(error)}; pip install 'ofa-search[{name}]'"
-            ) from None
-        raise InvalidInput(f"this needs the package {name}: pip install 'ofa-search[{name}]'") from None
-    except RuntimeError as error:  # compiled operators of another PyTorch
-        raise InvalidInput(
-            f"{name} cannot be imported with this PyTorch: {one_line(error)}; pip install 'ofa-search[{name}]' again"
-        ) from None
 
 
 def hub_folder(name: str, revision: str | None = None) -> str:
@@ -41,35 +23,32 @@ def hub_folder(name: str, revision: str | None = None) -> str:
     if name.count("/") > 1 or name.startswith((".", "/", "~")):
         raise InvalidInput(f"name={name!r} is no folder here, nor a name of the hub, such as gpt2 or owner/model")
     hub = library("huggingface_hub")
+    away = offline()
     try:
-        files = hub.HfApi().list_repo_files(name, revision=revision) if not offline() else []
+        files = [] if away else hub.HfApi().list_repo_files(name, revision=revision)
         wanted = SAFE if any(file.endswith(".safetensors") for file in files) else WEIGHTS
-        return str(hub.snapshot_download(name, revision=revision, allow_patterns=list(wanted)))
-    except Exception as error:  # whatever the hub and the network raise; the cache may still have it
-        try:
-            return str(hub.snapshot_download(name, revision=revision, local_files_only=True))
-        except Exception:
-            raise not_fetched(
-                f"{name} is no folder here, and", f"https://huggingface.co/{name}", error, "the path of a local folder"
-            ) from error
+        return str(hub.snapshot_download(name, revision=revision, allow_patterns=list(wanted), local_files_only=away))
+    except Exception as error:  # whatever the hub and the network raise
+        raise not_fetched(f"{name} is no folder here, and", name, error, "the path of a local folder") from error
 
 
-def not_fetched(name: str, address: str, error: Exception, instead: str) -> InvalidInput:
+def not_fetched(subject: str, name: str, error: Exception, instead: str) -> InvalidInput:
     """Returns the error of a download that failed, with where the file was looked for and what to do."""
     from_cache = os.environ.get("HF_HOME", "~/.cache/huggingface")
-    why = "HF_HUB_OFFLINE is set" if offline() else one_line(error)
+    why = "there is no network, or HF_HUB_OFFLINE forbids it" if offline() else one_line(error)
     return InvalidInput(
-        f"{name} is neither in the cache ({from_cache}) nor could it be fetched from {address} ({why}): "
+        f"{subject} is neither in the cache ({from_cache}) nor could it be fetched from {endpoint()}/{name} ({why}): "
         f"check name and network, or give {instead}"
     )
 
 
-def offline() -> bool:
-    """Returns whether the environment forbids downloads."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-
-
-def one_line(error: BaseException) -> str:
-    """Returns the first line of an error's message, not too long."""
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "") or type(error).__name__
-    return text if len(text) <= 160 else f"{text[:157]}..."
+@contextmanager
+def cache_alone() -> Iterator[None]:
+    """Keeps the hub's library from trying the network again and again in the block, where there is none."""
+    constants: Any = library("huggingface_hub").constants
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or offline()
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before

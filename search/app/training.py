@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from msgspec.structs import replace as replaced
 
 import ofa
 from ofa.checkpoint import save_supernet
@@ -22,7 +23,7 @@ from search.config.verbs import PruneRequest
 from search.evaluation.supernet import ENDS, supernet_card
 from search.networks.folder import network_label, pruned_name
 from search.objects import build_data, build_supernet, build_task, make_partial
-from search.pruning.dense import Dense, Network, dense_stage, network_of
+from search.pruning.dense import Dense, Network, dense_stage, made_networks, network_of
 from search.pruning.job import Job, with_rate
 from search.pruning.recipe import check_recipe, read_recipe
 from search.pruning.results import save_outcome
@@ -40,6 +41,7 @@ from search.text import count_text
 from search.training.baseline import early_warnings
 from search.training.first_scores import check_metrics
 from search.training.loggers import log_rows, loggers_of
+from search.training.settled import settled
 from search.training.sorting import ordered_blocks
 from search.training.starts import Beginning, copy_of, start_inputs
 from search.training.trained import run_training, say_end, say_warnings
@@ -56,6 +58,7 @@ def train_stage(request: TrainRequest, check: Callable[[Task], None] = lambda ta
     `check` is called with the task before a training begins.
     """
     output = request.folder.supernet
+    request = replaced(request, model=settled(request.model, [output]))
     stage = Stage("train", output, request.recipe.decides, start_inputs(request.start, [output]))
     with claimed(stage, force=request.force, waits=in_multirun()) as needed:
         if needed:
@@ -143,6 +146,7 @@ def prune_task(request: PruneRequest) -> None:
 def prune_stage(request: PruneRequest) -> PrunedCard:
     """Returns the card of the pruned network, made now unless it exists."""
     run, force = request.folder, request.force
+    request = replaced(request, model=settled(request.model, made_networks(run)))
     recipe = read_recipe(request.prune)
     method = make_partial("prune.method", request.prune.method)
     loggers = loggers_of(request.logger, run)

@@ -29,6 +29,7 @@ from search.networks.network_files import file_digest
 from search.objects import make_model
 from search.run.cards import NetworkCard, Rebuild
 from search.run.trust import Trust, check_stored
+from search.training.settled import check_settled
 
 
 def load(
@@ -186,6 +187,7 @@ def _model(card: Path, rebuild: Rebuild, sizes: Mapping[str, Any], trust: Sequen
         raise InvalidInput(f"{card} has no model config: give the full model, load(folder, model=...)")
     try:
         check_stored(config, Trust(tuple(trust)), card)
+        check_settled(config, card)
     except InvalidInput as error:
         raise InvalidInput(f"{error}; or build the full model yourself: load(folder, model=...)") from None
     for name, size in sizes.items():

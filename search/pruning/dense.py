@@ -146,13 +146,18 @@ class Dense:
         return net
 
 
+def made_networks(run: RunFolder) -> list[Path]:
+    """Returns the folders of a run's dense and pruned networks."""
+    return [path for place in (run.dense, run.pruned) for path in place.glob("*/")]
+
+
 def network_of(recipe: NetworkRecipe, run: RunFolder) -> Network:
     """Returns the network of a recipe, with the folder of a run that its dense training is kept in.
 
     Raises:
         InvalidInput: weights to start from that are not there and were never.
     """
-    inputs = start_inputs(recipe.start, [path for place in (run.dense, run.pruned) for path in place.glob("*/")])
+    inputs = start_inputs(recipe.start, made_networks(run))
     return Network(recipe, inputs, run.dense / dense_name({**recipe.decides, **({"inputs": inputs} if inputs else {})}))
 
 

@@ -29,6 +29,7 @@ from search.run.stages import hash_of, is_complete
 from search.run.stored_inputs import check_same, read_stored_config, show_data
 from search.run.training_cards import SupernetCard, TrainingStep
 from search.run.trust import TOOLKIT_ALONE, Trust, check_stored
+from search.training.settled import check_settled
 from search.training.sorting import sort_supernet_
 
 START_KEY = "start"  # of the configuration
@@ -148,6 +149,7 @@ def load_trained(run: RunFolder, trust: Trust = TOOLKIT_ALONE, *, show: bool = T
         raise InvalidInput(f"{files.root} holds no trained supernet ({remedy})")
     card, config = read_record(files.card, SupernetCard), _read_config(files)
     check_stored(without(config, START_KEY), trust, files.config)  # a start is never called again
+    check_settled(config["model"], files.config)
     if hash_of(config) != card.config_hash:
         raise InvalidInput(f"{files.config} is not what {files.weights} was trained with; restore it")
     data = build_data(data_config(config["data"], files))
