@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from search.study.study import run_study
 from search.training.starts import Beginning
 from search.training.trained import run_training
 from tests.composed import FITTING, composed, options, plain
+from tests.ofa import hub_packages
 from tests.search.scored import ACCURACY, evaluation
 from tests.search.synthetic import Oracle, block_space
 from tests.stored_data import STORED, stored
