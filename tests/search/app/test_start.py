@@ -138,7 +138,7 @@ def test_the_start_is_the_dense_network(capsys: pytest.CaptureFixture[str]) -> N
     (dense,) = (RUN / "dense").glob("*/")
     there = load_file(dense / "model.safetensors")
     assert all(torch.equal(there[key], tensor) for key, tensor in given.items())
-    assert content_of(dense / "card.json")["accuracy"]["test"] >= 0
+    assert 0 <= content_of(dense / "card.json")["scores"]["test"]["accuracy"]["value"] <= 1
     Path("w.pt").unlink()
     before = contents(RUN)
     assert "nothing to do" in capsys_err(PRUNE, capsys)
