@@ -83,7 +83,7 @@ def test_a_stopped_training_resumes_without_the_file(monkeypatch: pytest.MonkeyP
     training = [*TRAIN, "train.epochs=2", "train.batch_size=64"]
     assert main([*training, "run=whole"]) == 0
     with monkeypatch.context() as patch:
-        patch.setattr("search.app.training.run_training", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("search.app.training.run_training", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         assert main(training) == 130
     Path("w.pt").unlink()
     assert main(training) == 0
