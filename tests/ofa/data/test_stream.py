@@ -92,6 +92,8 @@ def test_ranks_read_shards_of_their_own(folder: Path, monkeypatch: pytest.Monkey
     for rank in range(2):
         monkeypatch.setattr("ofa.data.hub_streams._world", lambda rank=rank: (rank, 2))
         assert steps_per_epoch(data.train, 10) == 5
+        whole, rest = (list(batches(data.train, 10, seed=0, epoch=0, start=start)) for start in (0, 3))
+        assert all(torch.equal(a, b) for (a, _), (b, _) in zip(whole[3:], rest, strict=True))
         seen.append(set(order(data)))
         assert sum(len(targets) for _, targets in data.test.in_order(8)) == 20
     assert seen[0] | seen[1] == set(range(100)) and not seen[0] & seen[1]
