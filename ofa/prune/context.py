@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ofa.errors import InvalidInput
-from ofa.inputs import Example, Inputs, as_inputs
+from ofa.inputs import Example, Inputs, as_inputs, logits_of, map_tensors
 from ofa.prune.granularity.pool import Pool
+from ofa.task import Batch, Task, as_batch
 
 Batches: TypeAlias = Callable[[], Iterable[tuple[Example, Tensor]]]
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -31,7 +32,8 @@ class PruneContext:
         step: steps of the optimizer so far.
         batches: makes the labeled batches that scores are measured on: images (N, C, H, W), or any inputs of the model
             (see `ofa.Inputs`), and labels (N,).
-        loss: (model output, labels) -> scalar.
+        loss: (model output, labels) -> scalar, where there is no task.
+        task: says how the model is called and what its loss is; None: `loss` of its logits.
         memory: what a criterion keeps from step to step, tensors by a name of its choice; saved with the pruner.
     """
 
@@ -43,8 +45,9 @@ class PruneContext:
     batches: Batches | None = None
     loss: Loss = functional.cross_entropy
     memory: dict[str, Tensor] = field(default_factory=dict)
+    task: Task | None = None
 
-    def labelled(self, criterion: str) -> list[tuple[Inputs, Tensor]]:
+    def labelled(self, criterion: str) -> list[tuple[Inputs, Any]]:
         """Returns the batches, each on its weights' device.
 
         Raises:
@@ -53,10 +56,21 @@ class PruneContext:
         if self.batches is None:
             raise InvalidInput(f"{criterion} measures on data: give the pruner batches=, a function that returns them")
         device = next(iter(self.model.parameters())).device
-        labelled_batches = [(as_inputs(inputs).to(device), labels.to(device)) for inputs, labels in self.batches()]
+        moved = [as_batch(value).to(device) for value in self.batches()]
+        labelled_batches = [(as_inputs(batch.inputs), batch.targets) for batch in moved]
         if not labelled_batches:
             raise InvalidInput(f"{criterion} measures on data, but batches() gave none")
         return labelled_batches
+
+    def batch_loss(self, inputs: Inputs, targets: Any, temperature: float = 1.0) -> Tensor:
+        """Returns the mean loss of a batch, a scalar, the model's outputs divided by `temperature`."""
+        if self.task is None:
+            return self.loss(logits_of(inputs.call(self.model), self.model) / temperature, targets)
+        batch = Batch(inputs, targets)
+        outputs = self.task.call(self.model, batch)
+        if temperature != 1:
+            outputs = map_tensors(outputs, lambda leaf: leaf / temperature if leaf.is_floating_point() else leaf)
+        return self.task.loss(outputs, batch)
 
 
 # A criterion returns by name of each weight how much it is worth, more being better: a tensor of the weight's

@@ -31,6 +31,7 @@ from ofa.prune.schedules import Schedule, progress_at
 from ofa.prune.shortfall import removal_warnings
 from ofa.prune.slim import slim_model
 from ofa.prune.weights import full_masks, prunable_weights
+from ofa.task import Task
 
 MakeGranularity = Callable[[nn.Module, Mapping[str, Tensor], Example | None], Granularity]
 
@@ -60,6 +61,7 @@ class Pruner:
         example_input: Example | None = None,
         batches: Batches | None = None,
         loss: Loss = functional.cross_entropy,
+        task: Task | None = None,
         keep: Sequence[str] = (),
         seed: int = 0,
         state: Mapping[str, Any] | None = None,
@@ -71,11 +73,11 @@ class Pruner:
             optimizer: whose state is kept in line with the masks; None for masks alone.
             schedule: step -> sparsity at an event; None: only when `prune` is called.
             criterion, allocation, granularity: what a piece is worth, how many each layer keeps, what a piece is.
-            regrowth: which weights are swapped for others while the density stays (SET, RigL).
+            regrowth: which weights are swapped for others while the density stays.
             regularizers: losses (see `penalty`) and proximal steps.
             example_input: as `Supernet` takes it; for channels, `slim` and multiply-accumulates.
             batches: makes labeled batches (inputs, labels), for criteria that measure on data.
-            loss: (outputs, labels) -> scalar, for those criteria.
+            loss: (outputs, labels) -> scalar, for those criteria; task: its loss and way to call the model instead.
             keep: globs of layers or weights that are never pruned.
             seed: of everything random here.
             state: of `state_dict`, to resume from; no event happens on construction then.
@@ -92,7 +94,7 @@ class Pruner:
         self.regrowth = regrowth
         self.example_input = example_input
         self.batches = batches
-        self.loss = loss
+        self.loss, self.task = loss, task
         self.steps, self._last_progress = 0, 0.0
         self.memory: dict[str, Tensor] = {}
         self.generator = torch.Generator().manual_seed(seed)
@@ -174,9 +176,8 @@ class Pruner:
     def context(self) -> PruneContext:
         """Returns what a criterion is given now."""
         masks = {name: self.masks[name] for name in self.weights}
-        return PruneContext(
-            self.model, self.weights, masks, self.generator, self.steps, self.batches, self.loss, self.memory
-        )
+        how = (self.batches, self.loss, self.memory, self.task)
+        return PruneContext(self.model, self.weights, masks, self.generator, self.steps, *how)
 
     @property
     def masks(self) -> dict[str, Tensor]:

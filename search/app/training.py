@@ -180,7 +180,7 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
                     network=network,
                     dense=None if dense is None else dense.load,
                     training=settings,
-                    recipe=recipe,
+                    recipe=replace(recipe, task=network.task),
                     folder=target,
                     update=update,
                     loggers=lambda part: loggers(f"prune/{name}{part}"),

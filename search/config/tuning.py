@@ -155,13 +155,14 @@ class Retraining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         learning_rate: as a multiple of that of the dense training.
-        distill: the share of the loss against the logits of the dense network, at `temperature`.
+        distill: the share of the loss against the outputs of the dense network, at `temperature`; None
+            for the task's own.
     """
 
     epochs: Count
     learning_rate: Positive = 1.0
     distill: Share = 0.0
-    temperature: Positive = 1.0
+    temperature: Positive | None = None
 
 
 class Pruning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -118,7 +118,7 @@ def tuning_settings(request: CandidateRequest, data: Data, task: Task) -> Tuning
     return TuningSettings(
         start=tuning.start,
         initializer=make_partial("initializer", request.initializer) if request.initializer else None,
-        recipe=read_recipe(recipe),
+        recipe=replace(read_recipe(recipe), task=task),
         rounds_before=int(method.keywords.get("rounds_before", 0)),
         training=training,
         task=task,

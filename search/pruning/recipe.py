@@ -25,6 +25,7 @@ from ofa.prune.schedules import Schedule
 from ofa.prune.times import resolved
 from ofa.prune.weights import full_masks, prunable_weights
 from ofa.supernet import Supernet
+from ofa.task import Task
 from ofa.train import MakePruner
 from search.config.rules import Target
 from search.config.tuning import Pruning
@@ -49,7 +50,8 @@ class Recipe:
     scoring: int
     slim: bool
     distill: float
-    temperature: float
+    temperature: float | None
+    task: Task | None = None  # whose loss criteria measure; None: cross entropy
 
 
 def read_recipe(request: Pruning) -> Recipe:
@@ -160,6 +162,7 @@ def _make_pruner(
         batches=batches,
         keep=recipe.keep,
         seed=seed,
+        task=recipe.task,
     )
     for round_number in range(1, rounds_before + 1):
         assert recipe.sparsity is not None  # checked by `pruner_of`

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ofa.errors import InvalidInput
-from ofa.inputs import Inputs, logits_of
+from ofa.inputs import Inputs
 from ofa.prune.context import PruneContext
 from ofa.prune.layers import undisturbed
 
@@ -36,12 +36,10 @@ def batch_gradient(
 ) -> dict[str, Tensor]:
     """Returns the gradient of the loss on one batch by name of each weight; zeros where the loss does not depend.
 
-    The model's outputs (see `ofa.inputs.logits_of`) are divided by `temperature`. To be called within `differentiable`;
+    The model's outputs are divided by `temperature`. To be called within `differentiable`;
     `.grad` is not touched.
     """
-    output = logits_of(inputs.call(context.model), context.model)
-    loss = context.loss(output / temperature, labels)
-    return _grad(loss, context, create_graph)
+    return _grad(context.batch_loss(inputs, labels, temperature), context, create_graph)
 
 
 def mean_gradient(
