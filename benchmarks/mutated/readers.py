@@ -30,7 +30,7 @@ from search.device.remote.result import machine_in, measurement_in, read_result,
 from search.device.standalone import script
 from search.device.standalone.files import RoundJournal, row_of
 from search.device.standalone.manifest import read_manifest
-from search.evaluation.caches import AccuracyCache, TunedCache
+from search.evaluation.caches import ScoreCache, TunedCache
 from search.networks import rebuild
 from search.report.gather import gather
 from search.run.file_lock import is_free, owner_text
@@ -197,7 +197,7 @@ def journal(honest: Honest, path: Path) -> Any:
 
 def accuracies(honest: Honest, path: Path) -> Any:
     """Reads a cache of accuracies."""
-    cache = AccuracyCache(path)
+    cache = ScoreCache(path)
     len(cache)
     return list(cache._known.items())
 

@@ -51,7 +51,7 @@ _AGENTS: WeakKeyDictionary[Study, _Learned] = WeakKeyDictionary()
 
 
 class AmcSampler(CandidateSampler):
-    """Episodes of an agent that learns from the accuracies of the finished trials, each within the goal of its step.
+    """Episodes of an agent that learns from the qualities of the finished trials, each within the goal of its step.
 
     An episode walks the choices of the Arch and then the parameters. Its actions, from 0 to 1, become the nearest value
     with which the goal can still be met. A proposal is a function of the finished trials in the order in which they

@@ -82,7 +82,7 @@ def units_of(ends: GeneEnds) -> Units:
 
 
 class FilterPolicySampler(CandidateSampler):
-    """Draws of a policy that learns from the accuracies of the finished trials that meet the goal of a step.
+    """Draws of a policy that learns from the qualities of the finished trials that meet the goal of a step.
 
     Each goal has its own policy, learned from all trials within it, `samples` at a time in the order in which they
     ended. If no draw meets the goal one is made smaller, as `search.experiments.episode` does. The sampler keeps no

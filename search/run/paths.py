@@ -36,7 +36,7 @@ class RunFolder:
 
     @property
     def cache(self) -> Path:
-        """The folder of known accuracies, shared by every search of the run."""
+        """The folder of known scores, shared by every search of the run."""
         return self.root / "cache"
 
     @property
@@ -155,7 +155,7 @@ class NetworkFolder:
 
     @property
     def card(self) -> Path:
-        """What is known about the network: accuracy, sizes, where it came from."""
+        """What is known about the network: scores, sizes, where it came from."""
         return self.root / "card.json"
 
 
@@ -170,7 +170,7 @@ class SupernetFolder(NetworkFolder):
 
     @property
     def card(self) -> Path:
-        """Digests, the space, and the accuracy of the largest and the smallest subnet."""
+        """Digests, the space, and the scores of the largest and the smallest subnet."""
         return self.root / "supernet.json"
 
     @property

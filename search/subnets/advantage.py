@@ -145,7 +145,7 @@ def _holds(sense: str) -> str:
 
 
 def _counted(texts: Iterable[str]) -> str:
-    """Each text with its count, such as "twice it is quicker at the same accuracy"."""
+    """Each text with its count, such as "twice it is quicker and as good"."""
     times = {1: "once", 2: "twice"}
     counts = Counter(texts)
     return ", ".join(f"{times.get(count, f'{count} times')} {text}" for text, count in counts.most_common())

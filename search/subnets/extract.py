@@ -76,7 +76,7 @@ def extract_subnet(
     Args:
         calibration_images: training images (N, C, H, W) for the norm statistics.
         verify_images: real inputs (N, C, H, W), preprocessed; the first 8 go into verify.npz, at the Arch's resolution.
-        facts: the facts that the caller knows: the device, the limits, the measurements, the accuracy.
+        facts: the facts that the caller knows: the device, the limits, the measurements, the scores.
         model_config: the resolved config that built the model, with `_target_`, for `search.networks.rebuild.load`.
         space_rules: the rules of the supernet's space.
         network: the subnet with its own weights, as after a fine-tuning; None for the supernet's weights.
