@@ -8,21 +8,26 @@ python examples/detector.py [epochs] [ours|own]
 from __future__ import annotations
 
 import sys
+import tempfile
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import torch
 from yolo.boxes import detections
 from yolo.loss import yolo_loss
 from yolo.network import Yolo
 
 import ofa
+import search
 from ofa.data import batches, shapes
 from ofa.task import detection, scores
 from ofa.train import TrainSettings, train
 from ofa.train.strategies import sandwich
 
-QUICK = {"anchors": 12, "blocks": 24, "visits": 10, "seconds": 15.0, "clock": "cpu"}
+QUICK = {"anchors": 12, "blocks": 24, "visits": 10, "seconds": 10.0, "clock": "cpu"}
+DEVICE = {"name": "onnxruntime", "profile": QUICK}
 
 data = shapes(targets="boxes", samples=1200)
 task = detection(data, loss=yolo_loss, decode=detections, metrics=("map_50", "map"))
@@ -32,7 +37,7 @@ def our_loop(supernet: ofa.Supernet, epochs: int) -> None:
     """The loop of the toolkit: schedule, validation, checkpoints and all that."""
     settings = TrainSettings(optimizer=partial(torch.optim.AdamW, lr=4e-3), epochs=epochs, batch_size=32,
                              gradient_clip=10.0, validate_every=0)  # fmt: skip
-    train(supernet, data, partial(sandwich, random_subnets=1), settings, task=task)
+    train(supernet, data, partial(sandwich, random_subnets=1, label_weight=1.0), settings, task=task)
 
 
 def own_loop(supernet: ofa.Supernet, epochs: int) -> None:
@@ -56,10 +61,31 @@ def main(epochs: int = 12, loop: str = "ours") -> None:
     torch.manual_seed(0)
     supernet = ofa.Supernet(Yolo(len(data.class_names)), torch.randn(2, *data.input_shape))
     (own_loop if loop == "own" else our_loop)(supernet, epochs)
-    for name, arch in (("largest", supernet.space.largest), ("smallest", supernet.space.smallest)):
-        net = ofa.calibrate(supernet.subnet(arch), data.calibration(256))
-        found = scores(net, data.validation.in_order(64), task)
-        print(f"{name}: {', '.join(f'{metric.title} {metric.text(found[metric.name])}' for metric in task.metrics)}")
+    largest = ofa.calibrate(supernet.subnet(supernet.space.largest), data.calibration(256))
+    found = scores(largest, data.validation.in_order(64), task)
+    print("largest:", ", ".join(f"{metric.title} {metric.text(found[metric.name])}" for metric in task.metrics))
+
+    with tempfile.TemporaryDirectory() as outputs:
+        kept = {"run": "detector", "outputs": outputs}
+        profile = search.profile(supernet, DEVICE, **kept)
+        (whole,) = profile.predict_archs(supernet, [supernet.space.largest])
+        result = search.find(supernet, data, {"latency_ms": float(whole) / 2}, task=task, device=DEVICE, evaluations=16,
+                             calibration_images=256, finalists={"seconds": 4.0, "candidates": 2}, **kept)  # fmt: skip
+        print(result)
+
+        folder = Path(outputs) / "subnet"
+        card = result.extract(folder)  # model.onnx, model.safetensors, card.json ...
+        net = search.load(folder, model=Yolo(len(data.class_names)))  # a plain Yolo, narrower
+        images = data.test.take(torch.arange(4))[0]
+        with torch.no_grad():
+            maps = net(images)
+        session = onnxruntime.InferenceSession(folder / "model.onnx")
+        exported = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+        for one, other in zip(maps, exported, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-3)
+        score = scores(net, data.test.in_order(64), task)["map_50"]
+        print(f"{len(exported)} maps equal in ONNX Runtime, {card.measured_ms:.3f} ms of {whole:.3f} ms")
+        print(f"test mAP@.5 {task.metrics[0].text(score)}")
 
 
 if __name__ == "__main__":

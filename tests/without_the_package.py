@@ -38,7 +38,7 @@ for folder in sys.argv[1:]:
         assert torch.allclose(network(images[:1]), logits[:1], rtol=1e-4, atol=1e-5), "another batch size"
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
-    torch.nn.functional.cross_entropy(network.train()(images), torch.arange(len(images)) % logits.shape[1]).backward()
+    network.train()(images).square().mean().backward()  # a loss for outputs of any kind
     optimizer.step()
     after = network.state_dict()
     norms = [name for name in after if "running_mean" in name]

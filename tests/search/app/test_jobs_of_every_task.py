@@ -30,7 +30,7 @@ JOBS = {
     "tiny": Job("accuracy", "accuracy", "higher", "%", 0.5),
     "imbalanced": Job("balanced_accuracy", "balanced accuracy", "higher", "%", 0.5),
     "multilabel": Job("macro_f1", "macro F1", "higher", "%", 0.3),
-    "regression": Job("rmse", "RMSE", "lower", "points", 10.0),
+    "regression": Job("rmse", "RMSE", "lower", "points", 12.0),
     "segmentation": Job("mean_iou", "mean IoU", "higher", "%", 0.15),
     "detection": Job("map_50", "mAP@.5", "higher", "%", 0.25),
     "language": Job("bits_per_byte", "bits per byte", "lower", "bits per byte", 0.8),
@@ -72,7 +72,7 @@ def test_the_supernet_beats_the_answer_without_a_network(done: Done) -> None:
         score = card["scores"][end]["validation"][done.job.metric]
         gain = score["value"] - baseline
         assert (gain if first["maximize"] else -gain) > share * done.job.least_gain
-        assert score["examples"] > 0 and score["standard_error"] > 0
+        assert score["examples"] > 0 and score["standard_error"] is not None
 
 
 @pytest.mark.slow
@@ -90,7 +90,7 @@ def test_what_is_chosen_meets_its_limit(done: Done) -> None:
 def test_the_search_was_for_the_metric_in_its_direction(done: Done) -> None:
     rows = [row for row in done.read("search/onnxruntime/trials.json")["rows"] if row["state"] == "evaluated"]
     assert len(rows) == 16
-    scores = {row["number"]: row["scores"]["validation"][done.job.metric]["value"] for row in rows}
+    scores = {row["number"]: row["scores"][done.job.metric]["value"] for row in rows}
     sign = 1 if done.job.direction == "higher" else -1
     best = max(sign * score for score in scores.values())
     chosen = done.read("subnets/onnxruntime.json")["rows"][-2]["scores"]["validation"][done.job.metric]["value"]
