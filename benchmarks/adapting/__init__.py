@@ -1,0 +1,1 @@
+"""From pretrained to elastic: the parts of `python -m benchmarks.adapt`."""

@@ -1,0 +1,117 @@
+"""One seed of a problem: pretrained, adapted, and each subnet distilled alone for as many steps."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+
+import ofa
+from benchmarks.adapting.problems import Problem
+from ofa.block_importance import leaving_orders
+from ofa.importance import taylor
+from ofa.sorting import sort_units_
+from ofa.task import classification, scores
+from ofa.train import Distillation, sandwich, single, train, train_network
+from ofa.train.teacher_batches import scoring_batches
+
+ARCHS = 5
+SORTED_BY = 8  # batches
+
+
+@dataclass(frozen=True)
+class Play:
+    """What one seed came to; scores are of the test split, of the largest, the smallest and other Archs.
+
+    Attributes:
+        dense: score of the pretrained network.
+        before: of the sorted subnets with the pretrained weights, norm statistics measured.
+        adapted: of the subnets of the adapted supernet.
+        alone: of the same subnets, trained alone.
+        dense_seconds, adapt_seconds: of the processor.
+        alone_seconds: of all subnets together.
+    """
+
+    seed: int
+    macs: tuple[int, ...]
+    dense: float
+    before: tuple[float, ...]
+    adapted: tuple[float, ...]
+    alone: tuple[float, ...]
+    dense_seconds: float
+    adapt_seconds: float
+    alone_seconds: float
+
+
+def play(problem: Problem, seed: int, say: Callable[[str], None]) -> Play:
+    """Returns what one seed of a problem comes to."""
+    data, task = problem.data, classification(problem.data)
+    images = data.calibration(1024)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = problem.model()
+    example = images[:2]
+    whole = ofa.Supernet(model, example, problem.rules)
+    started = time.process_time()
+    train(whole, data, single, replace(problem.dense, seed=seed), task=task)
+    dense_seconds = time.process_time() - started
+    start = ofa.calibrate(copy.deepcopy(model), images)
+    dense = score(start, problem)
+    say(f"{problem.name}, seed {seed}: dense {dense:.4f} in {dense_seconds:.0f} s")
+
+    started = time.process_time()
+    supernet = sorted_supernet(ofa.calibrate(model, images), example, problem, seed)
+    space, rng = supernet.space, np.random.default_rng(0)
+    archs = [space.largest, space.smallest, *(space.sample(rng) for _ in range(ARCHS - 2))]
+    preparing = time.process_time() - started
+    before = [score(ofa.calibrate(supernet.subnet(arch), images), problem) for arch in archs]
+    pretrained = copy.deepcopy(supernet)
+    started = time.process_time()
+    strategy = partial(
+        sandwich,
+        random_subnets=problem.random_subnets,
+        label_weight=problem.label_weight,
+        features=problem.features,
+    )
+    train(supernet, data, strategy, replace(problem.adapt, seed=seed), task=task)
+    adapt_seconds = preparing + time.process_time() - started
+    adapted = [score(ofa.calibrate(supernet.subnet(arch), images), problem) for arch in archs]
+    say(f"  adapted {np.mean(adapted):.4f} in {adapt_seconds:.0f} s, before {np.mean(before):.4f}")
+
+    started = time.process_time()
+    alone = []
+    for arch in archs:
+        net = ofa.calibrate(pretrained.extract(arch), images)
+        distillation = Distillation(start, 1 - problem.label_weight)
+        train_network(net, data, replace(problem.adapt, seed=seed), task=task, distillation=distillation)
+        alone.append(score(net, problem))
+    alone_seconds = time.process_time() - started
+    say(f"  alone {np.mean(alone):.4f} in {alone_seconds:.0f} s")
+    macs = tuple(int(count) for count in ofa.cost(supernet, archs)["macs"])
+    return Play(
+        seed, macs, dense, tuple(before), tuple(adapted), tuple(alone), dense_seconds, adapt_seconds, alone_seconds
+    )
+
+
+def sorted_supernet(model: nn.Module, example: torch.Tensor, problem: Problem, seed: int) -> ofa.Supernet:
+    """Returns the supernet of a pretrained model, its units and blocks sorted as `train=adapt` does."""
+    batches = list(scoring_batches(problem.data.train, problem.adapt.batch_size, SORTED_BY, seed)())
+    task = classification(problem.data)
+    supernet = ofa.Supernet(model, example, problem.rules)
+    orders = leaving_orders(supernet, batches, task)
+    if orders:
+        supernet = ofa.Supernet(model, example, replace(problem.rules, depth_order_for=orders))
+    sort_units_(supernet, taylor(supernet, batches, task, examples=16))
+    return supernet
+
+
+def score(net: nn.Module, problem: Problem) -> float:
+    """Returns the objective's value on the test split."""
+    task = classification(problem.data)
+    return scores(net, problem.data.test.in_order(), task)[task.objective.name].value
