@@ -64,11 +64,14 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
     """The training of a supernet, see conf/train/.
 
     Attributes:
+        teacher: the network that subnets learn from: the largest as it is in that step, or, frozen, the one that the
+            training begins with.
         sort: how units and blocks are sorted before the first step; None for as they are.
         strategy: which subnets are trained in a step, and with which targets.
         calibration_images: the number of training images for norm statistics.
     """
 
     strategy: Target
+    teacher: Literal["largest", "start"] = "largest"
     sort: Sorting | None = None
     calibration_images: Count = 1024

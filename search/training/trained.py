@@ -65,9 +65,16 @@ def run_training(
         make_partial("train.strategy", recipe.train.strategy),
         settings,
         task=task,
+        teacher=frozen_start(supernet, data, settings) if recipe.train.teacher == "start" else None,
         checkpoint=checkpoint,
         callbacks=[*([] if progress is None else [showing(progress)]), logged(loggers)],
     )
+
+
+def frozen_start(supernet: ofa.Supernet, data: Dataset, settings: TrainSettings) -> torch.nn.Module:
+    """Returns the largest subnet as it is now, with weights of its own and norm statistics measured, as a teacher."""
+    net = supernet.extract(supernet.space.largest).requires_grad_(False)
+    return ofa.calibrate(net, data.calibration(settings.calibration_images))
 
 
 def train_settings(training: Training, augment: Target | None, seed: int, group: str = "train") -> TrainSettings:

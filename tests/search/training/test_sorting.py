@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import ofa
 from ofa.errors import InvalidInput
 from ofa.importance import taylor
 from ofa.task import classification
 from search.app.training import train_stage
 from search.config.request import plain
-from search.objects import build_data, build_supernet
+from search.objects import build_data, build_supernet, build_task
 from search.run.paths import RunFolder
+from search.training import trained as trained_module
 from search.training.sorting import ordered_blocks, sort_supernet_
-from search.training.trained import load_trained
+from search.training.trained import load_trained, run_training
 from tests.search.requests import request
 
 SMALL = [
@@ -78,3 +81,31 @@ def test_a_measure_that_is_none_is_refused_before_the_training() -> None:
     other = request("train", *SMALL, "train.sort.by._target_=ofa.sorting.importance_order")
     with pytest.raises(InvalidInput, match=r"importance_order is called with \(supernet, batches, task\)"):
         sort_supernet_(supernet, data, classification(data), other.train, 0)
+
+
+def test_the_frozen_start_teaches_and_is_the_same_for_the_next_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request("train", *SMALL, "train.patience=null")
+    assert asked.train.teacher == "start"
+    data = build_data(plain(asked.data))
+    seen = []
+    original = trained_module.train
+
+    def train(supernet: ofa.Supernet, *arguments: Any, teacher: torch.nn.Module, **options: Any) -> Any:
+        before = {name: value.clone() for name, value in teacher.state_dict().items()}
+        history = original(supernet, *arguments, teacher=teacher, **options)
+        assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+        assert all(torch.equal(value, before[name]) for name, value in initial.items())
+        seen.append(teacher)
+        return history
+
+    monkeypatch.setattr(trained_module, "train", train)
+    histories = []
+    for _ in range(2):
+        supernet = build_supernet(asked.model, asked.space, data, 0)
+        sort_supernet_(supernet, data, build_task(asked.task, data), asked.train, 0)
+        initial = {name: value.clone() for name, value in supernet.model.named_parameters()}
+        supernet = build_supernet(asked.model, asked.space, data, 0)
+        histories.append(run_training(supernet, data, asked.recipe, tmp_path / "training.safetensors"))
+    assert len(seen) == 2 and histories[0] == histories[1]
