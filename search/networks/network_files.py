@@ -21,7 +21,6 @@ from ofa.collapse import same_logits, thin_layers
 from ofa.errors import InvalidInput
 from ofa.input_record import inputs_to_json
 from ofa.inputs import Example, Inputs, as_inputs, call
-from ofa.inputs import logits_of as answer_of
 from ofa.paths import write_atomic
 from ofa.records import Object
 from ofa.rules import SpaceRules
@@ -29,6 +28,7 @@ from search.config.rules import Target
 from search.device.export import onnx_bytes, onnx_difference, tolerated
 from search.device.flat import OUTPUT, first_shape, named_inputs, output_by_name, run
 from search.device.profile_device import tool_version
+from search.networks.answer import answer_of
 from search.networks.folder import SubnetFolder
 from search.networks.source import network_source
 from search.run.cards import NetworkCard, Onnx, PlainSource, Rebuild
@@ -45,12 +45,14 @@ class Origin:
         model: the resolved config that built the full model, with `_target_`; None: only the user can build it.
         space_rules: the rules that the supernet was built with; None: the defaults.
         input_shape: that the full model was built for; None: that of the network's inputs.
+        num_classes: that it was built for; None: as many as there are logits.
     """
 
     arch: Arch
     model: Target | None = None
     space_rules: SpaceRules | None = None
     input_shape: tuple[int, ...] | None = None
+    num_classes: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -134,7 +136,7 @@ def network_files(
         rebuild=Rebuild(
             model=None if origin.model is None else plain(origin.model),
             input_shape=origin.input_shape or input_shape,
-            num_classes=int(logits.shape[-1]),
+            num_classes=int(logits.shape[-1]) if logits.dim() == 2 else origin.num_classes or int(logits.shape[-1]),
             space_rules=None if rules is None else plain(dataclasses.asdict(rules)),
             example=inputs_to_json(inputs.rows(0, 1)) if several else None,
             names=tuple(named) if several else None,
@@ -166,13 +168,13 @@ def network_files(
 
 
 def logits_of(net: nn.Module, images: Example) -> Tensor:
-    """Returns the logits (N, classes) of a network in eval mode.
+    """Returns the logits (N, ...) of a network in eval mode (see `answer_of`).
 
     Raises:
         InvalidInput: they are not finite.
     """
     with torch.no_grad():
-        logits = answer_of(call(net, images), net)
+        logits = answer_of(call(net, images), as_inputs(images).batch)
     if not torch.isfinite(logits).all():
         raise InvalidInput(f"{type(net).__name__} returns NaN or infinite logits: it cannot be extracted")
     return logits

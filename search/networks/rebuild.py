@@ -17,13 +17,14 @@ from ofa.arrays import read_arrays
 from ofa.checkpoint import load_checkpoint
 from ofa.errors import InvalidArch, InvalidInput
 from ofa.input_record import LARGEST, inputs_from_json
-from ofa.inputs import Example, Inputs, as_inputs, call, logits_of
+from ofa.inputs import Example, Inputs, as_inputs, call
 from ofa.records import Object, convert, read_record
 from ofa.resolution import resized
 from ofa.rules import SpaceRules
 from ofa.supernet import Supernet
 from search.device.export import TOLERANCE
 from search.device.flat import INPUT, OUTPUT, first_shape
+from search.networks.answer import answer_of
 from search.networks.folder import SubnetFolder
 from search.networks.network_files import file_digest
 from search.objects import make_model
@@ -63,7 +64,8 @@ def load(
     tensors, _ = load_checkpoint(files.weights)
     images, logits = _verified(files, rebuild)
     example = _example(images, arch, rebuild, files)
-    sizes = {"input_shape": first_shape(example)[1:], "num_classes": logits.shape[-1]}
+    classes = logits.shape[-1] if logits.dim() == 2 else rebuild.num_classes  # other outputs do not say how many
+    sizes = {"input_shape": first_shape(example)[1:], "num_classes": classes}
     full = _model(files.card, rebuild, sizes, trust) if model is None else model
     net = _shaped(full, arch, example, rules or _rules(files.card, rebuild.space_rules), files)
     expected = net.state_dict()
@@ -87,7 +89,7 @@ def load(
 def _logits(net: nn.Module, images: Example, folder: Path) -> Tensor:
     try:
         with torch.no_grad():
-            logits = logits_of(call(net, images), net)
+            logits = answer_of(call(net, images), as_inputs(images).batch)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InvalidInput(
@@ -166,14 +168,14 @@ def _verified(files: SubnetFolder, rebuild: Rebuild) -> tuple[Tensor | Inputs, T
 
 
 def read_verify(path: Path) -> tuple[Tensor, Tensor]:
-    """Returns the inputs, (N, C, H, W) or token ids (N, T), and logits (N, classes) of a verify.npz.
+    """Returns the inputs, (N, C, H, W) or token ids (N, T), and logits (N, ...) of a verify.npz.
 
     Raises:
         InvalidInput: the file is damaged, or holds more than any subnet's.
     """
     arrays = read_arrays(path, (INPUT, OUTPUT))
     images, logits = arrays[INPUT], arrays[OUTPUT]
-    if images.ndim < 2 or logits.ndim != 2 or len(images) != len(logits) or not images.size or not logits.size:
+    if images.ndim < 2 or logits.ndim < 1 or len(images) != len(logits) or not images.size or not logits.size:
         raise InvalidInput(f"{path} is damaged: inputs {images.shape} and logits {logits.shape} do not fit; restore it")
     whole = np.issubdtype(images.dtype, np.integer)
     given = torch.from_numpy(images.astype(np.int64 if whole else np.float32))

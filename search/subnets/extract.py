@@ -97,7 +97,7 @@ def extract_subnet(
     net = (network or calibrate(supernet.extract(arch), calibration_images)).to("cpu").float().eval()
     costs: dict[str, Any] = {name: int(values[0]) for name, values in cost(supernet, [arch]).items()}
     convert(content_of(facts), SubnetFacts, "facts")  # before anything is written
-    origin = Origin(arch, model_config, space_rules, first_shape(supernet.inputs)[1:])
+    origin = Origin(arch, model_config, space_rules, first_shape(supernet.inputs)[1:], facts.num_classes)
     try:
         files = network_files(net, verify_images, origin, opset=opset, masks=masks)
     except InvalidInput as error:

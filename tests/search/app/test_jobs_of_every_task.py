@@ -112,7 +112,11 @@ def test_the_files_compute_what_the_network_does(done: Done) -> None:
 
 @pytest.mark.slow
 def test_the_files_need_nothing_of_ours(done: Done) -> None:
-    check_plain_pytorch(*done.extracted)
+    written = [place for place in done.extracted if (place / "network.py").is_file()]
+    if not written:  # the card says why
+        card = json.loads((done.extracted[0] / "card.json").read_text())
+        pytest.skip(card["plain_pytorch"]["refused"])
+    check_plain_pytorch(*written)
 
 
 @pytest.mark.slow
