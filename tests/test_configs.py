@@ -68,7 +68,7 @@ def small(data: Dataset, images: int = 64) -> Dataset:
 def two_steps(config: DictConfig, data: Dataset | None = None) -> float:
     """Returns the loss after two steps of the training that a configuration describes."""
     asked = plain(config, "model", "data", "task", "space", "train", "seed")
-    asked["start"] = plain(config).get("start")
+    asked |= {name: plain(config).get(name) for name in ("start", "teacher")}
     data = small(data or build_data(asked["data"]))
     task, fill = build_task(asked["task"], data), Beginning(asked["start"], None)
     supernet = build_supernet(asked["model"], asked["space"], data, 0, task=task, fill=fill)
@@ -90,7 +90,19 @@ def on_synthetic(*overrides: str, size: int = 8) -> DictConfig:
 
 def test_all_groups_are_tried_here() -> None:
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir() and path.name != "__pycache__"}
-    tried = {"model", "start", "data", "space", "train", "device", "search", "sampler", "export", "experiment"}
+    tried = {
+        "model",
+        "start",
+        "teacher",
+        "data",
+        "space",
+        "train",
+        "device",
+        "search",
+        "sampler",
+        "export",
+        "experiment",
+    }
     tried |= {"task"}  # in tests/ofa/task/test_training_tasks.py
     tried |= {"hydra"}  # launchers
     tried |= {"prune", "dense", "initializer"}  # in tests/search/app/test_prune_recipes.py
@@ -143,6 +155,17 @@ def test_every_start_trains(start: str, tmp_path: Path) -> None:
     config = on_synthetic("model=lenet5", f"start={start}", *stored_weights(start, tmp_path))
     before = two_steps(on_synthetic("model=lenet5"))
     assert (two_steps(config) == before) == (start == "fresh")
+
+
+@pytest.mark.parametrize("teacher", options("teacher"))
+def test_every_teacher_teaches(teacher: str, tmp_path: Path) -> None:
+    from ofa.models import LeNet5
+
+    other = ["model@teacher.model=lenet5", f"teacher.weights={tmp_path}/weights.pt", "teacher.model.channels=[4,8]"]
+    torch.save(LeNet5((1, 8, 8), 4, channels=[4, 8], hidden=[128, 64], batch_norm=True).state_dict(), other[1][16:])
+    given = [f"teacher={teacher}", *(other if teacher == "network" else [])]
+    before = two_steps(on_synthetic("model=lenet5", "train.epochs=1"))
+    assert (two_steps(on_synthetic("model=lenet5", *given)) == before) == (teacher == "largest")
 
 
 @pytest.mark.parametrize("strategy", options("train"))

@@ -23,7 +23,8 @@ LAUNCHERS_COME_WITH = "joblib, submitit and slurm need pip install 'ofa-search[s
 
 LONGEST_LINE, LINE_END = 1000, 300  # characters, and those of its end, which holds the remedy
 
-OF_TRAINING = ("model", "data", "task", "space", "train")  # groups that later verbs read back from the supernet
+# Groups that later verbs read back from the supernet.
+OF_TRAINING = ("model", "data", "task", "teacher", "space", "train")
 
 
 def explain(error: BaseException, where: str = "") -> str | None:

@@ -44,6 +44,7 @@ from search.training.loggers import log_rows, loggers_of
 from search.training.settled import settled
 from search.training.sorting import ordered_blocks
 from search.training.starts import Beginning, copy_of, start_inputs
+from search.training.teachers import teacher_inputs
 from search.training.trained import run_training, say_end, say_warnings
 
 
@@ -59,7 +60,8 @@ def train_stage(request: TrainRequest, check: Callable[[Task], None] = lambda ta
     """
     output = request.folder.supernet
     request = replaced(request, model=settled(request.model, [output]))
-    stage = Stage("train", output, request.recipe.decides, start_inputs(request.start, [output]))
+    inputs = start_inputs(request.start, [output]) | teacher_inputs(request.teacher, [output])
+    stage = Stage("train", output, request.recipe.decides, inputs)
     with claimed(stage, force=request.force, waits=in_multirun()) as needed:
         if needed:
             _train(stage, request, check)

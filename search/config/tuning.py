@@ -36,12 +36,14 @@ class SupernetRecipe(Struct, frozen=True, kw_only=True):
 
     Attributes:
         start: what fills the model with weights before its training; None for those of its class.
+        teacher: makes the network that subnets learn from; None for the largest subnet.
     """
 
     model: Target
     start: Target | None = None
     data: Data
     task: Target
+    teacher: Target | None = None
     space: Target
     train: SupernetTraining
     seed: Seed = 0
@@ -102,6 +104,7 @@ class TrainRequest(Request, frozen=True, kw_only=True):
     start: Target | None = None
     data: Data
     task: Target
+    teacher: Target | None = None
     space: Target
     train: SupernetTraining
 

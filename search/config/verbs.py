@@ -93,6 +93,7 @@ class RunRequest(SearchRequest, frozen=True, kw_only=True):
     start: Target | None = None
     data: Data
     task: Target
+    teacher: Target | None = None
     space: Target
     train: SupernetTraining
     export: Export = Export()

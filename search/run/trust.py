@@ -18,6 +18,7 @@ TARGET = "_target_"
 OWN_NAMES = frozenset(
     {
         "ofa.SpaceRules",
+        *("search.training.teachers.network", "search.training.teachers.start"),
         *(
             "ofa.data.bundled_table",
             "ofa.data.characters",

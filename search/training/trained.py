@@ -31,6 +31,7 @@ from search.run.training_cards import SupernetCard, TrainingStep
 from search.run.trust import TOOLKIT_ALONE, Trust, check_stored
 from search.training.settled import check_settled
 from search.training.sorting import sort_supernet_
+from search.training.teachers import build_teacher
 
 START_KEY = "start"  # of the configuration
 STORED = "ofa.data_file.load_data"  # the function that reads a data set from a file
@@ -59,13 +60,16 @@ def run_training(
         settings = replace(settings, stop_step=_steps(data, settings, stop_after))
     task = build_task(recipe.task, data)
     sort_supernet_(supernet, data, task, recipe.train, recipe.seed)
+    teacher = build_teacher(recipe.teacher, supernet.model, data)
+    if teacher is None and recipe.train.teacher == "start":
+        teacher = frozen_start(supernet, data, settings)
     return train(
         supernet,
         data,
         make_partial("train.strategy", recipe.train.strategy),
         settings,
         task=task,
-        teacher=frozen_start(supernet, data, settings) if recipe.train.teacher == "start" else None,
+        teacher=teacher,
         checkpoint=checkpoint,
         callbacks=[*([] if progress is None else [showing(progress)]), logged(loggers)],
     )

@@ -1,0 +1,94 @@
+"""The teacher of a supernet's training, as a configuration names it: its start, frozen, or another network."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ofa.data import Dataset
+from ofa.errors import InvalidInput
+from ofa.identity import digest_of_tensors
+from ofa.train import Teacher
+from ofa.weights_file import load_weights_, read_weights
+from search.config.rules import Target
+from search.objects import make_model, make_partial
+from search.run.stages import stamped_config, stamped_inputs
+
+INPUT = "teacher"  # the name of a stage's input, and the key of its configuration
+
+
+def start(net: nn.Module, data: Dataset, *, cache_gib: float = 2.0) -> Teacher:
+    """Returns the network as its training begins, frozen: for weights that are trained already.
+
+    Args:
+        net: before its first step.
+        data: not used.
+        cache_gib: memory that its outputs may take, in GiB; see `ofa.train.Teacher`.
+    """
+    return Teacher(copy.deepcopy(net), _bytes(cache_gib))
+
+
+def network(
+    net: nn.Module, data: Dataset, *, model: Mapping[str, Any], weights: str, cache_gib: float = 2.0
+) -> Teacher:
+    """Returns another network with its weights from a file.
+
+    Args:
+        net: the network that learns; not used.
+        data: whose sizes are passed to the model.
+        model: a `model` group, of any architecture with the same outputs.
+        weights: a file or a folder, see `ofa.weights_file`.
+        cache_gib: memory that its outputs may take, in GiB; see `ofa.train.Teacher`.
+
+    Raises:
+        InvalidInput: weights that are missing, damaged or of another network.
+    """
+    with torch.random.fork_rng(devices=[]):
+        made = make_model(dict(model), data.input_shape, data.num_outputs)
+    load_weights_(made, weights)
+    return Teacher(made, _bytes(cache_gib))
+
+
+def build_teacher(config: Target | None, net: nn.Module, data: Dataset) -> nn.Module | Teacher | None:
+    """Returns the teacher of a `teacher` group; None for the largest subnet, as it is in every step.
+
+    A function of the user's own is called with the network before its first step and the data, and returns a network.
+
+    Raises:
+        InvalidInput: the target makes something else.
+    """
+    if not config:
+        return None
+    teacher = make_partial(INPUT, config)(net, data)
+    if not isinstance(teacher, nn.Module | Teacher):
+        made = f"{config.get('_target_')} made a {type(teacher).__name__}"
+        raise InvalidInput(f"teacher: {made}; it must return an nn.Module or an ofa.train.Teacher")
+    return teacher
+
+
+def teacher_inputs(config: Target | None, outputs: Iterable[Path]) -> dict[str, str]:
+    """Returns the digest of the weights that a teacher reads now, as an input of its stage.
+
+    Where the file is gone it is that of an output that was made with the same teacher.
+
+    Raises:
+        InvalidInput: a file that cannot be read.
+    """
+    place = (config or {}).get("weights")
+    if not isinstance(place, str):
+        return {}
+    if Path(place).exists():
+        return {INPUT: digest_of_tensors(read_weights(place))}
+    for output in outputs:
+        if stamped_config(output).get(INPUT) == config and (known := stamped_inputs(output).get(INPUT)):
+            return {INPUT: known}
+    return {}
+
+
+def _bytes(gib: float) -> int:
+    return int(gib * 2**30)
