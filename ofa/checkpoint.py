@@ -59,6 +59,14 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[dic
         if isinstance(error, OSError) and error.errno in CANNOT_READ:
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise InvalidInput(f"{path} is truncated or not a checkpoint ({str(error)[:200]}); {REMEDY}") from None
+    meta = _meta_in(header, path)
+    if header.get("ofa_sha256") != _checksum(tensors, header["ofa_meta"]):
+        raise InvalidInput(f"{path} is damaged or was edited (its checksum does not fit what it holds); {REMEDY}")
+    return {name: tensor.to(device) for name, tensor in tensors.items()}, meta
+
+
+def _meta_in(header: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """The meta in a header, once it is one of this program."""
     if "ofa_version" not in header or "ofa_meta" not in header:
         raise InvalidInput(f"{path} was not written by ofa (it has no ofa_meta); give another file")
     if header["ofa_version"] != str(VERSION):
@@ -66,12 +74,24 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[dic
             f"{path} has checkpoint version {header['ofa_version']:.20}, this program reads {VERSION}; "
             f"use the program that wrote it, or delete it"
         )
-    if header.get("ofa_sha256") != _checksum(tensors, header["ofa_meta"]):
-        raise InvalidInput(f"{path} is damaged or was edited (its checksum does not fit what it holds); {REMEDY}")
     meta = parse_json(header["ofa_meta"], path, REMEDY, finite=False)  # the losses of a training may be infinite
     if not isinstance(meta, dict):
         raise InvalidInput(f"{path} is damaged (its ofa_meta is not an object); {REMEDY}")
-    return {name: tensor.to(device) for name, tensor in tensors.items()}, meta
+    return meta
+
+
+def checkpoint_meta(path: Path) -> dict[str, Any]:
+    """Returns the meta alone, without reading the tensors; whether these are whole is not known then.
+
+    Raises:
+        InvalidInput: the file is missing, truncated, of another program or of a newer version.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            header = file.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InvalidInput(f"{path} is missing or not a checkpoint ({str(error)[:200]}); {REMEDY}") from None
+    return _meta_in(header, path)
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:

@@ -30,13 +30,10 @@ from search.device.standalone.files import RoundJournal
 from search.device.standalone.machine import describe_machine
 from search.device.standalone.rounds import WARM_RUNS
 from search.device.timing import QUANTILE, REJECTED_ABOVE, SENTINEL_NAME, Measurement, Timing, clock_named
-from search.device.workload import Workload
+from search.device.workload import USUAL, Workload
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
-
-
-USUAL = Workload()
 
 
 def profile_device(

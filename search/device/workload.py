@@ -78,6 +78,16 @@ class Workload(Part, frozen=True, kw_only=True, omit_defaults=True):
             return first if self.batch == 1 else f"{first}, {self.batch} texts at once"
         return "ms" if self.batch == 1 else f"ms per batch of {self.batch}"
 
+    @property
+    def axis(self) -> str:
+        """The unit of a latency on an axis, which says what a run is, such as "ms (batch 1)"."""
+        return "ms (batch 1)" if self.is_usual else self.unit
+
+    @property
+    def manner(self) -> str:
+        """How latencies were measured, in words, such as "at batch size 1" or "in ms per batch of 32"."""
+        return "at batch size 1" if self.is_usual else f"in {self.unit}"
+
     def rate_text(self, ms: float) -> str:
         """Returns how much a device does in a second at a latency, such as "9,800 examples/s"."""
         return f"{float(f'{1000 * self.batch / ms:.3g}'):,.10g} {'tokens' if self.decode else 'examples'}/s"
@@ -86,6 +96,9 @@ class Workload(Part, frozen=True, kw_only=True, omit_defaults=True):
         """Returns a latency for people, with the rate where runs are not of one example."""
         latency = f"{ms:.3g} {self.unit}"
         return latency if self.is_usual else f"{latency} ({self.rate_text(ms)})"
+
+
+USUAL = Workload()
 
 
 def _of_length(inputs: Inputs, length: int | None, *, before_last: bool) -> Inputs:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from html import escape
 
 from ofa.records import read_record
+from search.device.workload import USUAL
 from search.report.data import Choice, Compared, ComparedPair, ComparedSide, ComparedSubnet, OnDevice
 from search.report.document import Card, Section, series_color
 from search.report.figures import Figure, drawn, layout, lines, markers
 from search.report.pictures import silhouette
+from search.report.workloads import workload_of
 from search.run.paths import RunFolder
 from search.run.result_files import Comparison, PairComparison, SubnetComparison, SubnetOnDevice
 from search.run.scores import MetricFacts
@@ -65,8 +67,14 @@ def _how_measured(compared: Compared) -> str:
     runtimes = "; ".join(f"{name}: {runtime}" for name, runtime in compared.runtimes.items())
     poor = ", ".join(f"{name} {verdict}" for name, verdict in compared.verdicts.items() if verdict != "ok")
     doubt = f" Measurement quality: {poor}." if poor else ""
+    manners = {name: compared.workloads.get(name, USUAL).manner for name in compared.runtimes}
+    manner = (
+        next(iter(manners.values()))
+        if len(set(manners.values())) == 1
+        else ", ".join(f"{how} on {name}" for name, how in manners.items())
+    )
     return (
-        f"Measured in turn at batch size 1 ({runtimes}). Each cell has the time, its share of the largest subnet's "
+        f"Measured in turn {manner} ({runtimes}). Each cell has the time, its share of the largest subnet's "
         "time, and the limits on that device in ms, met (✓) or missed (✗). Times within "
         f"{percent_text(compared.same_time, 0)} of each other, or of a limit, count as equal.{doubt}"
     )
@@ -202,6 +210,7 @@ def gather_compared(run: RunFolder) -> Compared | None:
         same_time=content.same_time,
         metric=metric,
         test_examples=content.test_examples,
+        workloads={device.name: workload_of(run, device.name) for device in content.devices},
         is_old=content.searches != digest_of_searches(found_by_searches(run)),
     )
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from ofa.task import Score
 from search.analysis.analyse import Analysis
 from search.analysis.side_by_side import TunedSearch
+from search.device.workload import USUAL, Workload
+from search.report.began import Began
 from search.run.cards import Setting
 from search.run.result_files import Layers
 from search.run.scores import MetricFacts
@@ -85,6 +87,8 @@ class DeviceResult:
     analysis: Analysis | None = None
     metric: MetricFacts | None = None  # of the search; None of a profile alone
     metric_limits: str = ""  # in words
+    workload: Workload = USUAL  # of the first device's latencies
+    ended: str = ""  # why the search ended early
 
 
 @dataclass(frozen=True)
@@ -209,6 +213,7 @@ class Compared:
     metric: MetricFacts
     test_examples: int
     is_old: bool  # whether there are newer searches
+    workloads: Mapping[str, Workload] = field(default_factory=dict)  # by device; others are of one example
 
 
 @dataclass(frozen=True)
@@ -237,4 +242,5 @@ class ReportData:
     compared: Compared | None = None
     side_by_side: tuple[tuple[TunedSearch, ...], ...] = ()  # groups of searches with the same kind of fine-tuning
     warned: tuple[Warned, ...] = ()
+    began: tuple[Began, ...] = ()
     layers: Layers | None = None

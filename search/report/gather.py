@@ -8,6 +8,7 @@ import platform
 from ofa.errors import InvalidInput
 from ofa.records import read_limited, read_record
 from search.device.profile_device import tool_version
+from search.report.began import gather_began
 from search.report.compare_section import gather_compared
 from search.report.data import Choice, DeviceResult, Pruned, ReportData
 from search.report.gather_device import profile_only, search_result
@@ -61,6 +62,7 @@ def gather(run: RunFolder) -> ReportData:
         compared=gather_compared(run),
         side_by_side=gather_tuned(run, names),
         warned=gather_warnings(run),
+        began=gather_began(run),
         layers=read_record(files.layers, Layers) if os.path.lexists(files.layers) else None,
     )
 
@@ -88,6 +90,7 @@ def _only_pruned(run: RunFolder, pruned: tuple[Pruned, ...]) -> ReportData:
         versions=versions(),
         pruned=pruned,
         warned=gather_warnings(run),
+        began=gather_began(run),
     )
 
 

@@ -53,6 +53,8 @@ def search_result(run: RunFolder, name: str, shown_devices: set[str]) -> DeviceR
         analysis=analysis_of(trials, metrics[0], stamped_config(files.root), given_up),
         metric=metrics[0],
         metric_limits=metric_limits_text(finalists.metric_limits, metrics),
+        workload=profile.workload,
+        ended=content.ended,
     )
 
 
@@ -70,6 +72,7 @@ def profile_only(run: RunFolder, name: str) -> DeviceResult:
         trials=(),
         chosen=(),
         largest=None,
+        workload=profile.workload,
     )
 
 

@@ -12,8 +12,10 @@ from ofa.task import Score
 from search.analysis.side_by_side import Front
 from search.candidates.limits import check_latency, search_name, seed_text
 from search.candidates.search_files import Finalist, Finalists, SubnetRow, Trials
+from search.device.workload import USUAL, Workload
 from search.report.gather import run_arguments, versions
 from search.report.gather_device import extracted_rows
+from search.report.workloads import workload_of
 from search.run.cards import Setting
 from search.run.contents import begun_searches, complete_searches
 from search.run.paths import RunFolder, SearchFolder
@@ -72,6 +74,7 @@ class SweepFronts:
     metric: MetricFacts
     by_seed: Mapping[int, Front]
     choices: tuple[SweepChoice, ...]
+    workload: Workload = USUAL
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class _Search:
     choices: tuple[SweepChoice, ...]
     points: Front  # every evaluated trial
     metric: MetricFacts
+    workload: Workload  # of the first device
 
 
 def gather_sweep(run: RunFolder) -> SweepData:
@@ -169,6 +173,7 @@ def _search(run: RunFolder, name: str) -> _Search:
         choices=tuple(_choice(name, seed, finalist, metric, rows, len(evaluated)) for finalist in finalists.finalists),
         points=tuple((row.figures[first], metric.quality(score.value)) for row, score in evaluated),
         metric=metric,
+        workload=workload_of(run, finalists.device),
     )
 
 
@@ -204,9 +209,9 @@ def _targets(searches: list[_Search]) -> list[SweepTarget]:
 
 
 def _fronts(searches: list[_Search]) -> list[SweepFronts]:
-    groups: dict[tuple[tuple[str, ...], str, MetricFacts], list[_Search]] = {}
+    groups: dict[tuple[tuple[str, ...], str, MetricFacts, Workload], list[_Search]] = {}
     for search in searches:
-        groups.setdefault((search.devices, search.kind, search.metric), []).append(search)
+        groups.setdefault((search.devices, search.kind, search.metric, search.workload), []).append(search)
     return [
         SweepFronts(
             devices=devices,
@@ -217,8 +222,9 @@ def _fronts(searches: list[_Search]) -> list[SweepFronts]:
                 for seed in sorted({search.seed for search in group})
             },
             choices=tuple(choice for search in group for choice in search.choices),
+            workload=workload,
         )
-        for (devices, kind, metric), group in groups.items()
+        for (devices, kind, metric, workload), group in groups.items()
     ]
 
 

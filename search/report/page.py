@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from html import escape
 
 from ofa.task import Score
+from search.device.workload import USUAL
+from search.report.began import Began
 from search.report.compare_section import compare_section
 from search.report.data import ReportData, Warned
 from search.report.document import Section, document, footer, header
@@ -35,6 +37,7 @@ def render(data: ReportData) -> str:
         compare_section(data.compared, data.choices),
         prune_section(data.pruned),
         _training(data.history, data.metric),
+        began_section(data.began),
         layers_section(data.layers),
         footer("How to reproduce", data.commands, data.versions, data.digests, data.config),
     ]
@@ -71,9 +74,10 @@ def _lead(data: ReportData) -> str:
                     f"The subnet for {limits} takes {100 * share:.0f} % of the largest network's time{where} and "
                     f"reaches {metric.title} {metric.text(test)} on {test.examples:,} test examples "
                     f"({metric.difference_text(test, largest.test)}). "
-                    "Latencies of chosen subnets are measured at batch size 1."
+                    f"Latencies of chosen subnets are measured {device.workload.manner}."
                 )
-    return "Latencies of chosen subnets are measured at batch size 1; all others are predicted."
+    manner = " or ".join(dict.fromkeys(device.workload.manner for device in data.devices)) or USUAL.manner
+    return f"Latencies of chosen subnets are measured {manner}; all others are predicted."
 
 
 def _as_good(metric: MetricFacts, score: Score, largest: Score) -> bool:
@@ -97,6 +101,24 @@ def _training(history: Sequence[Epoch], metric: MetricFacts | None) -> Section |
     if not history or metric is None:
         return None
     return Section("training.html", {"metric": metric.title}, {"training": training_figure(history, metric)})
+
+
+def began_section(began: Sequence[Began]) -> Section | None:
+    """Returns the section on where trainings began and why they ended early; None where nothing is to be said."""
+    if not began:
+        return None
+    both = ("weights began as", "ended early")
+    columns = [title for title, shown in zip(both, _told(began), strict=True) if shown]
+    rows = [
+        (row.network, [text for text, shown in zip((row.start, row.ended), _told(began), strict=True) if shown])
+        for row in began
+    ]
+    return Section("began.html", {"columns": ["network", *columns], "rows": rows})
+
+
+def _told(began: Sequence[Began]) -> tuple[bool, bool]:
+    """Whether there is a start, and an early end, of any network."""
+    return any(row.start for row in began), any(row.ended for row in began)
 
 
 def training_figure(history: Sequence[Epoch], metric: MetricFacts) -> Figure:

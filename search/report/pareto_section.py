@@ -28,7 +28,8 @@ def _note(device: DeviceResult) -> str:
     evaluated = sum(trial.score is not None for trial in device.trials)
     refused = len(device.trials) - evaluated
     where = f" on {device.device}, the first device" if device.others else ""
-    text = f"{evaluated} candidates were evaluated; each is shown at its predicted latency{where}."
+    ended = f" The search ended early: {device.ended}." if device.ended else ""
+    text = f"{evaluated} candidates were evaluated; each is shown at its predicted latency{where}.{ended}"
     if refused:
         text += f" {refused} more exceeded a limit and were not evaluated (ticks below the plot)."
     stars = "Stars mark the chosen subnets at their measured latency; dotted lines lead to the predicted one."
@@ -61,7 +62,7 @@ def pareto_figure(device: DeviceResult) -> Figure:
         *_chosen_traces(device, metric),
     ]
     where = f" on {device.device}" if device.others else ""
-    frame = layout(f"latency{escape(where)}, ms (batch 1)", metric.axis("validation"), height=520)
+    frame = layout(f"latency{escape(where)}, {escape(device.workload.axis)}", metric.axis("validation"), height=520)
     frame["yaxis"] |= {"domain": [0.1, 1.0] if refused else [0.0, 1.0], **_range(evaluated, device, metric)}
     if refused:
         frame["yaxis2"] = {"domain": [0.0, 0.055], "visible": False, "range": [-1, 1], "fixedrange": True}

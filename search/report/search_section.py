@@ -8,16 +8,18 @@ from html import escape
 from ofa.task import Score
 from search.analysis.side_by_side import TunedSearch, at_equal_number, best_within, limits_of, volumes
 from search.candidates.figures import device_of
-from search.report.data import AnchorPrediction, Choice, Chosen, DeviceResult
+from search.device.workload import Workload
+from search.report.data import Choice, Chosen, DeviceResult
 from search.report.document import Card, Section, series_color
 from search.report.effects_section import effects_section
-from search.report.figures import Figure, arch_text, drawn, layout, lines, markers
+from search.report.figures import Figure, layout, lines
 from search.report.importance_section import importance_section
 from search.report.interaction_section import interaction_section
+from search.report.latency_section import latency_section
 from search.report.pareto_section import pareto_section
 from search.report.pictures import comparison_rows, silhouette
 from search.run.scores import MetricFacts
-from search.text import bytes_text, count_text, limits_text, ms_text, percent_text
+from search.text import bytes_text, count_text, limits_text, ms_text
 
 SIZES = ("MACs", "parameters", "size", "activations", "folder")
 
@@ -44,7 +46,7 @@ def search_sections(choices: Sequence[Choice], device: DeviceResult, prefix: str
             effects_section(device.analysis, device.trials, device.metric, prefix),
             interaction_section(device.analysis, device.trials, device.metric, prefix),
         ]
-    sections.append(_latency_section(device, f"{prefix}-latency"))
+    sections.append(latency_section(device, f"{prefix}-latency"))
     return [section for section in sections if section is not None]
 
 
@@ -63,7 +65,7 @@ def _cards(choices: Sequence[Choice], device: DeviceResult) -> list[Card]:
                 score=metric.text(subnet.test),
                 label=f"{metric.heading('test')}{_examples(subnet.test)}{again}",
                 layers=silhouette(choices, subnet.arch),
-                facts=_facts(subnet, device.largest, metric),
+                facts=_facts(subnet, device.largest, metric, device.workload),
             )
         )
     return cards
@@ -73,9 +75,11 @@ def _examples(score: Score | None) -> str:
     return "" if score is None else f", {score.examples:,} examples"
 
 
-def _facts(subnet: Chosen, largest: Chosen | None, metric: MetricFacts) -> dict[str, str]:
+def _facts(subnet: Chosen, largest: Chosen | None, metric: MetricFacts, workload: Workload) -> dict[str, str]:
     facts = {f"measured on {device_of(name)}": ms_text(ms) for name, ms in subnet.times.items()}
     facts = facts or {"measured": ms_text(subnet.measured_ms)}
+    if not workload.is_usual and subnet.measured_ms:
+        facts["rate"] = workload.rate_text(subnet.measured_ms)
     facts |= {"MACs": count_text(subnet.macs), "parameters": count_text(subnet.params)}
     if subnet.peak_activation_bytes is not None:
         facts["activations"] = bytes_text(subnet.peak_activation_bytes)
@@ -137,53 +141,6 @@ def _cells(subnet: Chosen, limit: str, metric: MetricFacts) -> tuple[str, ...]:
         bytes_text(subnet.bytes),
         bytes_text(subnet.peak_activation_bytes),
     )
-
-
-def _latency_section(device: DeviceResult, name: str) -> Section | None:
-    """Predicted against measured latency; None without the device's profile."""
-    if not device.anchors:
-        return None
-    return Section(
-        "latency.html",
-        {"note": _latency_note(device), "figure_name": name, "description": device.description},
-        {name: latency_figure(device.anchors, device.chosen)},
-    )
-
-
-def _latency_note(device: DeviceResult) -> str:
-    text = f"{len(device.anchors)} subnets were measured on {device.device} to fit the latency model."
-    if device.held_out_error is not None:
-        error = percent_text(device.held_out_error, 1)
-        text += f" Its mean error on held-out subnets is {error}"
-        if device.macs_only_error is not None:
-            text += f" (MACs alone: {percent_text(device.macs_only_error, 1)})"
-        text += "."
-    return text + (f" Measurement quality: {device.quality}." if device.quality else "")
-
-
-def latency_figure(anchors: Sequence[AnchorPrediction], chosen: Sequence[Chosen]) -> Figure:
-    """Returns predicted over measured latency: the profile's subnets, held out, and the finalists."""
-    pairs = [(anchor.measured_ms, anchor.predicted_ms, arch_text(anchor.arch)) for anchor in anchors]
-    finalists = [
-        (subnet.measured_ms, subnet.predicted_ms, arch_text(subnet.arch))
-        for subnet in chosen
-        if subnet.measured_ms is not None and subnet.predicted_ms is not None
-    ]
-    values = [value for measured, predicted, _ in [*pairs, *finalists] for value in (measured, predicted)] or [0.0, 1.0]
-    ends = [min(values) * 0.95, max(values) * 1.05]
-    traces = [
-        lines("exact", ends, ends, color="$faint", width=1.5, dash="dot") | {"hoverinfo": "skip"},
-        _pairs("profiled subnets, held out", pairs, color="$dot", symbol="circle", size=8),
-        _pairs("finalists", finalists, color="$star", symbol="star", size=15),
-    ]
-    return drawn(traces, layout("measured, ms", "predicted, ms", height=420))
-
-
-def _pairs(name: str, pairs: Sequence[tuple[float, float, str]], *, color: str, symbol: str, size: int) -> Figure:
-    x, y, texts = zip(*pairs, strict=True) if pairs else ((), (), ())
-    marker = {"color": color, "symbol": symbol, "size": size, "opacity": 0.9, "line": {"width": 0}}
-    template = "measured %{x:.4g} ms, predicted %{y:.4g} ms<br>%{text}<extra></extra>"
-    return markers(name, x, y, texts, **marker) | {"hovertemplate": template}
 
 
 def side_by_side_section(searches: Sequence[TunedSearch], name: str) -> Section:

@@ -42,7 +42,8 @@ def fronts_figure(fronts: Sequence[SweepFronts]) -> Figure:
         traces.append(_chosen(kind.choices, name, color))
     devices = fronts[0].devices
     where = f" on {escape(devices[0])}" if len(devices) > 1 else ""
-    frame = layout(f"latency{where}, ms (batch 1)", fronts[0].metric.axis("validation"), height=460)
+    across = f"latency{where}, {escape(fronts[0].workload.axis)}"
+    frame = layout(across, fronts[0].metric.axis("validation"), height=460)
     limits = _limits(fronts)
     if len(limits) <= MOST_LIMITS:
         frame = with_limits(frame, limits)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from search.analysis.side_by_side import Spread, spread
 from search.candidates.figures import device_of
+from search.device.workload import USUAL, Workload
 from search.report.document import Section, document, footer, header
 from search.report.gather_sweep import SweepChoice, SweepData, SweepFronts, SweepTarget
 from search.report.sweep_fronts import fronts_figure, fronts_note
@@ -38,9 +39,9 @@ def _facts(data: SweepData) -> dict[str, str]:
 
 def _searches(data: SweepData) -> Section:
     """Targets over seeds, a figure of the fronts on each group of devices, and every search."""
-    groups: dict[tuple[tuple[str, ...], MetricFacts], list[SweepFronts]] = {}
+    groups: dict[tuple[tuple[str, ...], MetricFacts, Workload], list[SweepFronts]] = {}
     for fronts in data.fronts:
-        groups.setdefault((fronts.devices, fronts.metric), []).append(fronts)
+        groups.setdefault((fronts.devices, fronts.metric, fronts.workload), []).append(fronts)
     group_of_figure = {f"fronts-{index}": group for index, group in enumerate(groups.values())}
     return Section(
         "sweep.html",
@@ -82,9 +83,10 @@ def _lead(data: SweepData) -> str:
         if (other.devices, target_limit(other)) == (target.devices, target_limit(target))
     ]
     which = f" in {target.search}" if len(alike) > 1 else ""
+    manner = " or ".join(dict.fromkeys(fronts.workload.manner for fronts in data.fronts)) or USUAL.manner
     return (
         f"The seed matters most for {limits}{where}{which}: its {len(target.choices)} subnets differ by up to "
-        f"{apart} in {metric.title} on validation. Latencies of chosen subnets are measured at batch size 1."
+        f"{apart} in {metric.title} on validation. Latencies of chosen subnets are measured {manner}."
     )
 
 

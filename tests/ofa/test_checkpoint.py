@@ -15,6 +15,7 @@ from torch import nn
 
 from ofa.checkpoint import (
     _checksum,
+    checkpoint_meta,
     load_checkpoint,
     load_supernet,
     load_weights,
@@ -214,3 +215,16 @@ def test_what_was_loaded_does_not_change_with_the_file(tmp_path):
     tensors, _ = load_checkpoint(path)
     path.write_bytes(bytes(path.stat().st_size))  # the same file, not a new one in its place
     assert torch.equal(tensors["a"], torch.arange(64.0))
+
+
+def test_the_meta_alone_is_that_of_the_whole(tmp_path):
+    save_checkpoint(tmp_path / "a", TENSORS, META)
+    assert checkpoint_meta(tmp_path / "a") == META == load_checkpoint(tmp_path / "a")[1]
+    for name, content in (("none", None), ("short", (tmp_path / "a").read_bytes()[:50])):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(InvalidInput, match=name):
+            checkpoint_meta(tmp_path / name)
+    save_file({"x": torch.ones(1)}, tmp_path / "other")
+    with pytest.raises(InvalidInput, match="not written by ofa"):
+        checkpoint_meta(tmp_path / "other")

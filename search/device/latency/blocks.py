@@ -15,14 +15,13 @@ from torch.utils._pytree import tree_leaves
 from ofa.arch import Arch
 from ofa.resolution import resized
 from ofa.views.module_plan import ModulePlan
-from search.device.workload import Workload
+from search.device.workload import USUAL, Workload
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
 
 MOST_CONTRACTIONS = 12  # of a block: a larger module is split into its children
 PLAIN = (bool, int, float, str)
-USUAL = Workload()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ofa.records import Name, Part, Text
 from ofa.resolution import KEY as RESOLUTION
 from search.device.latency.blocks import Block, Piece, find_blocks, pairs_of, pieces_of
 from search.device.timing import Timing
-from search.device.workload import Workload
+from search.device.workload import USUAL, Workload
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -92,7 +92,6 @@ def block_holds(block: Block, path: str) -> bool:
 
 Places = tuple[tuple[str, Local], ...]
 DRAWS = 200  # random Archs that are searched for pieces in addition to the anchors
-USUAL = Workload()
 PATIENCE = 20  # draws without a new piece after which the space is assumed to have no more
 
 

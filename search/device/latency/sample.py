@@ -20,7 +20,7 @@ from search.device.latency.pieces import PlacedPiece, choose_pieces, placed
 from search.device.measuring import Network
 from search.device.runtime import simplest
 from search.device.timing import Floats
-from search.device.workload import Workload
+from search.device.workload import USUAL, Workload
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 POOL = 30  # candidates for every anchor
 # How similar the choices of one draw are: at 2, draws that lean neither way are uniform.
 CONCENTRATION = 2.0
-USUAL = Workload()
 
 
 def choose_anchors(space: Space, macs: Callable[[Sequence[Arch]], Floats], count: int, seed: int) -> list[Arch]:
