@@ -79,8 +79,7 @@ class GPT(nn.Module):
             past_key_values: as it was returned, for each block (N, heads, tokens, head_size) twice.
         """
         before = 0 if past_key_values is None else past_key_values[0][0].shape[2]
-        positions = self.positions if ids.shape[1] == len(self.positions) else self.positions[before:][: ids.shape[1]]
-        features = self.tokens(ids) + positions
+        features = self.tokens(ids) + self.positions[before : before + ids.shape[1]]
         cache: list[list[Tensor]] = []
         for number, block in enumerate(self.blocks):
             past = list(past_key_values[number]) if past_key_values is not None else [] if use_cache else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -79,9 +80,26 @@ class _Tracer(fx.Tracer):
         return module_qualified_name in self.leaves
 
 
+def _traced(net: nn.Module, leaves: frozenset[str]) -> fx.Graph:
+    """The graph of a network that is called with its first argument alone; the others are their defaults."""
+    others = list(inspect.signature(net.forward).parameters.values())[1:]
+    defaults = {each.name: each.default for each in others if each.default is not inspect.Parameter.empty}
+    graph = _Tracer(leaves).trace(net, concrete_args=defaults or None)
+    if defaults:
+        arguments = [node for node in graph.nodes if node.op == "placeholder"]
+        needless = set(arguments[1:])
+        for node in graph.nodes:  # what checks that they are the defaults goes along
+            if node.op == "call_function" and node.args and node.args[0] in needless:
+                needless.add(node)
+        for node in reversed(list(graph.nodes)):
+            if node in needless:
+                graph.erase_node(node)
+    return graph
+
+
 def _written(net: nn.Module, images: Tensor, name: str) -> str:
     leaves = tree_source(net).leaves
-    graphs = [_Tracer(leaves).trace(net.train(mode)) for mode in (True, False)]
+    graphs = [_traced(net.train(mode), leaves) for mode in (True, False)]
     _register_constants(net, graphs)
     tree = tree_source(net)
     (argument, training), (_, evaluating) = (forward_source(graph, tree.paths) for graph in graphs)

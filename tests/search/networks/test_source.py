@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ofa.errors import InvalidInput
-from ofa.models import LeNet5, LeNet300, MobileNet, ResNet
+from ofa.models import GPT, LeNet5, LeNet300, MobileNet, ResNet
 from search.networks.source import network_source
 from search.networks.source_layers import layer_text
 from tests.ofa.zoo import AWKWARD, PLAIN, example
@@ -190,3 +190,10 @@ def test_a_layer_is_the_call_that_makes_it(layer: nn.Module, text: str | None) -
     assert {key: value.shape for key, value in again.state_dict().items()} == {
         key: value.shape for key, value in layer.state_dict().items()
     }
+
+
+@pytest.mark.parametrize("every_token", [False, True])
+def test_arguments_that_are_not_given_are_their_defaults(every_token: bool) -> None:
+    net = GPT((6,), 12, width=16, depth=2, heads=2, head_size=8, every_token=every_token).eval()
+    text = network_source(net, torch.randint(12, (3, 6)))  # compares the outputs
+    assert "def forward(self, ids):" in text and "use_cache" not in text
