@@ -79,7 +79,7 @@ def same_logits(logits: Tensor) -> list[str]:
     spread = float((logits.amax(dim=0) - logits.amin(dim=0)).max())
     if spread > _SAME * max(float(logits.abs().max()), 1e-12):
         return []
-    return [f"the logits of {len(logits)} different images are the same: the network ignores its input"]
+    return [f"the outputs of {len(logits)} different examples are the same: the network ignores its input"]
 
 
 def majority_share(labels: Tensor) -> float:

@@ -117,9 +117,15 @@ def build_task(config: Object, data: Dataset) -> Task:
     """Returns the task of a `task` group, of a data set.
 
     Raises:
-        InvalidInput: the target makes something else.
+        InvalidInput: the target makes something else, or fails.
     """
-    task = make_partial("task", config)(data)
+    make_task = make_partial("task", config)
+    try:
+        task = make_task(data)
+    except InvalidInput:
+        raise
+    except Exception as error:
+        raise InvalidInput(f"task: {config.get('_target_')}: {type(error).__name__}: {error}") from error
     if not isinstance(task, Task):
         made = f"{config.get('_target_')} made a {type(task).__name__}"
         raise InvalidInput(f"task: {made}; it must return an ofa.task.Task")

@@ -64,9 +64,9 @@ class Dataset:
         for name in PARTS:
             split: Split = getattr(self, name)
             if len(split) == 0:
-                raise InvalidInput(f"{self.name}: the {name} split has no images")
+                raise InvalidInput(f"{self.name}: the {name} split has no examples")
             if not _alike(split, self.train):
-                raise InvalidInput(f"{self.name}: {name} images are {split.shape}, training images {self.input_shape}")
+                raise InvalidInput(f"{self.name}: {name} inputs are {split.shape}, training inputs {self.input_shape}")
             if self.num_classes is not None and are_labels(split.targets):
                 self._check_labels(name, split.labels)
         columns = outputs_for(self.train.targets)

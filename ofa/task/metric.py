@@ -73,6 +73,6 @@ class Metric:
         if self.unit == "%":
             return f"{100 * value:.1f}{'' if error is None else f' ± {100 * error:.1f}'}{unit}"
         if error is None or not error > 0:
-            return f"{value:.4g}{unit}"
+            return f"{value:{'.0f' if 1e4 <= abs(value) < 1e9 else '.4g'}}{unit}"
         digits = max(0, 1 - math.floor(math.log10(error)))
         return f"{value:.{digits}f} ± {error:.{digits}f}{unit}"

@@ -29,7 +29,7 @@ def distill_loss(task: Task, outputs: Any, teacher: Any, batch: Batch, distill: 
     if task.distill is None:
         raise InvalidInput(
             f"task {task.name!r} knows no distillation: give it one (ofa.task.Task.distill), or learn from targets "
-            "alone: label_weight=1 of the strategy sandwich, distill=0 of phases and of pruning"
+            "alone: train.strategy.label_weight=1 of sandwich, distill=0 of phases, of pruning and of fine-tuning"
         )
     return task.distill(outputs, teacher, batch)
 

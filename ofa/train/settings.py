@@ -94,7 +94,7 @@ class TrainSettings:
             _at_least(0, "stop_step", self.stop_step, "null for the last")
         if self.accumulation > self.batch_size:
             raise InvalidInput(
-                f"accumulation={self.accumulation!r} splits a batch of batch_size={self.batch_size!r} images: "
+                f"accumulation={self.accumulation!r} splits a batch of batch_size={self.batch_size!r} examples: "
                 f"it must be at most {self.batch_size}"
             )
         if self.gradient_clip is not None and not (self.gradient_clip > 0 and math.isfinite(self.gradient_clip)):

@@ -175,7 +175,7 @@ class TrainState:
         if self.batch is not None:
             inputs = as_inputs(self.batch.inputs).tensors().values()
             if not all(bool(torch.isfinite(value).all()) for value in inputs):
-                return f"{where}: the training images hold NaN or infinity; check the data and its preprocessing"
+                return f"{where}: the training inputs hold NaN or infinity; check the data and its preprocessing"
             with torch.no_grad():
                 output = output_tensors(self.task.call(self.whole_network(), self.batch))
                 finite = all(bool(torch.isfinite(value).all()) for value in output)

@@ -72,7 +72,7 @@ def check_data(data: Any, supernet: ofa.Supernet, user: str, task: Task | None =
         )
     wanted = first_shape(supernet.inputs)[1:]
     if data.input_shape != wanted:
-        raise InvalidInput(f"{data.name} has images {data.input_shape}, and the supernet was made for {wanted}")
+        raise InvalidInput(f"{data.name} has inputs {data.input_shape}, and the supernet was made for {wanted}")
     check_outputs(supernet.model, data, task or classification(data))
 
 

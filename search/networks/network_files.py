@@ -176,7 +176,7 @@ def logits_of(net: nn.Module, images: Example) -> Tensor:
     with torch.no_grad():
         logits = answer_of(call(net, images), as_inputs(images).batch)
     if not torch.isfinite(logits).all():
-        raise InvalidInput(f"{type(net).__name__} returns NaN or infinite logits: it cannot be extracted")
+        raise InvalidInput(f"{type(net).__name__} returns NaN or infinite outputs: it cannot be extracted")
     return logits
 
 

@@ -82,7 +82,7 @@ def load(
     _check_masks(net, files)
     worst = float((_logits(net, images, folder) - logits).abs().max()) / max(float(logits.abs().max()), 1e-12)
     if not worst <= TOLERANCE:
-        raise InvalidInput(f"{folder}: the rebuilt network's logits are {worst:.2g} off verify.npz's: another model?")
+        raise InvalidInput(f"{folder}: the rebuilt network's outputs are {worst:.2g} off verify.npz's: another model?")
     return net
 
 

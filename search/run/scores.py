@@ -151,7 +151,7 @@ def with_error(value: float, error: float | None, unit: str, *, percent: bool | 
     if percent if percent is not None else unit == "%":
         return f"{value:.2f}{'' if error is None else f' ± {error:.2f}'}{after}"
     if error is None or not error > 0:
-        return f"{value:.4g}{after}"
+        return f"{value:{'.0f' if 1e4 <= abs(value) < 1e9 else '.4g'}}{after}"
     digits = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:.{digits}f} ± {error:.{digits}f}{after}"
 

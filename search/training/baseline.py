@@ -51,8 +51,10 @@ def no_better(name: str, metric: MetricFacts, scores: Values, baseline: Values |
     spread = constant.standard_error or reached.standard_error or 0.0
     if metric.quality(reached.value) > metric.quality(constant.value) + NOISE * spread:
         return []
+    near = metric.quality(reached.value) > metric.quality(constant.value)
+    verdict = "within two standard errors of" if near else "no better than"
     return [
-        f"{name} is no better than the baseline: {metric.title} {metric.text(reached.value)} on {reached.examples:,} "
+        f"{name} is {verdict} the baseline: {metric.title} {metric.text(reached.value)} on {reached.examples:,} "
         f"examples, a constant answer gets {metric.text(constant.value)}"
     ]
 

@@ -42,7 +42,7 @@ def test_channels_that_are_gone_leave_a_smaller_layer() -> None:
 
 def test_logits_that_do_not_vary() -> None:
     bias = torch.tensor([1.0, -2.0, 3.0])
-    assert "of 4 different images are the same" in same_logits(bias.repeat(4, 1))[0]
+    assert "the outputs of 4 different examples are the same" in same_logits(bias.repeat(4, 1))[0]
     assert not same_logits(bias + 1e-3 * torch.randn(4, 3, generator=torch.Generator().manual_seed(0)))
     assert not same_logits(bias[None])  # of one image nothing can be said
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+import ofa
 from ofa.errors import InvalidInput
 from search.app.main import main
-from search.objects import make_model, offered
+from search.objects import build_task, make_model, offered
 
 MODELS = """
 from torch import nn
@@ -32,6 +33,7 @@ def nothing(): return Net(1, 10)
 def anything(**given): return Net(given["input_shape"][0], given["num_classes"])
 def needs_more(num_classes, hidden, depth): return Net(1, num_classes)
 def no_network(num_classes): return num_classes
+def failing_task(data): return data.nothing
 def size(image_size): net = Net(1, 10); net.size = image_size; return net
 """
 
@@ -84,3 +86,9 @@ def test_from_the_command_line(
     assert main(["train", "model=needs_more", *tiny]) == 2
     assert "needs hidden, depth: give model.hidden=..." in capsys.readouterr().err.splitlines()[-1]
     assert main(["train", "model=channels", *tiny]) == 0
+
+
+def test_a_task_that_fails_is_named() -> None:
+    config = {"_target_": "models_of_users.failing_task", "_partial_": True}
+    with pytest.raises(InvalidInput, match=r"task: models_of_users.failing_task: AttributeError: .*nothing"):
+        build_task(config, ofa.data.synthetic(image_size=8, samples=40))

@@ -93,6 +93,6 @@ def finite(criterion: str, scores: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, score in scores.items():
         if not bool(torch.isfinite(score).all()):
             raise InvalidInput(
-                f"{criterion} gave {name} scores that are NaN or infinite; check the loss, the images and the weights"
+                f"{criterion} gave {name} scores that are NaN or infinite; check the loss, the inputs and the weights"
             )
     return scores

@@ -70,7 +70,7 @@ def on_model(model: nn.Module, images: Example | None, initializer: str) -> Inpu
     """
     count = 0 if images is None or (isinstance(images, Tensor) and not len(images)) else as_inputs(images).batch
     if images is None or count < 2:
-        raise InvalidInput(f"{initializer} measures on images: {count} given, it needs at least 2, better some hundred")
+        raise InvalidInput(f"{initializer} measures on examples: {count} given, it needs 2, better some hundred")
     weight = next(iter(layers(model).values())).weight
     return as_inputs(images).map(
         lambda tensor: tensor.to(weight.device, weight.dtype if tensor.is_floating_point() else tensor.dtype)

@@ -59,7 +59,7 @@ def test_networks_and_data_of_another_kind_are_refused() -> None:
     with pytest.raises(InvalidInput, match=r"takes an ofa\.data\.Dataset, not a DataLoader: .*from_tensors"):
         search.find(supernet(), loader)  # type: ignore[arg-type]
     with pytest.raises(
-        InvalidInput, match=r"digits has images \(1, 16, 16\), and the supernet was made for \(1, 8, 8\)"
+        InvalidInput, match=r"digits has inputs \(1, 16, 16\), and the supernet was made for \(1, 8, 8\)"
     ):
         search.find(supernet(), ofa.data.digits(image_size=16))
     with pytest.raises(InvalidInput, match=r"Net returns \(2, 4\) .* needs logits \(2, 10\)"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ofa.task import Score, classification
-from search.run.scores import combined_error, is_noise, metrics_of, ordered, with_first
+from search.run.scores import combined_error, is_noise, metrics_of, ordered, with_error, with_first
 from tests.search.scored import ACCURACY, LOSS, scores_of
 
 
@@ -61,3 +61,8 @@ def test_metrics_of_a_task_and_their_order() -> None:
     both = {"a": Score(1.0, 1), "b": Score(2.0, 1)}
     assert list(with_first(both, "b")) == ["b", "a"]
     assert ordered(scores_of(0.5, 0.4), (ACCURACY,)) == scores_of(0.5, 0.4)
+
+
+def test_large_values_are_written_out() -> None:
+    assert (with_error(12345.6, None, "EUR"), with_error(9876.5, None, "")) == ("12346 EUR", "9876")
+    assert with_error(3.2e10, None, "") == "3.2e+10"
