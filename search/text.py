@@ -11,6 +11,12 @@ from search.candidates.figures import device_of, is_latency
 NOTHING = "-"
 
 
+def capitalized(text: str) -> str:
+    """Returns a text with a capital at its begin; a name with capitals of its own, such as "mAP", stays as it is."""
+    word = text.split(" ", 1)[0]
+    return text if word != word.lower() else text[:1].upper() + text[1:]
+
+
 def percent_text(fraction: float | None, digits: int = 2) -> str:
     """Returns a fraction in [0, 1] as "98.61 %"."""
     return NOTHING if fraction is None else f"{100 * fraction:.{digits}f} %"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from search.candidates.figures import device_of
 from search.candidates.search_files import SubnetList, SubnetRow
+from search.device.workload import USUAL, Workload
 from search.report.gather_sweep import SweepData
 from search.report.page import layers_text
 from search.report.sweep_page import TITLES, target_cells
@@ -30,34 +31,56 @@ RULE = Box("    \n    \n ── \n    \n    \n    \n    \n    ")  # one line, be
 WIDEST = 10_000  # characters, so that no cell is ever wrapped or cut to the width of a terminal
 
 
-def print_subnets(subnets: SubnetList, run: Path, stream: TextIO | None = None) -> None:
+def print_subnets(
+    subnets: SubnetList, run: Path, stream: TextIO | None = None, workloads: Mapping[str, Workload] | None = None
+) -> None:
     """Prints one line for each subnet of the run in the folder `run`.
 
-    There is a column of measured ms for each device, and one for each limited size.
+    There is a column of measured ms for each device, one of examples or tokens a second where its runs are not of one
+    example, and one for each limited size.
+
+    Args:
+        workloads: by device; others are of one example.
     """
     rows, metrics = subnets.rows, subnets.metrics
     figures = list(dict.fromkeys(name for row in rows for name in row.measured or ()))
     sizes = [name for name in SIZES if any(name in (row.limits or ()) for row in rows)]
-    measured = [f"measured on {device_of(name)}" if device_of(name) else "measured" for name in figures]
+    only = rows[0].device if rows else ""
+    shown = [(name, (workloads or {}).get(device_of(name) or only, USUAL)) for name in figures]
+    measured = [title for name, workload in shown for title in _time_titles(name, workload)]
     scored = [metric.heading("test") for metric in metrics]
     numbers = ("limit", *measured, *scored, "MACs", "params", *(SIZES[name] for name in sizes))
     columns = [*map(_right, numbers), _left("file")]
-    _print_table(columns, [_subnet_cells(row, run, metrics, figures, sizes) for row in rows], stream, end="\n")
+    _print_table(columns, [_subnet_cells(row, run, metrics, shown, sizes) for row in rows], stream, end="\n")
 
 
 def _subnet_cells(
-    row: SubnetRow, run: Path, metrics: Sequence[MetricFacts], figures: Sequence[str], sizes: Sequence[str]
+    row: SubnetRow,
+    run: Path,
+    metrics: Sequence[MetricFacts],
+    shown: Sequence[tuple[str, Workload]],
+    sizes: Sequence[str],
 ) -> tuple[str, ...]:
     times = row.measured or {}
     return (
         "largest" if row.largest else limits_text(row.limits or {}, "") or "none",
-        *(ms_text(times.get(name)) for name in figures),
+        *(cell for name, workload in shown for cell in _time_cells(times.get(name), workload)),
         *(metric.text(row.scores.test.get(metric.name)) for metric in metrics),
         count_text(row.macs),
         count_text(row.params),
         *(bytes_text(getattr(row, name)) for name in sizes),
         str(run / row.folder / "model.onnx") if row.folder else "",
     )
+
+
+def _time_titles(name: str, workload: Workload) -> tuple[str, ...]:
+    where = f" on {device_of(name)}" if device_of(name) else ""
+    return (f"measured{where}",) if workload.is_usual else (f"measured{where}, {workload.unit}", f"rate{where}")
+
+
+def _time_cells(ms: float | None, workload: Workload) -> tuple[str, ...]:
+    rate = NOTHING if ms is None else workload.rate_text(ms)
+    return (ms_text(ms),) if workload.is_usual else (ms_text(ms), rate)
 
 
 def print_finetuned(subnets: SubnetList, run: Path, stream: TextIO | None = None) -> None:

@@ -38,7 +38,8 @@ from search.report.gather_sweep import gather_sweep
 from search.report.page import render
 from search.report.sweep_page import render_sweep
 from search.report.trial_files import trial_files
-from search.run.contents import begun_searches, complete_searches, pick
+from search.report.workloads import workload_of
+from search.run.contents import begun_searches, complete_profiles, complete_searches, pick
 from search.run.paths import RunFolder, SearchFolder
 from search.run.progress import duration, say
 from search.run.result_files import layers_of
@@ -68,7 +69,7 @@ def run_task(request: RunRequest) -> None:
     subnets = extract_stage(extract, trained, search.name, force=force or searched, waits=waits)
     report = report_stage(run)
     say(f"done in {duration(time.monotonic() - started)}")
-    print_subnets(subnets, run.root)
+    print_subnets(subnets, run.root, workloads={device: workload_of(run, device) for device in complete_profiles(run)})
     defaults = {"run": "main", "outputs": "outputs"}
     where = "".join(
         f" {key}={getattr(request, key)}" for key, value in defaults.items() if getattr(request, key) != value

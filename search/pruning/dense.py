@@ -174,7 +174,7 @@ def dense_stage(network: Network, *, force: bool = False, loggers: MakeLoggers =
     card = read_record(files.card, DenseCard)
     if needed:
         metric = card.metrics[0]
-        say(f"dense: {metric.title} {metric.text(card.scores.test[metric.name])} on test")
+        say(f"dense: {metric.named_text(card.scores.test[metric.name])} on test")
     return Dense(network, files, card)
 
 

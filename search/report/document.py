@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from search.report.figures import Figure
-from search.text import bytes_text, count_text, limits_text, ms_text, percent_text, signed_points
+from search.text import bytes_text, capitalized, count_text, limits_text, ms_text, percent_text, signed_points
 
 LIGHT = {
     "page": "#fbfbfa",
@@ -154,7 +154,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    texts = (bytes_text, count_text, limits_text, ms_text, percent_text, signed_points, with_units)
+    texts = (bytes_text, capitalized, count_text, limits_text, ms_text, percent_text, signed_points, with_units)
     environment.filters |= {function.__name__: function for function in texts}
     return environment
 

@@ -13,6 +13,8 @@ from search.text import ms_text
 
 Figure = dict[str, Any]
 Coordinates = Iterable[float | str | None]  # None interrupts a line
+LETTER, AROUND = 8, 150  # pixels: a letter of an axis title, about; what is above and below the axis
+LABEL_ROWS = 4  # of limits, so that close ones do not cover each other on a small screen
 FONT = "Inter, ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 
@@ -29,8 +31,13 @@ def layout(x: str, y: str, height: int) -> Figure:
         "hoverlabel": {"bgcolor": "$card", "bordercolor": "$grid", "align": "left"}
         | {"font": {"family": FONT, "size": 12, "color": "$ink"}},
         "xaxis": axis(x),
-        "yaxis": axis(y),
+        "yaxis": axis(_on_lines(y, height)),
     }
+
+
+def _on_lines(title: str, height: int) -> str:
+    """The title of an upright axis, which goes on in a second line where it is longer than the axis."""
+    return title.replace(" (", "<br>(") if LETTER * len(title) > height - AROUND else title
 
 
 def axis(title: str) -> Figure:
@@ -91,11 +98,12 @@ def arch_text(arch: Mapping[str, int], per_line: int = 4) -> str:
 
 
 def with_limits(frame: Figure, limits_ms: Sequence[float]) -> Figure:
-    """Returns a layout with latency limits as dashed vertical lines, labeled above it in two rows."""
+    """Returns a layout with latency limits as dashed vertical lines, labeled above it in rows."""
+    rows = min(len(limits_ms), LABEL_ROWS)
     return frame | {
-        "margin": frame["margin"] | {"t": 68},  # two rows of labels below the buttons
+        "margin": frame["margin"] | {"t": 38 + 15 * max(rows, 2)},  # labels below the buttons
         "shapes": [_limit_line(limit) for limit in limits_ms],
-        "annotations": [_limit_label(limit, index % 2) for index, limit in enumerate(limits_ms)],
+        "annotations": [_limit_label(limit, index % rows) for index, limit in enumerate(limits_ms)],
     }
 
 

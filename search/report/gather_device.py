@@ -9,6 +9,7 @@ import numpy as np
 
 from ofa.arch import Arch
 from ofa.records import read_record
+from ofa.task import Score
 from search.candidates.metric_limits import meets_metrics, metric_limits_text
 from search.candidates.search_files import Finalist, Finalists, MeasuredSubnet, SubnetList, SubnetRow, TrialRow, Trials
 from search.device import Profile, read_profile
@@ -131,11 +132,22 @@ def _chosen(finalists: Finalists, finalist: Finalist, rows: Sequence[SubnetRow])
         _network(finalists, chosen, row),
         limit_ms=target.get(next(iter(chosen.measured))),
         limits=target,
-        validation=chosen.score,
+        validation=with_error(chosen.score, row),
         alike=finalist.alike,
         folder="" if row is None or row.folder is None else row.folder,
         export_difference=None if row is None or row.onnx is None else row.onnx.max_abs_difference,
     )
+
+
+def with_error(score: Score, row: SubnetRow | None) -> Score:
+    """Returns a score of a search on validation with its standard error, once its subnet was extracted.
+
+    That of some metrics takes too long for every trial; of the extracted subnet it was computed on the same examples.
+    """
+    if score.standard_error is not None or row is None:
+        return score
+    extracted = first((row.raw or row.scores).validation)
+    return replace(score, standard_error=extracted.standard_error) if extracted.examples == score.examples else score
 
 
 def _network(finalists: Finalists, subnet: MeasuredSubnet, row: SubnetRow | None) -> Chosen:

@@ -62,7 +62,7 @@ def summary_of(card: SupernetCard, folder: Path) -> dict[str, str]:
         "model": config.model.target.rpartition(".")[2],
         "data": dataset.name or dataset.target.rpartition(".")[2],
         "subnets in the space": count_text(card.subnets),
-        "judged by": f"{metric.title}{f', {metric.unit}' if metric.unit else ''} ({metric.better})",
+        "judged by": f"{metric.with_unit()} ({metric.better})",
         "largest": f"{metric.text(largest)} test",
         "smallest": f"{metric.text(smallest)} test",
         **({} if constant is None else {"baseline": f"{metric.text(constant.value)} test (a constant answer)"}),

@@ -14,7 +14,7 @@ from search.candidates.limits import check_latency, search_name, seed_text
 from search.candidates.search_files import Finalist, Finalists, SubnetRow, Trials
 from search.device.workload import USUAL, Workload
 from search.report.gather import run_arguments, versions
-from search.report.gather_device import extracted_rows
+from search.report.gather_device import extracted_rows, with_error
 from search.report.workloads import workload_of
 from search.run.cards import Setting
 from search.run.contents import begun_searches, complete_searches
@@ -187,7 +187,7 @@ def _choice(
         limits=finalist.target,
         arch=chosen.arch,
         metric=metric,
-        validation=chosen.score,
+        validation=with_error(chosen.score, extracted),
         test=None if extracted is None else extracted.scores.test.get(metric.name),
         times=chosen.measured,
         evaluations=evaluations,

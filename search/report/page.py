@@ -19,6 +19,7 @@ from search.run.scores import MetricFacts
 from search.run.training_cards import Epoch
 from search.text import count_text, limits_text, percent_text
 
+FEW_TICKS = 10  # epochs, each with a tick
 FEW = 40  # epochs; longer curves have no markers
 
 
@@ -72,7 +73,7 @@ def _lead(data: ReportData) -> str:
                 where = f" on {device.device}" if device.others else ""
                 return (
                     f"The subnet for {limits} takes {100 * share:.0f} % of the largest network's time{where} and "
-                    f"reaches {metric.title} {metric.text(test)} on {test.examples:,} test examples "
+                    f"reaches {metric.named_text(test)} on {test.examples:,} test examples "
                     f"({metric.difference_text(test, largest.test)}). "
                     f"Latencies of chosen subnets are measured {device.workload.manner}."
                 )
@@ -143,6 +144,8 @@ def training_figure(history: Sequence[Epoch], metric: MetricFacts) -> Figure:
     frame = layout("epoch", metric.axis("validation"), height=360)
     frame["yaxis2"] = axis("loss") | {"overlaying": "y", "side": "right", "showgrid": False}
     frame["yaxis2"] |= {"rangemode": "tozero", "tickmode": "auto", "nticks": 6}
+    if max((row.epoch for row in history), default=0) <= FEW_TICKS:
+        frame["xaxis"] |= {"dtick": 1}  # no half epochs
     return drawn(traces, frame | {"hovermode": "x"})
 
 

@@ -54,15 +54,24 @@ class MetricFacts(Part, frozen=True, kw_only=True):
         """Returns a value as axes show it: fractions in percent."""
         return 100 * value if self.unit == "%" else value
 
+    def with_unit(self, what: str = "") -> str:
+        """Returns its name and unit, such as "validation RMSE, kg"; a unit that is the name is not said twice."""
+        words = f"{what} {self.title}".strip()
+        return words if self.unit in ("", self.title) else f"{words}, {self.unit}"
+
     def axis(self, what: str = "") -> str:
         """Returns the title of an axis, such as "validation RMSE, kg (lower is better)"."""
-        words = f"{what} {self.title}".strip() + (f", {self.unit}" if self.unit else "")
+        words = self.with_unit(what)
         return words if self.maximize else f"{words} ({self.better})"
 
     def heading(self, what: str = "") -> str:
         """Returns the title of a column, such as "test accuracy" or "test RMSE (lower is better)"."""
         words = f"{what} {self.title}".strip()
         return words if self.maximize else f"{words} ({self.better})"
+
+    def named_text(self, score: Score | float | None) -> str:
+        """Returns a score with the metric's name: "RMSE 56.9 ± 4.2 kg", "1.84 ± 0.02 bits per byte"."""
+        return self.text(score) if self.unit == self.title else f"{self.title} {self.text(score)}"
 
     def text(self, score: Score | float | None) -> str:
         """Returns a score for people: "93.06 ± 1.30 %", "1.84 ± 0.02 bits per byte"; a dash where there is none."""

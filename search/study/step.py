@@ -236,7 +236,7 @@ def _check_finite(evaluation: Evaluation) -> None:
 
 def _give_up(study: Study, trial: Trial, evaluation: Evaluation, metric: MetricFacts) -> None:
     trial.set_user_attr(STOPPED_AT, evaluation.stopped_at)
-    reached = f"{metric.title} {metric.text(evaluation.score)}"
+    reached = metric.named_text(evaluation.score)
     trial.set_user_attr(REASON, f"given up after {evaluation.stopped_at} epochs at {reached}")
     study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
 

@@ -62,7 +62,7 @@ def show_in_dashboard(
     """Writes the files and note of an evaluated trial before it ends; no note without the dashboard."""
     picture = ""
     if plan.artifacts is not None and plan.trial_files is not None:
-        title = f"trial {trial.number}: {plan.metric.title} {plan.metric.text(evaluation.score)}"
+        title = f"trial {trial.number}: {plan.metric.named_text(evaluation.score)}"
         files = plan.trial_files(plan.space.archs, candidate, evaluation, title)
         picture = write_trial_files(plan.artifacts, trial, files)
     command = plan.command(trial.number) if plan.command else ""

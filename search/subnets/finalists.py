@@ -147,7 +147,7 @@ def _none_meets(
     return (
         f"{limit}: none of {len(queue)} candidates measured within it{spare_text}; the nearest is trial "
         f"{nearest.trial} at {_times_text(nearest.measured)} (predicted {_times_text(nearest.predicted)}, "
-        f"{metric.title} {metric.text(nearest.score)})"
+        f"{metric.named_text(nearest.score)})"
     )
 
 
@@ -158,7 +158,7 @@ def _none_keeps(queue: Sequence[TrialRow], limits: Mapping[str, float], metrics:
         return max(metric_violations(row.scores, limits, metrics).values())
 
     nearest, known = min(queue, key=excess), {metric.name: metric for metric in metrics}
-    reached = " and ".join(f"{known[name].title} {known[name].text(nearest.scores[name])}" for name in limits)
+    reached = " and ".join(f"{known[name].named_text(nearest.scores[name])}" for name in limits)
     return (
         f"none of {len(queue)} evaluated subnets has {metric_limits_text(limits, metrics)}; the nearest is trial "
         f"{nearest.number} with {reached}: loosen search.metric_limits or search longer"

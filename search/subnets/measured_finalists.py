@@ -206,7 +206,7 @@ def _finalist_text(finalist: Finalist, metric: MetricFacts) -> str:
     chosen = finalist.chosen
     missed = f", after {len(finalist.missed)} that missed" if finalist.missed else ""
     return (
-        f"{limits_text(finalist.target) or 'no limit'}: {metric.title} {metric.text(chosen.score)} on "
+        f"{limits_text(finalist.target) or 'no limit'}: {metric.named_text(chosen.score)} on "
         f"{chosen.score.examples:,} validation examples, {times_text(chosen.measured)} measured "
         f"({times_text(chosen.predicted)} predicted){missed}{noise_text(finalist.alike)}"
     )

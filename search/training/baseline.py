@@ -54,7 +54,7 @@ def no_better(name: str, metric: MetricFacts, scores: Values, baseline: Values |
     near = metric.quality(reached.value) > metric.quality(constant.value)
     verdict = "within two standard errors of" if near else "no better than"
     return [
-        f"{name} is {verdict} the baseline: {metric.title} {metric.text(reached.value)} on {reached.examples:,} "
+        f"{name} is {verdict} the baseline: {metric.named_text(reached.value)} on {reached.examples:,} "
         f"examples, a constant answer gets {metric.text(constant.value)}"
     ]
 

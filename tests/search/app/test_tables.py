@@ -12,6 +12,7 @@ from msgspec import structs
 
 from search.app.tables import print_comparison, print_pruned, print_subnets
 from search.candidates.search_files import SubnetList, SubnetRow
+from search.device.workload import Workload
 from search.run.cards import InputPreprocessing, Onnx, PlainSource, Rebuild
 from search.run.pruned_cards import DenseFacts, PrunedCard, SlimCard
 from search.run.result_files import Comparison
@@ -33,6 +34,20 @@ def test_one_device() -> None:
     assert title.split() == ["limit", "measured", "test", "accuracy", "MACs", "params", "file"]
     assert first.split() == "0.250 ms 0.200 ms 98.76 ± 0.35 % 123 k 4.56 k outputs/tiny/subnets/a/model.onnx".split()
     assert last.split()[:3] == ["largest", "0.800", "ms"]
+
+
+def test_a_batch_has_its_unit_and_a_rate() -> None:
+    rows = (subnet_row(limits={"latency_ms": 0.25}, measured={"latency_ms": 0.2}),)
+    stream, workloads = io.StringIO(), {rows[0].device: Workload(batch=32)}
+    print_subnets(SubnetList(metrics=(ACCURACY,), rows=rows), Path("outputs/tiny"), stream, workloads)
+    title, _, line = stream.getvalue().splitlines()[1:-1]
+    assert title.split()[1:9] == ["measured,", "ms", "per", "batch", "of", "32", "rate", "test"]
+    assert line.split()[:6] == ["0.250", "ms", "0.200", "ms", "160,000", "examples/s"]
+    stream = io.StringIO()
+    print_subnets(
+        SubnetList(metrics=(ACCURACY,), rows=rows), Path("outputs/tiny"), stream, {"other": Workload(batch=32)}
+    )
+    assert "rate" not in stream.getvalue()
 
 
 def test_several_devices_and_a_limit_of_memory() -> None:

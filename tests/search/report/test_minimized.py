@@ -6,17 +6,22 @@ from dataclasses import replace
 
 import pytest
 
+from ofa.task import Score
 from search.analysis.analyse import analyse
 from search.analysis.columns import Searched
 from search.report.data import ReportData
 from search.report.effects_section import effect_text
-from search.report.page import render
+from search.report.figures import layout, with_limits
+from search.report.gather_device import with_error
+from search.report.page import render, training_figure
 from search.report.pareto_section import pareto_figure, pareto_front
 from search.report.score_axis import score_axis
 from search.run.scores import MetricFacts
+from search.text import capitalized
 from tests.search.report.example import example
 from tests.search.report.rendered import parsed
-from tests.search.scored import ACCURACY, LOSS, score
+from tests.search.scored import ACCURACY, EXAMPLES, LOSS, score, scores_of
+from tests.search.subnets.subnet_rows import subnet_row
 
 
 def lossy(metric_limits: str = "") -> ReportData:
@@ -89,3 +94,47 @@ def test_an_effect_on_a_loss_is_below() -> None:
     text = effect_text(found.effects["start"], LOSS)
     assert text.startswith("inherit is 1") and "nats below fresh" in text
     assert " points above " in effect_text(found.effects["start"], ACCURACY)
+
+
+def test_a_unit_that_is_the_name_is_said_once() -> None:
+    bits = MetricFacts(name="bits", title="bits per byte", unit="bits per byte", maximize=False)
+    assert bits.axis("validation") == "validation bits per byte (lower is better)"
+    assert bits.named_text(1.5) == "1.5 bits per byte"
+    assert LOSS.axis("validation") == "validation loss, nats (lower is better)"
+    assert LOSS.named_text(1.5) == "loss 1.5 nats"
+
+
+def test_titles_longer_than_their_axis_go_on_in_a_second_line() -> None:
+    title = "validation RMSE, points (lower is better)"
+    low, high = (layout("epoch", title, height=height)["yaxis"]["title"]["text"] for height in (360, 520))
+    assert (low, high) == ("validation RMSE, points<br>(lower is better)", title)
+    assert layout("epoch", "loss", height=200)["yaxis"]["title"]["text"] == "loss"
+
+
+def test_labels_of_close_limits_are_in_rows_of_their_own() -> None:
+    frame = layout("latency", "loss", height=520)
+    shifts = [label["yshift"] for label in with_limits(frame, [1.0, 1.1, 1.2, 1.3, 1.4])["annotations"]]
+    assert shifts == [0, 15, 30, 45, 0]
+    assert with_limits(frame, [])["annotations"] == []
+
+
+def test_a_short_training_has_no_half_epochs() -> None:
+    history = example().history
+    assert training_figure(history[:2], ACCURACY)["layout"]["xaxis"]["dtick"] == 1
+    assert "dtick" not in training_figure(history, ACCURACY)["layout"]["xaxis"]
+
+
+def test_errors_that_a_search_left_out_come_from_the_extracted_subnet() -> None:
+    row, bare = subnet_row(scores=scores_of(0.99, 0.98)), Score(0.97, EXAMPLES, None)
+    error = score(0.99).standard_error
+    assert with_error(bare, row) == Score(0.97, EXAMPLES, error)
+    assert with_error(bare, subnet_row(scores=scores_of(0.5, 0.5), raw=row.scores)).standard_error == error
+    assert with_error(bare, None) == bare
+    assert with_error(Score(0.97, EXAMPLES - 1, None), row).standard_error is None
+    assert with_error(score(0.5), row) == score(0.5)
+
+
+def test_names_with_capitals_of_their_own_stay() -> None:
+    assert [capitalized(name) for name in ("mAP@.5", "bits per byte", "R²", "top-5 accuracy of A", "")] == [
+        *("mAP@.5", "Bits per byte", "R²", "Top-5 accuracy of A", "")
+    ]
