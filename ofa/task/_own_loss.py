@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, nearest
 from ofa.inputs import as_inputs
 from ofa.task.batch import Batch
 from ofa.task.losses import full_precision
@@ -93,7 +94,16 @@ def _call(network: nn.Module, batch: Batch, *, argument: str | None) -> Any:
         return inputs.call(network)
     if argument is None:
         return network(*inputs.args, batch.targets, **inputs.kwargs)
-    return network(*inputs.args, **inputs.kwargs, **{argument: batch.targets})
+    try:
+        return network(*inputs.args, **inputs.kwargs, **{argument: batch.targets})
+    except TypeError as error:
+        taken = inspect.signature(network.forward).parameters
+        if argument in taken or any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+            raise
+        raise InvalidInput(
+            f"argument={argument!r} of own_loss: {type(network).__name__} takes its targets by another name; "
+            f"{nearest(argument, taken)}"
+        ) from error
 
 
 def _loss(outputs: Any, batch: Batch) -> Tensor:

@@ -49,7 +49,8 @@ def fit_latency_model(
     count = len(measured_ms)
     if count < LEAST_NETWORKS:
         raise InvalidInput(
-            f"{count} measured networks are too few for a latency model; it takes {LEAST_NETWORKS} or more"
+            f"{count} measured networks are too few for a latency model; it takes {LEAST_NETWORKS} or more: "
+            "train a space of more subnets (a wider model, or finer space.width_ratios and space.multiple_of)"
         )
     if not np.all(np.isfinite(measured_ms)) or np.any(measured_ms <= 0):
         raise InvalidInput(

@@ -96,3 +96,9 @@ def test_what_is_no_loss_is_named() -> None:
         task.check({"logits": INPUTS}, Batch(INPUTS, LABELS))
     with pytest.raises(InvalidInput, match="judge made a int; it must be, or make"):
         own_loss(judge=lambda data: 3)
+
+
+def test_a_network_that_takes_its_targets_by_another_name() -> None:
+    task = own_loss(judge=classification(num_classes=3), argument="label")
+    with pytest.raises(InvalidInput, match=r"argument='label' of own_loss: Net takes .*did you mean labels"):
+        task.call(Net("object"), Batch(INPUTS, LABELS))
