@@ -46,6 +46,7 @@ def limits_figure(study: Study, rows: Sequence[TrialRow]) -> Figure | None:
     shown = DeviceResult(study.study_name, "", {}, (), None, None, "", tuple(trials), chosen, None, metric=metric)
     figure = pareto_figure(shown)
     figure["layout"] |= {"height": HEIGHT, "title": _title(f"{metric.title} over predicted latency, limits dashed")}
+    figure["layout"]["xaxis"]["title"]["text"] = "latency, ms"  # a study does not know what its profile's runs are of
     figure["layout"]["margin"] |= {"t": figure["layout"]["margin"]["t"] + 16}  # for the title
     return _colored(figure)
 

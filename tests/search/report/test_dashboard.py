@@ -151,6 +151,7 @@ def test_figures_of_our_own_are_shown_and_the_journal_is_not_written(url: str, j
     figures = {one["id"]: json.loads(one["graph_object"]) for one in found["plotly_graph_objects"]}
     assert figures.keys() == {"pareto", "importance"}
     assert [shape["x0"] for shape in figures["pareto"]["layout"]["shapes"]] == [pytest.approx(LIMIT)]
+    assert figures["pareto"]["layout"]["xaxis"]["title"]["text"] == "latency, ms"  # of whatever its profile timed
     traces = {trace["name"]: trace for trace in figures["pareto"]["data"]}
     assert len(traces["trials"]["x"]) == EVALUATIONS
     best = sorted(trial["values"][1] for trial in found["best_trials"])
