@@ -16,7 +16,7 @@ from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.modes import in_mode
 from ofa.records import Object
-from ofa.task import Task, as_batch, classification
+from ofa.task import Batch, Task, as_batch, classification
 from ofa.task.scoring import check_finite
 from ofa.weights_file import load_weights_
 
@@ -206,6 +206,19 @@ def check_outputs(net: torch.nn.Module, data: Dataset, task: Task) -> None:
     except InvalidInput as error:
         raise InvalidInput(str(error).replace("the network", name, 1)) from None
     check_finite(outputs, name)
+    _check_loss(task, outputs, batch)
+
+
+def _check_loss(task: Task, outputs: Any, batch: Batch) -> None:
+    """Raises InvalidInput where a loss is no scalar; one that needs training's outputs is seen in the first step."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        try:
+            loss = task.loss(outputs, batch)
+        except Exception:
+            return
+    if not isinstance(loss, torch.Tensor) or loss.dim():
+        made = f"a tensor {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
+        raise InvalidInput(f"the loss of task {task.name} is {made}; it must be a scalar tensor, such as a mean")
 
 
 def make(config: Object, **arguments: Any) -> Any:

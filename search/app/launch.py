@@ -25,6 +25,7 @@ from search.app.process import (
     stop_with,
     write_any_character,
 )
+from search.app.user_code import user_line
 from search.config.read import read_request
 from search.config.verbs import REQUESTS
 from search.run.paths import conf_dir
@@ -171,6 +172,8 @@ def _print_error(verb: str, error: Exception, with_traceback: bool, where: str =
         code, line = 2, message
     else:
         hint = "" if with_traceback else " (OFA_TRACEBACK=1 shows where)"
-        code, line = 1, f"unexpected {type(error).__name__}: {' '.join(str(error).split())}{hint}"
+        own = user_line(error)
+        place = f" at {own}" if own else ""
+        code, line = 1, f"unexpected {type(error).__name__}{place}: {' '.join(str(error).split())}{hint}"
     print(f"ofa {verb}: {line}", file=sys.stderr)
     return code, f"ofa {verb}: {line}"

@@ -56,6 +56,22 @@ def share(sums):
     return sums[..., 0] / sums[..., 1]
 
 
+def each(outputs, batch):
+    return torch.nn.functional.cross_entropy(outputs, batch.targets, reduction="none")
+
+
+def loss_of_each(data, **settings):
+    return replace(ofa.task.classification(data), loss=each)
+
+
+def no_such_name(outputs, batch):
+    return outputs.nothing
+
+
+def failing_loss(data, **settings):
+    return replace(ofa.task.classification(data), loss=no_such_name)
+
+
 def never_a_number(data, **settings):
     task = ofa.task.classification(data)
     return replace(task, metrics=(Metric(name="share", statistics=nothing_counted, value=share), *task.metrics))
@@ -99,6 +115,10 @@ CASES = {
     "labels out of range": (data_of("of_range"), ["labels run from", "numbered 0 to 9"]),
     "no labels": (data_of("missing"), ["the targets are missing (None)", "a loader gives pairs"]),
     "another task": (["task=segmentation"], ["segmentation needs", "logits"]),
+    "a loss that is no scalar": (
+        ["task={_target_: bad_cases.loss_of_each, _partial_: true}"],
+        ["loss of task classification is a tensor (2,)", "must be a scalar"],
+    ),
     "a metric that is no number": (
         ["task={_target_: bad_cases.never_a_number, _partial_: true}"],
         ["share of", "is nan", "must be a finite number"],
@@ -180,3 +200,9 @@ def test_what_was_trained_before_is_not_lost(place: Path, capsys: pytest.Capture
     for name in ("labels of a wrong shape", "a metric that is no number"):
         refused([*CASES[name][0], "force=true"], capsys)
         assert {path: path.read_bytes() for path in (place / "outputs/main/supernet").iterdir()} == files
+
+
+def test_a_loss_that_fails_is_told_with_its_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *SMALL, "task={_target_: bad_cases.failing_loss, _partial_: true}"]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "unexpected AttributeError at bad_cases.py:" in said and "`return outputs.nothing`" in said
