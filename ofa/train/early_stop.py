@@ -48,6 +48,12 @@ class EarlyStop:
                 self._weights = {name: value.detach().cpu().clone() for name, value in state.model.state_dict().items()}
         else:
             self._since += 1
+            if self._since >= self._patience and state.epoch < state.epochs:
+                state.row.setdefault("ended", self._text(state))
+
+    def _text(self, state: TrainState) -> str:
+        count = f"{self._since} validation{'' if self._since == 1 else 's'}"
+        return f"{count} (patience) without a better {self._metric.title}, after epoch {state.epoch} of {state.epochs}"
 
     def restore(self, model: nn.Module) -> None:
         """Puts the weights of the best score into the model; those it has stay where nothing was scored."""

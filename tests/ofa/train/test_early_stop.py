@@ -47,6 +47,10 @@ def test_the_best_weights_by_the_mean_of_both_ends_come_back(make_supernet, data
     changes = {"epochs": len(SCORES), "validate_every": 1, "patience": patience}
     history = supernet_trainings.fit(supernet, data, callbacks=[scripted(kept)], **changes)
     assert len(history) == epochs
+    counted = f"{patience} validation{'' if patience == 1 else 's'} (patience)"
+    early = {epochs: f"{counted} without a better accuracy, after epoch {epochs} of {len(SCORES)}"}
+    said = {row["epoch"]: row["ended"] for row in history if "ended" in row}
+    assert said == (early if epochs < len(SCORES) else {})
     weights = supernet.model.state_dict()
     assert all(torch.equal(value, kept[2][name]) for name, value in weights.items())
     assert not all(torch.equal(value, kept[-1][name]) for name, value in weights.items())
