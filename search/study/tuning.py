@@ -50,9 +50,15 @@ def space_of(request: SearchRequest, devices: Sequence[SearchDevice], space: Spa
 
 
 def limits_of(request: SearchRequest, devices: Sequence[SearchDevice], space: Space, figures: Figures) -> Limits:
-    """Returns the targets of a search: each latency limit together with all other limits."""
+    """Returns the targets of a search: each latency limit together with all other limits.
+
+    Raises:
+        InvalidInput: a latency model is so far off that its error cannot be the margin.
+    """
     errors = {device.figure: device.profile.held_out_error for device in devices}
     latency, margin, others = request.latency, request.search.margin, request.search.given_limits
+    if margin is None:
+        _check_errors({device.profile.name: device.profile.held_out_error for device in devices})
     if isinstance(latency, Mapping):
         per_device = dict(zip(request.latency_figures, latency.values(), strict=True))
         return Limits(({**others, **per_device},), errors if margin is None else margin)
@@ -65,6 +71,17 @@ def limits_of(request: SearchRequest, devices: Sequence[SearchDevice], space: Sp
     if latency is None:
         return Limits((others,), margin)
     return Limits(tuple({**others, LATENCY: limit} for limit in latency), margin)
+
+
+def _check_errors(errors: Mapping[str, float]) -> None:
+    """Raises InvalidInput where a latency model is off by all of the latency or more."""
+    for device, error in errors.items():
+        if not error < 1:
+            raise InvalidInput(
+                f"the latency model of {device} is off by {100 * error:.0f} % on subnets held out, which is no margin: "
+                f"measure again on a quiet machine (ofa profile device={device} force=true, with more "
+                "device.profile.anchors), or give search.margin"
+            )
 
 
 def _default_limits(request: SearchRequest, space: Space, figures: Figures, margin: float) -> tuple[float, ...]:

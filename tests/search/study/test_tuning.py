@@ -25,7 +25,7 @@ def settings(*overrides: str) -> Any:
 
 def limits(*overrides: str, errors: dict[str, float] = ONE) -> Any:
     devices: list[Any] = [
-        SearchDevice(figure, SimpleNamespace(held_out_error=error), {})  # type: ignore[arg-type]
+        SearchDevice(figure, SimpleNamespace(name=figure, held_out_error=error), {})  # type: ignore[arg-type]
         for figure, error in errors.items()
     ]
     figures = ORACLE.figures if errors is ONE else ORACLE.figures_of_two
@@ -38,6 +38,12 @@ def test_one_device_has_a_target_a_limit_and_other_limits_go_with_each() -> None
     assert found.targets == ({**other, "latency_ms": 1.0}, {**other, "latency_ms": 2.0})
     assert found.margin == 0.02
     assert limits("latency_ms=1", "search.margin=0.1").margin == 0.1
+
+
+def test_a_latency_model_that_says_nothing_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"off by 152 % .* measure again .*search\.margin"):
+        limits("latency_ms=1", errors={"latency_ms": 1.52})
+    assert limits("latency_ms=1", "search.margin=0.3", errors={"latency_ms": 1.52}).margin == 0.3
 
 
 def test_several_devices_are_one_target_with_margins_of_their_own() -> None:
