@@ -32,16 +32,17 @@ def _check_labels(data: Dataset) -> list[str]:
     present = sorted(set(data.train.labels.tolist()))
     if len(present) < 2:
         raise InvalidInput(
-            f"{data.name}: every training image has the label {_class(data, present[0])}; give images of two classes"
+            f"{data.name}: every training {_noun(data)} has the label {_class(data, present[0])}; give {_noun(data)}s "
+            "of two classes"
         )
     notes = []
     if missing := sorted(set(range(data.num_classes or 0)) - set(present)):
         names = ", ".join(_class(data, label) for label in missing[:4])
-        notes.append(f"{len(missing)} of {data.num_classes} classes have no training image ({names})")
+        notes.append(f"{len(missing)} of {data.num_classes} classes have no training {_noun(data)} ({names})")
     for part in ("validation", "test"):
         labels = set(getattr(data, part).labels.tolist())
         if len(labels) == 1:
-            notes.append(f"every {part} image has the label {_class(data, labels.pop())}")
+            notes.append(f"every {part} {_noun(data)} has the label {_class(data, labels.pop())}")
     return notes
 
 
@@ -77,13 +78,15 @@ def _check_pixels(data: Dataset, part: str) -> list[str]:
     if part == "train" and len(split) > 1 and not differ:
         what = f"every pixel is {float(low[0]):g}" if low[0] == high[0] else "all are the same"
         raise InvalidInput(
-            f"{data.name}: training images do not vary, {what} ({split.preprocessing.stored or 'as given'}); "
+            f"{data.name}: training {_noun(data)}s do not vary, {what} ({split.preprocessing.stored or 'as given'}); "
             f"check the files and how they are decoded (what is drawn by transparency alone is not seen)"
         )
     constant = int((low == high).sum())
     if not constant:
         return []
-    return [f"{constant} of {len(rows)} {part} images looked at are of one value, such as all black"]
+    noun = _noun(data)
+    such = "black" if noun == "image" else "zero"
+    return [f"{constant} of {len(rows)} {part} {noun}s looked at are of one value, such as all {such}"]
 
 
 def _check_shared(data: Dataset) -> list[str]:
@@ -95,16 +98,18 @@ def _check_shared(data: Dataset) -> list[str]:
         shared = int(torch.isin(split.identities, beside.identities).sum())
         if shared == len(split) and other == "train":
             raise InvalidInput(
-                f"{data.name}: all {shared} {part} images are training images too, so they say nothing about new "
-                f"ones; give others, or {part}=null to cut some out of the training images"
+                f"{data.name}: all {shared} {part} {_noun(data)}s are training {_noun(data)}s too, so they say nothing "
+                f"about new ones; give others, or {part}=null to cut some out of the training {_noun(data)}s"
             )
         if shared:
-            notes.append(f"{shared} of {len(split)} {part} images are {_images(other)} too, and are judged too well")
+            same = f"{'training' if other == 'train' else other} {_noun(data)}s"
+            notes.append(f"{shared} of {len(split)} {part} {_noun(data)}s are {same} too, and are judged too well")
     return notes
 
 
-def _images(part: str) -> str:
-    return "training images" if part == "train" else f"{part} images"
+def _noun(data: Dataset) -> str:
+    """What an example is called: an image where it has channels, a height and a width."""
+    return "image" if len(data.input_shape) == 3 else "example"
 
 
 def _class(data: Dataset, label: int) -> str:

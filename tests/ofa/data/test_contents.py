@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ofa.data import Dataset, Preprocessing, Split, digits, synthetic
+from ofa.data import Dataset, Preprocessing, Split, digits, from_arrays, synthetic
 from ofa.data.checks import check_data
 from ofa.data.contents import changes, contents_of
 from ofa.errors import InvalidInput
@@ -102,3 +102,9 @@ def test_images_in_two_splits_are_said_or_refused(data: Dataset) -> None:
     assert check_data(some) == ["4 of 12 test images are training images too, and are judged too well"]
     with pytest.raises(InvalidInput, match="all 30 test images are training images too"):
         check_data(replace(data, test=data.train))
+
+
+def test_rows_that_are_no_images_are_called_examples() -> None:
+    rows, targets = torch.arange(40.0).repeat(2)[:, None] + torch.arange(3.0), torch.arange(80.0)
+    noted = " ".join(check_data(from_arrays(rows, targets)))
+    assert "examples are training examples too" in noted and "image" not in noted
