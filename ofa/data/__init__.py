@@ -13,7 +13,7 @@ from ofa.data.loading import hub
 from ofa.data.long_tail import imbalanced_digits
 from ofa.data.map_style_sets import from_dataset
 from ofa.data.several_inputs import from_inputs
-from ofa.data.shapes import shapes
+from ofa.data._shapes import shapes
 from ofa.data.signals import generated_signals, sounds
 from ofa.data.stream_sets import stream
 from ofa.data.table_sets import bundled_table, table

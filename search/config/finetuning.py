@@ -22,6 +22,12 @@ from search.config.rules import (
 from search.config.tuning import HOW_TO_RUN
 
 
+class Length(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The length of a training that recipes of pruning refer to."""
+
+    epochs: Count
+
+
 class Finetuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The fine-tuning of a subnet, see conf/finetune/default.yaml. What is None is as in the supernet's training.
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ofa.errors import InvalidInput
-from search.config.finetuning import Finetuning
+from search.config.finetuning import Finetuning, Length
 from search.config.request import Device, Request, part
 from search.config.rules import LARGEST, Count, FromZero, Name, Port, Positive, Target, Text
 from search.config.search import SearchRequest, check_address
@@ -74,12 +74,14 @@ class FinetuneRequest(Request, frozen=True, kw_only=True):
     """The request of `ofa finetune`: the subnets that the searches of a device or of a name chose.
 
     Attributes:
+        dense: what the recipe refers to as the training of a dense network; None where there is none.
         prune: a recipe by which they are pruned too; None for none.
         limit: the latency limit in ms of one subnet; None for all.
     """
 
     device: Device | None = None
     finetune: Finetuning
+    dense: Length | None = None
     prune: Pruning | None = None
     export: Export = Export()
     study: Name | None = None

@@ -35,7 +35,7 @@ def test_the_weights_of_a_file_are_checked(tmp_path: Path, capsys: pytest.Captur
     torch.save(LeNet5((1, 28, 28), 7, (16, 32), (128, 64), True).state_dict(), tmp_path / "lenet.pt")
     assert main([*LENET, f"weights={tmp_path}/lenet.pt"]) == 0
     assert main([*LENET[:-1], "classes=9", f"weights={tmp_path}/lenet.pt"]) == 2
-    assert "build the model with the sizes that the file was saved with" in capsys.readouterr().err
+    assert "build the model that the file was saved from" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(
         nonlocal saved
         save(*arguments)  # type: ignore[arg-type]
         saved += 1
-        if saved % 5 == 0:
+        if saved % 3 == 0:  # some of the 12 steps are not saved: a thread writes those before
             raise Killed
 
     monkeypatch.setattr(checkpoints, "save_training", save_and_die)

@@ -7,30 +7,31 @@ from pathlib import Path
 import pytest
 
 from ofa.errors import InvalidInput
-from ofa.records import convert
+from ofa.records import content_of, convert
 from search.run.cards import SubnetCard
 from search.subnets.chosen import row_for
 from search.subnets.extract_stage import row_of
 from tests.search.networks.test_folder_names import CARD
+from tests.search.scored import scores_of
 from tests.search.subnets.subnet_rows import subnet_row
 
-ACCURACY = {"validation": 0.9, "test": 0.8}
+SCORES = content_of(scores_of(0.9, 0.8))
 
 
 def test_a_row_says_what_the_card_does() -> None:
-    content = {**CARD, "device": "laptop", "limits": {"params": 9.0}, "macs": 5, "accuracy": ACCURACY}
+    content = {**CARD, "device": "laptop", "limits": {"params": 9.0}, "macs": 5, "scores": SCORES}
     row = row_of(convert(content, SubnetCard, "a card"), Path("subnets/laptop"))
     assert row.limits == {"params": 9.0}
     assert row.macs == 5
-    assert row.score.test == 0.8
+    assert row.scores.test["accuracy"].value == 0.8
     assert row.peak_activation_bytes is None
     assert row.folder == "subnets/laptop"
     assert not row.largest  # though latency has no limit
 
 
-def test_a_card_without_an_accuracy_makes_no_row() -> None:
+def test_a_card_without_scores_makes_no_row() -> None:
     card = convert({**CARD, "device": "laptop"}, SubnetCard, "a card")
-    with pytest.raises(InvalidInput, match="the card of subnets/laptop names no accuracy"):
+    with pytest.raises(InvalidInput, match="the card of subnets/laptop names no scores"):
         row_of(card, Path("subnets/laptop"))
 
 

@@ -14,7 +14,7 @@ def test_a_subnet_of_two_searches_is_there_once() -> None:
     assert [subnet.arch for subnet in subnets] == [WIDE, MIDDLE, THIN]
     middle = subnets[1]
     assert middle.devices == ("laptop", "phone")
-    assert middle.validation_accuracy == pytest.approx(0.97)
+    assert middle.scores is not None and middle.scores["accuracy"].value == pytest.approx(0.97)
     assert middle.purposes == (
         Purpose("laptop", ("laptop",), {"laptop": 4.1}, {"laptop": 4.1 / 8}, {}),
         Purpose("phone", ("phone",), {"phone": 48.0}, {"phone": 0.48}, {}),
