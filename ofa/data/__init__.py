@@ -1,5 +1,6 @@
 """Data sets as three splits of images, batches as functions of (seed, epoch, step), and augmentation."""
 
+from ofa.data._shapes import shapes
 from ofa.data.array_sets import from_arrays, from_npz
 from ofa.data.augmenting import Augment, JointAugment
 from ofa.data.batch_source import BatchSource
@@ -13,7 +14,6 @@ from ofa.data.loading import hub
 from ofa.data.long_tail import imbalanced_digits
 from ofa.data.map_style_sets import from_dataset
 from ofa.data.several_inputs import from_inputs
-from ofa.data._shapes import shapes
 from ofa.data.signals import generated_signals, sounds
 from ofa.data.stream_sets import stream
 from ofa.data.table_sets import bundled_table, table

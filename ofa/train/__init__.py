@@ -2,8 +2,8 @@
 
 from ofa.task import Batch
 from ofa.task.losses import label_loss, soft_cross_entropy
-from ofa.train.callbacks import progress_rows
 from ofa.train._logged import logged
+from ofa.train.callbacks import progress_rows
 from ofa.train.loop import Callback, Event, run
 from ofa.train.network import Distillation, MakePruner, NetworkTraining, train_network
 from ofa.train.optimizers import OptimizerBuilder, parameter_groups

@@ -160,14 +160,15 @@ def refined(
 
 
 def load_refined(arch: Arch, trained: Trained, folder: PrunedFolder) -> tuple[nn.Module, dict[str, Tensor] | None]:
-    """Returns the network that `refined` or `ofa finetune` stored, and its masks by name, where it was pruned.
+    """Returns the network that `refined` or `ofa finetune` stored, and its masks by name; None if it was not pruned.
 
     Raises:
         InvalidInput: its files are damaged, or of another network.
     """
     net = trained.supernet.extract(arch)
     load_weights(net, load_checkpoint(folder.weights)[0], str(folder.weights))
-    return net.eval(), load_checkpoint(folder.masks)[0] if folder.masks.is_file() else None
+    # There is always a file, without masks where nothing was pruned: one that is lost would make a dense network.
+    return net.eval(), load_checkpoint(folder.masks)[0] or None
 
 
 def find_refined(candidate: Candidate, files: SearchFolder) -> PrunedFolder | None:

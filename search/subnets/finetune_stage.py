@@ -151,8 +151,7 @@ def save_finetuned(tuned: Finetuned, arch: Arch, files: PrunedFolder) -> None:
     """Writes weights, masks and history, then the card."""
     digest = digest_of(tuned.model)
     save_checkpoint(files.weights, weights(tuned.model), {"digest": digest})
-    if tuned.masks is not None:
-        save_checkpoint(files.masks, tuned.masks, {"digest": digest})
+    save_checkpoint(files.masks, tuned.masks or {}, {"digest": digest})
     write_record(files.history, History(rows=tuned.history))
     card = TunedCard(
         arch=arch,
