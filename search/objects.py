@@ -26,20 +26,20 @@ FILLED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 def offered(input_shape: Sequence[int], num_classes: int) -> dict[str, Any]:
     """Returns the arguments offered to a model factory, under the names that are commonly used for them.
 
-    The size of square images is one number, otherwise (height, width). A text, (T,), has no channels and no such size.
+    The size of square images is one number, otherwise (height, width). Signals (C, T) have channels, and
+    rows of a table and texts, (T,), have T features.
     """
-    if len(input_shape) != 3:
-        sizes = {"input_shape": tuple(int(size) for size in input_shape), "num_classes": num_classes}
-        return sizes | dict.fromkeys(("classes", "n_classes"), num_classes)
-    channels, height, width = (int(size) for size in input_shape)
-    size = height if height == width else (height, width)
-    return {
-        "input_shape": (channels, height, width),
-        "num_classes": num_classes,
-        **dict.fromkeys(("classes", "n_classes"), num_classes),
-        **dict.fromkeys(("in_channels", "in_chans", "input_channels"), channels),
-        **dict.fromkeys(("input_size", "image_size", "img_size"), size),
-    }
+    shape = tuple(int(size) for size in input_shape)
+    names: dict[str, Any] = {"input_shape": shape}
+    names |= dict.fromkeys(("num_classes", "classes", "n_classes", "num_outputs"), num_classes)
+    if len(shape) == 1:
+        return names | {"in_features": shape[0]}
+    if len(shape) in (2, 3):
+        names |= dict.fromkeys(("in_channels", "in_chans", "input_channels"), shape[0])
+    if len(shape) == 3:
+        _, height, width = shape
+        names |= dict.fromkeys(("input_size", "image_size", "img_size"), height if height == width else (height, width))
+    return names
 
 
 def make_model(config: Object, input_shape: Sequence[int], num_classes: int) -> nn.Module:

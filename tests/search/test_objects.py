@@ -88,6 +88,20 @@ def test_from_the_command_line(
     assert main(["train", "model=channels", *tiny]) == 0
 
 
+@pytest.mark.parametrize(
+    ("shape", "names"),
+    [
+        ((7,), {"in_features": 7}),
+        ((2, 90), {"in_channels": 2, "in_chans": 2, "input_channels": 2}),
+        ((3, 8, 6), {"in_channels": 3, "image_size": (8, 6)}),
+    ],
+)
+def test_sizes_of_any_input_are_offered(shape: tuple[int, ...], names: dict[str, object]) -> None:
+    given = offered(shape, 5)
+    assert given["input_shape"] == shape and given["num_outputs"] == given["num_classes"] == 5
+    assert names.items() <= given.items()
+
+
 def test_a_task_that_fails_is_named() -> None:
     config = {"_target_": "models_of_users.failing_task", "_partial_": True}
     with pytest.raises(InvalidInput, match=r"task: models_of_users.failing_task: AttributeError: .*nothing"):
