@@ -17,6 +17,7 @@ import onnxruntime
 import optuna
 import pytest
 import torch
+from msgspec import to_builtins
 
 import ofa
 import search
@@ -77,7 +78,7 @@ def test_the_trials_are_those_of_the_command(sampler: str, tmp_path: Path, monke
     )
     names = ("number", "state", "scores", "figures")
     assert [[row[name] for name in names] for row in command["rows"]] == [
-        [getattr(row, name) for name in names] for row in found.trials
+        [to_builtins(getattr(row, name)) for name in names] for row in found.trials
     ]
     assert [row["arch"] for row in command["rows"]] == [row.arch.to_dict() for row in found.trials if row.arch]
 
