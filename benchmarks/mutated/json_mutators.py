@@ -105,6 +105,8 @@ def edited_value(value: Any, rng: random.Random) -> tuple[str, bool] | None:
 def _cannot_be(path: tuple[str, ...], value: float) -> bool:
     names = [name for name in path if name]
     last = names[-1] if names else ""
+    if last in ("examples", "standard_error"):  # of a score, whose value is the third
+        return value < (1 if last == "examples" else 0)
     inside = set(names[-2:])
     return (last in NOT_NEGATIVE and value < 0) or (bool(inside & FRACTION) and not 0 <= value <= 1)
 

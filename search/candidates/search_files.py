@@ -13,7 +13,7 @@ from ofa.task import Score
 from search.candidates.figures import is_figure
 from search.candidates.space import Candidate, TuningEpoch
 from search.run.cards import Limits, Onnx, Setting, Times
-from search.run.scores import MetricFacts, Scores, Values, first
+from search.run.scores import MetricFacts, Scores, Values, check_scored, first
 
 Figures = Mapping[str, NotNegative]
 Metrics = Annotated[tuple[MetricFacts, ...], Meta(min_length=1)]
@@ -82,6 +82,9 @@ class Trials(Record, frozen=True, kw_only=True, omit_defaults=True):
     metrics: Metrics
     rows: tuple[TrialRow, ...]
     ended: str = ""
+
+    def __post_init__(self) -> None:
+        check_scored(self.metrics, *(row.scores for row in self.rows if row.state == "evaluated"))
 
 
 class MeasuredSubnet(Part, frozen=True, kw_only=True, omit_defaults=True):
@@ -176,6 +179,10 @@ class Finalists(Record, frozen=True, kw_only=True):
     measurement: MeasurementQuality
     measurements: Mapping[str, MeasurementQuality]
 
+    def __post_init__(self) -> None:
+        trials = [trial for finalist in self.finalists for trial in (finalist.chosen, *finalist.missed)]
+        check_scored(self.metrics, *(trial.scores for trial in trials))
+
 
 class SubnetRow(Part, frozen=True, kw_only=True, omit_defaults=True):
     """A subnet in the list of extracted subnets.
@@ -222,3 +229,6 @@ class SubnetList(Record, frozen=True, kw_only=True):
 
     metrics: Metrics
     rows: tuple[SubnetRow, ...]
+
+    def __post_init__(self) -> None:
+        check_scored(self.metrics, *(row.scores for row in self.rows), *(row.raw for row in self.rows))

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ofa.records import Count, Fraction, Hex, NotNegative, Object, Part, Text
 from search.run.cards import InputPreprocessing, NetworkCard
-from search.run.scores import MetricFacts, Scores
+from search.run.scores import MetricFacts, Scores, check_scored
 
 
 class Histogram(Part, frozen=True, kw_only=True):
@@ -153,3 +153,7 @@ class PrunedCard(DataCard, frozen=True, kw_only=True, omit_defaults=True):
     layers: tuple[LayerRow, ...]
     levels: tuple[LevelRow, ...]
     seconds: NotNegative
+
+    def __post_init__(self) -> None:
+        others = [each.scores for each in (self.dense, self.slim) if each is not None]
+        check_scored(self.metrics, self.scores, *others, *(level.scores for level in self.levels))

@@ -12,7 +12,7 @@ from ofa.inspection import Inspection
 from ofa.records import AtLeastOne, Count, Hex, Name, NotNegative, Part, Positive, Record, Text, convert
 from ofa.task import Score
 from search.run.cards import Limits
-from search.run.scores import MetricFacts, Scores
+from search.run.scores import MetricFacts, Scores, check_scored
 
 
 class DeviceRow(Part, frozen=True, kw_only=True):
@@ -138,6 +138,7 @@ class Comparison(Record, frozen=True, kw_only=True):
     searches: Hex
 
     def __post_init__(self) -> None:
+        check_scored(self.metrics, *(subnet.scores for subnet in self.subnets))
         names = {device.name for device in self.devices}
         for subnet in self.subnets:
             if not names <= subnet.on.keys():

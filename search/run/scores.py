@@ -20,12 +20,14 @@ class MetricFacts(Part, frozen=True, kw_only=True):
         title: its name for people, such as "balanced accuracy".
         unit: what follows a number; "%" shows fractions in percent.
         maximize: whether more is better.
+        share: whether a score is a share of the examples, from 0 to 1.
     """
 
     name: Name
     title: Text
     unit: Text = ""
     maximize: bool = True
+    share: bool = False
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
@@ -112,9 +114,42 @@ class Scores(Part, frozen=True, kw_only=True):
         return self.validation[metric.name], self.test[metric.name]
 
 
+def check_scored(metrics: Sequence[MetricFacts], *scores: Scores | Values | None) -> None:
+    """Checks what a file says of metrics, and that all of them have a score that can be.
+
+    Raises:
+        ValueError: no metric, two of the same name, or a score that is missing or cannot be.
+    """
+    names = [metric.name for metric in metrics]
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"metrics are {names}: at least one is needed, each name once")
+    for each in scores:
+        if each is None:
+            continue
+        for values in (each.validation, each.test) if isinstance(each, Scores) else (each,):
+            if missing := [name for name in names if name not in values]:
+                raise ValueError(f"scores have no {missing[0]!r}, which is among the metrics")
+            for metric in metrics:
+                _check_score(values[metric.name], metric)
+
+
+def _check_score(score: Score, metric: MetricFacts) -> None:
+    error = score.standard_error
+    possible = 0 <= score.value <= 1 if metric.share else math.isfinite(score.value)
+    if not possible or score.examples < 1 or not (error is None or (error >= 0 and math.isfinite(error))):
+        rule = "from 0 to 1" if metric.share else "finite"
+        raise ValueError(f"{score} of {metric.name!r}: a value must be {rule}, examples at least 1, errors 0 or more")
+
+
 def facts_of(metric: Metric) -> MetricFacts:
     """Returns what files hold of a metric."""
-    return MetricFacts(name=metric.name, title=metric.title, unit=metric.unit, maximize=metric.maximize)
+    return MetricFacts(
+        name=metric.name,
+        title=metric.title,
+        unit=metric.unit,
+        maximize=metric.maximize,
+        share=metric.standard_error == "binomial",
+    )
 
 
 def metrics_of(task: Task) -> tuple[MetricFacts, ...]:

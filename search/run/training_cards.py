@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from ofa.records import Count, Fraction, Hex, Name, NotNegative, Part, Record, Text, convert
-from search.run.scores import MetricFacts, Scores
+from search.run.scores import MetricFacts, Scores, check_scored
 
 
 class Epoch(Part, frozen=True, kw_only=True, omit_defaults=True):
@@ -100,6 +100,9 @@ class SupernetCard(Record, frozen=True, kw_only=True):
     warnings: tuple[Text, ...]
     seconds: NotNegative
 
+    def __post_init__(self) -> None:
+        check_scored(self.metrics, self.scores.largest, self.scores.smallest, self.baseline)
+
 
 class DenseCard(Record, frozen=True, kw_only=True):
     """The card of a dense network; `model` and `data` are names."""
@@ -116,3 +119,6 @@ class DenseCard(Record, frozen=True, kw_only=True):
     scores: Scores
     warnings: tuple[Text, ...]
     seconds: NotNegative
+
+    def __post_init__(self) -> None:
+        check_scored(self.metrics, self.scores)

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from ofa.task import Score, classification
-from search.run.scores import combined_error, is_noise, metrics_of, ordered, with_error, with_first
+from search.run.scores import (
+    Scores,
+    check_scored,
+    combined_error,
+    facts_of,
+    is_noise,
+    metrics_of,
+    ordered,
+    with_error,
+    with_first,
+)
 from tests.search.scored import ACCURACY, LOSS, scores_of
 
 
@@ -66,3 +76,20 @@ def test_metrics_of_a_task_and_their_order() -> None:
 def test_large_values_are_written_out() -> None:
     assert (with_error(12345.6, None, "EUR"), with_error(9876.5, None, "")) == ("12346 EUR", "9876")
     assert with_error(3.2e10, None, "") == "3.2e+10"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "no 'accuracy'"),
+        ({"accuracy": Score(1.5, 64)}, "from 0 to 1"),
+        ({"accuracy": Score(0.5, 0)}, "at least 1"),
+        ({"accuracy": Score(0.5, 64, -0.1)}, "0 or more"),
+    ],
+)
+def test_scores_that_cannot_be_are_no_scores(values: dict[str, Score], said: str) -> None:
+    metric = facts_of(classification(num_classes=3).objective)
+    good = {"accuracy": Score(0.5, 64, 0.06)}
+    check_scored([metric], good, Scores(validation=good, test=good), None)
+    with pytest.raises(ValueError, match=said):
+        check_scored([metric], Scores(validation=good, test=values or {"other": Score(0.5, 64)}))
