@@ -119,7 +119,7 @@ def test_wrong_input_is_refused() -> None:
         (lambda: Preprocessing(1, (0, 0), (1,)), "one number per channel"),
         (lambda: Split(torch.zeros(4, 1, 2, 2), torch.zeros(3).long(), preprocessing), "3 labels"),
         (lambda: Dataset("x", split, split, split, num_classes=2), "0 to 1"),
-        (lambda: Dataset("x", split, large, split, num_classes=3), "validation images are"),
+        (lambda: Dataset("x", split, large, split, num_classes=3), "validation inputs are"),
         (lambda: Dataset("x", split, split, empty, num_classes=3), "test split has no examples"),
     ]:
         with pytest.raises(InvalidInput) as error:

@@ -228,3 +228,10 @@ def test_contents_that_changed_are_told() -> None:
 def test_what_makes_no_data_set_is_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
         from_dataset(**{"train": Plain(), **given})
+
+
+def test_workers_leave_the_handler_of_ended_children_alone() -> None:
+    before = signal.getsignal(signal.SIGCHLD)
+    data = from_dataset(Plain(), validation=0.2, test=0.2, num_workers=1)
+    assert len(epoch_of(data)) == steps_per_epoch(data.train, 6) > 1
+    assert signal.getsignal(signal.SIGCHLD) == before
