@@ -67,12 +67,19 @@ class Metric:
         return value if self.maximize else -value
 
     def text(self, score: Score | float) -> str:
-        """Returns a score for people: "93.1 ± 1.3 %", "1.84 ± 0.02 bits per byte"."""
+        """Returns a score for people: "93.06 ± 1.30 %", "1.84 ± 0.02 bits per byte"."""
         value, error = (score.value, score.standard_error) if isinstance(score, Score) else (score, None)
-        unit = f" {self.unit}" if self.unit else ""
         if self.unit == "%":
-            return f"{100 * value:.1f}{'' if error is None else f' ± {100 * error:.1f}'}{unit}"
-        if error is None or not error > 0:
-            return f"{value:{'.0f' if 1e4 <= abs(value) < 1e9 else '.4g'}}{unit}"
-        digits = max(0, 1 - math.floor(math.log10(error)))
-        return f"{value:.{digits}f} ± {error:.{digits}f}{unit}"
+            value, error = 100 * value, None if error is None else 100 * error
+        return text_with_error(value, error, self.unit)
+
+
+def text_with_error(value: float, error: float | None, unit: str, *, percent: bool | None = None) -> str:
+    """Returns a value with its standard error and unit, in as many digits as the error allows; percent in two."""
+    after = f" {unit}" if unit else ""
+    if percent if percent is not None else unit == "%":
+        return f"{value:.2f}{'' if error is None else f' ± {error:.2f}'}{after}"
+    if error is None or not error > 0:
+        return f"{value:{'.0f' if 1e4 <= abs(value) < 1e9 else '.4g'}}{after}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f} ± {error:.{digits}f}{after}"

@@ -27,6 +27,7 @@ from search.pruning.dense import Dense, Network, dense_stage, made_networks, net
 from search.pruning.job import Job, with_rate
 from search.pruning.recipe import check_recipe, read_recipe
 from search.pruning.results import save_outcome
+from search.pruning.retraining import check_judged
 from search.run.locks import claimed
 from search.run.paths import PrunedFolder, SupernetFolder
 from search.run.progress import say, stage_progress
@@ -155,6 +156,7 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
     network = network_of(request.network, run)
     with torch.random.fork_rng(devices=[]):
         check_recipe(recipe, network.build(), network.data)
+    check_judged(method, network.task)
     settings = _training(network, request.prune.retraining)
     opset = request.export.opset
     stored_recipe = relative_paths(plain(request.prune), run)  # it may name a profile of the run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,8 +10,10 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
+from ofa._calibrate import calibrate
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
+from ofa.task import Batch, as_batch, scores
 from ofa.train import (
     Distillation,
     MakePruner,
@@ -177,3 +179,29 @@ def with_rate(
 def with_recipe(job: Job, **changes: Any) -> Job:
     """Returns the job with some fields of its recipe changed."""
     return replace(job, recipe=replace(job.recipe, **changes))
+
+
+BATCH = 512
+
+
+def judge_of(job: Job, examples: int) -> Callable[[nn.Module], float]:
+    """Returns a function of the task's metric on the first validation examples, norm statistics measured anew."""
+    measured_on = job.data.calibration(examples)
+    return lambda net: judged(calibrate(net, measured_on), job, examples)
+
+
+def judged(net: nn.Module, job: Job, examples: int) -> float:
+    """Returns the task's metric of a network on the first validation examples."""
+    task, name = job.network.task, job.network.task.objective.name
+    found = scores(net, _first(job.data, examples), task, standard_errors=False, names=[name])
+    return found[name].value
+
+
+def _first(data: Dataset, examples: int) -> Iterator[Batch]:
+    """The first examples of the validation split, batch by batch."""
+    for value in data.validation.in_order(BATCH):
+        batch = as_batch(value)
+        yield batch.rows(0, examples)
+        examples -= batch.examples
+        if examples <= 0:
+            return

@@ -8,14 +8,10 @@ from functools import partial
 from typing import Any
 
 import msgspec
-import torch
 from msgspec import structs
 from torch import Tensor, nn
 
-from ofa._calibrate import calibrate
-from ofa._evaluate import evaluate
 from ofa.checkpoint import load_checkpoint, save_checkpoint
-from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.prune import Pruner
 from ofa.prune.context import Criterion
@@ -27,15 +23,17 @@ from ofa.prune.regularizers import Proximal
 from ofa.prune.shortfall import shortfall
 from ofa.prune.weights import prunable_weights
 from ofa.records import Fraction, NotNegative, convert
-from search.pruning.job import Job, Outcome, with_recipe
+from ofa.task import Task
+from search.pruning.job import Job, Outcome, judge_of, judged, with_recipe
 from search.pruning.recipe import Recipe, example_of, pruner_of
 from search.run.pruned_cards import OutcomeFacts
+from search.run.scores import facts_of
 
 CHECKPOINT = "checkpoint.safetensors"
 
 SCAN_SPARSITIES = (0.0, *(round(0.05 * step, 2) for step in range(2, 20)), 0.98)
 
-SCAN_IMAGES = 2000
+SCAN_EXAMPLES = 2000
 
 
 def retrain(job: Job, *, rounds_before: int = 0, sensitivity_drop: float | None = None) -> Outcome:
@@ -44,8 +42,8 @@ def retrain(job: Job, *, rounds_before: int = 0, sensitivity_drop: float | None 
     Args:
         job: see `Job`.
         rounds_before: events before the first step, instead of a schedule, as SynFlow needs.
-        sensitivity_drop: accuracy (a fraction, on the validation split) that each layer alone may lose in a scan,
-            which sets the qualities of the criterion `std_threshold`. Source: Han et al. 2015, 1506.02626.
+        sensitivity_drop: how much of the task's metric (a fraction, on the validation split) each layer alone may lose
+            in a scan, which sets the qualities of the criterion `std_threshold`. Source: Han et al. 2015, 1506.02626.
     """
     model = job.start()
     if sensitivity_drop is not None:
@@ -63,10 +61,9 @@ def _scanned(job: Job, model: nn.Module, drop: float) -> Criterion:
     if getattr(criterion, "func", None) is not std_threshold:
         raise InvalidInput("prune.method.sensitivity_drop sets qualities: add prune/criterion=std_threshold")
     if not 0 <= drop < 1:
-        raise InvalidInput(f"prune.method.sensitivity_drop={drop!r} is an accuracy: at least 0 and less than 1")
-    images, labels = job.data.validation.take(torch.arange(min(SCAN_IMAGES, len(job.data.validation))))
+        raise InvalidInput(f"prune.method.sensitivity_drop={drop!r} is a fraction: at least 0 and less than 1")
     weights = prunable_weights(model, job.recipe.keep)
-    scan = sensitivity_scan(model, lambda net: evaluate(net, images, labels), SCAN_SPARSITIES, weights=weights)
+    scan = sensitivity_scan(model, partial(judged, job=job, examples=SCAN_EXAMPLES), SCAN_SPARSITIES, weights=weights)
     return partial(std_threshold, quality=qualities(scan, model, drop))
 
 
@@ -146,7 +143,7 @@ def learn_widths(
 
     def search(net: nn.Module, progress: Callable[[Mapping[str, Any]], None]) -> Found:
         supernet = every_width(net, example_of(net, job.data), multiple_of)
-        judge = _judge(job.data, images)
+        judge = judge_of(job, images)
         return amc(supernet, judge, budget=budget, episodes=episodes, seed=job.seed, progress=progress, **options)
 
     return _learned(job, "prune=amc", search, episodes)
@@ -162,7 +159,7 @@ def learn_filters(
 
     def search(net: nn.Module, progress: Callable[[Mapping[str, Any]], None]) -> Found:
         supernet = every_width(net, example_of(net, job.data))
-        judge = _judge(job.data, images)
+        judge = judge_of(job, images)
         return try_and_learn(
             supernet, judge, bound=bound, updates=updates, samples=samples, seed=job.seed, progress=progress, **options
         )
@@ -170,11 +167,20 @@ def learn_filters(
     return _learned(job, "prune=filter_policy", search, None)
 
 
-def _judge(data: Dataset, images: int) -> Callable[[nn.Module], float]:
-    """Returns a function of the accuracy on the first validation images, after recalibrating norm statistics."""
-    chosen, labels = data.validation.take(torch.arange(min(images, len(data.validation))))
-    measured_on = data.calibration(images)
-    return lambda net: evaluate(calibrate(net, measured_on), chosen, labels)
+def check_judged(method: Callable[..., Outcome], task: Task) -> None:
+    """Checks, before anything is trained, that a method which judges networks can go by the task's metric.
+
+    Raises:
+        InvalidInput: the method needs a score from 0 to 1 of which more is better, and the task has another.
+    """
+    bound = method if isinstance(method, partial) else partial(method)
+    judges = bound.func in (learn_widths, learn_filters) or bound.keywords.get("sensitivity_drop") is not None
+    metric = facts_of(task.objective)
+    if judges and not metric.is_fraction:
+        raise InvalidInput(
+            f"prune.method judges networks by a score from 0 to 1, and {metric.title} of task {task.name} is none: put "
+            "one first in task.metrics, or take another recipe, such as prune=cubic"
+        )
 
 
 class _FoundFacts(msgspec.Struct):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ofa.task.metric import text_with_error
 from search.analysis.side_by_side import Spread, spread
 from search.candidates.figures import device_of
 from search.device.workload import USUAL, Workload
 from search.report.document import Section, document, footer, header
 from search.report.gather_sweep import SweepChoice, SweepData, SweepFronts, SweepTarget
 from search.report.sweep_fronts import fronts_figure, fronts_note
-from search.run.scores import MetricFacts, with_error
+from search.run.scores import MetricFacts
 from search.text import NOTHING, limits_text, ms_text, times_text
 
 TITLES = ("search", "limit", "seeds", "metric", "validation", "test", "measured", "different subnets")
@@ -145,7 +146,7 @@ def score_spread(value: Spread | None, metric: MetricFacts) -> str:
     if value is None:
         return NOTHING
     around = None if value.deviation is None else metric.shown(value.deviation)
-    return with_error(metric.shown(value.mean), around, metric.unit)
+    return text_with_error(metric.shown(value.mean), around, metric.unit)
 
 
 def ms_spread(value: Spread | None) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ofa.records import Name, Part, Text
 from ofa.task import Metric, Score, Task
+from ofa.task.metric import text_with_error
 
 NOISE = 2.0  # standard errors; a smaller difference is within noise
 Values = Mapping[Name, Score]  # by metric, the objective first
@@ -80,13 +81,13 @@ class MetricFacts(Part, frozen=True, kw_only=True):
         if score is None:
             return "-"
         value, error = (score.value, score.standard_error) if isinstance(score, Score) else (score, None)
-        return with_error(self.shown(value), None if error is None else self.shown(error), self.unit)
+        return text_with_error(self.shown(value), None if error is None else self.shown(error), self.unit)
 
     def difference_text(self, first: Score, second: Score) -> str:
         """Returns how far `first` is from `second`, with a sign: "-0.28 ± 0.90 points", "+0.120 ± 0.030 kg"."""
         by, error = self.shown(first.value - second.value), combined_error(first, second)
         unit = "points" if self.unit == "%" else self.unit
-        text = with_error(abs(by), None if error is None else self.shown(error), unit, percent=self.unit == "%")
+        text = text_with_error(abs(by), None if error is None else self.shown(error), unit, percent=self.unit == "%")
         is_zero = float(text.split()[0]) == 0
         return f"{'±' if is_zero and error is None else '' if is_zero else MINUS if by < 0 else '+'}{text}"
 
@@ -187,17 +188,6 @@ def is_noise(first: Score, second: Score) -> bool:
     """Whether a difference is below two combined standard errors; False where these are not known."""
     error = combined_error(first, second)
     return error is not None and abs(first.value - second.value) < NOISE * error
-
-
-def with_error(value: float, error: float | None, unit: str, *, percent: bool | None = None) -> str:
-    """Returns a value with its standard error and unit, in as many digits as the error allows; percent in two."""
-    after = f" {unit}" if unit else ""
-    if percent if percent is not None else unit == "%":
-        return f"{value:.2f}{'' if error is None else f' ± {error:.2f}'}{after}"
-    if error is None or not error > 0:
-        return f"{value:{'.0f' if 1e4 <= abs(value) < 1e9 else '.4g'}}{after}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{digits}f} ± {error:.{digits}f}{after}"
 
 
 def examples_text(scores: Iterable[Score | None]) -> str:

@@ -31,7 +31,7 @@ def test_the_programs_run(capsys) -> None:
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks("python"):
         exec(block, names)
-    assert re.fullmatch(r"within one \d+\.\d ± \d\.\d % of 100\n", capsys.readouterr().out)
+    assert re.fullmatch(r"within one \d+\.\d\d ± \d\.\d\d % of 100\n", capsys.readouterr().out)
     ordinal = names["ordinal"]
     assert as_json({"task": ordinal()}) == as_json({"task": ordinal()})
     assert sum(bool(line.strip()) for line in blocks("python")[0].splitlines()) < 16

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ofa.task import Score, classification
+from ofa.task.metric import text_with_error
 from search.run.scores import (
     Scores,
     check_scored,
@@ -13,7 +14,6 @@ from search.run.scores import (
     is_noise,
     metrics_of,
     ordered,
-    with_error,
     with_first,
 )
 from tests.search.scored import ACCURACY, LOSS, scores_of
@@ -74,8 +74,8 @@ def test_metrics_of_a_task_and_their_order() -> None:
 
 
 def test_large_values_are_written_out() -> None:
-    assert (with_error(12345.6, None, "EUR"), with_error(9876.5, None, "")) == ("12346 EUR", "9876")
-    assert with_error(3.2e10, None, "") == "3.2e+10"
+    assert (text_with_error(12345.6, None, "EUR"), text_with_error(9876.5, None, "")) == ("12346 EUR", "9876")
+    assert text_with_error(3.2e10, None, "") == "3.2e+10"
 
 
 @pytest.mark.parametrize(
