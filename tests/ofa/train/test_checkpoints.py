@@ -16,6 +16,7 @@ from ofa.task import classification
 from ofa.train import Event, label_loss
 from ofa.train.checkpoints import Checkpoint, run_from_checkpoint
 from ofa.train.state import new_state
+from tests.executors import AtOnce
 from tests.ofa.train.conftest import SmallNet
 from tests.ofa.train.loop_settings import SETTINGS
 
@@ -28,18 +29,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class AtOnce(Executor):
-    """Runs what it is given before it returns."""
-
-    def submit(self, work: Any, /, *arguments: Any, **names: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(work(*arguments, **names))
-        except BaseException as error:
-            future.set_exception(error)
-        return future
 
 
 class Later(Executor):

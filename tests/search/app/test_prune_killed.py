@@ -13,6 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ofa.checkpoint import load_checkpoint
 from search.app.main import main
+from tests.executors import AtOnce
 from tests.search.app.pruned_run import RUN, TINY
 
 
@@ -44,11 +45,12 @@ def test_a_killed_run_goes_on_to_the_same_bits(
         nonlocal saved
         save(*arguments)  # type: ignore[arg-type]
         saved += 1
-        if saved % 3 == 0:  # some of the 12 steps are not saved: a thread writes those before
+        if saved % 3 == 0:
             raise Killed
 
     monkeypatch.setattr(checkpoints, "save_training", save_and_die)
-    monkeypatch.setattr("ofa.train.pace.LARGEST_SHARE", 1.0)  # as often as can be
+    monkeypatch.setattr(checkpoints, "ThreadPoolExecutor", lambda *_: AtOnce())
+    monkeypatch.setattr("ofa.train.pace.LARGEST_SHARE", 1.0)  # every step
     killed = 0
     while True:
         try:
