@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -36,6 +38,45 @@ def soft_cross_entropy(logits: Tensor, teacher: Tensor, temperature: float = 1.0
     """
     targets = torch.softmax(full_precision(teacher.detach()) / temperature, dim=1)
     return functional.cross_entropy(full_precision(logits) / temperature, targets) * temperature**2
+
+
+def alpha_divergence(
+    logits: Tensor, teacher: Tensor, least: float = -1.0, most: float = 1.0, clip: float = 5.0
+) -> Tensor:
+    """Returns the adaptive alpha-divergence of `logits` (N, classes) from `teacher` (N, classes), a mean over N.
+
+    Each example is held to the larger of two divergences: with the negative `least` a network pays for probability
+    that the teacher does not give, with the positive `most` for probability that it misses (1: the KL divergence, which
+    `soft_cross_entropy` is). `clip` bounds the ratios of probabilities, to the power of alpha. The value is that whose
+    gradient is the divergence's, as in the authors' code. Classes are the last dimension.
+    Source: Wang et al. 2021 (AlphaNet), 2102.07954, equations 5 to 9.
+
+    Raises:
+        InvalidInput: `least` is not below `most`, or `clip` is not above 0.
+    """
+    if not (least < most and clip > 0):
+        raise InvalidInput(f"least={least!r} must be below most={most!r}, and clip={clip!r} above 0: such as -1, 1, 5")
+    student = torch.log_softmax(full_precision(logits), dim=-1)
+    ratio = torch.log_softmax(full_precision(teacher.detach()), dim=-1) - student.detach()
+    low, low_value = _divergence(student, ratio, least, clip)
+    high, high_value = _divergence(student, ratio, most, clip)
+    return torch.where(low > high, low_value, high_value).mean()
+
+
+def _divergence(student: Tensor, ratio: Tensor, alpha: float, clip: float) -> tuple[Tensor, Tensor]:
+    """The alpha-divergence of each example, detached, and what has its gradient; of log probabilities and ratios."""
+    log_probability = student.detach()
+    probability = log_probability.exp()
+    if abs(alpha) < 1e-3:  # the limit: the KL divergence the other way round
+        bounded = ratio.clamp(max=math.log(clip))
+        value, slope = -probability * bounded, probability * (bounded - 1)
+    elif abs(alpha - 1) < 1e-3:
+        slope = (log_probability + ratio).exp()  # the teacher's probability: the ratio alone may overflow
+        value = slope * ratio
+    else:
+        power = (alpha * ratio).exp().clamp(max=clip)
+        value, slope = probability * (power - 1) / (alpha * (alpha - 1)), probability * power / alpha
+    return value.sum(dim=-1), -(slope * student).sum(dim=-1)
 
 
 def full_precision(logits: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from ofa.sorting import sort_channels_
 from ofa.task import Batch
 from ofa.train.distilling import Distill, distill_loss
 from ofa.train.features import Hidden, block_paths, feature_loss, hidden_states, matching_blocks
+from ofa.train.label_weights import LabelWeight, check_label_weight, label_weight_at
 from ofa.train.schedules import OFA_PHASES, Phase, as_phases, opened, span_at
 from ofa.train.step import StepContext
 
@@ -35,18 +36,19 @@ def single(
     context: StepContext,
     *,
     arch: Arch | Mapping[str, Any] | None = None,
-    label_weight: float = 0.5,
+    label_weight: float | LabelWeight = 0.5,
     distill: Distill | None = None,
 ) -> Tensor:
     """Returns the loss of one Arch, the largest unless `arch` says another, after its backward pass.
 
     Where the training has a teacher, a fraction `label_weight` of the loss is against targets, the rest against it.
     """
-    _check_fraction(label_weight)
+    check_label_weight(label_weight)
     chosen = supernet.space.largest if arch is None else arch if isinstance(arch, Arch) else Arch.from_dict(arch)
     if batch.teacher is None:
         return _learn_targets(supernet, chosen, batch, context)[0]
-    return _learn_from(_Lesson(batch.teacher, label_weight, distill), supernet, chosen, batch, context)
+    weight = label_weight_at(label_weight, batch.teacher, batch, context)
+    return _learn_from(_Lesson(batch.teacher, weight, distill), supernet, chosen, batch, context)
 
 
 def sandwich(
@@ -55,15 +57,16 @@ def sandwich(
     context: StepContext,
     *,
     random_subnets: int = 2,
-    label_weight: float = 0.0,
+    label_weight: float | LabelWeight = 0.0,
     features: float = 0.0,
     distill: Distill | None = None,
 ) -> Tensor:
     """Returns the mean loss of the largest, the smallest and `random_subnets` others after their backward.
 
     The largest learns from targets; the others learn from its outputs of the same step (in-place distillation),
-    and a fraction `label_weight` of their loss is against targets (0: from the outputs alone, as published). Where the
-    training has a teacher, all of them, the largest too, learn from it so.
+    and a fraction `label_weight` of their loss is against targets (0: from the outputs alone, as published; see
+    `ofa.train.label_weights` for fractions that change). Where the training has a teacher, all of them, the largest
+    too, learn from it so.
     With `features` the others also learn the hidden states between the blocks of the largest, at that weight (see
     `ofa.train.features`).
     Sources: Yu and Huang 2019, 1903.05134; Yu et al. 2020 (BigNAS), 2003.11142.
@@ -72,7 +75,7 @@ def sandwich(
         raise InvalidInput(f"features={features!r} is the weight of a loss: 0 or more")
     if random_subnets < 0:
         raise InvalidInput(f"random_subnets={random_subnets!r} must be 0 or more")
-    _check_fraction(label_weight)
+    check_label_weight(label_weight)
     space = supernet.space
     drawn = [space.sample(context.rng) for _ in range(random_subnets)]
     full: Hidden | None = None
@@ -81,11 +84,13 @@ def sandwich(
         full = {}
     if batch.teacher is None:
         loss, teacher = _learn_targets(supernet, space.largest, batch, context, full)
+        weight = label_weight_at(label_weight, teacher, batch, context)
     else:
         teacher = batch.teacher
-        loss = _learn_from(_Lesson(teacher, label_weight, distill), supernet, space.largest, batch, context, full)
+        weight = label_weight_at(label_weight, teacher, batch, context)
+        loss = _learn_from(_Lesson(teacher, weight, distill), supernet, space.largest, batch, context, full)
     losses = [loss]
-    lesson = _Lesson(teacher, label_weight, distill, features, full)
+    lesson = _Lesson(teacher, weight, distill, features, full)
     for arch in (space.smallest, *drawn):
         if arch != space.largest:
             losses.append(_learn_from(lesson, supernet, arch, batch, context, {} if features else None))
@@ -130,17 +135,12 @@ def progressive(
     return torch.stack(losses).mean()
 
 
-def _check_fraction(label_weight: float) -> None:
-    if not 0 <= label_weight <= 1:
-        raise InvalidInput(f"label_weight={label_weight!r} is a fraction: at least 0 and at most 1")
-
-
 @dataclass(frozen=True)
 class _Lesson:
     """What a network learns from besides targets: a teacher's outputs, and the hidden states of the largest."""
 
     teacher: Any
-    label_weight: float
+    label_weight: float | Tensor
     distill: Distill | None
     features: float = 0.0
     full: Hidden | None = None
@@ -151,12 +151,13 @@ def _learn_from(
 ) -> Tensor:
     """The detached loss of `arch` by a lesson, after its backward pass; its hidden states are put in `hidden`."""
     outputs = _forward(supernet, arch, batch, context, hidden)
-    if lesson.label_weight == 1:
+    weight, changes = lesson.label_weight, isinstance(lesson.label_weight, Tensor)  # whose value is not waited for
+    if not changes and weight == 1:
         loss = context.task.loss(outputs, batch)
     else:
         loss = distill_loss(context.task, outputs, lesson.teacher, batch, lesson.distill)
-        if lesson.label_weight:
-            loss = (1 - lesson.label_weight) * loss + lesson.label_weight * context.task.loss(outputs, batch)
+        if changes or weight:
+            loss = (1 - weight) * loss + weight * context.task.loss(outputs, batch)
     if lesson.full is not None and hidden is not None:
         apart = feature_loss(supernet, arch, hidden, lesson.full)
         loss = loss if apart is None else loss + lesson.features * apart

@@ -47,6 +47,7 @@ OWN_MODULES = (
     "ofa.data.joint_augment",
     "ofa.data.rand_augment",
     "ofa.task",
+    "ofa.train.label_weights",
     "ofa.train.strategies",
     "ofa.train.schedules",
     "search.device.runtimes",

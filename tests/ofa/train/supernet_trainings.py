@@ -49,9 +49,11 @@ class Stop(Exception):
 
 def stop_at(step: int, strategy=sandwich):
     """A strategy that is killed in the middle of a step."""
+    if isinstance(strategy, partial):
+        return partial(stop_at(step, strategy.func), *strategy.args, **strategy.keywords)
 
-    def stopping(supernet, batch, context):
-        loss = strategy(supernet, batch, context)
+    def stopping(supernet, batch, context, **settings):
+        loss = strategy(supernet, batch, context, **settings)
         if context.step == step:
             raise Stop
         return loss

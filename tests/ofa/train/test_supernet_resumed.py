@@ -16,6 +16,7 @@ from ofa.train import (
     sandwich,
     single,
 )
+from ofa.train.label_weights import by_skill
 from tests.executors import AtOnce
 from tests.ofa.train.supernet_trainings import ADAMW, QUICK, STEPS, Stop, fit, same, stop_at, without_time
 
@@ -28,6 +29,7 @@ RECIPES = {
     "progressive": {"strategy": progressive, "schedule": partial(restarts, phases=OFA_PHASES)},
     "layer rates": {"layer_decay": 0.5},
     "early stop": {"patience": 2, "validate_every": 1, "optimizer": partial(ADAMW, lr=0.5), "ema": 0.5},
+    "label weight": {"strategy": partial(sandwich, label_weight=by_skill)},
     "all": {
         "strategy": progressive,
         "schedule": partial(restarts, phases=OFA_PHASES),

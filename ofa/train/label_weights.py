@@ -1,0 +1,87 @@
+"""Label weights: how much of a network's loss is against targets, where the rest is against a teacher's outputs.
+
+A teacher that has learned nothing yet teaches noise; one that is good tells more than a target does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from ofa.errors import InvalidInput
+from ofa.inputs import logits_of
+from ofa.task import Batch
+from ofa.train.step import StepContext
+
+# (teacher's outputs, batch, context of the step) -> the fraction of the loss that is against targets.
+LabelWeight: TypeAlias = Callable[[Any, Batch, StepContext], "float | Tensor"]
+
+
+def label_weight_at(weight: float | LabelWeight, teacher: Any, batch: Batch, context: StepContext) -> float | Tensor:
+    """Returns the fraction that a step's losses are against targets: a number as it is, a function's value."""
+    return weight(teacher, batch, context) if callable(weight) else weight
+
+
+def check_label_weight(weight: float | LabelWeight) -> None:
+    """Checks a label weight before it is used.
+
+    Raises:
+        InvalidInput: a number that is no fraction.
+    """
+    if not callable(weight):
+        _check_fractions(label_weight=weight)
+
+
+def by_progress(
+    teacher: Any, batch: Batch, context: StepContext, *, start: float = 1.0, end: float = 0.0, until: float = 1.0
+) -> float:
+    """Returns a fraction that goes linearly from `start` to `end`, which it has from the fraction `until` of the steps.
+
+    Raises:
+        InvalidInput: an argument that is no fraction.
+    """
+    _check_fractions(start=start, end=end, until=until)
+    done = context.place / context.total_steps
+    return end if done >= until else start + (end - start) * done / until
+
+
+def by_skill(teacher: Any, batch: Batch, context: StepContext, *, start: float = 1.0, end: float = 0.0) -> Tensor:
+    """Returns a fraction, a scalar tensor, that goes from `start` to `end` as the teacher's `skill` goes from 0 to 1.
+
+    Raises:
+        InvalidInput: `start` or `end` is no fraction, or the task has no constant answer.
+    """
+    _check_fractions(start=start, end=end)
+    return start + (end - start) * skill(teacher, batch, context)
+
+
+def skill(teacher: Any, batch: Batch, context: StepContext) -> Tensor:
+    """Returns how much better than a constant answer a teacher is on a batch, a scalar tensor from 0 to 1.
+
+    It is 1 - (its loss) / (loss of the best constant answer to the batch's targets): of a regression, the share of
+    variance that it explains; of a classification, the share of nats that it saves. Source of the measure: Murphy 1988,
+    Skill scores based on the mean square error.
+
+    Raises:
+        InvalidInput: the task has no constant answer.
+    """
+    if context.task.constant is None:
+        raise InvalidInput(
+            f"task {context.task.name!r} has no constant answer that a teacher's skill could be measured by: give "
+            "label_weight=ofa.train.label_weights.by_progress, or a number"
+        )
+    with torch.no_grad():
+        outputs = logits_of(teacher)
+        constant = context.task.constant([batch]).to(outputs).expand_as(outputs)
+        least = torch.finfo(outputs.dtype).tiny
+        ratio = context.task.loss(outputs, batch) / context.task.loss(constant, batch).clamp(min=least)
+        return (1 - ratio).clamp(0, 1)
+
+
+def _check_fractions(**fractions: float) -> None:
+    for name, value in fractions.items():
+        if not 0 <= value <= 1:
+            raise InvalidInput(f"{name}={value!r} is a fraction: at least 0 and at most 1")
