@@ -23,7 +23,7 @@ from ofa.randomize import randomize_
 from tests.ofa import zoo
 from tests.ofa.nets import SHAPE, SHIPPED
 
-SLOW = {"resnet32", "resnet56"}
+SLOW = {"resnet32", "resnet56", "mobilenet"}
 MODELS = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in SHIPPED]
 
 

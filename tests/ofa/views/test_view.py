@@ -139,7 +139,7 @@ def test_the_state_dict_loads_into_a_hand_built_model() -> None:
     assert repr(built) == repr(net)
 
 
-@pytest.mark.parametrize("name", ["lenet5", "resnet20_pad", "mobilenet"])
+@pytest.mark.parametrize("name", ["lenet5", "resnet20_pad", pytest.param("mobilenet", marks=pytest.mark.slow)])
 def test_torch_export_takes_the_extract(name: str) -> None:
     supernet, images = shipped(name)
     net = supernet.extract(supernet.space.sample(np.random.default_rng(0))).eval()

@@ -101,6 +101,7 @@ def test_a_record_that_is_missing_or_damaged_is_said(home: Path, capsys: pytest.
     assert not (home / "outputs/mine/search").exists()
 
 
+@pytest.mark.slow
 def test_a_training_that_was_cut_off_goes_on_with_the_same_data_alone(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

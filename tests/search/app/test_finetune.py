@@ -59,6 +59,7 @@ def test_the_fine_tuned_subnet_takes_the_place_and_both_scores_stay(
     assert page.count("before fine-tuning") == page.count("by fine-tuning") == 1
 
 
+@pytest.mark.slow
 def test_it_is_done_once_and_put_in_place_again_after_an_extraction(
     tiny_copy: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ def walk(environment: Environment, ratios: list[float]) -> list[int]:
     return widths
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.data(), st.floats(0.3, 1), st.sampled_from(["macs", "params", "bytes"]))
 def test_any_actions_meet_the_budget(resnet: ofa.Supernet, data: st.DataObject, budget: float, metric: str) -> None:
