@@ -1,0 +1,105 @@
+"""The coding of an array of patterns: the one that takes the fewest bytes of those that fit what it holds."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ofa.compress.code import Code, Parts, joined, varint, varints
+from ofa.compress.decoder import ESCAPE, LEVELS, PLAIN, PLANES, SAME, SPARSE, Array
+
+MOST_LEVELS = 2**16
+SAMPLE = 2**14  # patterns that are looked at before all of a large array are
+FEW = 0.25  # different ones among those of the sample, at most, for a table to be tried
+
+
+def coded(patterns: Array, rotated: bool) -> Code:
+    """Returns an array of patterns (N,), unsigned integers, coded.
+
+    Args:
+        patterns: of one tensor, or of several in turn.
+        rotated: whether they are of floats, whose exponents are behind the sign.
+    """
+    if not len(patterns):
+        return Code("plain", varint(PLAIN))
+    if (patterns == patterns[0]).all():
+        return Code("same", varint(SAME), (patterns[:1].tobytes(),), Parts(tables=patterns.itemsize))
+    numbers = int(np.count_nonzero(patterns))
+    tried = [_dense(patterns, rotated)]
+    if numbers < 0.9 * len(patterns):
+        tried.append(_sparse(patterns, rotated))
+    return min(tried, key=lambda code: code.bytes)
+
+
+def _dense(patterns: Array, rotated: bool) -> Code:
+    planes = _planes(patterns, rotated)
+    levels = _levels(patterns, rotated)
+    return planes if levels is None or planes.bytes <= levels.bytes else levels
+
+
+def _sparse(patterns: Array, rotated: bool) -> Code:
+    places = np.flatnonzero(patterns)
+    positions = _positions(places)
+    values = coded(patterns[places], rotated)
+    return joined(f"sparse, {values.how}", varint(SPARSE), (positions, values))
+
+
+def _positions(places: Array) -> Code:
+    """Relative positions with fillers (Han et al. 2016, 1510.00149, section 2)."""
+    gaps = np.diff(places, prepend=-1) - 1
+    fillers = gaps // ESCAPE
+    written = np.full(len(gaps) + int(fillers.sum()), ESCAPE, np.uint8)
+    written[np.cumsum(fillers + 1) - 1] = gaps % ESCAPE
+    code = joined("", varint(len(written)), (_planes(written, False),))
+    return replace(code, parts=Parts(positions=code.parts.total))
+
+
+def _levels(patterns: Array, rotated: bool) -> Code | None:
+    """A table and places in it, where few patterns occur."""
+    if patterns.itemsize == 1:
+        return None
+    sample = patterns[:: max(1, len(patterns) // SAMPLE)]
+    if len(np.unique(sample)) > max(FEW * len(sample), 16):
+        return None
+    levels, places = np.unique(patterns, return_inverse=True)
+    if len(levels) > MOST_LEVELS:
+        return None
+    table = _planes(levels, rotated)
+    places = places.astype(np.uint8 if len(levels) <= 256 else np.uint16)
+    values = _planes(places, False) if len(levels) > 1 else coded(places, False)
+    table = replace(table, parts=Parts(tables=table.parts.total))
+    return joined("levels", varints(LEVELS, len(levels) - 1), (table, values))
+
+
+def _planes(patterns: Array, rotated: bool) -> Code:
+    width = patterns.itemsize
+    if rotated:
+        unit = patterns.dtype.type
+        patterns = (patterns << unit(1)) | (patterns >> unit(8 * width - 1))
+    planes = patterns.view(np.uint8).reshape(-1, width)
+    directory, plain = varints(PLANES, int(rotated)), []
+    for plane in range(width):
+        content = planes[:, plane].tobytes()
+        small = deflated(content, zlib.Z_HUFFMAN_ONLY)
+        fits = len(small) < len(content)
+        directory += varint(len(small) if fits else 0)
+        plain.append(small if fits else content)
+    values = sum(map(len, plain))
+    whole = width * len(patterns)
+    if values >= whole:
+        return Code("plain", varint(PLAIN), (_unrotated(patterns, rotated).tobytes(),), Parts(values=whole))
+    return Code("planes", directory, tuple(plain), Parts(values=values))
+
+
+def _unrotated(patterns: Array, rotated: bool) -> Array:
+    unit: Any = patterns.dtype.type
+    return (patterns >> unit(1)) | (patterns << unit(8 * patterns.itemsize - 1)) if rotated else patterns
+
+
+def deflated(content: bytes, strategy: int = zlib.Z_DEFAULT_STRATEGY) -> bytes:
+    """Returns deflated bytes, without a header."""
+    machine = zlib.compressobj(9, zlib.DEFLATED, -15, 9, strategy)
+    return machine.compress(content) + machine.flush()

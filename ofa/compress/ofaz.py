@@ -1,0 +1,131 @@
+"""Networks as .ofaz files: `save`, `load`, and what a file would take.
+
+The file is described in `ofa.compress.decoder`, which reads it without torch or this package.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ofa.compress.blocks import blocks_of, shares_of
+from ofa.compress.code import varint, varints
+from ofa.compress.coding import deflated
+from ofa.compress.decoder import LARGEST, MAGIC, TYPES, VERSION, Array, Coded, decode, digest_of, unit_of
+from ofa.compress.sizes import FileSizes, TensorSizes
+from ofa.errors import InvalidInput
+from ofa.paths import write_atomic
+
+KINDS = {getattr(torch, name): kind for kind, (name, _) in enumerate(TYPES) if hasattr(torch, name)}
+
+
+def save(path: Path | str, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> FileSizes:
+    """Returns what the file takes, after writing tensors and a card to it, in place of one that is there.
+
+    Each tensor is coded by what it holds: zeros by where the others are, few different numbers by a table, floats by
+    exponents and the rest. `load` returns the same bits.
+
+    Args:
+        path: whose name ends with .ofaz, by custom.
+        tensors: dense, of any type that safetensors knows, on any device.
+        card: what JSON can hold.
+
+    Raises:
+        InvalidInput: a tensor of another type or layout, or a card that JSON cannot hold.
+    """
+    content, sizes = encoded(tensors, card)
+    write_atomic(Path(path), content)
+    return sizes
+
+
+def load(path: Path | str, *, largest: int = LARGEST) -> tuple[dict[str, Tensor], Any]:
+    """Returns the tensors of a file, bit by bit as they were saved and in that order, on the CPU, and its card.
+
+    Raises:
+        InvalidInput: no such file, it is damaged, or its tensors have more than `largest` bytes.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InvalidInput(f"{path} {'is no file' if path.exists() else 'does not exist'}; give an .ofaz file")
+    try:
+        tensors, card = decode(path.read_bytes(), largest)
+        return {name: as_tensor(each) for name, each in tensors.items()}, card
+    except (ValueError, zlib.error, RecursionError, OverflowError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InvalidInput(f"{path} cannot be read: {reason:.200}; restore it or compress the network again") from None
+
+
+def coded_sizes(tensors: Mapping[str, Tensor]) -> FileSizes:
+    """Returns what a file of these tensors and an empty card would take, without writing it.
+
+    Raises:
+        InvalidInput: see `save`.
+    """
+    return encoded(tensors, {})[1]
+
+
+def encoded(tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> tuple[bytes, FileSizes]:
+    """Returns the content of a file and what it is made of.
+
+    Raises:
+        InvalidInput: see `save`.
+    """
+    arrays = [_patterns(name, tensor) for name, tensor in tensors.items()]
+    types = [tensor.dtype for tensor in tensors.values()]
+    described = [_described(*each) for each in tensors.items()]
+    blocks = blocks_of(arrays, types)
+    entries = [varints(len(block.members), *block.members) + block.code.directory for block in blocks]
+    directory = deflated(varint(len(arrays)) + b"".join((*described, *entries)))
+    checksums = b"".join(zlib.crc32(array.data).to_bytes(4, "little") for array in arrays)
+    written = deflated(_json(card))
+    plain = b"".join(piece for block in blocks for piece in block.code.plain)
+    total = sum(array.nbytes for array in arrays)
+    head = MAGIC + bytes((VERSION,)) + varints(len(directory), len(written), len(plain), 0, total)
+    content = b"".join((head, directory, checksums, written, plain))
+    content += digest_of(content)
+    shares = shares_of(blocks, [array.nbytes for array in arrays])
+    rests = [len(each) + share[1] for each, share in zip(described, shares, strict=True)]
+    ratio = len(directory) / max(1.0, sum(rests))
+    sizes = {
+        name: TensorSizes(arrays[at].nbytes, *share[0], 4 + round(ratio * rests[at]), share[2])
+        for at, (name, share) in enumerate(zip(tensors, shares, strict=True))
+    }
+    rest = len(content) - len(written) - sum(each.total for each in sizes.values())
+    return content, FileSizes(sizes, len(written), rest)
+
+
+def _described(name: str, tensor: Tensor) -> bytes:
+    text = name.encode()
+    return varint(len(text)) + text + varints(KINDS[tensor.dtype], tensor.dim(), *tensor.shape)
+
+
+def _patterns(name: str, tensor: Tensor) -> Array:
+    """A tensor's bits as unsigned integers, one dimension."""
+    if tensor.dtype not in KINDS or tensor.layout != torch.strided or tensor.is_meta:
+        known = ", ".join(str(kind).removeprefix("torch.") for kind in KINDS)
+        raise InvalidInput(f"{name} is {tensor.layout} of {tensor.dtype}: dense tensors of {known} can be saved")
+    dense = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
+    unit, _ = unit_of(KINDS[tensor.dtype])
+    return dense.reshape(-1).view(torch.uint8).numpy().view(unit)
+
+
+def as_tensor(coded: Coded) -> Tensor:
+    """Returns what was decoded as a tensor, which shares its memory."""
+    numbers = torch.from_numpy(coded.patterns.view(np.uint8))
+    return numbers.view(getattr(torch, coded.type)).reshape(coded.shape)
+
+
+def _json(card: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(dict(card), separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(
+            f"the card is not JSON ({str(error)[:120]}); give numbers, texts, lists and mappings"
+        ) from None

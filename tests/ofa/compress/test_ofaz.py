@@ -1,0 +1,119 @@
+"""Tensors come out of a file bit by bit as they went in; damaged files are refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ofa.compress import coded_sizes, load, ofaz, save
+from ofa.errors import InvalidInput
+
+DECODER = Path(ofaz.__file__).with_name("decoder.py")
+
+
+def bits(tensor: Tensor) -> Tensor:
+    return tensor.contiguous().reshape(-1).view(torch.uint8)
+
+
+def assert_same(read: dict[str, Tensor], written: dict[str, Tensor]) -> None:
+    assert list(read) == list(written)
+    for name, tensor in written.items():
+        assert (read[name].dtype, read[name].shape) == (tensor.dtype, tensor.shape), name
+        assert torch.equal(bits(read[name]), bits(tensor)), name
+
+
+def numbers(kind: torch.dtype, count: int, seed: int) -> Tensor:
+    """Returns any bits as numbers of a type."""
+    generator = torch.Generator().manual_seed(seed)
+    if kind == torch.bool:
+        return torch.rand(count, generator=generator) < 0.5
+    size = torch.empty(0, dtype=kind).element_size()
+    return torch.randint(0, 256, (count * size,), generator=generator, dtype=torch.uint8).view(kind)
+
+
+@st.composite
+def tensor(draw: st.DrawFn) -> Tensor:
+    """Draws a tensor of any type and shape: any bits, few different numbers, many zeros, or all of it."""
+    kind = draw(st.sampled_from(sorted(ofaz.KINDS, key=str)))
+    shape = draw(st.lists(st.integers(0, 12), max_size=4).map(tuple))
+    count, seed = int(np.prod(shape)), draw(st.integers(0, 999))
+    generator = torch.Generator().manual_seed(seed)
+    levels = numbers(kind, draw(st.sampled_from([1, 2, 5, 300, max(1, count)])), seed)
+    chosen = levels[torch.randint(0, len(levels), (count,), generator=generator)]
+    zeros = torch.rand(count, generator=generator) < draw(st.sampled_from([0, 0.5, 0.97]))
+    return torch.where(zeros, torch.zeros_like(chosen), chosen).reshape(shape) if count else chosen.reshape(shape)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(st.text(max_size=9), tensor(), max_size=7))
+def test_any_tensors_come_back_bit_by_bit(tensors: dict[str, Tensor]) -> None:
+    content, sizes = ofaz.encoded(tensors, {"a": [1, None, "ü"]})
+    decoded, card = ofaz.decode(content)
+    assert_same({name: ofaz.as_tensor(each) for name, each in decoded.items()}, tensors)
+    assert card == {"a": [1, None, "ü"]} and sizes.total == len(content)
+
+
+def test_a_file_takes_what_is_said_and_replaces_another(tmp_path: Path) -> None:
+    path, tensors = tmp_path / "a.ofaz", {"w": torch.randn(30, 20), "b": torch.zeros(30)}
+    for _ in range(2):
+        sizes = save(path, tensors, {"arch": {"width": 3}})
+        assert path.stat().st_size == sizes.total
+    read, card = load(path)
+    assert_same(read, tensors)
+    assert card == {"arch": {"width": 3}}
+    assert coded_sizes(tensors).tensors == sizes.tensors
+
+
+def test_every_cut_and_every_flipped_byte_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.ofaz"
+    save(path, {"w": (torch.rand(9, 9) < 0.2).float(), "b": torch.randn(5)}, {})
+    content = path.read_bytes()
+    damaged = [content[:size] for size in range(len(content))] + [content + b"\0"]
+    for place in range(len(content)):
+        damaged.append(content[:place] + bytes((content[place] ^ 16,)) + content[place + 1 :])
+    for each in damaged:
+        path.write_bytes(each)
+        with pytest.raises(InvalidInput, match=r"a\.ofaz cannot be read"):
+            load(path)
+
+
+def test_what_cannot_be_saved_or_loaded_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.ofaz"
+    with pytest.raises(InvalidInput, match="does not exist"):
+        load(path)
+    with pytest.raises(InvalidInput, match="is no file"):
+        load(tmp_path)
+    with pytest.raises(InvalidInput, match="sparse"):
+        save(path, {"w": torch.eye(3).to_sparse()}, {})
+    with pytest.raises(InvalidInput, match="not JSON"):
+        save(path, {}, {"a": torch.eye(2)})
+    save(path, {"w": torch.zeros(1000)}, {})
+    with pytest.raises(InvalidInput, match="4,000 bytes, over the limit of 3,999"):
+        load(path, largest=3999)
+
+
+def test_the_decoder_needs_neither_torch_nor_this_package(tmp_path: Path) -> None:
+    tensors = {"w": torch.randn(20, 20) * (torch.rand(20, 20) < 0.1), "b": torch.randn(3), "m": torch.rand(9) < 0.5}
+    save(tmp_path / "a.ofaz", tensors, {"x": 1})
+    np.savez(tmp_path / "a.npz", **{name: each.numpy() for name, each in tensors.items()})
+    (tmp_path / "decoder.py").write_bytes(DECODER.read_bytes())
+    program = (
+        "import sys; sys.modules.update(torch=None, ofa=None, scipy=None)\n"
+        "import decoder, json, numpy\n"
+        "arrays, card = decoder.read('a.ofaz'); honest = numpy.load('a.npz')\n"
+        "assert [*arrays] == [*honest]\n"
+        "assert all(arrays[name].tobytes() == honest[name].tobytes() for name in arrays)\n"
+        "print(json.dumps(card))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"x": 1}
