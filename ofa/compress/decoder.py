@@ -220,7 +220,7 @@ def _positions(directory: Bytes, source: Bytes, count: int) -> Array:
     """Where the patterns are not zero: from the zeros between them."""
     gaps = _patterns(directory, source, _at_most(directory.number(), count), np.dtype("<u1")).astype(np.int64)
     numbers = gaps != ESCAPE
-    places = np.cumsum(gaps + numbers)[numbers] - 1
+    places: Array = np.cumsum(gaps + numbers)[numbers] - 1
     _at_most(int(places[-1]) + 1 if len(places) else 0, count)
     return places
 
