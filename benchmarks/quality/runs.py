@@ -91,7 +91,7 @@ def spread_archs(supernet: ofa.Supernet, count: int, drawn: int = 400) -> list[o
 
 
 def _leaning(space: ofa.Space, rng: np.random.Generator) -> ofa.Arch:
-    """An Arch whose choices lean to the small or to the large side together: independent ones are all of middle size."""
+    """An Arch whose choices lean to the small or to the large side together: independent ones have middle sizes."""
     lean = rng.beta(0.5, 0.5)
     values = {}
     for choice in space.choices:
