@@ -40,6 +40,12 @@ def _cifar(images: int, *model: str) -> tuple[str, ...]:
 PROBLEMS = {
     problem.name: problem
     for problem in (
+        Problem(
+            "cifar-small",
+            (*_cifar(8000, "model=resnet20", "model.depth=14"), "data.dataset.image_size=12", "data/augment=flip"),
+            8,
+            folder="cifar10",
+        ),
         Problem("cifar-resnet", _cifar(8000, "model=resnet20"), 12, folder="cifar10"),
         Problem("cifar-mobilenet", _cifar(8000, "model=mobilenet"), 12, folder="cifar10"),
         Problem("cifar-resnet-40000", _cifar(40000, "model=resnet20"), 12, folder="cifar10"),

@@ -6,6 +6,7 @@ from ofa.data.augmenting import Augment, JointAugment
 from ofa.data.batch_source import BatchSource
 from ofa.data.batching import batches, steps_per_epoch
 from ofa.data.bundled import digits
+from ofa.data.clutter import cluttered_digits
 from ofa.data.dataset import Dataset, PixelSource, Preprocessing, Split
 from ofa.data.generated import synthetic
 from ofa.data.in_memory import from_tensors
@@ -31,6 +32,7 @@ __all__ = [
     "batches",
     "bundled_table",
     "characters",
+    "cluttered_digits",
     "digits",
     "from_arrays",
     "from_dataset",

@@ -22,6 +22,7 @@ OWN_NAMES = frozenset(
         *(
             "ofa.data.bundled_table",
             "ofa.data.characters",
+            "ofa.data.cluttered_digits",
             "ofa.data.digits",
             "ofa.data.from_dataset",
             "ofa.data.from_iterables",
