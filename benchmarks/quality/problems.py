@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -11,62 +11,86 @@ class Problem:
     """Data, a model, and how long and at which learning rates its networks are trained.
 
     Attributes:
+        title: for tables.
         overrides: of `ofa train`, for the supernet and for networks alone.
         epochs: of the supernet and of each network alone.
         rates: learning rates that networks alone are tried with; the best counts.
         group: of `train`, whose optimizer networks alone have too.
         folder: the data set whose folder is a command-line argument; None if it needs none.
+        scale: turns the score into points of which more is better.
     """
 
     name: str
+    title: str
     overrides: tuple[str, ...]
     epochs: int
     rates: tuple[float, ...] = (0.05, 0.1, 0.2)
     group: str = "sandwich"
     folder: str | None = None
+    scale: float = 100.0
 
-    def all_overrides(self, folders: dict[str, str]) -> tuple[str, ...]:
-        """Returns the overrides with the folder of the data, whose size and labels are as the hub has them."""
+    def all_overrides(self, folders: Mapping[str, str]) -> tuple[str, ...]:
+        """Returns the overrides with the folder of the data."""
         if self.folder is None:
             return self.overrides
         return (*self.overrides, f"data.dataset.path={folders[self.folder]}")
 
 
-def _cifar(images: int, *model: str) -> tuple[str, ...]:
-    limits = (f"data.dataset.limit_train={images}", "data.dataset.limit_validation=500", "data.dataset.limit_test=5000")
-    return ("data=cifar10", "data.dataset.image_size=16", *limits, *model)
+def _cifar(images: int, size: int, *others: str) -> tuple[str, ...]:
+    limits = (f"train={images}", "validation=500", "test=5000")
+    return (
+        "data=cifar10",
+        f"data.dataset.image_size={size}",
+        *(f"data.dataset.limit_{each}" for each in limits),
+        *others,
+    )
 
+
+_GPT = ("model=gpt", "model.every_token=true", "model.width=48", "model.depth=2", "model.heads=3")
+_CHARACTERS = ("data=characters", "task=language_model", "data.dataset.limit=200000", "task.metrics=[bits_per_byte]")
+_MNIST = ("data=mnist", "data.dataset.image_size=14", "data.dataset.limit_train=4000")
+_SMALL = ("model=resnet20", "model.depth=14", "data/augment=flip")
 
 PROBLEMS = {
     problem.name: problem
     for problem in (
+        Problem("digits", "ResNet-14, digits", ("data=digits", "model=digits_net"), 60),
+        Problem("cluttered", "ResNet-14, cluttered digits", ("data=cluttered_digits", "model=digits_net"), 12),
+        Problem("mnist", "ResNet-14, MNIST at 14x14, 4,000 images", (*_MNIST, "model=digits_net"), 8, folder="mnist"),
         Problem(
-            "cifar-small",
-            (*_cifar(8000, "model=resnet20", "model.depth=14"), "data.dataset.image_size=12", "data/augment=flip"),
-            8,
+            "cifar-small", "ResNet-14, CIFAR-10 at 12x12, 8,000 images", _cifar(8000, 12, *_SMALL), 8, folder="cifar10"
+        ),
+        Problem(
+            "cifar",
+            "ResNet-20, CIFAR-10 at 16x16, 8,000 images",
+            _cifar(8000, 16, "model=resnet20"),
+            12,
             folder="cifar10",
         ),
-        Problem("cifar-resnet", _cifar(8000, "model=resnet20"), 12, folder="cifar10"),
-        Problem("cifar-mobilenet", _cifar(8000, "model=mobilenet"), 12, folder="cifar10"),
-        Problem("cifar-resnet-40000", _cifar(40000, "model=resnet20"), 12, folder="cifar10"),
+        Problem("cifar-long", "the same, 48 epochs", _cifar(8000, 16, "model=resnet20"), 48, folder="cifar10"),
         Problem(
-            "mnist-resnet",
-            ("data=mnist", "data.dataset.image_size=14", "data.dataset.limit_train=4000", "model=digits_net"),
-            8,
-            folder="mnist",
+            "cifar-40000",
+            "ResNet-20, CIFAR-10 at 16x16, 40,000 images",
+            _cifar(40000, 16, "model=resnet20"),
+            12,
+            folder="cifar10",
         ),
-        Problem("digits", ("data=digits", "model=digits_net"), 60),
-        Problem("cluttered", ("data=cluttered_digits", "model=digits_net"), 20),
-        Problem("digits-vit", ("data=digits", "model=vit"), 60, rates=(0.001, 0.003), group="sandwich_adamw"),
         Problem(
-            "characters-gpt",
-            (
-                *("data=characters", "task=language_model", "model=gpt", "model.every_token=true", "model.width=48"),
-                *("model.depth=2", "model.heads=3", "data.dataset.limit=200000", "task.metrics=[bits_per_byte]"),
-            ),
+            "mobilenet",
+            "MobileNetV3-style, CIFAR-10 at 16x16, 8,000 images",
+            _cifar(8000, 16, "model=mobilenet"),
+            12,
+            folder="cifar10",
+        ),
+        Problem("vit", "ViT, digits", ("data=digits", "model=vit"), 60, (0.001, 0.003), "sandwich_adamw"),
+        Problem(
+            "gpt",
+            "GPT, characters (bits per byte, negative)",
+            (*_CHARACTERS, *_GPT),
             8,
-            rates=(0.003, 0.006),
-            group="sandwich_adamw",
+            (0.003, 0.006),
+            "sandwich_adamw",
+            scale=-1.0,
         ),
     )
 }
