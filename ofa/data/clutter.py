@@ -65,9 +65,7 @@ def cluttered_digits(
     return Dataset("cluttered_digits", splits["train"], splits["validation"], splits["test"], 10, class_names=names)
 
 
-def _cluttered(
-    glyphs: Tensor, copies: int, size: int, pieces: int, noise: float, generator: torch.Generator
-) -> Tensor:
+def _cluttered(glyphs: Tensor, copies: int, size: int, pieces: int, noise: float, generator: torch.Generator) -> Tensor:
     """Returns uint8 images (N, 1, size, size) of glyphs (N, 8, 8) in [0, 1], `copies` of each one after another."""
     count = len(glyphs)
     image = torch.zeros(count, size, size)
