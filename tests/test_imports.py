@@ -25,7 +25,7 @@ OFA_FLOORS = (
     "rules views",
     "cost_terms layer_report memory trial",
     "supernet",
-    "checkpoint _cost peak_memory sorting",
+    "calibration_size checkpoint _cost peak_memory sorting",
     "importance",
     "block_importance",
     "data_file fingerprint identity inspection",

@@ -110,10 +110,12 @@ def _save(
     write_stored_config(files.config, config)
     write_record(files.history, history_of(history))
     say_end("train", history)
-    images = int(config["train"]["calibration_images"])
+    images = config["train"]["calibration_images"]
     seconds = history[-1]["seconds"] if history else 0.0
     card = supernet_card(supernet, data, task, images, hash_of(config), seconds)
     say_warnings("train", card.warnings)
+    if card.calibration is not None:
+        say(f"train: {card.calibration.text}")
     write_record(files.card, card)
     write_record(files.layers, layers_of(ofa.inspect(supernet), type(supernet.model).__name__))
     files.checkpoint.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from ofa.errors import InvalidInput
 from search.config.request import plain, without
 from search.config.rules import (
     Between,
+    CalibrationExamples,
     Count,
     FromZero,
     NotNegative,
@@ -67,7 +68,7 @@ class Finetuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     precision: Literal["float32", "bfloat16", "float16"] | None = None
     compile: bool = False
     device: Text = "cpu"
-    calibration_images: Count = 1024
+    calibration_images: CalibrationExamples = 1024
     validate_every: FromZero = 1
     checkpoint_seconds: NotNegative = 30.0
 

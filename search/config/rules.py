@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, inspect
 
@@ -19,6 +19,10 @@ FromZero = Annotated[int, Meta(ge=0, le=MOST)]
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Processes = Annotated[int, Meta(ge=1, le=1024)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
+
+# Training examples that norm statistics are measured on: so many, or as the supernet's card says.
+AUTO: Literal["auto"] = "auto"
+CalibrationExamples = Count | Literal["auto"]
 
 Number = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
 Positive = Annotated[float, Meta(gt=0, le=LARGEST)]

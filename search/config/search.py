@@ -15,6 +15,7 @@ from search.candidates.metric_limits import read_limit
 from search.config.request import Device, Request, plain, without
 from search.config.rules import (
     LARGEST,
+    CalibrationExamples,
     Count,
     Name,
     Positive,
@@ -30,10 +31,8 @@ from search.run.relative_paths import relative_paths
 
 GROUPS = ("initializer", "dense", "prune")  # groups that a fine-tuning depends on, beside search.tuning
 
-DRIVERS = {
-    "postgresql": "psycopg",
-    "mysql": "pymysql",
-}  # the keys are also the extras that install them: ofa-search[...]
+# The keys are also the extras that install them: ofa-search[...]
+DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
 USER, PASSWORD = "OFA_STORAGE_USER", "OFA_STORAGE_PASSWORD"
 
 
@@ -120,7 +119,7 @@ class SearchOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     metric_limits: dict[str, Any] | None = None
     margin: ShareBelowOne | None = None
     align: Count | None = None
-    calibration_images: Count = 1024
+    calibration_images: CalibrationExamples = 1024
     artifacts: bool = True
     warm_start: tuple[Text, ...] | None = None
     warm_start_candidates: Count = 20

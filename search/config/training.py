@@ -8,7 +8,17 @@ from msgspec import Struct
 
 from ofa.errors import InvalidInput
 from search.config.request import plain, without
-from search.config.rules import Between, Count, FromZero, NotNegative, Positive, ShareAboveZero, Target, Text
+from search.config.rules import (
+    Between,
+    CalibrationExamples,
+    Count,
+    FromZero,
+    NotNegative,
+    Positive,
+    ShareAboveZero,
+    Target,
+    Text,
+)
 from search.config.sorting import Sorting
 
 # Keys of a training that do not change its result.
@@ -68,10 +78,10 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
             training begins with.
         sort: how units and blocks are sorted before the first step; None for as they are.
         strategy: which subnets are trained in a step, and with which targets.
-        calibration_images: the number of training images for norm statistics.
+        calibration_images: the number of training images for norm statistics; "auto": as many as it takes.
     """
 
     strategy: Target
     teacher: Literal["largest", "start"] = "largest"
     sort: Sorting | None = None
-    calibration_images: Count = 1024
+    calibration_images: CalibrationExamples = 1024

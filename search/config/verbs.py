@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from ofa.errors import InvalidInput
 from search.config.finetuning import Finetuning, Length
 from search.config.request import Device, Request, part
-from search.config.rules import LARGEST, Count, FromZero, Name, Port, Positive, Target, Text
+from search.config.rules import LARGEST, CalibrationExamples, Count, FromZero, Name, Port, Positive, Target, Text
 from search.config.search import SearchRequest, check_address
 from search.config.training import SupernetTraining, Training
 from search.config.tuning import Data, NetworkRecipe, Pruning, TrainRequest
@@ -57,7 +57,7 @@ class Export(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         opset: of the ONNX file.
     """
 
-    calibration_images: Count = 1024
+    calibration_images: CalibrationExamples = 1024
     opset: Annotated[int, Meta(ge=OPSETS[0], le=OPSETS[1], title="a whole number from 9 to 20; 18 is usual")] = 18
 
 
@@ -113,7 +113,7 @@ class CompareRequest(Request, frozen=True, kw_only=True):
     repeats: Count = 8
     seconds: Positive = 25.0
     comparable: Annotated[float, Meta(ge=1, le=LARGEST, title="a factor of at least 1, such as 1.25")] = 1.25
-    calibration_images: Count = 1024
+    calibration_images: CalibrationExamples = 1024
 
 
 class PruneRequest(Request, frozen=True, kw_only=True):

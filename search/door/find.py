@@ -15,6 +15,7 @@ from ofa.saving import plain_rules
 from ofa.task import Task, classification
 from search.config.read import converted
 from search.config.request import Request, plain
+from search.config.rules import CalibrationExamples
 from search.config.search import SearchRequest
 from search.device.devices import made_runtime, profile_stage, say_profile, search_devices, show_measuring
 from search.device.profile import Profile
@@ -201,7 +202,9 @@ def _task_of(run: RunFolder, data: Dataset) -> Task:
     return build_task(config, data)
 
 
-def _trained_in(run: RunFolder, supernet: ofa.Supernet, data: Dataset, task: Task, calibration_images: int) -> Trained:
+def _trained_in(
+    run: RunFolder, supernet: ofa.Supernet, data: Dataset, task: Task, calibration_images: CalibrationExamples
+) -> Trained:
     """The supernet and the data as a search takes them, with what is known of them in the run.
 
     A run without a supernet of its own keeps a record of the data, so that it is gone on with the same alone.

@@ -119,7 +119,7 @@ class Findings:
         """
         finalist, export = self._finalist(limit), Export()
         with progress_shown(progress):
-            calibration = self.trained.data.calibration(export.calibration_images)
+            calibration = self.trained.calibration(export.calibration_images)
             facts = finalist_facts(self.request.name, self._content, finalist)
             return extract_network(
                 self.trained, finalist.chosen.arch, Path(folder), calibration, facts, None, export.opset

@@ -12,6 +12,7 @@ import ofa
 from ofa import Supernet
 from ofa._calibrate import calibrate
 from ofa.arch import Arch
+from ofa.calibration_size import calibration_size
 from ofa.data import Dataset
 from ofa.data.contents import contents_of
 from ofa.identity import as_json
@@ -19,11 +20,12 @@ from ofa.inputs import Inputs
 from ofa.resolution import resized
 from ofa.task import Task, scores
 from search.candidates.space import Evaluation
+from search.config.rules import AUTO, CalibrationExamples
 from search.evaluation.caches import ScoreCache
 from search.pruning.dense import held_out
 from search.run.scores import Scores, metrics_of
 from search.run.stored_inputs import settings_digest
-from search.run.training_cards import EndScores, SpaceChoice, SupernetCard
+from search.run.training_cards import CalibrationFacts, EndScores, SpaceChoice, SupernetCard
 from search.training.baseline import baseline_of, no_better
 
 
@@ -91,17 +93,23 @@ ENDS = {"largest": "the largest subnet", "smallest": "the smallest subnet"}  # b
 
 
 def supernet_card(
-    supernet: ofa.Supernet, data: Dataset, task: Task, calibration_images: int, config_hash: str, seconds: float
+    supernet: ofa.Supernet,
+    data: Dataset,
+    task: Task,
+    calibration_images: CalibrationExamples,
+    config_hash: str,
+    seconds: float,
 ) -> SupernetCard:
     """Returns the card of a supernet, its largest and its smallest subnet evaluated.
 
     Args:
         task: what it learned.
-        calibration_images: training images that their norm statistics come from.
+        calibration_images: training images that their norm statistics come from; "auto": as many as the card says.
         config_hash: of the configuration that the supernet can be made again of.
         seconds: that its training took.
     """
-    images = data.calibration(calibration_images)
+    size = calibration_size(supernet, data)
+    images = data.calibration(size.examples if calibration_images == AUTO else calibration_images)
     ends = {"largest": supernet.space.largest, "smallest": supernet.space.smallest}
     found = {name: held_out_scores(supernet, arch, data, task, images) for name, arch in ends.items()}
     baseline, metrics = baseline_of(task, data), metrics_of(task)
@@ -109,16 +117,17 @@ def supernet_card(
     warnings = [
         line for name, each in found.items() for line in no_better(ENDS[name], metrics[0], each.validation, constant)
     ]
-    size = supernet.space.size
+    subnets = supernet.space.size
     return SupernetCard(
         digest=supernet.digest,
         space_digest=supernet.space.digest,
         config_hash=config_hash,
-        subnets=size if size < 2**53 else float(min(size, 10**308)),
+        subnets=subnets if subnets < 2**53 else float(min(subnets, 10**308)),
         space=tuple(SpaceChoice(**choice) for choice in supernet.space.to_dict()),
         metrics=metrics,
         scores=EndScores(**found),
         baseline=baseline,
         warnings=tuple(warnings),
         seconds=seconds,
+        calibration=CalibrationFacts(**vars(size)),
     )

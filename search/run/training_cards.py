@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-from ofa.records import Count, Fraction, Hex, Name, NotNegative, Part, Record, Text, convert
+from ofa.records import AtLeastOne, Count, Fraction, Hex, Name, NotNegative, Part, Positive, Record, Text, convert
 from search.run.scores import MetricFacts, Scores, check_scored
 
 
@@ -76,6 +76,25 @@ class EndScores(Part, frozen=True, kw_only=True):
     smallest: Scores
 
 
+class CalibrationFacts(Part, frozen=True, kw_only=True):
+    """How many training examples norm statistics need, see `ofa.calibration_size.CalibrationSize`."""
+
+    examples: AtLeastOne
+    difference: NotNegative | None
+    tolerance: Positive
+
+    @property
+    def text(self) -> str:
+        """How many, and how far two halves of them agree, in words."""
+        if self.difference is None:
+            return "no layer has norm statistics to measure"
+        agree = "agree" if self.difference <= self.tolerance else "there are no more, and they differ"
+        return (
+            f"norm statistics of two halves of {self.examples:,} training examples {agree}: by {self.difference:.3f} "
+            f"standard deviations, {self.tolerance:g} were asked for"
+        )
+
+
 class SupernetCard(Record, frozen=True, kw_only=True):
     """supernet.json.
 
@@ -84,6 +103,7 @@ class SupernetCard(Record, frozen=True, kw_only=True):
         metrics: the objective first.
         baseline: of what the task answers without looking at the inputs; None: it has no such answer.
         seconds: how long the training took.
+        calibration: of the largest and the smallest subnet; None: not measured.
     """
 
     KIND: ClassVar[str] = "supernet"
@@ -99,6 +119,7 @@ class SupernetCard(Record, frozen=True, kw_only=True):
     baseline: Scores | None
     warnings: tuple[Text, ...]
     seconds: NotNegative
+    calibration: CalibrationFacts | None = None
 
     def __post_init__(self) -> None:
         check_scored(self.metrics, self.scores.largest, self.scores.smallest, self.baseline)

@@ -129,7 +129,7 @@ def tuning_of(request: SearchRequest, trained: Trained) -> FineTuning | None:
         return None
     keys = searched_keys(request)
     _check_rewind(tuning, keys, trained)
-    calibration = trained.data.calibration(request.search.calibration_images)
+    calibration = trained.calibration(request.search.calibration_images)
     weights = StartWeights(trained, run.cache, rewind=tuning.rewind, calibration=calibration)
     cache = TunedCache(run.cache / f"{trained.digest}-tuned.jsonl")
     tuner = Tuner(trained, request, keys, weights, cache, calibration)

@@ -70,7 +70,7 @@ def compare_stage(request: CompareRequest, explain: Explain, *, waits: bool) -> 
                 devices = [
                     measure_device(trained, subnets, runtimes[name], profiles[name], protocol) for name in runtimes
                 ]
-            scores = _scores(trained, subnets, trained.data.calibration(request.calibration_images))
+            scores = _scores(trained, subnets, trained.calibration(request.calibration_images))
             costs = ofa.cost(trained.supernet, [subnet.arch for subnet in subnets])
             content = comparison(
                 subnets,

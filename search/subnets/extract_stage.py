@@ -47,7 +47,7 @@ def extract_stage(
         if not needed:
             say(f"extract: {stage.output} is there, nothing to do")
             return read_record(stage.output, SubnetList)
-        calibration = trained.data.calibration(export.calibration_images)
+        calibration = trained.calibration(export.calibration_images)
         chosen = [
             (finalist, run.subnet(subnet_name(name, finalists, finalist.target))) for finalist in finalists.finalists
         ]
@@ -135,7 +135,7 @@ def extract_trial(request: ExtractRequest, trained: Trained, name: str, trial: i
     folder = run.subnets / f"{name}-trial-{trial}"
     if SubnetFolder(folder).card.is_file() and not request.force:
         raise InvalidInput(f"{folder} exists already; force=true extracts it again")
-    calibration = trained.data.calibration(request.export.calibration_images)
+    calibration = trained.calibration(request.export.calibration_images)
     predicted = {key: value for key, value in row.figures.items() if is_latency(key)}
     facts = SubnetFacts(
         device=name,

@@ -19,6 +19,7 @@ from ofa.resolution import resized
 from ofa.train import Distillation, TrainSettings, logged, train_network
 from search.config.finetuning import Finetuning
 from search.config.read import converted
+from search.config.rules import CalibrationExamples
 from search.config.tuning import Pruning, SupernetRecipe
 from search.objects import make_partial
 from search.pruning.dense import held_out
@@ -60,7 +61,7 @@ class FinetuneSettings:
     training: TrainSettings
     distill: float
     temperature: float | None
-    calibration_images: int
+    calibration_images: CalibrationExamples
     recipe: Recipe | None
     rounds_before: int = 0
 
@@ -150,7 +151,7 @@ def finetune(
     """
     started = time.perf_counter()
     data = resized(trained.data, arch)
-    images = trained.data.calibration(settings.calibration_images)
+    images = trained.calibration(settings.calibration_images)
     net = calibrate(trained.supernet.extract(arch), resized(images, arch))
     recipe, training = settings.recipe, settings.training
     pruner = None

@@ -107,7 +107,7 @@ def extract_request(request: FinetuneRequest, search: str) -> ExtractRequest:
 def largest(trained: Trained, settings: FinetuneSettings) -> nn.Module:
     """Returns the largest subnet, norm statistics measured, as a teacher."""
     net = trained.supernet.extract(trained.supernet.space.largest).requires_grad_(False)
-    return ofa.calibrate(net, trained.data.calibration(settings.calibration_images))
+    return ofa.calibrate(net, trained.calibration(settings.calibration_images))
 
 
 def tuned_folder(shared: FinetunedSearch, finalist: Finalist, *, force: bool, waits: bool) -> PrunedFolder:
@@ -174,7 +174,7 @@ def put_in_place(shared: FinetunedSearch, finalist: Finalist, tuned: PrunedFolde
         return
     raw = present.scores if present.finetuned is None else present.raw
     facts = structs.replace(finalist_facts(shared.search, shared.finalists, finalist), raw=raw, finetuned=digest)
-    calibration = shared.trained.data.calibration(shared.export.calibration_images)
+    calibration = shared.trained.calibration(shared.export.calibration_images)
     opset = shared.export.opset
     extract_network(shared.trained, finalist.chosen.arch, folder, calibration, facts, tuned, opset)
     say(f"finetune: {folder} has the fine-tuned weights")

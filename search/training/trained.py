@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 import ofa
 from ofa import Supernet
+from ofa.calibration_size import calibration_size
 from ofa.checkpoint import load_supernet
 from ofa.data import Dataset, steps_per_epoch
 from ofa.errors import InvalidInput
@@ -19,7 +21,7 @@ from ofa.records import convert, read_record
 from ofa.task import Task
 from ofa.train import Callback, History, OptimizerBuilder, TrainSettings, logged, progress_rows, train
 from search.config.request import plain, without
-from search.config.rules import Target
+from search.config.rules import AUTO, CalibrationExamples, Target
 from search.config.training import Training
 from search.config.tuning import SupernetRecipe
 from search.objects import build_data, build_supernet, build_task, make_partial
@@ -34,6 +36,7 @@ from search.training.sorting import sort_supernet_
 from search.training.teachers import build_teacher
 
 START_KEY = "start"  # of the configuration
+_VALIDATED = 1024  # examples of norm statistics during a training, where its end says how many it takes
 STORED = "ofa.data_file.load_data"  # the function that reads a data set from a file
 
 # The keys of a Training that go into its settings unchanged.
@@ -55,7 +58,8 @@ def run_training(
     `stop_after` ends the training after that fraction of its steps.
     """
     settings = train_settings(recipe.train, recipe.data.augment, recipe.seed)
-    settings = replace(settings, calibration_images=recipe.train.calibration_images)
+    images = recipe.train.calibration_images
+    settings = replace(settings, calibration_images=_VALIDATED if images == AUTO else images)
     if stop_after is not None:
         settings = replace(settings, stop_step=_steps(data, settings, stop_after))
     task = build_task(recipe.task, data)
@@ -142,6 +146,19 @@ class Trained:
     def digest(self) -> str:
         """The supernet's digest."""
         return self.card.digest
+
+    def calibration(self, examples: CalibrationExamples) -> Any:
+        """Returns the training inputs, normalized, that norm statistics are measured on.
+
+        Args:
+            examples: how many; "auto": as many as the card says, measured now where it does not.
+        """
+        return self.data.calibration(self._examples if examples == AUTO else examples)
+
+    @cached_property
+    def _examples(self) -> int:
+        known = self.card.calibration
+        return calibration_size(self.supernet, self.data).examples if known is None else known.examples
 
 
 def load_trained(run: RunFolder, trust: Trust = TOOLKIT_ALONE, *, show: bool = True) -> Trained:
