@@ -105,6 +105,11 @@ def copied(model: nn.Module) -> nn.Module:
         for weight in computed_weights(layer)
         if weight.hook is not None and isinstance(value := vars(layer).get(weight.name), Tensor)
     }
+    # Recurrent layers list the weights that they ran with last, computed ones too, and look for new ones at each run.
+    for layer in model.modules():
+        for value in layer._flat_weights if isinstance(layer, nn.RNNBase) else ():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
     twin = copy.deepcopy(model, memo)
     for layer in twin.modules():
         separate_class_(layer)

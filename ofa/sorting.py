@@ -36,6 +36,23 @@ def l1(supernet: Supernet, group: Group) -> Tensor:
     return total
 
 
+def nonzeros(supernet: Supernet, group: Group) -> Tensor:
+    """Returns how many weights of each unit are not 0, (units,): in convolutions and linear layers, as in `l1`.
+
+    Sorted by it, a pruned network's rows and columns go from dense to empty, so that a file of it is smaller: where
+    weights are depends on where others are.
+    """
+    total = torch.zeros(group.units, dtype=torch.float64)
+    tensors = supernet.tensors()
+    for member in group.members:
+        weight = tensors[member.source].detach()
+        if weight.dim() >= 2:
+            others = [dim for dim in range(weight.dim()) if dim != member.dim]
+            along = (weight != 0).double().sum(dim=others).cpu()
+            total += along[torch.from_numpy(member.index)].sum(dim=1)
+    return total
+
+
 def importance_order(supernet: Supernet, criterion: Criterion = l1) -> dict[str, Tensor]:
     """Returns each group's units by name of the group, most important first; ties keep their order.
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import ofa
-from ofa.sorting import importance_order, l1, reorder_
+from ofa.sorting import importance_order, l1, nonzeros, reorder_, sort_channels_
 from tests.ofa.nets import SHIPPED, from_zoo, shipped
 from tests.ofa.zoo import AWKWARD, PLAIN
 
@@ -36,6 +36,25 @@ def test_a_narrow_subnet_keeps_the_most_important_channels() -> None:
     kept = torch.topk(l1(supernet, group), 2).values
     ofa.sort_channels_(supernet)
     torch.testing.assert_close(l1(supernet, group)[:2], kept)
+
+
+@pytest.mark.parametrize("name", ["residual", "two_branches"])
+def test_units_sorted_by_their_weights_keep_the_function_and_every_value(name: str) -> None:
+    supernet, images = from_zoo(name)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in supernet.model.parameters():
+            parameter.mul_(torch.rand(parameter.shape, generator=generator) < torch.rand(1, generator=generator))
+        before = supernet.model(images)
+        order = importance_order(supernet, nonzeros)
+        values = {name: tensor.clone() for name, tensor in supernet.tensors().items()}
+        sort_channels_(supernet, nonzeros)
+        torch.testing.assert_close(supernet.model(images), before, rtol=1e-10, atol=1e-10)
+        for group in supernet.groups:
+            counts = nonzeros(supernet, group)
+            assert group.name in supernet.unsortable or bool((counts[:-1] >= counts[1:]).all())
+        reorder_(supernet, {name: torch.argsort(ranks) for name, ranks in order.items()})
+    assert all(torch.equal(tensor, values[name]) for name, tensor in supernet.tensors().items())
 
 
 def test_any_criterion_can_rank_and_ties_keep_their_order() -> None:
