@@ -41,6 +41,7 @@ def lottery(
     initializer: Initializer | None = None,
     images: Example | None = None,
     begin: Callable[[nn.Module], None] | None = None,
+    prunable: Callable[[nn.Module], Mapping[str, Tensor]] = prunable_weights,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
     """Returns the rows of all levels: "level", "kind", "seed", "asked" and "density", "kept" and "weights", and what
@@ -74,6 +75,7 @@ def lottery(
         initializer: initial weights of the tickets and of "reinit"; None: those that make_model draws.
         images: for an initializer that measures on data.
         begin: fills the network that the tickets begin with, such as with pretrained weights; "reinit" is drawn anew.
+        prunable: the weights that may be masked, by name.
         seed: of initial weights, of the controls, and given to `train`.
 
     Raises:
@@ -107,11 +109,13 @@ def lottery(
         rewind_(model, start, masks)
         return model
 
-    start = _start(files, masked_network, train, rewind_step, seed)
+    start = _start(files, masked_network, train, rewind_step, seed, prunable)
     rewinding = {"from_step": rewind_step} if rewind_step else {}
     rows = []
     for level, density in enumerate(wanted):
-        masks = _masks(files, level, density, rewound, rates, scope)
+        if level == 0 and files.row(level, "ticket", density) is None:
+            files.write_masks(level, full_masks(prunable(rewound({}))))
+        masks = _masks(files, level, density, rates, scope)
         for kind in ("ticket", *(controls if level else ())):
             row = files.row(level, kind, density)
             if row is None:
@@ -172,13 +176,14 @@ def _start(
     train: Train,
     rewind_step: int,
     seed: int,
+    prunable: Callable[[nn.Module], Mapping[str, Tensor]],
 ) -> dict[str, Tensor]:
     """The parameters and buffers that tickets are rewound to: initial ones, or those after some steps."""
     start = files.start()
     if start is None:
         model = make_model({}, 0)
         if rewind_step:
-            train(model, full_masks(prunable_weights(model)), seed, until_step=rewind_step)
+            train(model, full_masks(prunable(model)), seed, until_step=rewind_step)
         start = snapshot(model)
         files.write_start(start)
     return start
@@ -188,16 +193,12 @@ def _masks(
     files: LotteryFolder,
     level: int,
     density: float,
-    rewound: Callable[[Mapping[str, Tensor]], nn.Module],
     rates: Mapping[str, float] | None,
     scope: str,
 ) -> dict[str, Tensor]:
-    """The masks of a level: those in the folder once it has a row, else from the weights of the previous level."""
-    if files.row(level, "ticket", density) is None:
-        if level == 0:
-            masks = full_masks(prunable_weights(rewound({})))
-        else:
-            masks = largest_left(files.trained(level - 1), files.masks(level - 1), density, rates, scope)
+    """The masks of a level: those in the folder once it has a row, else from the weights of the level before."""
+    if level and files.row(level, "ticket", density) is None:
+        masks = largest_left(files.trained(level - 1), files.masks(level - 1), density, rates, scope)
         files.write_masks(level, masks)
     return files.masks(level)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from torch import Tensor, nn
 
 from ofa.inputs import Example
 from ofa.prune.granularity.positions import find_use
+from ofa.prune.roles import roles
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,18 @@ class PruneRow:
 class PruneReport:
     """The rows of a model, with totals; `str()` is a table.
 
-    `other_bytes` are those of parameters without a mask and of buffers.
+    Attributes:
+        rows: one per prunable weight; sparsity and density are of these.
+        other_bytes: of parameters without a mask and of buffers.
+        other_macs: multiply-accumulates of weights that are not prunable, of one example.
+        whole: entries of the parameters that stay whole, by their role: "embedding", "position or token",
+            "bias or norm", or "kept" for what `keep` names or what is not trained.
     """
 
     rows: tuple[PruneRow, ...]
     other_bytes: int
+    other_macs: int = 0
+    whole: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def weights(self) -> int:
@@ -65,7 +73,7 @@ class PruneReport:
     def macs(self) -> int | None:
         """Multiply-accumulates with kept weights, of one example; None without an example."""
         counts = [row.kept_macs for row in self.rows if row.kept_macs is not None]
-        return sum(counts) if counts else None
+        return sum(counts) + self.other_macs if counts else None
 
     @property
     def bytes(self) -> int:
@@ -87,6 +95,8 @@ class PruneReport:
             f"{'total':<{wide}} {self.weights:>10,} {self.kept:>10,} {100 * self.density:>7.2f} "
             f"{macs:>12} {self.bytes:>11,}"
         )
+        if self.whole:
+            lines.append("whole: " + ", ".join(f"{count:,} {role}" for role, count in self.whole.items()))
         return "\n".join(lines)
 
 
@@ -95,6 +105,7 @@ def make_report(
 ) -> PruneReport:
     """Returns the report of a masked model."""
     positions = find_use(model, example_input).positions
+    others = {name: parameter for name, parameter in model.named_parameters() if name not in weights}
     rows = []
     for name, weight in weights.items():
         alive = int(masks[name].count_nonzero())
@@ -111,9 +122,19 @@ def make_report(
                 predicted_bytes(weight.numel(), alive, weight.element_size()),
             )
         )
-    others = [parameter for name, parameter in model.named_parameters() if name not in weights]
-    rest = sum(tensor.numel() * tensor.element_size() for tensor in [*others, *model.buffers()])
-    return PruneReport(tuple(rows), rest)
+    rest = sum(tensor.numel() * tensor.element_size() for tensor in [*others.values(), *model.buffers()])
+    other_macs = sum(parameter.numel() * positions.get(name, 0) for name, parameter in others.items())
+    return PruneReport(tuple(rows), rest, other_macs, _by_role(others, roles(model, example_input)))
+
+
+def _by_role(others: Mapping[str, nn.Parameter], found: Mapping[str, str]) -> dict[str, int]:
+    """The entries of parameters that stay whole, by role; norms with biases."""
+    counts: dict[str, int] = {}
+    for name, parameter in others.items():
+        role = found.get(name, "kept" if parameter.dim() >= 2 else "bias or norm")
+        role = "bias or norm" if role == "norm" else role
+        counts[role] = counts.get(role, 0) + parameter.numel()
+    return counts
 
 
 def predicted_bytes(weights: int, kept: int, bytes_each: int) -> int:

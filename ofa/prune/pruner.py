@@ -63,6 +63,7 @@ class Pruner:
         loss: Loss = functional.cross_entropy,
         task: Task | None = None,
         keep: Sequence[str] = (),
+        include: Sequence[str] = (),
         seed: int = 0,
         state: Mapping[str, Any] | None = None,
     ) -> None:
@@ -78,7 +79,8 @@ class Pruner:
             example_input: as `Supernet` takes it; for channels, `slim` and multiply-accumulates.
             batches: makes labeled batches (inputs, labels), for criteria that measure on data.
             loss: (outputs, labels) -> scalar, for those criteria; task: its loss and way to call the model instead.
-            keep: globs of layers or weights that are never pruned.
+            keep, include: globs of layers or parameters that are never pruned, and of embeddings, positions, biases or
+                norms that are, which otherwise stay whole (see `prunable_weights`).
             seed: of everything random here.
             state: of `state_dict`, to resume from; no event happens on construction then.
 
@@ -98,7 +100,7 @@ class Pruner:
         self.steps, self._last_progress = 0, 0.0
         self.memory: dict[str, Tensor] = {}
         self.generator = torch.Generator().manual_seed(seed)
-        self.weights = prunable_weights(model, keep)
+        self.weights = prunable_weights(model, keep, include, example_input)
         self.granularity = granularity(model, self.weights, example_input)
         check_parts(criterion, allocation, self.granularity, schedule, regrowth, batches, full_masks(self.weights))
         self._parameters = dict(model.named_parameters())

@@ -174,6 +174,7 @@ class Pruning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         sparsity: the fraction removed in the end; None if the method does not use it.
         keep: patterns of layers that stay whole.
+        include: patterns of embeddings, positions, biases or norms that are pruned too.
         scoring: batches of training images that criteria measure on.
         slim: whether zero channels are removed, for a network that is actually smaller.
     """
@@ -188,6 +189,7 @@ class Pruning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     regrowth: Target | None = None
     regularizers: dict[str, Target] | None = None
     keep: tuple[Text, ...] = ()
+    include: tuple[Text, ...] = ()
     scoring: Count = 10
     slim: bool = False
     retraining: Retraining

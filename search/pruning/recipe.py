@@ -47,6 +47,7 @@ class Recipe:
     regrowth: Regrowth | None
     regularizers: tuple[Regularizer, ...]
     keep: tuple[str, ...]
+    include: tuple[str, ...]
     scoring: int
     slim: bool
     distill: float
@@ -71,6 +72,7 @@ def read_recipe(request: Pruning) -> Recipe:
         regrowth=make(request.regrowth) if request.regrowth else None,
         regularizers=tuple(make(regularizers[name]) for name in sorted(regularizers)),
         keep=request.keep,
+        include=request.include,
         scoring=request.scoring,
         slim=request.slim,
         distill=request.retraining.distill,
@@ -89,13 +91,14 @@ def check_recipe(recipe: Recipe, model: nn.Module, data: Dataset) -> None:
     Raises:
         InvalidInput: see `ofa.prune.compatibility.check_parts`.
     """
-    weights = prunable_weights(model, recipe.keep)
+    example = example_of(model, data)
+    weights = prunable_weights(model, recipe.keep, recipe.include, example)
     if recipe.schedule is None and recipe.regrowth is None:
         return  # a method or a regularizer decides what is removed
     check_parts(
         recipe.criterion,
         recipe.allocation,
-        recipe.granularity(model, weights, example_of(model, data)),
+        recipe.granularity(model, weights, example),
         recipe.schedule,
         recipe.regrowth,
         tuple,  # training will provide batches
@@ -161,6 +164,7 @@ def _make_pruner(
         example_input=example_of(model, data),
         batches=batches,
         keep=recipe.keep,
+        include=recipe.include,
         seed=seed,
         task=recipe.task,
     )

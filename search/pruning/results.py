@@ -153,8 +153,9 @@ def _histogram(values: np.ndarray[Any, Any]) -> Histogram | None:
 
 def report_facts(net: nn.Module, masks: Mapping[str, Tensor], data: Dataset) -> OutcomeFacts:
     """Returns the facts of a pruner's report on a network under masks."""
-    report = make_report(net, prunable_weights(net), masks, data.example())
-    return OutcomeFacts(kept_macs=report.macs, predicted_bytes=report.bytes)
+    weights = {name: parameter for name, parameter in net.named_parameters() if name in masks}
+    report = make_report(net, weights, masks, data.example())
+    return OutcomeFacts(kept_macs=report.macs, predicted_bytes=report.bytes, whole=report.whole)
 
 
 def full_macs(net: nn.Module, data: Dataset) -> int | None:

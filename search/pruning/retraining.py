@@ -62,7 +62,7 @@ def _scanned(job: Job, model: nn.Module, drop: float) -> Criterion:
         raise InvalidInput("prune.method.sensitivity_drop sets qualities: add prune/criterion=std_threshold")
     if not 0 <= drop < 1:
         raise InvalidInput(f"prune.method.sensitivity_drop={drop!r} is a fraction: at least 0 and less than 1")
-    weights = prunable_weights(model, job.recipe.keep)
+    weights = prunable_weights(model, job.recipe.keep, job.recipe.include, example_of(model, job.data))
     scan = sensitivity_scan(model, partial(judged, job=job, examples=SCAN_EXAMPLES), SCAN_SPARSITIES, weights=weights)
     return partial(std_threshold, quality=qualities(scan, model, drop))
 
@@ -98,7 +98,7 @@ def finished(pruner: Pruner, recipe: Recipe, history: list[dict[str, object]], *
         pruner.set_masks({name: mask & (parameters[name] != 0) for name, mask in pruner.masks.items()})
     masks = {name: mask.clone() for name, mask in pruner.masks.items()}
     report = pruner.report()
-    facts = OutcomeFacts(kept_macs=report.macs, predicted_bytes=report.bytes)
+    facts = OutcomeFacts(kept_macs=report.macs, predicted_bytes=report.bytes, whole=report.whole)
     missed = _missed(pruner, recipe, before=before)
     slim = pruner.slim()[0] if recipe.slim else None
     return Outcome(pruner.finalize(), masks, tuple(pruner.weights), history, facts, slim, warnings=missed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ofa.prune.weights import prunable_weights
 from ofa.records import content_of, convert
 from search.pruning.dense import held_out
 from search.pruning.job import Job, Outcome, with_recipe
-from search.pruning.recipe import pruner_of
+from search.pruning.recipe import example_of, pruner_of
 from search.pruning.results import report_facts
 from search.pruning.retraining import CHECKPOINT, check_no_schedule, unused_sparsity
 from search.run.pruned_cards import LevelRow
@@ -41,7 +42,9 @@ def tickets(
     if layers are ranked separately.
     """
     check_no_schedule(job.recipe, "prune=lottery")
-    weights = list(prunable_weights(job.network.initial()))
+    network = job.network.initial()
+    prunable = partial(prunable_weights, include=job.recipe.include, example_input=example_of(network, job.data))
+    weights = list(prunable(network))
     default = {} if scope == "global" else {weights[-1]: 0.5}
     paces = default if rates is None else dict(rates)
     paces |= dict.fromkeys(job.recipe.keep, 0.0)  # last, so that they take precedence
@@ -83,6 +86,7 @@ def tickets(
         initializer=job.network.initializer,
         images=None if job.network.initializer is None else job.network.initial_images,
         begin=job.network.begin,
+        prunable=prunable,
         seed=job.seed,
     )
     files = LotteryFolder(folder)

@@ -76,6 +76,7 @@ class OutcomeFacts(Part, frozen=True, kw_only=True):
 
     kept_macs: Count | None
     predicted_bytes: Count
+    whole: Mapping[Text, Count] = {}
     found_quality: float | None = None
     found_cost: NotNegative | None = None
     search: tuple[Object, ...] | None = None
@@ -124,6 +125,7 @@ class PrunedCard(DataCard, frozen=True, kw_only=True, omit_defaults=True):
         weights, kept, density: number of prunable weights, how many are kept, and their fraction.
         macs, kept_macs: multiply-accumulates of one example, of all weights and of the kept ones.
         predicted_bytes: size on disk, zeros left out.
+        whole: entries of the parameters that are not prunable, by role, such as "embedding" and "bias or norm".
         found_quality: of the masks that a method learned, before the training: more is better.
         found_cost: of the same, a fraction.
         search: the history rows of that method.
@@ -145,6 +147,7 @@ class PrunedCard(DataCard, frozen=True, kw_only=True, omit_defaults=True):
     macs: Count | None
     kept_macs: Count | None
     predicted_bytes: Count
+    whole: Mapping[Text, Count] = {}
     found_quality: float | None = None
     found_cost: NotNegative | None = None
     search: tuple[Object, ...] | None = None

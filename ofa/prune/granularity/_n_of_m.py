@@ -92,11 +92,15 @@ def n_of_m(
     """
     if not 0 < n < m:
         raise InvalidInput(f"n={n!r} of m={m!r}: keep at least 1 and fewer than all, such as n=2, m=4")
-    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items() if tensor.shape[1] % m == 0}
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items() if _inputs(tensor) % m == 0}
     if not shapes:
-        inputs = sorted({tensor.shape[1] for tensor in weights.values()})
+        inputs = sorted({_inputs(tensor) for tensor in weights.values()})
         raise InvalidInput(f"m={m}: no weight has a multiple of {m} inputs (they have {inputs})")
     return NOfMGranularity(model, shapes, example_input, n, m)
+
+
+def _inputs(weight: Tensor) -> int:
+    return weight.shape[1] if weight.dim() > 1 else 1
 
 
 def keeps_pattern(mask: Tensor, n: int, m: int) -> bool:
