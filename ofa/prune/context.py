@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ofa.errors import InvalidInput
 from ofa.inputs import Example, Inputs, as_inputs, logits_of, map_tensors
-from ofa.prune.granularity.pool import Pool
+from ofa.prune.granularity.pool import Coupled, Pool
 from ofa.task import Batch, Task, as_batch
 
 Batches: TypeAlias = Callable[[], Iterable[tuple[Example, Tensor]]]
@@ -34,6 +34,7 @@ class PruneContext:
             (see `ofa.Inputs`), and labels (N,).
         loss: (model output, labels) -> scalar, where there is no task.
         task: says how the model is called and what its loss is; None: `loss` of its logits.
+        pieces: what is removed as one, where that reaches several tensors: a criterion may return `PieceScores` then.
         memory: what a criterion keeps from step to step, tensors by a name of its choice; saved with the pruner.
     """
 
@@ -46,6 +47,7 @@ class PruneContext:
     loss: Loss = functional.cross_entropy
     memory: dict[str, Tensor] = field(default_factory=dict)
     task: Task | None = None
+    pieces: Coupled | None = None
 
     def labelled(self, criterion: str) -> list[tuple[Inputs, Any]]:
         """Returns the batches, each on its weights' device.
@@ -74,9 +76,9 @@ class PruneContext:
 
 
 # A criterion returns by name of each weight how much it is worth, more being better: a tensor of the weight's
-# shape, or (rows,) where whole filters are scored (dimension 0). Scores are finite. A criterion that learns from
-# every step also has `observe(context)`, which the pruner calls after the optimizer's step, before gradients are
-# cleared.
+# shape, or (rows,) where whole filters are scored (dimension 0); or `PieceScores` of `context.pieces`. Scores are
+# finite. A criterion that learns from every step also has `observe(context)`, which the pruner calls after the
+# optimizer's step, before gradients are cleared.
 Criterion = Callable[[PruneContext], Mapping[str, Tensor]]
 
 

@@ -18,7 +18,7 @@ from ofa.prune.allocation import global_
 from ofa.prune.compatibility import check_parts
 from ofa.prune.context import Allocation, Batches, Criterion, Loss, PruneContext
 from ofa.prune.criteria import magnitude
-from ofa.prune.granularity import Granularity, weight
+from ofa.prune.granularity import ChannelGranularity, Granularity, weight
 from ofa.prune.masking import Masking
 from ofa.prune.optimizer_state import MakeOptimizer
 from ofa.prune.prune_report import PruneReport, make_report
@@ -26,7 +26,7 @@ from ofa.prune.pruner_state import PrunerState
 from ofa.prune.regrowth import Regrowth, swapped
 from ofa.prune.regularization import Regularization, trained_names
 from ofa.prune.regularizers.regularizer import Regularizer
-from ofa.prune.removal import initial_masks, masks_after
+from ofa.prune.removal import in_rounds, initial_masks, masks_after
 from ofa.prune.schedules import Schedule, progress_at
 from ofa.prune.shortfall import removal_warnings
 from ofa.prune.slim import slim_model
@@ -79,8 +79,7 @@ class Pruner:
             example_input: as `Supernet` takes it; for channels, `slim` and multiply-accumulates.
             batches: makes labeled batches (inputs, labels), for criteria that measure on data.
             loss: (outputs, labels) -> scalar, for those criteria; task: its loss and way to call the model instead.
-            keep, include: globs of layers or parameters that are never pruned, and of embeddings, positions, biases or
-                norms that are, which otherwise stay whole (see `prunable_weights`).
+            keep, include: globs of layers or parameters that stay whole, and of those pruned whatever their role.
             seed: of everything random here.
             state: of `state_dict`, to resume from; no event happens on construction then.
 
@@ -90,10 +89,8 @@ class Pruner:
         model = plain_network(model, "Pruner")
         self.model = model
         self.optimizer = optimizer
-        self.schedule = schedule
-        self.criterion = criterion
-        self.allocation = allocation
-        self.regrowth = regrowth
+        self.schedule, self.regrowth = schedule, regrowth
+        self.criterion, self.allocation = criterion, allocation
         self.example_input = example_input
         self.batches = batches
         self.loss, self.task = loss, task
@@ -125,17 +122,20 @@ class Pruner:
         """Returns the sum of the regularizers that are losses, a scalar to add to the training loss; 0 if none."""
         return self._regularization.penalty(self.progress)
 
-    def prune(self, sparsity: float) -> None:
+    def prune(self, sparsity: float, rounds: int = 1) -> None:
         """Removes pieces until `sparsity` (fraction of all) is gone, now.
 
+        In `rounds` that keep the same share each: the criterion scores anew what is left after each.
+
         Raises:
-            InvalidInput: not in [0, 1], or scores that do not fit.
+            InvalidInput: not in [0, 1], no round, or scores that do not fit.
         """
-        progress = 1.0 if self.schedule is None else progress_at(self.schedule, sparsity)
         parts = self.granularity, self.criterion, self.allocation
-        with torch.no_grad():
-            self.set_masks(masks_after(sparsity, progress, self.context(), self.masks, *parts))
-            self._last_progress = progress
+        for reached in in_rounds(sparsity, rounds):
+            progress = 1.0 if self.schedule is None else progress_at(self.schedule, reached)
+            with torch.no_grad():
+                self.set_masks(masks_after(reached, progress, self.context(), self.masks, *parts))
+                self._last_progress = progress
 
     def set_masks(self, masks: Mapping[str, Tensor]) -> None:
         """Takes these masks (bool, by name; names left out stay), zeroes what they remove, and its momentum.
@@ -178,7 +178,8 @@ class Pruner:
     def context(self) -> PruneContext:
         """Returns what a criterion is given now."""
         masks = {name: self.masks[name] for name in self.weights}
-        how = (self.batches, self.loss, self.memory, self.task)
+        pieces = self.granularity if isinstance(self.granularity, ChannelGranularity) else None
+        how = (self.batches, self.loss, self.memory, self.task, pieces)
         return PruneContext(self.model, self.weights, masks, self.generator, self.steps, *how)
 
     @property
@@ -198,21 +199,18 @@ class Pruner:
         return 1.0 - self.density
 
     def report(self) -> PruneReport:
-        """Returns one row per layer (kept, multiply-accumulates, predicted bytes) and the totals."""
+        """Returns one row per layer (kept, multiply-accumulates, predicted bytes), and totals."""
         return make_report(self.model, self.weights, self.masks, self.example_input)
 
     def warnings(self) -> list[str]:
-        """Returns a line for each sign that too much or too little was removed (`slim` and `finalize` warn of them).
-
-        Too little: less than the schedule's final sparsity. Too much: a layer that keeps next to nothing.
-        """
+        """Returns a line for each sign that too little went (of the final sparsity) or too much (of a layer)."""
         return removal_warnings(self)
 
     def slim(self, make_optimizer: MakeOptimizer | None = None) -> tuple[nn.Module, torch.optim.Optimizer | None]:
         """Returns a plain model without the dead channels, and an optimizer of it that carries the state over.
 
         Both are new; the pruner stays with the full ones, and so does a learning-rate scheduler: `carry_scheduler`
-        continues it with the new optimizer, or a new one can be made. Outputs are compared first.
+        continues it with the new optimizer. Outputs are compared first.
 
         Args:
             make_optimizer: makes the optimizer from parameter groups, for a class whose constructor does not say how.

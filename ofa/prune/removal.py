@@ -7,21 +7,27 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, is_whole
 from ofa.prune.context import Allocation, AllocationContext, Criterion, PruneContext
 from ofa.prune.granularity import Granularity
+from ofa.prune.granularity.pool import PieceScores
 from ofa.prune.selection import keep_best
 from ofa.prune.weights import full_masks
 
 
 def checked_scores(criterion: Criterion, context: PruneContext) -> Mapping[str, Tensor]:
-    """Returns what the criterion gives: finite, one score per weight or one per row.
+    """Returns what the criterion gives: finite, one score per weight or one per row, or one per piece.
 
     Raises:
         InvalidInput: a weight without scores, another shape, or a number that is not finite.
     """
     scores = criterion(context)
     name_of = getattr(criterion, "__name__", type(criterion).__name__)
+    if isinstance(scores, PieceScores):
+        for name, score in scores.items():
+            if not bool(torch.isfinite(score).all()):
+                raise InvalidInput(f"the criterion {name_of} gave {name} a score that is NaN or infinite")
+        return scores
     for name, weight in context.weights.items():
         if name not in scores:
             raise InvalidInput(f"the criterion {name_of} gave no scores for {name}; a layer may be left out with keep=")
@@ -35,6 +41,19 @@ def checked_scores(criterion: Criterion, context: PruneContext) -> Mapping[str, 
         if not bool(torch.isfinite(score.sum())) and not bool(torch.isfinite(score).all()):
             raise InvalidInput(f"the criterion {name_of} gave {name} a score that is NaN or infinite")
     return scores
+
+
+def in_rounds(sparsity: float, rounds: int) -> list[float]:
+    """Returns the sparsity after each of some rounds that keep the same share each, the last one `sparsity`.
+
+    Raises:
+        InvalidInput: no round, or a sparsity that is not in [0, 1].
+    """
+    if not is_whole(rounds, 1):
+        raise InvalidInput(f"rounds={rounds!r}: give a whole number, 1 or more")
+    if not 0 <= sparsity <= 1:
+        raise InvalidInput(f"sparsity={sparsity!r} is the fraction removed: from 0 to 1")
+    return [*(1 - (1 - sparsity) ** (done / rounds) for done in range(1, rounds)), sparsity]
 
 
 def initial_masks(weights: Mapping[str, Tensor], granularity: Granularity) -> dict[str, Tensor]:
@@ -62,10 +81,8 @@ def masks_after(
         granularity, criterion, allocation: what a piece is, what it is worth, how many each layer keeps.
 
     Raises:
-        InvalidInput: a sparsity that is not in [0, 1], or scores that do not fit.
+        InvalidInput: scores that do not fit.
     """
-    if not 0 <= sparsity <= 1:
-        raise InvalidInput(f"sparsity={sparsity!r} is the fraction removed: from 0 to 1")
     scores = granularity.gather(checked_scores(criterion, context), masks)
     counts = allocation(AllocationContext(granularity.pools, scores, sparsity, progress, granularity.cost))
     return granularity.spread([keep_best(score, count) for score, count in zip(scores, counts, strict=True)])

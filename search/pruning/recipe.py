@@ -168,9 +168,9 @@ def _make_pruner(
         seed=seed,
         task=recipe.task,
     )
-    for round_number in range(1, rounds_before + 1):
+    if rounds_before:
         assert recipe.sparsity is not None  # checked by `pruner_of`
-        pruner.prune(1 - (1 - recipe.sparsity) ** (round_number / rounds_before))
+        pruner.prune(recipe.sparsity, rounds_before)
     if prepare is not None:
         prepare(pruner)
     return pruner

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from ofa.errors import InvalidInput, nearest
 from ofa.prune.context import Criterion, PruneContext
+from ofa.prune.granularity.pool import PieceScores
 
 RULES = ("mean", "max", "l2")
 
@@ -36,9 +38,13 @@ class Normalised:
         if observe is not None:
             observe(context)
 
-    def __call__(self, context: PruneContext) -> dict[str, Tensor]:
-        """Returns the criterion's scores, each layer's divided by its size, float64."""
+    def __call__(self, context: PruneContext) -> Mapping[str, Tensor]:
+        """Returns the criterion's scores, each layer's, or pool's of `PieceScores`, divided by its size, float64."""
         scores = self.criterion(context)
+        if isinstance(scores, PieceScores) and context.pieces is not None:
+            alive = context.pieces.alive(context.masks)
+            pools = zip(scores.items(), alive, strict=True)
+            return PieceScores({name: _divided(score.double(), left, self.by) for (name, score), left in pools})
         return {name: _divided(score.double(), context.masks[name], self.by) for name, score in scores.items()}
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ofa.errors import InvalidInput
 from ofa.inputs import Inputs
@@ -15,12 +15,12 @@ from ofa.prune.layers import undisturbed
 
 
 @contextmanager
-def differentiable(context: PruneContext) -> Iterator[None]:
-    """Lets the context's weights be differentiated by: eval mode, autograd on, also for weights that are frozen.
+def differentiable(context: PruneContext, others: Iterable[nn.Parameter] = ()) -> Iterator[None]:
+    """Lets the context's weights and `others` be differentiated by: eval mode, autograd on, also for frozen ones.
 
     Afterwards the model is unchanged.
     """
-    frozen = [weight for weight in context.weights.values() if not weight.requires_grad]
+    frozen = [weight for weight in [*context.weights.values(), *others] if not weight.requires_grad]
     with undisturbed(context.model), torch.enable_grad():
         for weight in frozen:
             weight.requires_grad_(True)
@@ -39,7 +39,7 @@ def batch_gradient(
     The model's outputs are divided by `temperature`. To be called within `differentiable`;
     `.grad` is not touched.
     """
-    return _grad(context.batch_loss(inputs, labels, temperature), context, create_graph)
+    return gradients_of(context.batch_loss(inputs, labels, temperature), context.weights, create_graph)
 
 
 def mean_gradient(
@@ -72,16 +72,19 @@ def hessian_product(
             along = torch.stack([(gradients[name] * vector).sum() for name, vector in direction.items()]).sum()
             if not along.requires_grad:  # a loss that is linear in the weights
                 continue
-            for name, second in _grad(along, context, create_graph=False).items():
+            for name, second in gradients_of(along, context.weights).items():
                 product[name].add_(second, alpha=inputs.batch / total)
     return product
 
 
-def _grad(value: Tensor, context: PruneContext, create_graph: bool) -> dict[str, Tensor]:
+def gradients_of(
+    value: Tensor, parameters: Mapping[str, nn.Parameter], create_graph: bool = False
+) -> dict[str, Tensor]:
+    """Returns the derivatives of a scalar by name of each parameter; zeros by those that it does not depend on."""
     gradients = torch.autograd.grad(
-        value, list(context.weights.values()), create_graph=create_graph, allow_unused=True, materialize_grads=True
+        value, list(parameters.values()), create_graph=create_graph, allow_unused=True, materialize_grads=True
     )
-    return dict(zip(context.weights, gradients, strict=True))
+    return dict(zip(parameters, gradients, strict=True))
 
 
 def finite(criterion: str, scores: dict[str, Tensor]) -> dict[str, Tensor]:

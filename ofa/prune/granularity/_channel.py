@@ -13,13 +13,15 @@ from torch import Tensor, nn
 
 from ofa._cost import cost
 from ofa.arch import Arch
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, nearest
 from ofa.inputs import Example
-from ofa.prune.granularity.pool import Pool
+from ofa.prune.granularity.pool import PieceScores, Pool
 from ofa.prune.units import unit_masks
 from ofa.rules import SpaceRules
 from ofa.structure.coupling import Group
 from ofa.supernet import Supernet
+
+AGGREGATES = ("mean", "sum", "max")
 
 # Predicts milliseconds at batch 1 of each Arch, such as a device's latency model.
 Latency = Callable[[Supernet, Sequence[Arch]], Sequence[float]]
@@ -33,6 +35,7 @@ class ChannelGranularity:
     groups: tuple[Group, ...]
     step: int
     latency: Latency | None = None
+    aggregate: str = "mean"
 
     @cached_property
     def pools(self) -> tuple[Pool, ...]:
@@ -56,16 +59,48 @@ class ChannelGranularity:
         return dict(self.supernet.model.named_parameters())
 
     def gather(self, scores: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> list[Tensor]:
-        """Returns the score of each unit: the mean over its rows and columns, layers counting alike.
+        """Returns the score of each unit: the criterion's own, or else those of its weights together.
 
-        Scores of rows count where the unit is produced. Units that must keep their order rank by it.
+        Scores of weights become the mean over a unit's row or column in each layer, then the mean (or sum, or largest)
+        of its layers. Scores of rows count where the unit is produced. Units that must keep their order rank by it.
 
         Raises:
             InvalidInput: the criterion scores nothing of a group.
         """
-        return [self._unit_scores(group, scores, masks) for group in self.groups]
+        if isinstance(scores, PieceScores):
+            totals = [scores[group.name].detach().double().cpu() for group in self.groups]
+        else:
+            totals = [self._unit_scores(group, scores) for group in self.groups]
+        ranked = []
+        for group, total in zip(self.groups, totals, strict=True):
+            if group.name in self.supernet.unsortable:
+                total = -torch.arange(group.units, dtype=torch.float64)
+            ranked.append(total.masked_fill(~self._alive(group, masks), -torch.inf))
+        return ranked
 
-    def _unit_scores(self, group: Group, scores: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the parameters that any unit reaches."""
+        names = dict.fromkeys(member.source for group in self.groups for member in group.members)
+        return tuple(name for name in names if name in self._parameters)
+
+    def parts(self, values: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+        """Returns what each tensor holds of each unit, by group and parameter, (units,), float64: sums of `values`.
+
+        A tensor that a unit reaches twice, such as as row and as column, counts both.
+        """
+        result: dict[str, dict[str, Tensor]] = {}
+        for group in self.groups:
+            found = result.setdefault(group.name, {})
+            for member in group.members:
+                if (value := values.get(member.source)) is not None:
+                    others = [dim for dim in range(value.dim()) if dim != member.dim]
+                    along = value.detach().double().sum(dim=others) if others else value.detach().double()
+                    part = along[torch.from_numpy(member.index).to(along.device)].sum(dim=1)
+                    found[member.source] = found[member.source] + part if member.source in found else part
+        return result
+
+    def _unit_scores(self, group: Group, scores: Mapping[str, Tensor]) -> Tensor:
         scores_of_members: list[Tensor] = []
         for member in group.members:
             score = scores.get(member.source)
@@ -82,10 +117,10 @@ class ChannelGranularity:
             raise InvalidInput(
                 f"the criterion scores no weight of the channels {group.name!r}; give keep={group.name!r}"
             )
-        total = torch.stack(scores_of_members).mean(dim=0)
-        if group.name in self.supernet.unsortable:
-            total = -torch.arange(group.units, dtype=torch.float64)
-        return total.masked_fill(~self._alive(group, masks), -torch.inf)
+        stacked = torch.stack(scores_of_members)
+        if self.aggregate == "max":
+            return stacked.amax(dim=0)
+        return stacked.sum(dim=0) if self.aggregate == "sum" else stacked.mean(dim=0)
 
     def alive(self, masks: Mapping[str, Tensor]) -> list[Tensor]:
         """Returns which units have anything left, bool (units,) per pool."""
@@ -131,15 +166,19 @@ def channel(
     *,
     multiple_of: int = 8,
     latency: Latency | None = None,
+    aggregate: str = "mean",
 ) -> ChannelGranularity:
     """Returns the granularity of coupled channels, found by running the model on `example_input`.
 
     Groups that hold a weight outside `weights`, have `multiple_of` channels or fewer, or pass a layer norm (whose
-    statistics would change) stay whole.
+    statistics would change) stay whole. `aggregate` says how scores of a channel's layers come together, where the
+    criterion scores weights: "mean", "sum" (channels of many layers count more) or "max".
 
     Raises:
-        InvalidInput: no example, a `multiple_of` below 1, or no group can lose a channel.
+        InvalidInput: no example, a `multiple_of` below 1, an unknown `aggregate`, or no group can lose a channel.
     """
+    if aggregate not in AGGREGATES:
+        raise InvalidInput(f"aggregate={aggregate!r} is unknown; {nearest(str(aggregate), AGGREGATES)}")
     if example_input is None:
         raise InvalidInput("channels are found by running the model: give the pruner example_input=")
     if multiple_of < 1:
@@ -153,7 +192,7 @@ def channel(
     )
     if not groups:
         raise InvalidInput(f"no channels of {type(model).__name__} can go; its layers:\n{supernet.report()}")
-    return ChannelGranularity(supernet, groups, multiple_of, latency)
+    return ChannelGranularity(supernet, groups, multiple_of, latency, aggregate)
 
 
 def every_width(model: nn.Module, example_input: Example, multiple_of: int = 1) -> Supernet:

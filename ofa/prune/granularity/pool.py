@@ -30,6 +30,24 @@ class Pool:
     least: int = 1
 
 
+class PieceScores(dict[str, Tensor]):
+    """Scores of the pieces themselves, by the name of their pool, (pieces,); more is better."""
+
+
+class Coupled(Protocol):
+    """A granularity whose pieces reach several tensors, as channels do: criteria may score such pieces as a whole."""
+
+    @property
+    def sources(self) -> Sequence[str]:
+        """Names of the parameters that any piece reaches."""
+
+    def parts(self, values: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+        """Returns what each tensor holds of each piece, by pool and parameter, (pieces,): sums of `values`."""
+
+    def alive(self, masks: Mapping[str, Tensor]) -> list[Tensor]:
+        """Returns which pieces have anything left, bool (pieces,) per pool."""
+
+
 class Granularity(Protocol):
     """How weights are cut into pieces: scores in, kept pieces out, masks out."""
 
@@ -40,7 +58,7 @@ class Granularity(Protocol):
     def gather(self, scores: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> list[Tensor]:
         """Returns the score of each piece, floating, on the CPU, (pieces,) per pool, from scores of weights or rows.
 
-        A piece of which nothing is left has -inf.
+        A piece of which nothing is left has -inf. Granularities that are `Coupled` take `PieceScores` too.
         """
 
     def spread(self, keep: Sequence[Tensor]) -> dict[str, Tensor]:
