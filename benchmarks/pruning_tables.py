@@ -3,9 +3,9 @@
     python -m benchmarks.pruning_tables EXPERIMENT ... --mnist PATH [--seeds 5] [--first-seed 0]
     python -m benchmarks.pruning_tables tables
 
-EXPERIMENT: han300, han5, lottery, sparse_training, at_init, group_lasso, initialization, structured. Every run is a row
-of benchmarks/results/pruning/EXPERIMENT.json and is not repeated, so a run that was cut off goes on. `tables` writes
-docs/pruning_results.md from those files. PATH is a folder with MNIST as parquet, or a name on the hub.
+EXPERIMENT: han300, han5, lottery, sparse_training, at_init, group_lasso, initialization, one_shot, structured. Every
+run is a row of benchmarks/results/pruning/EXPERIMENT.json and is not repeated, so a run that was cut off goes on.
+`tables` writes docs/pruning_results.md from those files. PATH is a folder with MNIST as parquet, or a name on the hub.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.pruning import dynamic, group_lasso, han, initialization, lottery, structured
+from benchmarks.pruning import dynamic, group_lasso, han, initialization, lottery, one_shot, structured
 from benchmarks.pruning.cells import Cells
 from benchmarks.pruning.page import write_page
 from benchmarks.pruning.setting import mnist
@@ -29,6 +29,7 @@ EXPERIMENTS = (
     "at_init",
     "group_lasso",
     "initialization",
+    "one_shot",
     "structured",
 )
 
@@ -67,6 +68,8 @@ def main() -> None:
                     group_lasso.run(data, seeds, cells)
                 case "initialization":
                     initialization.run(data, seeds, cells)
+                case "one_shot":
+                    one_shot.run(data, seeds, cells, arguments.nets)
 
 
 if __name__ == "__main__":

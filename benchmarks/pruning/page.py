@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.pruning import dynamic, group_lasso, han, initialization, lottery, structured
+from benchmarks.pruning import dynamic, group_lasso, han, initialization, lottery, one_shot, structured
 from benchmarks.pruning.cells import Cells
 from benchmarks.pruning.lottery_figure import write_figure
 
@@ -30,6 +30,7 @@ def _sections() -> tuple[tuple[str, str, str, Callable[[Cells], str]], ...]:
     return (
         ("Magnitude pruning: LeNet-300-100", "han300", _text("han300"), lambda c: han.table("lenet300", c)),
         ("Magnitude pruning: LeNet-5 (431K)", "han5", _text("han5"), lambda c: han.table("lenet5", c)),
+        ("One shot, without training", "one_shot", _text("one_shot"), one_shot.table),
         ("Lottery tickets", "lottery", _text("lottery"), lottery.table),
         (
             "Sparse training: RigL, SET, static",

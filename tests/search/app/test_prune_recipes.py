@@ -34,9 +34,11 @@ QUICKLY = {
     "lottery": ["prune.method.rounds=1"],
     "amc": ["prune.method.episodes=2", "prune.method.images=16"],
     "filter_policy": ["prune.method.updates=1", "prune.method.samples=2", "prune.method.images=16"],
+    "obs": ["prune.method.examples=64"],
+    "wanda": ["prune.method.examples=64"],
     "every_epoch": ["prune.schedule.epochs=1"],
 }
-SPARSITY = {"distilled": 0.95, "han2015": 0.917, "two_to_four": 0.5, "lottery": 0.2}
+SPARSITY = {"distilled": 0.95, "obs": 0.8, "wanda": 0.5, "han2015": 0.917, "two_to_four": 0.5, "lottery": 0.2}
 SPARSITY |= dict.fromkeys(("snip", "grasp", "synflow", "static", "set", "rigl"), 0.95)
 SPARSITY |= dict.fromkeys(("cubic", "one_shot", "every_epoch", "doubling", "movement", "blocks"), 0.9)
 STRUCTURED = {
@@ -63,6 +65,8 @@ WITH = {
     "method/widths": ["prune/schedule=none", *QUICKLY["amc"]],
     "method/filters": ["prune/schedule=none", *QUICKLY["filter_policy"]],
     "method/tickets": ["prune/schedule=none", *QUICKLY["lottery"]],
+    "method/obs": ["prune/schedule=none", *QUICKLY["obs"]],
+    "method/wanda": ["prune/schedule=none", *QUICKLY["wanda"]],
 }
 
 
