@@ -17,6 +17,7 @@ VERBS = {
     "finetune": "train each chosen subnet to the end, and put it in the place of the supernet's",
     "compare": "measure each device's chosen subnets on every device, and say which is better where",
     "prune": "make a plain network sparse or slim by a recipe",
+    "compress": "make one small file of a subnet, a pruned network or your own, by a recipe of stages",
     "inspect": "show what can vary in a model, and what would free the rest",
     "report": "write one HTML page about everything found so far",
     "dashboard": "watch the searches live in a browser",
@@ -40,6 +41,7 @@ examples:
   ofa inspect model=resnet20                       which layers can vary, and why others cannot
   ofa search latency_ms=0.2                        one more limit over the trained supernet
   ofa prune model=lenet300 data=mnist prune=han2015   a sparse network, 12 times fewer weights
+  ofa compress                                     the chosen subnets as files of few bytes, judged as decoded
 """
 
 

@@ -14,10 +14,13 @@ from rich.text import Text
 
 from search.candidates.figures import device_of
 from search.candidates.search_files import SubnetList, SubnetRow
+from search.compression.text import STAGE_TITLES, ratio_text, stage_cells, stage_titles
 from search.device.workload import USUAL, Workload
 from search.report.gather_sweep import SweepData
 from search.report.page import layers_text
 from search.report.sweep_page import TITLES, target_cells
+from search.run.compressed_cards import CompressedCard
+from search.run.compressed_folder import CompressedFolder
 from search.run.pruned_cards import PrunedCard
 from search.run.result_files import Comparison, Layers, PairComparison, SubnetComparison, SubnetOnDevice
 from search.run.scores import MetricFacts
@@ -160,6 +163,15 @@ def _pruned_cells(card: PrunedCard) -> tuple[str, ...]:
         "-" if slim is None else count_text(slim.params),
         card.name,
     )
+
+
+def print_compressed(card: CompressedCard, folder: Path, stream: TextIO | None = None) -> None:
+    """Prints bytes and score after each stage of a compression, and the path of the file."""
+    print(f"\n{card.source}: {card.dense_bytes:,} bytes", file=stream)
+    columns = [_left(STAGE_TITLES[0]), *map(_right, stage_titles(card.metrics[0])[1:])]
+    _print_table(columns, stage_cells(card), stream, begin="")
+    ratio = ratio_text(card.dense_bytes, card.bytes)
+    print(f"{card.bytes:,} bytes, {ratio} times smaller: {CompressedFolder(folder).network}", file=stream)
 
 
 def print_sweep(data: SweepData, stream: TextIO | None = None) -> None:

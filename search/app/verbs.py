@@ -15,8 +15,17 @@ from ofa.paths import write_atomic
 from ofa.records import write_record
 from search.app.launch import in_multirun
 from search.app.messages import explain
-from search.app.tables import print_comparison, print_finetuned, print_layers, print_subnets, print_sweep
+from search.app.tables import (
+    print_comparison,
+    print_compressed,
+    print_finetuned,
+    print_layers,
+    print_subnets,
+    print_sweep,
+)
 from search.app.training import train_stage
+from search.compression.compress_stage import compress_stage
+from search.config.compressing import CompressRequest
 from search.config.request import Request, part, plain, run_text
 from search.config.search import SearchRequest
 from search.config.tuning import TrainRequest
@@ -118,6 +127,12 @@ def finetune_task(request: FinetuneRequest) -> None:
     trained = load_trained(run, request.trusted)
     for name in names:
         print_finetuned(finetune_stage(request, trained, name, force=request.force, waits=in_multirun()), run.root)
+
+
+def compress_task(request: CompressRequest) -> None:
+    """Compresses networks of a run, or one of another program, and prints bytes and scores after each stage."""
+    for card in compress_stage(request, waits=in_multirun()):
+        print_compressed(card, request.folder.compressed / card.name)
 
 
 def compare_task(request: CompareRequest) -> None:

@@ -56,7 +56,13 @@ SINGULAR: Mapping[type[inspect.Type], str] = {
     inspect.DictType: "a mapping",
     inspect.AnyType: "anything",
 }
-PLURAL = {"a whole number": "whole numbers", "a number": "numbers", "text": "texts", "a name": "names"}
+PLURAL = {
+    "a whole number": "whole numbers",
+    "a number": "numbers",
+    "text": "texts",
+    "a name": "names",
+    "a mapping": "mappings",
+}
 UNSAID = (MOST, LARGEST, -LARGEST)  # bounds that no user needs to know
 
 

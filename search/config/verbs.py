@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ofa.errors import InvalidInput
+from search.config.compressing import CompressRequest as CompressRequest
 from search.config.finetuning import Finetuning, Length
 from search.config.request import Device, Request, part
 from search.config.rules import LARGEST, CalibrationExamples, Count, FromZero, Name, Port, Positive, Target, Text
@@ -187,6 +188,7 @@ REQUESTS: Mapping[str, type[Request]] = {
     "finetune": FinetuneRequest,
     "compare": CompareRequest,
     "prune": PruneRequest,
+    "compress": CompressRequest,
     "report": Request,
     "inspect": InspectRequest,
     "dashboard": DashboardRequest,

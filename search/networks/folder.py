@@ -206,14 +206,28 @@ def pruned_name(name: str | None, label: str, config: Object) -> str:
     return name_from(label, str(hydra.runtime.choices.get("prune")), list(hydra.overrides.task))
 
 
-def name_from(label: str, recipe: str, overrides: Sequence[str]) -> str:
-    """Returns "label-recipe_key=value_...", from the overrides that change the result, those of `prune` first."""
+def compressed_name(name: str | None, label: str, config: Object) -> tuple[str, str]:
+    """Returns the name of a folder, and that of the recipe.
+
+    The first is `name` if it is given, else made of the network's, the recipe's and what else the command changed.
+    """
+    if not HydraConfig.initialized():
+        digest = hash_of(config)[:8]
+        return name or f"{label}-{digest}", digest
+    hydra = HydraConfig.get()
+    recipe = str(hydra.runtime.choices.get("compress"))
+    changes = [text for text in hydra.overrides.task if re.match(r"[+~]*(compress[./@]|finetune[./@]|seed=)", text)]
+    return name or name_from(label, recipe, changes, "compress"), recipe
+
+
+def name_from(label: str, recipe: str, overrides: Sequence[str], group: str = "prune") -> str:
+    """Returns "label-recipe_key=value_...", from overrides that change the result, those of `group` first."""
     of_recipe: list[str] = []
     others: list[str] = []
     for override in sorted(overrides):
         key, _, value = override.lstrip("+~").partition("=")
         if key.partition("@")[0] not in NOT_IN_NAME:
-            short = re.sub(r"^prune[./]", "", key)
+            short = re.sub(rf"^{group}[./]", "", key)
             (others if short == key else of_recipe).append(_plain(f"{short}={value}"))
     name = "_".join([f"{label}-{_plain(recipe)}", *of_recipe, *others])
     if len(name) > LONGEST:

@@ -25,6 +25,7 @@ from ofa.supernet import Supernet
 from search.device.export import TOLERANCE
 from search.device.flat import INPUT, OUTPUT, first_shape
 from search.networks.answer import answer_of
+from search.networks.compressed_file import compressed_file, load_compressed
 from search.networks.folder import SubnetFolder
 from search.networks.network_files import file_digest
 from search.objects import make_model
@@ -38,12 +39,13 @@ def load(
 ) -> nn.Module:
     """Returns the network of a folder as a plain PyTorch network in eval mode, checked against its verify.npz.
 
-    Accepts what `ofa extract` and `ofa prune` write: the full-size network, and the slim one in `slim`. A folder may
-    come from anybody: its card calls only this toolkit, `torch.nn` and what `trust` names, and its network.py is not
-    run.
+    Accepts what `ofa extract` and `ofa prune` write: the full-size network, and the slim one in `slim`; and what
+    `ofa compress` writes: a folder with a model.ofaz, or the path of an .ofaz file, whose tensors are checked by
+    digest. A folder may come from anybody: its card calls only this toolkit, `torch.nn` and what `trust` names, and its
+    network.py is not run.
 
     Args:
-        folder: the folder of the network.
+        folder: the folder of the network, or the .ofaz file.
         model: the full model that it came from, if that is not one of the toolkit's; its weights do not matter.
         rules: the rules that the supernet was built with, if the card has none.
         trust: packages whose classes and functions the card may call, such as "my_package".
@@ -53,6 +55,8 @@ def load(
             model is a different one, or the network does not compute the logits of verify.npz.
     """
     folder = Path(folder)
+    if (compressed := compressed_file(folder)) is not None:
+        return load_compressed(compressed, model=model, rules=rules, trust=trust)
     files = SubnetFolder(folder)
     files.restore()
     if missing := [path.name for path in files.needed if not path.is_file()]:

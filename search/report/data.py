@@ -11,6 +11,7 @@ from search.analysis.side_by_side import TunedSearch
 from search.device.workload import USUAL, Workload
 from search.report.began import Began
 from search.run.cards import Setting
+from search.run.compressed_cards import CompressedCard
 from search.run.result_files import Layers
 from search.run.scores import MetricFacts
 from search.run.training_cards import Epoch
@@ -244,3 +245,4 @@ class ReportData:
     warned: tuple[Warned, ...] = ()
     began: tuple[Began, ...] = ()
     layers: Layers | None = None
+    compressed: tuple[CompressedCard, ...] = ()

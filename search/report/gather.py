@@ -11,9 +11,11 @@ from search.device.profile_device import tool_version
 from search.report.began import gather_began
 from search.report.compare_section import gather_compared
 from search.report.data import Choice, DeviceResult, Pruned, ReportData
+from search.report.gather_compressed import gather_compressed
 from search.report.gather_device import profile_only, search_result
 from search.report.gather_pruned import gather_pruned
 from search.report.gather_summary import gather_tuned, gather_warnings, summary_of
+from search.run.compressed_cards import CompressedCard
 from search.run.contents import complete_profiles, complete_searches
 from search.run.paths import RunFolder, SupernetFolder
 from search.run.result_files import Layers
@@ -26,12 +28,12 @@ def gather(run: RunFolder) -> ReportData:
     """Returns the content of a run's files so far; missing parts are empty.
 
     Raises:
-        InvalidInput: neither a trained supernet nor a pruned network, or a damaged file; names it.
+        InvalidInput: neither a trained supernet nor a pruned or compressed network, or a damaged file; names it.
     """
     files = SupernetFolder(run.supernet)
-    pruned = gather_pruned(run)
-    if not is_complete(files.root) and pruned:
-        return _only_pruned(run, pruned)
+    pruned, compressed = gather_pruned(run), gather_compressed(run)
+    if not is_complete(files.root) and (pruned or compressed):
+        return _without_supernet(run, pruned, compressed)
     if not is_complete(files.root):
         raise InvalidInput(f"{files.root} holds no trained supernet: run ofa train run={run.name} first")
     card = read_record(files.card, SupernetCard)
@@ -64,6 +66,7 @@ def gather(run: RunFolder) -> ReportData:
         warned=gather_warnings(run),
         began=gather_began(run),
         layers=read_record(files.layers, Layers) if os.path.lexists(files.layers) else None,
+        compressed=compressed,
     )
 
 
@@ -74,9 +77,10 @@ def _config_text(files: SupernetFolder, card: SupernetCard) -> str:
     return read_limited(files.config).decode()
 
 
-def _only_pruned(run: RunFolder, pruned: tuple[Pruned, ...]) -> ReportData:
-    """The data of a run without a supernet."""
-    networks = ", ".join(dict.fromkeys(result.network for result in pruned))
+def _without_supernet(run: RunFolder, pruned: tuple[Pruned, ...], compressed: tuple[CompressedCard, ...]) -> ReportData:
+    """The data of a run of plain networks alone."""
+    names = [result.network for result in pruned] or [card.source for card in compressed]
+    networks = ", ".join(dict.fromkeys(names))
     return ReportData(
         run=run.name,
         summary={"networks": networks},
@@ -91,6 +95,7 @@ def _only_pruned(run: RunFolder, pruned: tuple[Pruned, ...]) -> ReportData:
         pruned=pruned,
         warned=gather_warnings(run),
         began=gather_began(run),
+        compressed=compressed,
     )
 
 

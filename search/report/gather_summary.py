@@ -16,6 +16,8 @@ from search.candidates.search_files import Finalists, TrialRow, Trials
 from search.networks.folder import SubnetFolder
 from search.report.data import Trial, Warned
 from search.run.cards import SubnetCard
+from search.run.compressed_cards import CompressedCard
+from search.run.compressed_folder import CompressedFolder
 from search.run.paths import NetworkFolder, PrunedFolder, RunFolder, SearchFolder, SupernetFolder
 from search.run.pruned_cards import PrunedCard, SlimCard
 from search.run.scores import MetricFacts
@@ -125,7 +127,9 @@ def _tuned(row: TrialRow, latency: str, metric: MetricFacts) -> TunedCandidate |
     return TunedCandidate(quality, figures[latency], figures["bytes"], len(row.history))
 
 
-CardKind = type[SupernetCard] | type[DenseCard] | type[PrunedCard] | type[SlimCard] | type[SubnetCard]
+CardKind = (
+    type[SupernetCard] | type[DenseCard] | type[PrunedCard] | type[SlimCard] | type[CompressedCard] | type[SubnetCard]
+)
 
 
 def gather_warnings(run: RunFolder) -> tuple[Warned, ...]:
@@ -146,6 +150,8 @@ def _cards(run: RunFolder) -> Iterator[tuple[Path, CardKind]]:
     for folder in _complete(run.pruned):
         yield PrunedFolder(folder).card, PrunedCard
         yield SubnetFolder(PrunedFolder(folder).slim).card, SlimCard
+    for folder in _complete(run.compressed):
+        yield CompressedFolder(folder).card, CompressedCard
     for folder in sorted(run.subnets.glob("*/")):
         yield SubnetFolder(folder).card, SubnetCard
 

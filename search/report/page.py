@@ -9,6 +9,7 @@ from ofa.task import Score
 from search.device.workload import USUAL
 from search.report.began import Began
 from search.report.compare_section import compare_section
+from search.report.compress_section import compress_section
 from search.report.data import ReportData, Warned
 from search.report.document import Section, document, footer, header
 from search.report.figures import Figure, axis, drawn, layout, lines
@@ -37,6 +38,7 @@ def render(data: ReportData) -> str:
         *(side_by_side_section(group, f"side-by-side-{index}") for index, group in enumerate(data.side_by_side)),
         compare_section(data.compared, data.choices),
         prune_section(data.pruned),
+        compress_section(data.compressed),
         _training(data.history, data.metric),
         began_section(data.began),
         layers_section(data.layers),
@@ -47,6 +49,8 @@ def render(data: ReportData) -> str:
 
 def _headline(data: ReportData) -> str:
     count = sum(len(device.chosen) for device in data.devices)
+    if not count and not data.config and not data.pruned:
+        return "One compressed network" if len(data.compressed) == 1 else f"{len(data.compressed)} compressed networks"
     if not count and not data.config:
         return "One pruned network" if len(data.pruned) == 1 else f"{len(data.pruned)} pruned networks"
     if not count:
@@ -58,7 +62,8 @@ def _headline(data: ReportData) -> str:
 
 def _lead(data: ReportData) -> str:
     if not data.config:
-        return "Scores are on the test examples. Density is the share of prunable weights that remain."
+        density = " Density is the share of prunable weights that remain." if data.pruned else ""
+        return f"Scores are on the test examples.{density}"
     for device in data.devices:
         largest = device.largest
         for subnet in device.chosen:

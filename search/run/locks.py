@@ -91,6 +91,7 @@ BEING = {  # what a running stage does to its output, by name of the stage
     "extract": "extracted",
     "compare": "compared",
     "prune": "pruned",
+    "compress": "compressed",
 }
 
 

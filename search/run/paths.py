@@ -84,6 +84,11 @@ class RunFolder:
         """The folder that holds one folder per pruned network (see `PrunedFolder`)."""
         return self.root / "prune"
 
+    @property
+    def compressed(self) -> Path:
+        """The folder that holds one folder per compressed network (see `search.run.compressed_folder`)."""
+        return self.root / "compressed"
+
     def profile(self, device: str) -> Path:
         """The profile of one device, a JSON file."""
         return self.profiles / f"{device}.json"

@@ -96,18 +96,7 @@ def finetune_settings(request: Finetuning, prune: Pruning | None, trained: Train
             that is more than one training.
     """
     of_supernet = converted(trained.config, SupernetRecipe)
-    training = train_settings(of_supernet.train, of_supernet.data.augment, seed)
-    optimizer = training.optimizer
-    if request.optimizer is not None:
-        optimizer = make_partial("finetune.optimizer", request.optimizer)
-    changes: dict[str, Any] = {name: getattr(request, name) for name in _OWN}
-    changes |= {name: value for name in _OTHERWISE if (value := getattr(request, name)) is not None}
-    training = replace(
-        training,
-        optimizer=with_rate(optimizer, request.learning_rate, "finetune.learning_rate", "the optimizer's lr"),
-        schedule=make_partial("finetune.schedule", request.schedule),
-        **changes,
-    )
+    training = adapted(train_settings(of_supernet.train, of_supernet.data.augment, seed), request)
     if prune is None:
         return FinetuneSettings(training, request.distill, request.temperature, request.calibration_images, None)
     method = make_partial("prune.method", prune.method)
@@ -127,6 +116,25 @@ def finetune_settings(request: Finetuning, prune: Pruning | None, trained: Train
         request.calibration_images,
         recipe,
         rounds,
+    )
+
+
+def adapted(training: TrainSettings, request: Finetuning) -> TrainSettings:
+    """Returns the settings of an earlier training with what a fine-tuning changes of them.
+
+    Raises:
+        InvalidInput: arguments that a `_target_` does not take, or a rate that cannot be scaled.
+    """
+    optimizer = training.optimizer
+    if request.optimizer is not None:
+        optimizer = make_partial("finetune.optimizer", request.optimizer)
+    changes: dict[str, Any] = {name: getattr(request, name) for name in _OWN}
+    changes |= {name: value for name in _OTHERWISE if (value := getattr(request, name)) is not None}
+    return replace(
+        training,
+        optimizer=with_rate(optimizer, request.learning_rate, "finetune.learning_rate", "the optimizer's lr"),
+        schedule=make_partial("finetune.schedule", request.schedule),
+        **changes,
     )
 
 

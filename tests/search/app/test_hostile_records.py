@@ -40,6 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
         assert main(["run", "experiment=tiny", "train.epochs=1", "search.evaluations=6", *MET]) == 0
         assert main(["compare", "run=tiny"]) == 0
         assert main(["prune", *PRUNE]) == 0
+        assert main(["compress", "run=tiny", "pruned=slim", "compress=code_only"]) == 0
         yield RunFolder(folder / "outputs/tiny")
 
 

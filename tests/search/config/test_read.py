@@ -34,6 +34,7 @@ CONFIGS = {
     "transformed kernels": ["train", "model=mobilenet", "space=kernel_transforms"],
     "image folder": ["train", "data=imagefolder", "data.dataset.path=x", "data/augment=rand_augment", "model=lenet5"],
     "synthetic": ["train", "data=synthetic", "model=lenet300"],
+    **{f"compress {name}": ["compress", f"compress={name}"] for name in ("code_only", "low_rank")},
     **{f"device {name}": ["profile", f"device={name}"] for name in ("cuda", "openvino", "ncnn", "compile", "pi5")},
     **{f"sampler {name}": ["search", f"sampler={name}"] for name in ("tpe", "evolution", "nsga2", "amc", "gp")},
     **{

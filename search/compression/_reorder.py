@@ -1,0 +1,132 @@
+"""The stage `reorder`: hidden units in the order whose file is smallest; the network computes the same."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from ofa.compress import Sharing, coded_sizes
+from ofa.errors import InvalidInput
+from ofa.inputs import as_inputs, call, output_tensors
+from ofa.prune.granularity._channel import every_width
+from ofa.sorting import importance_order, l1, reorder_
+from ofa.structure.coupling import Group
+from ofa.supernet import Supernet
+from search.compression.compressed import Compressed, StageContext
+from search.run.progress import say
+
+TOLERANCE = 1e-9  # of outputs in float64, as a fraction of the largest: sums are in another order
+
+
+def reorder(compressed: Compressed, context: StageContext) -> Compressed:
+    """Returns the network with its hidden units in another order, if that makes its file smaller.
+
+    Units that stay together are found as for a supernet; those that a layout fixes keep their place. Tried are the
+    number of weights that are left of a unit, and their magnitude; the smallest file wins. Outputs are compared.
+
+    Raises:
+        InvalidInput: outputs that differ, or are not finite.
+    """
+    if context.rehearsal:
+        return compressed
+    example = context.data.example()
+    try:
+        double = every_width(copy.deepcopy(compressed.network).double(), as_inputs(example).map(_double))
+    except InvalidInput as error:
+        say(f"compress: reorder: nothing is moved: {str(error).splitlines()[0]}")
+        return compressed
+    best, least = compressed, _bytes(compressed)
+    for criterion in (kept_weights, l1):
+        order = positions(double, criterion)
+        tried = moved(compressed, order)
+        if (size := _bytes(tried)) < least:
+            best, least = tried, size
+    if best is not compressed:
+        check_same_function(compressed.network, best.network, example)
+    return best
+
+
+def kept_weights(supernet: Supernet, group: Group) -> Tensor:
+    """Returns how many weights of each unit are not zero, (units,), in the matrices of all coupled layers."""
+    total = torch.zeros(group.units, dtype=torch.float64)
+    tensors = supernet.tensors()
+    for member in group.members:
+        weight = tensors[member.source].detach()
+        if weight.dim() >= 2:
+            others = [dim for dim in range(weight.dim()) if dim != member.dim]
+            along = (weight != 0).sum(dim=others).double().cpu()
+            total += along[torch.from_numpy(member.index)].sum(dim=1)
+    return total
+
+
+def positions(supernet: Supernet, criterion: Callable[[Supernet, Group], Tensor]) -> dict[str, Tensor]:
+    """Returns where each number of each tensor comes from, int64 of its shape, when units are sorted by a criterion.
+
+    Args:
+        supernet: in float64, which holds positions exactly; its weights are as they were afterwards.
+    """
+    order = importance_order(supernet, criterion)
+    tensors = dict(supernet.tensors())
+    kept = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    with torch.no_grad():
+        for tensor in tensors.values():
+            tensor.copy_(torch.arange(tensor.numel()).reshape(tensor.shape))
+        reorder_(supernet, order)
+        found = {name: tensor.detach().long().clone() for name, tensor in tensors.items()}
+        for name, tensor in tensors.items():
+            tensor.copy_(kept[name])
+    return found
+
+
+def moved(compressed: Compressed, order: Mapping[str, Tensor]) -> Compressed:
+    """Returns the network with its numbers, masks and shared values at the positions that `positions` gave."""
+    after = compressed.copied()
+    state = after.network.state_dict(keep_vars=True)
+    with torch.no_grad():
+        for name, origin in order.items():
+            tensor = state[name]
+            tensor.copy_(_at(tensor, origin))
+    masks = {name: _at(mask, order[name]) if name in order else mask for name, mask in after.masks.items()}
+    return replace(after, masks=masks, sharing=None if after.sharing is None else _moved_sharing(after.sharing, order))
+
+
+def _moved_sharing(sharing: Sharing, order: Mapping[str, Tensor]) -> Sharing:
+    return Sharing(
+        {
+            name: replace(tensor, indices=_at(tensor.indices, order[name])) if name in order else tensor
+            for name, tensor in sharing.tensors.items()
+        }
+    )
+
+
+def _at(tensor: Tensor, origin: Tensor) -> Tensor:
+    return tensor.reshape(-1)[origin.reshape(-1)].reshape(tensor.shape)
+
+
+def check_same_function(first: nn.Module, second: nn.Module, example: object) -> None:
+    """Checks that two networks give the same outputs, in float64.
+
+    Raises:
+        InvalidInput: they differ by more than rounding.
+    """
+    inputs = as_inputs(example).map(_double)  # type: ignore[arg-type]
+    answers = []
+    for net in (first, second):
+        with torch.no_grad():
+            answers.append(output_tensors(call(copy.deepcopy(net).double().eval(), inputs)))
+    for one, other in zip(*answers, strict=True):
+        off = float((one - other).abs().max()) / max(float(one.abs().max()), 1e-12)
+        if not off <= TOLERANCE:
+            raise InvalidInput(f"units in another order change outputs by {off:.2g} of the largest: leave reorder out")
+
+
+def _double(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
+
+
+def _bytes(compressed: Compressed) -> int:
+    return coded_sizes(compressed.tensors).total

@@ -1,0 +1,95 @@
+"""The request of `ofa compress`: a network, and the stages that make a small file of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from ofa.errors import InvalidInput
+from search.config.finetuning import Finetuning
+from search.config.request import Device, Request, plain
+from search.config.rules import (
+    FromZero,
+    Name,
+    Positive,
+    ShareAboveZero,
+    ShareBelowOne,
+    Target,
+    check_plain_name,
+    short,
+)
+from search.config.training import Training
+from search.config.tuning import Data
+
+MOST_BITS = 16
+Bits = Annotated[int, Meta(ge=1, le=MOST_BITS, title=f"a whole number from 1 to {MOST_BITS}")]
+
+
+class Compression(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A recipe of compression, see conf/compress/deep_compression.yaml.
+
+    Attributes:
+        stages: functions of a `Compressed` and a `StageContext`, in order.
+        sparsity: and all the others: what stages of the recipe refer to, in one place; a recipe has those that it uses.
+    """
+
+    stages: tuple[Target, ...] = ()
+    sparsity: ShareBelowOne | None = None
+    bits: Bits | None = None
+    energy: ShareAboveZero | None = None
+    epochs: FromZero | None = None
+    codebook_epochs: FromZero | None = None
+
+    def __post_init__(self) -> None:
+        for number, stage in enumerate(self.stages):
+            if not isinstance(stage.get("_target_"), str):
+                raise InvalidInput(
+                    f"compress.stages.{number}={short(stage)} must be a mapping with _target_, such as "
+                    "{_target_: search.compression.share, _partial_: true, bits: 5}"
+                )
+
+
+class CompressRequest(Request, frozen=True, kw_only=True):
+    """The request of `ofa compress`: the subnets that the last search chose, a pruned network, or a model with weights.
+
+    Attributes:
+        device, study: whose search; None: the last one.
+        limit: the latency limit in ms of one subnet; None for all.
+        pruned: the name of a pruned network of the run.
+        model, data, start: a network of another program.
+        task, dense: what that one learned, and how it is trained.
+        name: of the folder; None for the network's and the recipe's.
+    """
+
+    device: Device | None = None
+    study: Name | None = None
+    limit: Positive | None = None
+    pruned: Name | None = None
+    model: Target | None = None
+    start: Target | None = None
+    data: Data | None = None
+    task: Target
+    dense: Training
+    finetune: Finetuning
+    compress: Compression
+    name: Name | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name is not None:
+            check_plain_name("name", self.name, "name=small")
+        if self.pruned is not None:
+            check_plain_name("pruned", self.pruned, "pruned=lenet300-mnist-cubic")
+        searched = {"study": self.study, "limit": self.limit, "device": self.device}
+        given = [key for key, value in searched.items() if value is not None]
+        if given and (self.pruned is not None or self.model is not None):
+            other = "pruned" if self.pruned is not None else "model"
+            raise InvalidInput(f"{given[0]} names a subnet of a search, and {other} another network: give one of them")
+        if self.pruned is not None and self.model is not None:
+            raise InvalidInput("pruned and model name two networks: give one of them")
+
+    @property
+    def decides(self) -> dict[str, Any]:
+        """The keys that decide the file of a network, as plain values."""
+        return {"stages": plain(self.compress)["stages"], "finetune": self.finetune.decides, "seed": self.seed}
