@@ -107,15 +107,16 @@ def compress(request: CompressRequest, source: CompressionSource, *, waits: bool
         with written(stage, force=request.force) as target, stage_progress("compress") as update:
             files = CompressedFolder(target)
             begin_with(source.data, target, "force=true to start again")
-            current = ["", 0]
+            doing, finished = "", 0
 
             def tell(done: int, name: str) -> None:
-                current[:] = [name, done]
+                nonlocal doing, finished
+                doing, finished = name, done
                 update(done, len(stages), name)
 
             def show(step: TrainingStep) -> None:
                 loss = "" if step.loss is None else f", loss {step.loss:.3f}"
-                update(int(current[1]), len(stages), f"{current[0]}: step {step.step} of {step.total_steps}{loss}")
+                update(finished, len(stages), f"{doing}: step {step.step} of {step.total_steps}{loss}")
 
             context = replace(context, checkpoint=files.checkpoint, show=show)
             compressed, rows = run_stages(begin, stages, context, files, tell)

@@ -63,9 +63,8 @@ def _plain(value: Any) -> Any:
 
 def factored(network: nn.Module, factors: Factors) -> nn.Module:
     """Returns a copy of a network with these layers in parts."""
-    return factorise(
-        network, rank=dict(factors.ranks), layers=list(factors.ranks), method=factors.method, only_if_smaller=False
-    )
+    ranks: dict[str, Any] = dict(factors.ranks)  # of one or two numbers
+    return factorise(network, rank=ranks, layers=list(factors.ranks), method=factors.method, only_if_smaller=False)
 
 
 def load_compressed(
