@@ -73,7 +73,8 @@ def _subnets(request: CompressRequest) -> Iterator[CompressionSource]:
     trained = load_trained(run, request.trusted)
     extract_stage(_extraction(request, search), trained, search, force=False, waits=True)
     for finalist in wanted:
-        yield subnet_source(trained, SubnetFolder(run.subnet(subnet_name(search, finalists, finalist.target))))
+        folder = SubnetFolder(run.subnet(subnet_name(search, finalists, finalist.target)))
+        yield subnet_source(request, trained, folder)
 
 
 def _extraction(request: CompressRequest, search: str) -> ExtractRequest:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ofa.checkpoint import load_weights
 from ofa.compress import load, save
 from ofa.identity import digest_of, digest_of_tensors
 from ofa.paths import write_atomic
@@ -54,7 +52,8 @@ def write_files(
     digest = digest_of(compressed.network)
     sizes = save(files.network, tensors, ofaz_card(source.rebuild, source.arch, compressed.factors, digest))
     _check_same_bits(tensors, load(files.network)[0])
-    scores = held_out(_decoded(compressed, source, files, trust), source.data, source.task)
+    decoded = load_compressed(files.network, model=source.full, trust=trust)
+    scores = held_out(decoded, source.data, source.task)
     _check_same_scores(rows[-1].scores, scores)
     last = row_of(FILE, compressed, sizes, scores, time.perf_counter() - started)
     dense = [*source.network.parameters(), *source.network.buffers()]
@@ -83,20 +82,6 @@ def write_files(
     files.state.unlink(missing_ok=True)
     files.checkpoint.unlink(missing_ok=True)
     return card
-
-
-def _decoded(
-    compressed: Compressed, source: CompressionSource, files: CompressedFolder, trust: Sequence[str]
-) -> nn.Module:
-    """The network in the file: built anew from its card, or, where only the user can build it, in a copy."""
-    if source.rebuild.model is not None:
-        return load_compressed(files.network, trust=trust)
-    net = copy.deepcopy(compressed.network)
-    with torch.no_grad():
-        for tensor in net.state_dict().values():
-            tensor.zero_()
-    load_weights(net, load(files.network)[0], str(files.network))
-    return net
 
 
 def _check_same_bits(written: Mapping[str, Tensor], read: Mapping[str, Tensor]) -> None:

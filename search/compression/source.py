@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ from search.run.cards import NetworkCard, Rebuild, SubnetCard
 from search.run.paths import PrunedFolder
 from search.run.stages import is_complete
 from search.run.stored_inputs import check_same, read_stored_config, show_data
-from search.run.trust import check_stored
+from search.run.trust import Trust, check_stored
 from search.training.settled import check_settled, settled
 from search.training.trained import START_KEY, Trained, train_settings
 
@@ -49,6 +49,7 @@ class CompressionSource:
         training: how it, or the supernet that it came from, was trained.
         arch: its choices in the supernet of the full model; none: it is the full model.
         rebuild: how the full model is built.
+        full: the full model, where only the user's own code may build it; None: `rebuild` says how.
     """
 
     name: str
@@ -60,6 +61,7 @@ class CompressionSource:
     training: TrainSettings
     arch: Arch
     rebuild: Rebuild
+    full: nn.Module | None = None
 
     @property
     def digest(self) -> str:
@@ -67,7 +69,16 @@ class CompressionSource:
         return digest_of(self.network)
 
 
-def subnet_source(trained: Trained, folder: SubnetFolder) -> CompressionSource:
+def _own(rebuild: Rebuild, request: CompressRequest, full: nn.Module) -> nn.Module | None:
+    """The full model, unless everybody can build it from its configuration."""
+    try:
+        check_stored(rebuild.model, Trust(request.packages), request.folder.root)
+    except InvalidInput:
+        return full
+    return full if rebuild.model is None else None
+
+
+def subnet_source(request: CompressRequest, trained: Trained, folder: SubnetFolder) -> CompressionSource:
     """Returns an extracted subnet of a run, fine-tuned where it was.
 
     Raises:
@@ -91,6 +102,7 @@ def subnet_source(trained: Trained, folder: SubnetFolder) -> CompressionSource:
         training=train_settings(recipe.train, recipe.data.augment, recipe.seed),
         arch=arch,
         rebuild=card.rebuild,
+        full=_own(card.rebuild, request, trained.supernet.model),
     )
 
 
@@ -149,6 +161,7 @@ def started_source(request: CompressRequest) -> CompressionSource:
     made = network_of(recipe, request.folder)
     with torch.random.fork_rng(devices=[]):
         network = made.initial().to("cpu").eval()
+    rebuild = Rebuild(model=model, input_shape=tuple(made.data.input_shape), num_classes=made.data.num_outputs)
     return CompressionSource(
         name=network_label(recipe.decides),
         text=f"{type(network).__name__} of {_origin(request)}",
@@ -158,15 +171,11 @@ def started_source(request: CompressRequest) -> CompressionSource:
         task=made.task,
         training=made.training(),
         arch=Arch(),
-        rebuild=Rebuild(model=model, input_shape=tuple(made.data.input_shape), num_classes=made.data.num_outputs),
+        rebuild=rebuild,
+        full=_own(rebuild, request, network),
     )
 
 
 def _origin(request: CompressRequest) -> str:
     start = request.start or {}
     return str(next((start[key] for key in ("path", "folder", "name") if start.get(key)), start.get("_target_")))
-
-
-def with_training(source: CompressionSource, training: TrainSettings) -> CompressionSource:
-    """Returns the source with other settings of training."""
-    return replace(source, training=training)

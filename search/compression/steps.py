@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from ofa.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from ofa.compress import FileSizes, SharedTensor, Sharing, coded_sizes
 from ofa.errors import InvalidInput
 from ofa.records import content_of, convert
+from search import compression
 from search.compression.compressed import Compressed, Stage, StageContext, clean_
 from search.networks.compressed_file import factored
 from search.pruning.dense import held_out
@@ -174,7 +176,20 @@ def named_stages(configs: Sequence[Mapping[str, Any]], make: Callable[[str, Any]
     Args:
         configs: the list of the configuration.
         make: makes the function of one, given its key, see `search.objects.make_partial`.
+
+    Raises:
+        InvalidInput: a function that does not take a network and a context, or arguments that it has not.
     """
-    names = [str(config["_target_"]).rpartition(".")[2].strip("_") for config in configs]
-    functions = [make(f"compress.stages.{number}", config) for number, config in enumerate(configs)]
-    return [NamedStage(name, function) for name, function in zip(names, functions, strict=True)]
+    stages = []
+    for number, config in enumerate(configs):
+        key, target = f"compress.stages.{number}", str(config["_target_"])
+        function = make(key, config)
+        try:
+            inspect.signature(function).bind(None, None)
+        except TypeError as error:
+            raise InvalidInput(
+                f"{key} ({target}) is no stage, a function of (compressed, context) and arguments of its own: {error}; "
+                f"those of search.compression are {', '.join(compression.__all__)}"
+            ) from None
+        stages.append(NamedStage(target.rpartition(".")[2].strip("_"), function))
+    return stages

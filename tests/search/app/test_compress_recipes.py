@@ -33,6 +33,11 @@ FILES = {"model.ofaz", "card.json", "log.txt", "data.safetensors", "stage.json"}
 RUN = RunFolder(Path("outputs/main"))
 
 
+def stage(text: str) -> str:
+    """Returns the override that makes one stage the recipe."""
+    return f"compress.stages=[{{_partial_:true,_target_:{text}}}]"
+
+
 @pytest.fixture(autouse=True)
 def _own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -70,26 +75,20 @@ def test_every_recipe_makes_a_file_that_is_judged_as_decoded(recipe: str, capfd:
 
 
 def test_it_is_done_once_and_another_recipe_needs_another_name(capfd: pytest.CaptureFixture[str]) -> None:
-    way = ["compress", *OWN, "compress=code_only", "name=small"]
+    named = 'name="<b>small"'
+    way, file = ["compress", *OWN, "compress=code_only", named], RUN.compressed / "<b>small/model.ofaz"
     assert main(way) == 0
-    before = (RUN.compressed / "small/model.ofaz").read_bytes()
+    before = file.read_bytes()
     assert main(way) == 0
     assert "is there, nothing to do" in capfd.readouterr().err
-    assert main([*way[:-2], "compress=integers", "compress.epochs=0", "compress.codebook_epochs=0", "name=small"]) == 2
+    assert main(["compress", *OWN, "compress=integers", "compress.epochs=0", "compress.codebook_epochs=0", named]) == 2
     said = capfd.readouterr().err
-    assert "name=NAME for another folder" in said and "force=true" in said
-    assert (RUN.compressed / "small/model.ofaz").read_bytes() == before
+    assert "name=NAME for another folder" in said and "force=true" in said and file.read_bytes() == before
     assert main([*way, "force=true"]) == 0
-    assert (RUN.compressed / "small/model.ofaz").read_bytes() == before  # the same bytes from the same network
+    assert file.read_bytes() == before  # the same bytes from the same network
     assert main(["report"]) == 0
     page = RUN.report.read_text()
-    assert "Compressed networks" in page and "compressed/small/model.ofaz" in page
-
-
-def test_a_page_of_names_that_are_code_is_only_text() -> None:
-    assert main(["compress", *OWN, "compress=code_only", "name=<b>small"]) == 0
-    assert main(["report"]) == 0
-    assert "<b>small" not in RUN.report.read_text().replace("\\u003cb\\u003e", "")
+    assert "Compressed networks" in page and "model.ofaz" in page and "<b>small" not in page
 
 
 @pytest.mark.parametrize(
@@ -104,11 +103,14 @@ def test_a_page_of_names_that_are_code_is_only_text() -> None:
         ([*OWN, "compress.bits=0"], "compress.bits=0 must be a whole number from 1 to 16"),
         ([*OWN, "compress.bits=17"], "compress.bits=17 must be a whole number from 1 to 16"),
         ([*OWN, "compress.sparsity=1"], "compress.sparsity=1 must be a number"),
-        ([*OWN, "compress=deep"], "compress=deep is not known; did you mean deep_compression"),
-        ([*OWN, "compress.stages=[{_target_:search.compression.quantise,_partial_:true}]"], "quantise"),
-        ([*OWN, "compress.stages=[{_target_:ofa.compress.share,_partial_:true,bits:3}]"], "stages.0 (share)"),
-        ([*OWN, "compress.stages=[{_target_:search.compression.share,_partial_:true,levels:100000}]"], "levels=100000"),
-        ([*OWN, "compress.stages=[{_target_:search.compression.share,_partial_:true,bit:3}]"], "compress.stages.0"),
+        ([*OWN, "compress=deep"], "compress=deep is not known; choices: code_only, deep_compression"),
+        ([*OWN, stage("search.compression.quantise")], "quantise"),
+        (
+            [*OWN, stage("ofa.compress.share,bits:3")],
+            "0 (ofa.compress.share) is no stage",
+        ),
+        ([*OWN, stage("search.compression.share,levels:100000")], "levels=100000"),
+        ([*OWN, stage("search.compression.share,bit:3")], "compress.stages.0"),
         ([*OWN, "compress.stages=[share]"], "compress.stages"),
         ([*OWN, "compress.epoch=3"], "compress.epoch"),
         ([*OWN, "name=a/b"], "must be a plain name"),

@@ -34,7 +34,7 @@ def context(folder: Path, *, epochs: int = 1, distill: float = 0.0) -> StageCont
     training = TrainSettings(
         optimizer=functools.partial(torch.optim.SGD, lr=0.02, momentum=0.9, weight_decay=1e-3),
         epochs=epochs,
-        batch_size=48,
+        batch_size=16,
         validate_every=0,
         checkpoint_steps=1,
     )

@@ -84,7 +84,7 @@ def test_a_model_of_ones_own_is_given(tmp_path: Path) -> None:
         ({"model": {"_target_": "ofa.models.LeNet5", "chanels": [1]}}, "cannot be built"),
         ({"arch": {"width": {"conv1": 3}}}, "of another model or other rules"),
         ({"arch": {"widths": {}}}, "not a kind of choice"),
-        ({"rules": {"sizes": 3}}, "its rules must be among"),
+        ({"rules": {"sizes": 3}, "arch": {"width": {"conv1": 4}}}, "its rules must be among"),
         ({"factors": [{"method": "svd", "ranks": {"conv9": [1]}}]}, "conv9"),
         ({"factors": [{"method": "svd", "ranks": {"conv1": [0]}}]}, "holds no network"),
         ({"digest": "00"}, "not those that were saved"),
