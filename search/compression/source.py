@@ -20,7 +20,7 @@ from ofa.train import TrainSettings
 from search.compression.compressed import partial_masks, zeros_as_masks
 from search.config.compressing import CompressRequest
 from search.config.read import converted
-from search.config.request import plain, run_text, without
+from search.config.request import plain, run_text
 from search.config.tuning import NetworkRecipe, SupernetRecipe
 from search.networks.folder import SubnetFolder, network_label
 from search.networks.rebuild import load
@@ -32,7 +32,7 @@ from search.run.stages import is_complete
 from search.run.stored_inputs import check_same, read_stored_config, show_data
 from search.run.trust import Trust, check_stored
 from search.training.settled import check_settled, settled
-from search.training.trained import START_KEY, Trained, train_settings
+from search.training.trained import Trained, train_settings
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,8 @@ def pruned_source(request: CompressRequest, name: str) -> CompressionSource:
         what = nearest(name, there) if there else f"run ofa prune {run_text(run)} first"
         raise InvalidInput(f"pruned={name}: {run.pruned} has no finished network of that name; {what}")
     config = read_stored_config(files.config)
-    check_stored(without(config, START_KEY), request.trusted, files.config)  # a start is never called again
+    called = {key: config.get(key) for key in ("model", "data", "task", "dense")}  # never again a start or the recipe
+    check_stored(called, request.trusted, files.config)
     recipe = converted({key: config.get(key) for key in NetworkRecipe.__struct_fields__}, NetworkRecipe)
     check_settled(recipe.model, files.config)
     data = build_data(plain(recipe.data))
