@@ -93,7 +93,7 @@ def test_a_page_has_a_line_for_each_stage_and_escapes_names() -> None:
 def test_the_log_says_what_every_byte_is_for() -> None:
     lines = log_text(structs.replace(card(), warnings=("less accurate",))).splitlines()
     assert lines[0] == "<b>small: the subnet <i>one, 4,000 bytes, by deep_compression"
-    assert any(line.startswith("conv1.weight") and line.endswith("few") for line in lines)
+    assert any(line.startswith("conv1.weight") and line.endswith("sparse") for line in lines)
     assert lines[-1] == "warning: less accurate"
 
 
