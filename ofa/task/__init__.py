@@ -11,6 +11,7 @@ from ofa.task._segmentation import segmentation
 from ofa.task.batch import Batch, as_batch
 from ofa.task.detail import Detail
 from ofa.task.metric import Metric, Score
+from ofa.task.paired import Replicates, paired_difference, replicates
 from ofa.task.scoring import Outputs, baseline_scores, details, scores
 from ofa.task.task import Task, call_network
 
@@ -19,6 +20,7 @@ __all__ = [
     "Detail",
     "Metric",
     "Outputs",
+    "Replicates",
     "Score",
     "Task",
     "as_batch",
@@ -31,7 +33,9 @@ __all__ = [
     "language_model",
     "multilabel",
     "own_loss",
+    "paired_difference",
     "regression",
+    "replicates",
     "scores",
     "segmentation",
     "sequence_classification",

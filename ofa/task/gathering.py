@@ -99,13 +99,19 @@ class Gathered:
 
 
 class Sum:
-    """What has been added to a metric so far, and to the same metric of examples drawn anew."""
+    """What has been added to a metric so far, and to the same metric of examples drawn anew.
 
-    def __init__(self, metric: Metric, errors: bool) -> None:
+    Args:
+        errors: whether examples are drawn anew, where a standard error takes that.
+        always: also where a closed form gives it.
+    """
+
+    def __init__(self, metric: Metric, errors: bool, *, always: bool = False) -> None:
         self.metric = metric
         self.gathered = Gathered(metric)
-        self.errors = errors and metric.standard_error == "bootstrap"
+        self.errors = errors and (always or metric.standard_error == "bootstrap")
         self.resampled: Tensor | None = None
+        self._drawn: Tensor | None = None
 
     @property
     def draws(self) -> bool:
@@ -131,23 +137,35 @@ class Sum:
                 f"{self.metric.name} of {examples} examples is {value}; a metric must be a finite number: check that "
                 "every class or value it divides by occurs among the examples"
             )
-        return Score(value, examples, self._error(value, gathered, examples))
+        return Score(value, examples, self._error(value, examples))
 
-    def _error(self, value: float, gathered: Any, examples: int) -> float | None:
+    def _error(self, value: float, examples: int) -> float | None:
         if self.metric.standard_error == "binomial":
             return math.sqrt(max(value * (1 - value), 0.0) / examples)
-        if not self.errors or examples < 2:
-            return None
-        if not self.metric.additive:
-            generator = torch.Generator().manual_seed(0)
-            drawn = [torch.randint(examples, (examples,), generator=generator) for _ in range(_FEWER_RESAMPLES)]
-            values = torch.tensor([self._of(gathered, rows) for rows in drawn], dtype=torch.float64)
-        elif self.resampled is not None:
-            values = _of_each(self.metric, self.resampled)
-        else:
+        values = self.drawn(examples)
+        if values is None:
             return None
         finite = values[torch.isfinite(values)]
         return float(finite.std()) if len(finite) > 1 else None
+
+    def drawn(self, examples: int) -> Tensor | None:
+        """Returns the values (R,), float64, of the metric of examples drawn anew; NaN where it is not defined.
+
+        The draws are the same for networks that saw the same examples in the same order. None where none are made.
+        """
+        if not self.errors or examples < 2:
+            return None
+        if self._drawn is None:
+            self._drawn = self._draw(examples)
+        return self._drawn
+
+    def _draw(self, examples: int) -> Tensor | None:
+        if not self.metric.additive:
+            generator = torch.Generator().manual_seed(0)
+            gathered = self.gathered.all
+            drawn = [torch.randint(examples, (examples,), generator=generator) for _ in range(_FEWER_RESAMPLES)]
+            return torch.tensor([self._of(gathered, rows) for rows in drawn], dtype=torch.float64)
+        return None if self.resampled is None else _of_each(self.metric, self.resampled).double()
 
     def _of(self, gathered: Any, rows: Tensor) -> float:
         """The metric of some examples; NaN where it is not defined for them, such as without a positive one."""

@@ -44,7 +44,7 @@ def scores(
         raise InvalidInput(f"task {task.name} has no metric {unknown[0]!r}; {nearest(unknown[0], known)}")
     sums = [Sum(metric, standard_errors) for metric in task.metrics if not wanted or metric.name in wanted]
     examples, generator = 0, torch.Generator().manual_seed(0)
-    for outputs, batch in _answers(net, batches, task):
+    for outputs, batch in answers(net, batches, task):
         add_batch(sums, outputs, batch, task, generator)
         examples += batch.examples
     if not examples:
@@ -60,7 +60,7 @@ def details(net: nn.Module, batches: Iterable[Any], task: Task) -> dict[str, Tab
     """
     gathered = [Gathered(detail) for detail in task.details]
     examples = 0
-    for outputs, batch in _answers(net, batches, task) if gathered else ():
+    for outputs, batch in answers(net, batches, task) if gathered else ():
         add_batch(gathered, outputs, batch, task)
         examples += batch.examples
     if gathered and not examples:
@@ -68,8 +68,8 @@ def details(net: nn.Module, batches: Iterable[Any], task: Task) -> dict[str, Tab
     return {detail.name: detail.rows(each.all) for detail, each in zip(task.details, gathered, strict=True)}
 
 
-def _answers(net: nn.Module, batches: Iterable[Any], task: Task) -> Iterator[tuple[Outputs, Batch]]:
-    """The network's outputs of each batch, in eval mode, checked for NaN; the batch on its device."""
+def answers(net: nn.Module, batches: Iterable[Any], task: Task) -> Iterator[tuple[Outputs, Batch]]:
+    """Yields the network's outputs of each batch, in eval mode, checked for NaN, and the batch on its device."""
     device = next((tensor.device for tensor in net.parameters()), torch.device("cpu"))
     with in_mode(net, training=False), torch.no_grad():
         for value in batches:

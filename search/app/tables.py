@@ -100,7 +100,8 @@ def _finetuned_cells(row: SubnetRow, run: Path, metrics: Sequence[MetricFacts]) 
     cells = []
     for metric in metrics:
         before, after = row.raw.test[metric.name], row.scores.test[metric.name]
-        cells += [metric.text(before), metric.text(after), metric.difference_text(after, before)]
+        gain = row.gain.test if row.gain is not None and metric is metrics[0] else None
+        cells += [metric.text(before), metric.text(after), metric.gain_or_difference_text(gain, after, before)]
     return (limits_text(row.limits or {}, "") or "none", *cells, str(run / row.folder / "model.onnx"))
 
 

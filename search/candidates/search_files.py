@@ -8,12 +8,12 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from ofa.arch import Arch
-from ofa.records import Count, FileName, Hex, NotNegative, Part, Positive, Record, Text
+from ofa.records import Count, FileName, Hex, Name, NotNegative, Part, Positive, Record, Text
 from ofa.task import Score
 from search.candidates.figures import is_figure
 from search.candidates.space import Candidate, TuningEpoch
 from search.run.cards import Limits, Onnx, Setting, Times
-from search.run.scores import MetricFacts, Scores, Values, check_scored, first
+from search.run.scores import Gain, MetricFacts, Scores, Values, check_scored, first
 
 Figures = Mapping[str, NotNegative]
 Metrics = Annotated[tuple[MetricFacts, ...], Meta(min_length=1)]
@@ -112,12 +112,18 @@ class MeasuredTrial(MeasuredSubnet, frozen=True, kw_only=True):
         scores: on validation by metric, the objective first.
         settings: of its fine-tuning; empty without fine-tuning.
         tuned: the name of its fine-tuned network's folder.
+        raw: the scores before `finetune`, by which the search ranked it; empty without.
+        gain: what `finetune` has changed of the objective on validation, of the same examples.
+        among: how many fine-tuned candidates it was chosen from.
     """
 
     trial: Count
     scores: Annotated[Values, Meta(min_length=1)]
     settings: Mapping[str, Setting] = {}
     tuned: Hex | None = None
+    raw: Mapping[Name, Score] = {}
+    gain: Score | None = None
+    among: Count = 0
 
     @property
     def score(self) -> Score:
@@ -197,7 +203,8 @@ class SubnetRow(Part, frozen=True, kw_only=True, omit_defaults=True):
         macs: multiply-accumulates of one example.
         bytes: parameters and buffers as stored.
         margin: how far below its limits it measured, a fraction.
-        raw: the scores before `ofa finetune`; None where the weights are the supernet's.
+        raw: the scores before its fine-tuning; None where the weights are the supernet's.
+        gain: of the objective by fine-tuning, where it is known example by example.
         arch: set for the largest alone, which has no folder.
     """
 
@@ -218,6 +225,7 @@ class SubnetRow(Part, frozen=True, kw_only=True, omit_defaults=True):
     onnx: Onnx | None
     peak_activation_bytes: Count | None
     raw: Scores | None = None
+    gain: Gain | None = None
     arch: Arch | None = None
 
 

@@ -99,6 +99,17 @@ def onnxruntime() -> dict[str, Any]:
     return {"_target_": ONNXRUNTIME, "threads": 1}
 
 
+def guided() -> dict[str, Any]:
+    """Returns the sampler where no other is named."""
+    return {
+        "_target_": "search.samplers.guided",
+        "_partial_": True,
+        "startup_trials": 12,
+        "batch": 10,
+        "optimism": 1.0,
+    }
+
+
 class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The measurement of a device for its profile, see conf/device/onnxruntime.yaml.
 

@@ -12,7 +12,8 @@ from ofa.errors import InvalidInput, nearest
 from search.candidates.figures import LATENCY, is_figure, latency_of, objective_names
 from search.candidates.limits import LatencyLimits, check_latency, search_name
 from search.candidates.metric_limits import read_limit
-from search.config.request import Device, Request, plain, without
+from search.config.finetuning import Finetuning
+from search.config.request import Device, Request, guided, plain, without
 from search.config.rules import (
     LARGEST,
     CalibrationExamples,
@@ -34,17 +35,6 @@ GROUPS = ("initializer", "dense", "prune")  # groups that a fine-tuning depends 
 # The keys are also the extras that install them: ofa-search[...]
 DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
 USER, PASSWORD = "OFA_STORAGE_USER", "OFA_STORAGE_PASSWORD"
-
-
-def guided() -> dict[str, Any]:
-    """Returns the sampler where no other is named."""
-    return {
-        "_target_": "search.samplers.guided",
-        "_partial_": True,
-        "startup_trials": 12,
-        "batch": 10,
-        "optimism": 1.0,
-    }
 
 
 def check_address(address: str) -> str:
@@ -154,6 +144,7 @@ class SearchRequest(Request, frozen=True, kw_only=True):
         latency_ms: a limit in ms, several, or one by name of a device; None for `search.latency_fractions`.
         workers: processes that search in parallel on one study.
         storage: the address of a database for the study; None for a journal in the search's folder.
+        finetune: how the finalists are fine-tuned, with the best after it chosen; None: they are not.
         initializer, dense, prune: groups of the fine-tuning, if there is `search.tuning`.
         unresolved: the configuration before its references were resolved, from which candidates are composed; None
             if it has none.
@@ -166,6 +157,7 @@ class SearchRequest(Request, frozen=True, kw_only=True):
     latency_ms: Any = None
     workers: Processes = 1
     storage: Text | None = None
+    finetune: Finetuning | None = None
     initializer: Target | None = None
     dense: Training | None = None
     prune: Pruning | None = None
@@ -187,6 +179,10 @@ class SearchRequest(Request, frozen=True, kw_only=True):
             )
         if self.search.tuning is not None and (self.dense is None or self.prune is None):
             raise InvalidInput("search.tuning needs the groups dense and prune: give search=joint")
+        if self.search.tuning is not None and self.finetune is not None:
+            raise InvalidInput(
+                "search.tuning fine-tunes the finalists itself, for search.tuning.finalist_epochs: leave finetune out"
+            )
 
     @property
     def name(self) -> str:
@@ -246,4 +242,5 @@ class SearchRequest(Request, frozen=True, kw_only=True):
             "search": without(options, "evaluations", "minutes", "patience", "artifacts"),  # its length; what is shown
             "latency_ms": list(latency) if isinstance(latency, tuple) else latency,
             **({"storage": self.storage} if self.storage else {}),
+            **({"finetune": self.finetune.decides} if self.finetune is not None else {}),
         }

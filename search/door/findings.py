@@ -121,8 +121,10 @@ class Findings:
         with progress_shown(progress):
             calibration = self.trained.calibration(export.calibration_images)
             facts = finalist_facts(self.request.name, self._content, finalist)
+            digest = finalist.chosen.tuned
+            tuned_folder = None if digest is None else SearchFolder(self.folder).tuned(digest)
             return extract_network(
-                self.trained, finalist.chosen.arch, Path(folder), calibration, facts, None, export.opset
+                self.trained, finalist.chosen.arch, Path(folder), calibration, facts, tuned_folder, export.opset
             )
 
     def to_pandas(self) -> pandas.DataFrame:

@@ -57,7 +57,9 @@ class Chosen:
     times: Mapping[str, float] = field(default_factory=dict)
     peak_activation_bytes: int | None = None
     others: tuple[tuple[MetricFacts, Score], ...] = ()  # further metrics, on test
-    raw: Score | None = None  # on test, before `ofa finetune`
+    raw: Score | None = None  # on test, before its fine-tuning
+    gain: Score | None = None  # on test, by its fine-tuning, of the same examples
+    among: int = 0  # fine-tuned candidates that it is the best of on validation
     alike: int = 0  # other candidates within the limits that are as good within noise
 
 

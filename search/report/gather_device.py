@@ -134,6 +134,7 @@ def _chosen(finalists: Finalists, finalist: Finalist, rows: Sequence[SubnetRow])
         limits=target,
         validation=with_error(chosen.score, row),
         alike=finalist.alike,
+        among=chosen.among,
         folder="" if row is None or row.folder is None else row.folder,
         export_difference=None if row is None or row.onnx is None else row.onnx.max_abs_difference,
     )
@@ -146,7 +147,9 @@ def with_error(score: Score, row: SubnetRow | None) -> Score:
     """
     if score.standard_error is not None or row is None:
         return score
-    extracted = first((row.raw or row.scores).validation)
+    known = [first(scores.validation) for scores in (row.scores, row.raw) if scores is not None]
+    # The search's own score may be that before a later fine-tuning.
+    extracted = next((each for each in known if each.value == score.value), known[-1])
     return replace(score, standard_error=extracted.standard_error) if extracted.examples == score.examples else score
 
 
@@ -169,5 +172,6 @@ def _network(finalists: Finalists, subnet: MeasuredSubnet, row: SubnetRow | None
         times=subnet.measured if len(subnet.measured) > 1 else {},
         peak_activation_bytes=None if row is None else row.peak_activation_bytes,
         raw=None if row is None or row.raw is None else first(row.raw.test),
+        gain=None if row is None or row.gain is None else row.gain.test,
         others=tuple((metric, on_test[metric.name]) for metric in others if metric.name in on_test),
     )

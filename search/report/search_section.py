@@ -19,8 +19,9 @@ from search.report.latency_section import latency_section
 from search.report.pareto_section import pareto_section
 from search.report.pictures import comparison_rows, silhouette
 from search.run.scores import MetricFacts
-from search.text import bytes_text, count_text, limits_text, ms_text
+from search.text import NOTHING, bytes_text, count_text, limits_text, ms_text
 
+TUNED = ("test before fine-tuning", "difference")
 SIZES = ("MACs", "parameters", "size", "activations", "folder")
 
 NO_LIMIT = "no limit"
@@ -89,7 +90,9 @@ def _facts(subnet: Chosen, largest: Chosen | None, metric: MetricFacts, workload
             facts[f"{metric.title} vs. largest"] = metric.difference_text(subnet.test, largest.test)
     if subnet.raw is not None and subnet.test is not None:
         facts["before fine-tuning"] = metric.text(subnet.raw)
-        facts["by fine-tuning"] = metric.difference_text(subnet.test, subnet.raw)
+        facts["by fine-tuning"] = metric.gain_or_difference_text(subnet.gain, subnet.test, subnet.raw)
+        if subnet.among > 1:
+            facts["fine-tuned"] = f"the best of {subnet.among} on validation"
     facts |= {other.heading(): other.text(score) for other, score in subnet.others}
     if subnet.alike:
         facts["within noise"] = f"{subnet.alike} other{'' if subnet.alike == 1 else 's'}"
@@ -112,15 +115,17 @@ def _finalists(choices: Sequence[Choice], device: DeviceResult) -> Section | Non
     measured = [f"measured on {name}" for name in names] or ["measured"]
     predicted = f"predicted on {names[0]}" if names else "predicted"
     limit = "limits" if len(device.chosen[0].limits) > 1 else "limit"
+    tuned = TUNED if any(subnet.raw is not None for subnet in device.chosen) else ()
     rows = [
-        ("", _cells(subnet, limits_text(subnet.limits, "≤ ") or NO_LIMIT, metric), subnet) for subnet in device.chosen
+        ("", _cells(subnet, limits_text(subnet.limits, "≤ ") or NO_LIMIT, metric, bool(tuned)), subnet)
+        for subnet in device.chosen
     ]
     if device.largest is not None:
-        rows.append(("reference", _cells(device.largest, "largest", metric), device.largest))
+        rows.append(("reference", _cells(device.largest, "largest", metric, bool(tuned)), device.largest))
     return Section(
         "finalists.html",
         {
-            "columns": (limit, *measured, predicted, metric.heading("test"), "validation", *SIZES),
+            "columns": (limit, *measured, predicted, metric.heading("test"), "validation", *tuned, *SIZES),
             "rows": rows,
             "subnets": [limits_text(subnet.limits, "") or NO_LIMIT for subnet in device.chosen],
             "choices": comparison_rows(choices, [subnet.arch for subnet in device.chosen]),
@@ -128,7 +133,9 @@ def _finalists(choices: Sequence[Choice], device: DeviceResult) -> Section | Non
     )
 
 
-def _cells(subnet: Chosen, limit: str, metric: MetricFacts) -> tuple[str, ...]:
+def _cells(subnet: Chosen, limit: str, metric: MetricFacts, tuned: bool) -> tuple[str, ...]:
+    raw, test = subnet.raw, subnet.test
+    gain = NOTHING if raw is None or test is None else metric.gain_or_difference_text(subnet.gain, test, raw)
     times = subnet.times.values() or (subnet.measured_ms,)
     return (
         limit,
@@ -136,6 +143,7 @@ def _cells(subnet: Chosen, limit: str, metric: MetricFacts) -> tuple[str, ...]:
         ms_text(subnet.predicted_ms),
         metric.text(subnet.test),
         metric.text(subnet.validation),
+        *((metric.text(raw), gain) if tuned else ()),
         count_text(subnet.macs),
         count_text(subnet.params),
         bytes_text(subnet.bytes),

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from ofa.arch import Arch
 from ofa.records import Count, Fraction, Hex, Name, NotNegative, Object, Part, Positive, Record, Text
-from search.run.scores import MetricFacts, Scores
+from search.run.scores import Gain, MetricFacts, Scores
 
 Setting = bool | int | float | str  # of a candidate's fine-tuning
 
@@ -109,8 +109,9 @@ class SubnetFacts(Record, frozen=True, kw_only=True):
         settings: of its fine-tuning.
         density: fraction of the weights that are kept.
         sparse_bytes: predicted size on disk, zeros left out.
-        finetuned: the digest of its weights, where `ofa finetune` has put them in the place of the supernet's.
+        finetuned: the digest of its weights, where those of a fine-tuning have taken the place of the supernet's.
         raw: the scores that it had with the supernet's weights; None where it has these.
+        gain: of the objective by fine-tuning, where it is known example by example.
         metrics: that its scores are of, the objective first.
         metric_limits: that it was chosen under: the worst value allowed, by metric.
         data: the data set's name.
@@ -138,6 +139,7 @@ class SubnetFacts(Record, frozen=True, kw_only=True):
     scores: Scores | None = None
     finetuned: Hex | None = None
     raw: Scores | None = None
+    gain: Gain | None = None
     metric_limits: Mapping[str, float] = {}
     data: Text | None = None
     num_classes: Count | None = None
@@ -182,13 +184,15 @@ class SubnetCard(SubnetFacts, frozen=True, kw_only=True):
     warnings: tuple[Text, ...]
 
 
-class TunedCard(Record, frozen=True, kw_only=True):
+class TunedCard(Record, frozen=True, kw_only=True, omit_defaults=True):
     """The card of a candidate, or of a chosen subnet, whose fine-tuning is complete.
 
     Attributes:
         bytes: predicted size on disk, zeros left out.
         density: fraction of the weights that are kept.
         seconds: how long the fine-tuning took.
+        raw: the scores before it.
+        gain: what it changed of the objective.
     """
 
     KIND: ClassVar[str] = "tuned candidate"
@@ -201,3 +205,5 @@ class TunedCard(Record, frozen=True, kw_only=True):
     bytes: Count
     density: Fraction
     seconds: NotNegative
+    raw: Scores | None = None
+    gain: Gain | None = None

@@ -85,11 +85,19 @@ class MetricFacts(Part, frozen=True, kw_only=True):
 
     def difference_text(self, first: Score, second: Score) -> str:
         """Returns how far `first` is from `second`, with a sign: "-0.28 ± 0.90 points", "+0.120 ± 0.030 kg"."""
-        by, error = self.shown(first.value - second.value), combined_error(first, second)
+        return self.gain_text(Score(first.value - second.value, first.examples, combined_error(first, second)))
+
+    def gain_text(self, gain: Score) -> str:
+        """Returns a difference that is known as such, with its own standard error, as `difference_text` writes it."""
+        by, error = self.shown(gain.value), gain.standard_error
         unit = "points" if self.unit == "%" else self.unit
         text = text_with_error(abs(by), None if error is None else self.shown(error), unit, percent=self.unit == "%")
         is_zero = float(text.split()[0]) == 0
         return f"{'±' if is_zero and error is None else '' if is_zero else MINUS if by < 0 else '+'}{text}"
+
+    def gain_or_difference_text(self, gain: Score | None, after: Score, before: Score) -> str:
+        """Returns a gain that is known example by example; otherwise the difference of two scores."""
+        return self.difference_text(after, before) if gain is None else self.gain_text(gain)
 
     def comparison_text(self, first: Score, second: Score) -> str:
         """Returns a difference in words, such as "1.20 ± 0.80 points lower"."""
@@ -113,6 +121,13 @@ class Scores(Part, frozen=True, kw_only=True):
     def of(self, metric: MetricFacts) -> tuple[Score, Score]:
         """Returns the scores of a metric on validation and on test."""
         return self.validation[metric.name], self.test[metric.name]
+
+
+class Gain(Part, frozen=True, kw_only=True):
+    """How far the objective of a network is from an earlier one's, on the same examples: paired differences."""
+
+    validation: Score
+    test: Score
 
 
 def check_scored(metrics: Sequence[MetricFacts], *scores: Scores | Values | None) -> None:

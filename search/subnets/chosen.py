@@ -45,11 +45,17 @@ class Purpose:
 
 @dataclass(frozen=True)
 class ChosenSubnet:
-    """One subnet and its purposes; without purposes it is a baseline. `scores` are on validation, by metric."""
+    """One subnet and its purposes; without purposes it is a baseline.
+
+    Attributes:
+        scores: on validation, by metric.
+        tuned: the search and the name of the folder there with its fine-tuned weights; None: it has the supernet's.
+    """
 
     arch: Arch
     purposes: tuple[Purpose, ...] = ()
     scores: Values | None = None
+    tuned: tuple[str, str] | None = None
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -67,7 +73,8 @@ def chosen_subnets(finalists: Mapping[str, Finalists]) -> tuple[ChosenSubnet, ..
     for search, content in finalists.items():
         for finalist in content.finalists:
             arch = finalist.chosen.arch
-            subnet = subnets.get(arch, ChosenSubnet(arch, (), finalist.chosen.scores))
+            tuned = None if finalist.chosen.tuned is None else (search, finalist.chosen.tuned)
+            subnet = subnets.get(arch, ChosenSubnet(arch, (), finalist.chosen.scores, tuned))
             purposes = (*subnet.purposes, _purpose(search, content, finalist.target))
             subnets[arch] = replace(subnet, purposes=purposes)
     return tuple(sorted(subnets.values(), key=_order))

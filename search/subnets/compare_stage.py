@@ -20,9 +20,10 @@ from search.device.devices import made_runtime, profiled_device
 from search.device.measure_archs import measure_archs
 from search.device.measuring import MeasureStep
 from search.evaluation.supernet import held_out_scores
+from search.run.cards import TunedCard
 from search.run.contents import complete_profiles, complete_searches, pick
 from search.run.locks import claimed, measuring
-from search.run.paths import RunFolder
+from search.run.paths import RunFolder, SearchFolder
 from search.run.progress import say, stage_progress
 from search.run.result_files import Comparison
 from search.run.scores import Scores, metrics_of
@@ -70,7 +71,7 @@ def compare_stage(request: CompareRequest, explain: Explain, *, waits: bool) -> 
                 devices = [
                     measure_device(trained, subnets, runtimes[name], profiles[name], protocol) for name in runtimes
                 ]
-            scores = _scores(trained, subnets, trained.calibration(request.calibration_images))
+            scores = _scores(run, trained, subnets, trained.calibration(request.calibration_images))
             costs = ofa.cost(trained.supernet, [subnet.arch for subnet in subnets])
             content = comparison(
                 subnets,
@@ -154,12 +155,19 @@ def runtime_text(description: Object) -> str:
     return text if threads is None else f"{text}, {threads} thread{'' if threads == 1 else 's'}"
 
 
-def _scores(trained: Trained, subnets: Sequence[ChosenSubnet], calibration: Tensor) -> dict[Arch, Scores]:
+def _scores(
+    run: RunFolder, trained: Trained, subnets: Sequence[ChosenSubnet], calibration: Tensor
+) -> dict[Arch, Scores]:
+    """The scores of every subnet with the weights that it was chosen with."""
     scores: dict[Arch, Scores] = {}
     with stage_progress("compare") as update:
         for subnet in subnets:
-            scores[subnet.arch] = held_out_scores(
-                trained.supernet, subnet.arch, trained.data, trained.task, calibration
-            )
+            if subnet.tuned is None:
+                scores[subnet.arch] = held_out_scores(
+                    trained.supernet, subnet.arch, trained.data, trained.task, calibration
+                )
+            else:
+                search, digest = subnet.tuned
+                scores[subnet.arch] = read_record(SearchFolder(run.search(search)).tuned(digest).card, TunedCard).scores
             update(len(scores), len(subnets), "scores on test")
     return scores

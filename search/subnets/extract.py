@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,7 +46,7 @@ from search.run.cards import TunedCard
 from search.run.locks import WAITS, evaluating
 from search.run.paths import PrunedFolder, SearchFolder
 from search.run.progress import stage_progress
-from search.run.scores import with_first
+from search.run.scores import MetricFacts, ordered, with_first
 from search.run.training_cards import History, TrainingStep
 from search.study.plan import SearchPlan
 from search.study.tuning import FineTuning
@@ -169,6 +170,17 @@ def load_refined(arch: Arch, trained: Trained, folder: PrunedFolder) -> tuple[nn
     load_weights(net, load_checkpoint(folder.weights)[0], str(folder.weights))
     # There is always a file, without masks where nothing was pruned: one that is lost would make a dense network.
     return net.eval(), load_checkpoint(folder.masks)[0] or None
+
+
+def scores_before(facts: SubnetFacts, tuned: TunedCard, metrics: Sequence[MetricFacts]) -> dict[str, Any]:
+    """Returns what a card says of a subnet before its fine-tuning; the gain is of the scores that it says it had."""
+    assert tuned.raw is not None
+    raw, name = facts.raw or tuned.raw, metrics[0].name
+    same = all(
+        math.isclose(one[name].value, other[name].value, rel_tol=1e-6)
+        for one, other in ((raw.validation, tuned.raw.validation), (raw.test, tuned.raw.test))
+    )
+    return {"raw": ordered(raw, metrics), "gain": tuned.gain if same else None, "finetuned": tuned.digest}
 
 
 def find_refined(candidate: Candidate, files: SearchFolder) -> PrunedFolder | None:

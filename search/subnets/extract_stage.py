@@ -27,7 +27,7 @@ from search.run.paths import PrunedFolder, SearchFolder
 from search.run.progress import say, stage_progress
 from search.run.scores import metrics_of, ordered
 from search.run.stages import Stage, hash_of, written
-from search.subnets.extract import extract_subnet, find_refined, load_refined
+from search.subnets.extract import extract_subnet, find_refined, load_refined, scores_before
 from search.training.baseline import no_better
 from search.training.trained import Trained, say_warnings
 
@@ -177,6 +177,8 @@ def extract_network(
         tuned = read_record(tuned_folder.card, TunedCard)
         scores = tuned.scores
         facts = structs.replace(facts, settings=tuned.settings or None)
+        if tuned.raw is not None:
+            facts = structs.replace(facts, **scores_before(facts, tuned, facts.metrics or metrics_of(trained.task)))
         if masks is not None:
             facts = structs.replace(facts, density=tuned.density, sparse_bytes=tuned.bytes)
     metrics = facts.metrics or metrics_of(trained.task)
@@ -238,4 +240,5 @@ def row_of(card: SubnetCard, folder: Path) -> SubnetRow:
         onnx=card.onnx,
         peak_activation_bytes=card.peak_activation_bytes,
         raw=card.raw,
+        gain=card.gain,
     )

@@ -97,13 +97,35 @@ def candidates_for(
     return sorted(best.values(), key=lambda row: row.costs((metric.name, *latencies), metric))
 
 
+def contenders(
+    rows: Sequence[TrialRow],
+    target: Target,
+    measured: Mapping[Arch, Mapping[str, float]],
+    metric: MetricFacts,
+    top: int,
+) -> list[MeasuredTrial]:
+    """Returns the measured candidates that meet a target, those best in a metric first, at most `top`.
+
+    Args:
+        rows: the candidates that may be chosen.
+        measured: ms by the name of a device's latency figure, of each Arch that was measured.
+    """
+    latencies = list(next(iter(measured.values()), {}))
+    queue = [row for row in candidates_for(rows, target, latencies, metric) if row.arch in measured]
+    return [trial for row in queue if _meets(trial := _measured(row, measured), target)][:top]
+
+
+def _meets(trial: MeasuredTrial, target: Target, spare: float = 0.0) -> bool:
+    return all(ms <= target[name] * (1 - spare) for name, ms in trial.measured.items() if name in target)
+
+
 def _first_that_meets(
     queue: Sequence[TrialRow], target: Target, measured: Mapping[Arch, Mapping[str, float]], spare: float
 ) -> Finalist | None:
     missed: list[MeasuredTrial] = []
     for row in queue:
         trial = _measured(row, measured)
-        if all(trial.measured[name] <= target[name] * (1 - spare) for name in trial.measured if name in target):
+        if _meets(trial, target, spare):
             margin = min((1 - share for share in _shares(trial, target)), default=None)
             return Finalist(target=target, margin=margin, chosen=trial, missed=tuple(missed))
         missed.append(trial)

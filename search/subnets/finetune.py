@@ -13,20 +13,21 @@ from torch import Tensor, nn
 from ofa._calibrate import calibrate
 from ofa._cost import cost
 from ofa.arch import Arch
+from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.loggers import Logger
 from ofa.resolution import resized
+from ofa.task import Replicates, Task, paired_difference, replicates
 from ofa.train import Distillation, TrainSettings, logged, train_network
 from search.config.finetuning import Finetuning
 from search.config.read import converted
 from search.config.rules import CalibrationExamples
 from search.config.tuning import Pruning, SupernetRecipe
 from search.objects import make_partial
-from search.pruning.dense import held_out
 from search.pruning.job import with_rate
 from search.pruning.recipe import Recipe, pruner_of, read_recipe
 from search.pruning.retraining import finished, retrain
-from search.run.scores import Scores
+from search.run.scores import Gain, Scores
 from search.run.training_cards import Epoch, TrainingStep, history_of
 from search.training.trained import Trained, showing, train_settings
 
@@ -75,7 +76,8 @@ class Finetuned:
         masks: bool, True is kept, by name of the parameter; None where nothing was pruned.
         density: share of the weights that is kept.
         bytes: predicted size on disk, zeros left out.
-        scores: on validation and test.
+        scores, raw: on validation and test, after it and before.
+        gain: what it changed of the objective, on the same examples.
         history: one row per epoch.
     """
 
@@ -84,6 +86,8 @@ class Finetuned:
     density: float
     bytes: int
     scores: Scores
+    raw: Scores
+    gain: Gain
     history: tuple[Epoch, ...]
     seconds: float
 
@@ -95,6 +99,11 @@ def finetune_settings(request: Finetuning, prune: Pruning | None, trained: Train
         InvalidInput: arguments that a `_target_` does not take, a rate that cannot be scaled, or a method of pruning
             that is more than one training.
     """
+    if trained.config["train"] is None:
+        raise InvalidInput(
+            "the supernet was trained in a loop of its own and adopted, so there is no recipe that finetune changes: "
+            "leave finetune out, and fine-tune the extracted subnet in that loop"
+        )
     of_supernet = converted(trained.config, SupernetRecipe)
     training = adapted(train_settings(of_supernet.train, of_supernet.data.augment, seed), request)
     if prune is None:
@@ -161,6 +170,7 @@ def finetune(
     data = resized(trained.data, arch)
     images = trained.calibration(settings.calibration_images)
     net = calibrate(trained.supernet.extract(arch), resized(images, arch))
+    before = _judged(net, data, trained.task)
     recipe, training = settings.recipe, settings.training
     pruner = None
     if recipe is not None:
@@ -187,12 +197,24 @@ def finetune(
         density = sum(int(mask.sum()) for mask in counted) / sum(mask.numel() for mask in counted)
         size = pruned.facts.predicted_bytes
     model = model.to("cpu").eval()
+    after = _judged(model, data, trained.task)
     return Finetuned(
         model=model,
         masks=masks,
         density=density,
         bytes=size,
-        scores=held_out(model, data, trained.task),
+        scores=_scores(after),
+        raw=_scores(before),
+        gain=Gain(**{part: paired_difference(after[part], before[part]) for part in after}),
         history=history_of(outcome.history).rows,
         seconds=time.perf_counter() - started,
     )
+
+
+def _judged(net: nn.Module, data: Dataset, task: Task) -> dict[str, Replicates]:
+    """What is known of a network on each split that nothing was trained on."""
+    return {part: replicates(net, getattr(data, part).in_order(), task) for part in ("validation", "test")}
+
+
+def _scores(judged: Mapping[str, Replicates]) -> Scores:
+    return Scores(**{part: dict(each.scores) for part, each in judged.items()})

@@ -67,7 +67,8 @@ def finetune_stage(
     wanted = with_limit(finalists.finalists, request.limit, name)
     if any(finalist.chosen.tuned is not None for finalist in wanted):
         raise InvalidInput(
-            f"the search {name} fine-tunes its subnets itself, for search.tuning.finalist_epochs: raise these instead"
+            f"the search {name} has fine-tuned its subnets itself: raise its search.tuning.finalist_epochs, or its "
+            "finetune.epochs, instead"
         )
     loggers = loggers_of(request.logger, request.folder)
     settings = finetune_settings(request.finetune, request.prune, trained, request.seed)
@@ -161,6 +162,8 @@ def save_finetuned(tuned: Finetuned, arch: Arch, files: PrunedFolder) -> None:
         bytes=tuned.bytes,
         density=tuned.density,
         seconds=tuned.seconds,
+        raw=tuned.raw,
+        gain=tuned.gain,
     )
     write_record(files.card, card)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -12,7 +12,14 @@ from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.records import convert
 from search.candidates.figures import is_latency
-from search.candidates.search_files import Finalist, Finalists, MeasuredSubnet, MeasurementQuality, TrialRow
+from search.candidates.search_files import (
+    Finalist,
+    Finalists,
+    MeasuredSubnet,
+    MeasuredTrial,
+    MeasurementQuality,
+    TrialRow,
+)
 from search.config.request import plain
 from search.config.search import FinalistSettings
 from search.device import read_profile
@@ -31,7 +38,7 @@ from search.device.remote.manifest import BundleProtocol
 from search.run.locks import measuring, only_one
 from search.run.paths import RunFolder, SearchFolder
 from search.run.progress import say, stage_progress
-from search.run.scores import MetricFacts
+from search.run.scores import MetricFacts, first
 from search.study.plan import SearchPlan
 from search.subnets.finalists import choose_finalists
 from search.text import limits_text, noise_text, percent_text, times_text
@@ -61,10 +68,17 @@ class Bench:
         return plain(self.settings, "visits", "repeats", "seconds")
 
 
-def find_finalists(rows: Sequence[TrialRow], plan: SearchPlan, bench: Bench) -> Finalists:
+# (chosen finalists, ms by figure of every measured Arch) -> the finalists in their place.
+Refine: TypeAlias = Callable[[Sequence[Finalist], Mapping[Arch, Mapping[str, float]]], Sequence[Finalist]]
+
+
+def find_finalists(rows: Sequence[TrialRow], plan: SearchPlan, bench: Bench, refine: Refine | None = None) -> Finalists:
     """Returns the choice for every target, by measurement on every device.
 
     The measurements are added to the profiles of the devices.
+
+    Args:
+        refine: changes the choice, once all is measured; None leaves it.
 
     Raises:
         InvalidInput: no candidate meets a target, or some must first be measured on another machine.
@@ -101,6 +115,8 @@ def find_finalists(rows: Sequence[TrialRow], plan: SearchPlan, bench: Bench) -> 
         )
     for device in devices:
         learn_from(bench.run, bench.trained, device, measured[device.figure])
+    if refine is not None:
+        chosen = list(refine(chosen, _times(measured)))
     for finalist in chosen:
         say(f"search: {_finalist_text(finalist, plan.metric)}")
     quality = {
@@ -183,6 +199,13 @@ def learn_from(run: RunFolder, trained: Trained, device: SearchDevice, measured:
         say(f"search: {subnets} added to {path}; its latency model is now off by {error} on subnets held out")
 
 
+def _times(measured: Mapping[str, Sequence[MeasuredArch]]) -> dict[Arch, dict[str, float]]:
+    """The ms of every measured Arch by latency figure, of the Archs that were measured on all devices."""
+    by_figure = {name: {result.arch: result.ms for result in results} for name, results in measured.items()}
+    archs = [arch for arch in next(iter(by_figure.values())) if all(arch in times for times in by_figure.values())]
+    return {arch: {name: times[arch] for name, times in by_figure.items()} for arch in archs}
+
+
 def _largest(plan: SearchPlan, measured: Mapping[str, Sequence[MeasuredArch]]) -> MeasuredSubnet:
     """The largest subnet, which was measured together with all others."""
     largest = plan.space.largest
@@ -202,11 +225,24 @@ def _largest(plan: SearchPlan, measured: Mapping[str, Sequence[MeasuredArch]]) -
     )
 
 
+def tuned_text(chosen: MeasuredTrial, metric: MetricFacts) -> str:
+    """Returns what a fine-tuning has changed, in words; empty where there was none."""
+    if not chosen.raw:
+        return ""
+    gain = (
+        metric.difference_text(chosen.score, first(chosen.raw))
+        if chosen.gain is None
+        else metric.gain_text(chosen.gain)
+    )
+    of = f", the best of {chosen.among}" if chosen.among > 1 else ""
+    return f"; fine-tuned{of}: {gain} from {metric.text(first(chosen.raw))}"
+
+
 def _finalist_text(finalist: Finalist, metric: MetricFacts) -> str:
     chosen = finalist.chosen
     missed = f", after {len(finalist.missed)} that missed" if finalist.missed else ""
     return (
         f"{limits_text(finalist.target) or 'no limit'}: {metric.named_text(chosen.score)} on "
         f"{chosen.score.examples:,} validation examples, {times_text(chosen.measured)} measured "
-        f"({times_text(chosen.predicted)} predicted){missed}{noise_text(finalist.alike)}"
+        f"({times_text(chosen.predicted)} predicted){missed}{tuned_text(chosen, metric)}{noise_text(finalist.alike)}"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from ofa.errors import InvalidInput
 from ofa.records import content_of, read_record, write_record
@@ -30,6 +31,7 @@ from search.study.tuning import tuning_of
 from search.study.warm_start import keep_warm_start, warm_candidates
 from search.subnets.extract import refined_rows
 from search.subnets.measured_finalists import Bench, find_finalists
+from search.subnets.tuned_finalists import final_tuning, tuned_finalists
 from search.training.loggers import log_rows, loggers_of
 from search.training.trained import Trained
 
@@ -97,7 +99,7 @@ def run_search(
             say(f"search: {stage.output} is there, nothing to do{_more(SearchFolder(stage.output))}")
             return False
         devices = devices if request.force else as_begun(SearchFolder(stage.output), devices)
-        tuning = tuning_of(request, trained)
+        tuning, final = tuning_of(request, trained), final_tuning(request, trained)
         study = name if request.storage is None else stage.inputs[STUDY]
         inputs = plan_inputs(request, trained, devices, identity, study, warm)
         plan = make_plan(inputs, trained, tuning)
@@ -126,7 +128,17 @@ def run_search(
             bench = Bench(run, trained, files, devices, request.search.finalists)
             if tuning is not None:
                 rows = refined_rows(rows, plan, tuning, bench)
-            finalists = find_finalists(rows, plan, bench)
+            refine = None
+            if final is not None:
+                refine = partial(
+                    tuned_finalists,
+                    rows=rows,
+                    plan=plan,
+                    bench=bench,
+                    tuning=final,
+                    loggers=lambda part: loggers(f"search/{name}/tuned/{part}"),
+                )
+            finalists = find_finalists(rows, plan, bench, refine)
             write_record(files.finalists, finalists if tuning is None else tuning.with_digests(finalists))
             log_rows(loggers(f"search/{name}/finalists"), map(content_of, finalists.finalists))
             for device in devices:
