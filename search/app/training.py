@@ -18,6 +18,7 @@ from ofa.train import History, TrainSettings
 from search.app.launch import in_multirun, is_first_job
 from search.app.tables import print_pruned
 from search.config.request import plain
+from search.config.training import SupernetTraining
 from search.config.tuning import Retraining, TrainRequest
 from search.config.verbs import PruneRequest
 from search.evaluation.supernet import ENDS, supernet_card
@@ -42,6 +43,7 @@ from search.text import count_text
 from search.training.baseline import early_warnings
 from search.training.first_scores import check_metrics
 from search.training.loggers import log_rows, loggers_of
+from search.training.probe import probe_of, probe_warnings
 from search.training.settled import settled
 from search.training.sorting import ordered_blocks
 from search.training.starts import Beginning, copy_of, start_inputs
@@ -98,11 +100,17 @@ def _train(stage: Stage, request: TrainRequest, check: Callable[[Task], None]) -
                 say_warnings("train", early_warnings(step, ENDS, task, data))
 
             history = run_training(supernet, data, request.recipe, files.checkpoint, show, loggers=loggers("train"))
-        _save(supernet, data, task, history, files, {**stage.config, "space": space})
+        _save(supernet, data, task, history, files, {**stage.config, "space": space}, request.recipe.train)
 
 
 def _save(
-    supernet: ofa.Supernet, data: Dataset, task: Task, history: History, files: SupernetFolder, config: dict[str, Any]
+    supernet: ofa.Supernet,
+    data: Dataset,
+    task: Task,
+    history: History,
+    files: SupernetFolder,
+    config: dict[str, Any],
+    training: SupernetTraining,
 ) -> None:
     """Writes weights, configuration, history and card, and removes the checkpoint."""
     supernet.model.to("cpu")
@@ -110,9 +118,11 @@ def _save(
     write_stored_config(files.config, config)
     write_record(files.history, history_of(history))
     say_end("train", history)
-    images = config["train"]["calibration_images"]
     seconds = history[-1]["seconds"] if history else 0.0
-    card = supernet_card(supernet, data, task, images, hash_of(config), seconds)
+    card = supernet_card(supernet, data, task, training.calibration_images, hash_of(config), seconds)
+    probe = probe_of(history)
+    behind = probe_warnings(probe, card.metrics[0], training)
+    card = replaced(card, probe=probe, warnings=(*card.warnings, *behind))
     say_warnings("train", card.warnings)
     if card.calibration is not None:
         say(f"train: {card.calibration.text}")
@@ -120,6 +130,8 @@ def _save(
     write_record(files.layers, layers_of(ofa.inspect(supernet), type(supernet.model).__name__))
     files.checkpoint.unlink(missing_ok=True)
     metric = card.metrics[0]
+    if probe is not None:
+        say(f"train: the largest subnet against the same network alone: {probe.text(metric)}")
     largest, smallest = (end.test[metric.name] for end in (card.scores.largest, card.scores.smallest))
     constant = "" if card.baseline is None else f", of a constant answer {metric.text(card.baseline.test[metric.name])}"
     ends = f"largest {metric.text(largest)}, smallest {metric.text(smallest)}{constant}"

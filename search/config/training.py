@@ -78,6 +78,8 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
             training begins with.
         sort: how units and blocks are sorted before the first step; None for as they are.
         strategy: which subnets are trained in a step, and with which targets.
+        probe_epochs: after which the largest subnet is compared with the same network trained alone; 0 for never.
+        probe_margin: points that it may be behind before a warning; percent, of metrics that are not in percent.
         calibration_images: the number of training images for norm statistics; "auto": as many as it takes.
     """
 
@@ -85,3 +87,13 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
     teacher: Literal["largest", "start"] = "largest"
     sort: Sorting | None = None
     calibration_images: CalibrationExamples = 1024
+    probe_epochs: FromZero = 0
+    probe_margin: NotNegative = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.probe_epochs > self.epochs:
+            raise InvalidInput(
+                f"train.probe_epochs={self.probe_epochs} compares during the training, which has train.epochs="
+                f"{self.epochs}: give at most {self.epochs}, such as a tenth; 0 for no probe"
+            )

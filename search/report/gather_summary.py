@@ -68,6 +68,7 @@ def summary_of(card: SupernetCard, folder: Path) -> dict[str, str]:
         "largest": f"{metric.text(largest)} test",
         "smallest": f"{metric.text(smallest)} test",
         **({} if constant is None else {"baseline": f"{metric.text(constant.value)} test (a constant answer)"}),
+        **({} if card.probe is None else {"largest vs. alone": card.probe.text(metric)}),
         "test examples": f"{largest.examples:,}",
         "training": f"{card.seconds:.0f} s",
     }

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from ofa.records import AtLeastOne, Count, Fraction, Hex, Name, NotNegative, Part, Positive, Record, Text, convert
+from ofa.task import Score
 from search.run.scores import MetricFacts, Scores, check_scored
 
 
@@ -95,6 +96,31 @@ class CalibrationFacts(Part, frozen=True, kw_only=True):
         )
 
 
+class ProbeFacts(Part, frozen=True, kw_only=True):
+    """The largest subnet in the supernet, and the same network trained alone, after the same epochs of both.
+
+    Attributes:
+        epochs: after which they are compared.
+        margin: that the supernet may be behind, in points, or percent of the score alone.
+        alone, supernet: the objective on validation.
+        difference: of the supernet's from that alone, on the same examples.
+    """
+
+    epochs: AtLeastOne
+    margin: NotNegative
+    alone: Score
+    supernet: Score
+    difference: Score
+
+    def text(self, metric: MetricFacts) -> str:
+        """Returns the comparison in words."""
+        return (
+            f"{metric.gain_text(self.difference)} after {self.epochs} epoch{'' if self.epochs == 1 else 's'} of both "
+            f"({metric.named_text(self.supernet.value)} against {metric.text(self.alone.value)} on the same "
+            f"{self.alone.examples:,} validation examples)"
+        )
+
+
 class SupernetCard(Record, frozen=True, kw_only=True):
     """supernet.json.
 
@@ -104,6 +130,7 @@ class SupernetCard(Record, frozen=True, kw_only=True):
         baseline: of what the task answers without looking at the inputs; None: it has no such answer.
         seconds: how long the training took.
         calibration: of the largest and the smallest subnet; None: not measured.
+        probe: of the largest subnet; None: there was none.
     """
 
     KIND: ClassVar[str] = "supernet"
@@ -120,6 +147,7 @@ class SupernetCard(Record, frozen=True, kw_only=True):
     warnings: tuple[Text, ...]
     seconds: NotNegative
     calibration: CalibrationFacts | None = None
+    probe: ProbeFacts | None = None
 
     def __post_init__(self) -> None:
         check_scored(self.metrics, self.scores.largest, self.scores.smallest, self.baseline)

@@ -31,6 +31,7 @@ from search.run.stages import hash_of, is_complete
 from search.run.stored_inputs import check_same, read_stored_config, show_data
 from search.run.training_cards import SupernetCard, TrainingStep
 from search.run.trust import TOOLKIT_ALONE, Trust, check_stored
+from search.training.probe import probing
 from search.training.settled import check_settled
 from search.training.sorting import sort_supernet_
 from search.training.teachers import build_teacher
@@ -64,6 +65,11 @@ def run_training(
         settings = replace(settings, stop_step=_steps(data, settings, stop_after))
     task = build_task(recipe.task, data)
     sort_supernet_(supernet, data, task, recipe.train, recipe.seed)
+    probes = (
+        [probing(supernet, data, task, settings, recipe.train)]
+        if recipe.train.probe_epochs and stop_after is None
+        else []
+    )
     teacher = build_teacher(recipe.teacher, supernet.model, data)
     if teacher is None and recipe.train.teacher == "start":
         teacher = frozen_start(supernet, data, settings)
@@ -75,7 +81,7 @@ def run_training(
         task=task,
         teacher=teacher,
         checkpoint=checkpoint,
-        callbacks=[*([] if progress is None else [showing(progress)]), logged(loggers)],
+        callbacks=[*probes, *([] if progress is None else [showing(progress)]), logged(loggers)],
     )
 
 
