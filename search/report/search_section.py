@@ -21,7 +21,7 @@ from search.report.pictures import comparison_rows, silhouette
 from search.run.scores import MetricFacts
 from search.text import NOTHING, bytes_text, count_text, limits_text, ms_text
 
-TUNED = ("test before fine-tuning", "difference")
+TUNED = ("test with the supernet's weights", "gain")
 SIZES = ("MACs", "parameters", "size", "activations", "folder")
 
 NO_LIMIT = "no limit"
