@@ -2,6 +2,7 @@
 
 from ofa.compress.codebook_training import sharing_of, with_codebooks, without_codebooks
 from ofa.compress.codebooks import codebook
+from ofa.compress.decoder import decoder_source
 from ofa.compress.integers import integer_levels
 from ofa.compress.level_choice import levels_for_bytes, levels_within, sharing_scan
 from ofa.compress.low_rank import choose_ranks, factorise
@@ -20,6 +21,7 @@ __all__ = [
     "choose_ranks",
     "codebook",
     "coded_sizes",
+    "decoder_source",
     "factorise",
     "integer_levels",
     "levels_for_bytes",

@@ -10,9 +10,10 @@ import torch
 
 from ofa.compress.code import Code
 from ofa.compress.coding import coded
-from ofa.compress.decoder import Array
+from ofa.compress.decoding.reader import Array
 
 SMALL = 4096  # numbers of a tensor that may be coded together with others
+SECONDS, SECONDS_A_NUMBER = 1.5, 1e-7  # that decoding bit by bit may take in all, or the other where that is more
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,18 @@ class Block:
         return self.code.bytes + len(self.members) + 1
 
 
-def blocks_of(arrays: Sequence[Array], types: Sequence[torch.dtype]) -> list[Block]:
-    """Returns every tensor in one block: small ones of a type together, where that takes fewer bytes."""
+def blocks_of(arrays: Sequence[Array], types: Sequence[torch.dtype], rows: Sequence[int]) -> list[Block]:
+    """Returns every tensor in one block: small ones of a type together, where that takes fewer bytes.
+
+    Args:
+        arrays: the patterns of each.
+        types: what they are of.
+        rows: the first dimension of those that have several, else 0.
+    """
+    numbers = sum(map(len, arrays))
+    seconds = max(SECONDS, SECONDS_A_NUMBER * numbers) / max(1, numbers)
     alone = [
-        Block((place,), coded(array, kind.is_floating_point))
+        Block((place,), coded(array, kind.is_floating_point, rows[place], seconds * len(array)))
         for place, (array, kind) in enumerate(zip(arrays, types, strict=True))
     ]
     blocks: list[Block] = []

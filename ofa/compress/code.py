@@ -1,9 +1,11 @@
-"""What an array of patterns becomes in a file: entries of the directory and plain bytes, and what they are for."""
+"""What an array of patterns becomes in a file: entries of the directory, bytes and bits, and what they are for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+
+from ofa.compress.tape import Piece
 
 Buffer = bytes | bytearray | memoryview
 
@@ -33,13 +35,15 @@ class Code:
         how: its codings, from the outermost, such as "sparse, levels".
         directory: its entry in the directory.
         plain: its plain bytes, in the order in which they are read.
-        parts: what these are for.
+        parts: what these and the bits are for.
+        bits: what becomes words, in the order in which it is read.
     """
 
     how: str
     directory: bytes = b""
     plain: tuple[Buffer, ...] = ()
     parts: Parts = field(default_factory=Parts)
+    bits: tuple[Piece, ...] = ()
 
     @property
     def bytes(self) -> float:
@@ -54,6 +58,7 @@ def joined(how: str, directory: bytes, codes: Sequence[Code]) -> Code:
         directory + b"".join(code.directory for code in codes),
         tuple(piece for code in codes for piece in code.plain),
         sum((code.parts for code in codes), Parts()),
+        tuple(piece for code in codes for piece in code.bits),
     )
 
 

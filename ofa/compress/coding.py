@@ -9,19 +9,24 @@ from typing import Any
 import numpy as np
 
 from ofa.compress.code import Code, Parts, joined, varint, varints
-from ofa.compress.decoder import ESCAPE, LEVELS, PLAIN, PLANES, SAME, SPARSE, Array
+from ofa.compress.decoding.patterns import ESCAPE, LEVELS, MOST_LEVELS, PLAIN, PLANES, SAME, SPARSE
+from ofa.compress.decoding.reader import Array
+from ofa.compress.matrices import as_matrix
 
-MOST_LEVELS = 2**16
 SAMPLE = 2**14  # patterns that are looked at before all of a large array are
+LEAST_MATRIX = 128  # numbers, of which a step-by-step coding is worth its entries
+SPARSE_FROM = 0.9  # of patterns that are not zero
 FEW = 0.25  # different ones among those of the sample, at most, for a table to be tried
 
 
-def coded(patterns: Array, rotated: bool) -> Code:
+def coded(patterns: Array, rotated: bool, rows: int = 0, seconds: float = 0.0) -> Code:
     """Returns an array of patterns (N,), unsigned integers, coded.
 
     Args:
         patterns: of one tensor, or of several in turn.
         rotated: whether they are of floats, whose exponents are behind the sign.
+        rows: of the matrix that they are; 0: of none.
+        seconds: that decoding them bit by bit may take.
     """
     if not len(patterns):
         return Code("plain", varint(PLAIN))
@@ -29,8 +34,12 @@ def coded(patterns: Array, rotated: bool) -> Code:
         return Code("same", varint(SAME), (patterns[:1].tobytes(),), Parts(tables=patterns.itemsize))
     numbers = int(np.count_nonzero(patterns))
     tried = [_dense(patterns, rotated)]
-    if numbers < 0.9 * len(patterns):
+    sparse = numbers < SPARSE_FROM * len(patterns)
+    if sparse:
         tried.append(_sparse(patterns, rotated))
+    if rows and len(patterns) >= LEAST_MATRIX and (sparse or "levels" in tried[0].how):
+        matrix = as_matrix(patterns, rows, seconds, lambda values: coded(values, rotated and values.itemsize > 1))
+        tried += [matrix] if matrix else []
     return min(tried, key=lambda code: code.bytes)
 
 

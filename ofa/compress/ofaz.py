@@ -1,6 +1,6 @@
 """Networks as .ofaz files: `save`, `load`, and what a file would take.
 
-The file is described in `ofa.compress.decoder`, which reads it without torch or this package.
+The file is described in `ofa.compress.decoding.file`; `decoder_source` is what reads it without torch or this package.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from torch import Tensor
 from ofa.compress.blocks import blocks_of, shares_of
 from ofa.compress.code import varint, varints
 from ofa.compress.coding import deflated
-from ofa.compress.decoder import LARGEST, MAGIC, TYPES, VERSION, Array, Coded, decode, digest_of, unit_of
+from ofa.compress.decoding.file import LARGEST, MAGIC, VERSION, decode, digest_of
+from ofa.compress.decoding.reader import Array
+from ofa.compress.decoding.types import TYPES, Coded, Described
 from ofa.compress.sizes import FileSizes, TensorSizes
+from ofa.compress.tape import written
 from ofa.errors import InvalidInput
 from ofa.paths import write_atomic
 
@@ -57,7 +60,7 @@ def load(path: Path | str, *, largest: int = LARGEST) -> tuple[dict[str, Tensor]
     try:
         tensors, card = decode(path.read_bytes(), largest)
         return {name: as_tensor(each) for name, each in tensors.items()}, card
-    except (ValueError, zlib.error, RecursionError, OverflowError) as error:
+    except (ValueError, RecursionError, OverflowError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InvalidInput(f"{path} cannot be read: {reason:.200}; restore it or compress the network again") from None
 
@@ -80,15 +83,17 @@ def encoded(tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> tuple[byt
     arrays = [_patterns(name, tensor) for name, tensor in tensors.items()]
     types = [tensor.dtype for tensor in tensors.values()]
     described = [_described(*each) for each in tensors.items()]
-    blocks = blocks_of(arrays, types)
+    rows = [tensor.shape[0] if tensor.dim() > 1 and tensor.numel() else 0 for tensor in tensors.values()]
+    blocks = blocks_of(arrays, types, rows)
     entries = [varints(len(block.members), *block.members) + block.code.directory for block in blocks]
     directory = deflated(varint(len(arrays)) + b"".join((*described, *entries)))
     checksums = b"".join(zlib.crc32(array.data).to_bytes(4, "little") for array in arrays)
-    written = deflated(_json(card))
+    text = deflated(_json(card))
+    words = written([piece for block in blocks for piece in block.code.bits]).tobytes()
     plain = b"".join(piece for block in blocks for piece in block.code.plain)
     total = sum(array.nbytes for array in arrays)
-    head = MAGIC + bytes((VERSION,)) + varints(len(directory), len(written), len(plain), 0, total)
-    content = b"".join((head, directory, checksums, written, plain))
+    head = MAGIC + bytes((VERSION,)) + varints(len(directory), len(text), len(plain), len(words) // 4, total)
+    content = b"".join((head, directory, checksums, text, plain, words))
     content += digest_of(content)
     shares = shares_of(blocks, [array.nbytes for array in arrays])
     rests = [len(each) + share[1] for each, share in zip(described, shares, strict=True)]
@@ -97,8 +102,8 @@ def encoded(tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> tuple[byt
         name: TensorSizes(arrays[at].nbytes, *share[0], 4 + round(ratio * rests[at]), share[2])
         for at, (name, share) in enumerate(zip(tensors, shares, strict=True))
     }
-    rest = len(content) - len(written) - sum(each.total for each in sizes.values())
-    return content, FileSizes(sizes, len(written), rest)
+    rest = len(content) - len(text) - sum(each.total for each in sizes.values())
+    return content, FileSizes(sizes, len(text), rest)
 
 
 def _described(name: str, tensor: Tensor) -> bytes:
@@ -112,8 +117,9 @@ def _patterns(name: str, tensor: Tensor) -> Array:
         known = ", ".join(str(kind).removeprefix("torch.") for kind in KINDS)
         raise InvalidInput(f"{name} is {tensor.layout} of {tensor.dtype}: dense tensors of {known} can be saved")
     dense = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
-    unit, _ = unit_of(KINDS[tensor.dtype])
-    return dense.reshape(-1).view(torch.uint8).numpy().view(unit)
+    unit = Described(name, KINDS[tensor.dtype], tuple(tensor.shape)).unit
+    patterns: Array = dense.reshape(-1).view(torch.uint8).numpy().view(unit)
+    return patterns
 
 
 def as_tensor(coded: Coded) -> Tensor:

@@ -14,10 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ofa.compress import coded_sizes, load, ofaz, save
+from ofa.compress import coded_sizes, decoder_source, load, ofaz, save
 from ofa.errors import InvalidInput
-
-DECODER = Path(ofaz.__file__).with_name("decoder.py")
 
 
 def bits(tensor: Tensor) -> Tensor:
@@ -53,7 +51,7 @@ def tensor(draw: st.DrawFn) -> Tensor:
     return torch.where(zeros, torch.zeros_like(chosen), chosen).reshape(shape) if count else chosen.reshape(shape)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.dictionaries(st.text(max_size=9), tensor(), max_size=7))
 def test_any_tensors_come_back_bit_by_bit(tensors: dict[str, Tensor]) -> None:
     content, sizes = ofaz.encoded(tensors, {"a": [1, None, "ü"]})
@@ -75,7 +73,7 @@ def test_a_file_takes_what_is_said_and_replaces_another(tmp_path: Path) -> None:
 
 def test_every_cut_and_every_flipped_byte_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.ofaz"
-    save(path, {"w": (torch.rand(9, 9) < 0.2).float(), "b": torch.randn(5)}, {})
+    save(path, {"w": shared(9, 12, levels=3, density=0.2), "b": torch.randn(5)}, {})
     content = path.read_bytes()
     damaged = [content[:size] for size in range(len(content))] + [content + b"\0"]
     for place in range(len(content)):
@@ -101,13 +99,35 @@ def test_what_cannot_be_saved_or_loaded_is_refused(tmp_path: Path) -> None:
         load(path, largest=3999)
 
 
-def test_the_decoder_needs_neither_torch_nor_this_package(tmp_path: Path) -> None:
-    tensors = {"w": torch.randn(20, 20) * (torch.rand(20, 20) < 0.1), "b": torch.randn(3), "m": torch.rand(9) < 0.5}
+def shared(*shape: int, levels: int, density: float) -> Tensor:
+    """Returns a pruned tensor whose numbers are few different ones; some rows and columns are fuller than others."""
+    generator = torch.Generator().manual_seed(levels)
+    kept = torch.rand(shape, generator=generator) < density * 2 * torch.rand(shape[-1], generator=generator)
+    table = torch.randn(levels, generator=generator)
+    return torch.where(kept, table[torch.randint(0, levels, shape, generator=generator)], torch.zeros(()))
+
+
+def test_matrices_of_few_levels_take_few_bytes() -> None:
+    tensors = {"w": shared(40, 90, levels=16, density=0.1), "c": shared(32, 16, 3, 3, levels=5, density=0.2)}
+    content, sizes = ofaz.encoded(tensors, {})
+    assert [each.how for each in sizes.tensors.values()] == ["matrix, 16 levels", "matrix, 5 levels"]
+    decoded, _ = ofaz.decode(content)
+    assert_same({name: ofaz.as_tensor(each) for name, each in decoded.items()}, tensors)
+    for name, sizes_of in sizes.tensors.items():
+        kept = float((tensors[name] != 0).float().mean())
+        independent = -(kept * np.log2(kept) + (1 - kept) * np.log2(1 - kept)) * tensors[name].numel() / 8
+        assert sizes_of.positions < independent
+
+
+@pytest.mark.parametrize("library", [True, False])
+def test_the_decoder_needs_neither_torch_nor_this_package(tmp_path: Path, library: bool) -> None:
+    tensors = {"w": shared(20, 30, levels=8, density=0.1), "b": torch.randn(3), "m": torch.rand(9, 40) < 0.1}
     save(tmp_path / "a.ofaz", tensors, {"x": 1})
     np.savez(tmp_path / "a.npz", **{name: each.numpy() for name, each in tensors.items()})
-    (tmp_path / "decoder.py").write_bytes(DECODER.read_bytes())
+    (tmp_path / "decoder.py").write_text(decoder_source())
     program = (
         "import sys; sys.modules.update(torch=None, ofa=None, scipy=None)\n"
+        f"sys.modules.update({'{}' if library else 'constriction=None'})\n"
         "import decoder, json, numpy\n"
         "arrays, card = decoder.read('a.ofaz'); honest = numpy.load('a.npz')\n"
         "assert [*arrays] == [*honest]\n"
