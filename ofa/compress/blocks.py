@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,8 +13,9 @@ from ofa.compress.code import Code
 from ofa.compress.coding import coded
 from ofa.compress.decoding.reader import Array
 
+Coding = Literal["best", "huffman"]
 SMALL = 4096  # numbers of a tensor that may be coded together with others
-SECONDS, SECONDS_A_NUMBER = 1.5, 1e-7  # that decoding bit by bit may take in all, or the other where that is more
+SECONDS = 0.9  # that decoding bit by bit may take in all, on a processor of 2020
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,18 @@ class Block:
         return self.code.bytes + len(self.members) + 1
 
 
-def blocks_of(arrays: Sequence[Array], types: Sequence[torch.dtype], rows: Sequence[int]) -> list[Block]:
+def blocks_of(
+    arrays: Sequence[Array], types: Sequence[torch.dtype], rows: Sequence[int], coding: Coding
+) -> list[Block]:
     """Returns every tensor in one block: small ones of a type together, where that takes fewer bytes.
 
     Args:
         arrays: the patterns of each.
         types: what they are of.
         rows: the first dimension of those that have several, else 0.
+        coding: "huffman": nothing is coded bit by bit.
     """
-    numbers = sum(map(len, arrays))
-    seconds = max(SECONDS, SECONDS_A_NUMBER * numbers) / max(1, numbers)
+    seconds = SECONDS / max(1, sum(map(len, arrays))) if coding == "best" else 0.0
     alone = [
         Block((place,), coded(array, kind.is_floating_point, rows[place], seconds * len(array)))
         for place, (array, kind) in enumerate(zip(arrays, types, strict=True))

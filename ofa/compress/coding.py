@@ -15,7 +15,7 @@ from ofa.compress.matrices import as_matrix
 
 SAMPLE = 2**14  # patterns that are looked at before all of a large array are
 LEAST_MATRIX = 128  # numbers, of which a step-by-step coding is worth its entries
-SPARSE_FROM = 0.9  # of patterns that are not zero
+DENSE_FROM, SPARSE_FROM = 0.4, 0.9  # of patterns that are not zero
 FEW = 0.25  # different ones among those of the sample, at most, for a table to be tried
 
 
@@ -33,11 +33,11 @@ def coded(patterns: Array, rotated: bool, rows: int = 0, seconds: float = 0.0) -
     if (patterns == patterns[0]).all():
         return Code("same", varint(SAME), (patterns[:1].tobytes(),), Parts(tables=patterns.itemsize))
     numbers = int(np.count_nonzero(patterns))
-    tried = [_dense(patterns, rotated)]
     sparse = numbers < SPARSE_FROM * len(patterns)
-    if sparse:
-        tried.append(_sparse(patterns, rotated))
-    if rows and len(patterns) >= LEAST_MATRIX and (sparse or "levels" in tried[0].how):
+    tried = [_sparse(patterns, rotated)] if sparse else []
+    if numbers >= DENSE_FROM * len(patterns):
+        tried.append(_dense(patterns, rotated))
+    if rows and len(patterns) >= LEAST_MATRIX and (sparse or tried[-1].how == "levels"):
         matrix = as_matrix(patterns, rows, seconds, lambda values: coded(values, rotated and values.itemsize > 1))
         tried += [matrix] if matrix else []
     return min(tried, key=lambda code: code.bytes)

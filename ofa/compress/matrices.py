@@ -14,7 +14,7 @@ from ofa.compress.decoding.words import WHOLE
 from ofa.compress.tape import Tape, bytes_of
 
 STEP_SECONDS = 1e-4  # to decode a step whose numbers are few
-MASK_SECONDS, LEVEL_SECONDS = 7e-8, 2e-7  # a number, and a bit of a level
+MASK_SECONDS, LEVEL_SECONDS = 2.5e-7, 4e-7  # a number, and a bit of a level
 LARGEST_LAG = 64
 SIMILAR = 1.3  # how much more two rows of an image have in common than others
 BOTH_WAYS = 2**20  # numbers of a tensor that is tried both ways

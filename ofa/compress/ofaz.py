@@ -9,13 +9,13 @@ import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ofa.compress.blocks import blocks_of, shares_of
+from ofa.compress.blocks import Coding, blocks_of, shares_of
 from ofa.compress.code import varint, varints
 from ofa.compress.coding import deflated
 from ofa.compress.decoding.file import LARGEST, MAGIC, VERSION, decode, digest_of
@@ -23,13 +23,15 @@ from ofa.compress.decoding.reader import Array
 from ofa.compress.decoding.types import TYPES, Coded, Described
 from ofa.compress.sizes import FileSizes, TensorSizes
 from ofa.compress.tape import written
-from ofa.errors import InvalidInput
+from ofa.errors import InvalidInput, nearest
 from ofa.paths import write_atomic
 
 KINDS = {getattr(torch, name): kind for kind, (name, _) in enumerate(TYPES) if hasattr(torch, name)}
 
 
-def save(path: Path | str, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> FileSizes:
+def save(
+    path: Path | str, tensors: Mapping[str, Tensor], card: Mapping[str, Any], *, coding: Coding = "best"
+) -> FileSizes:
     """Returns what the file takes, after writing tensors and a card to it, in place of one that is there.
 
     Each tensor is coded by what it holds: zeros by where the others are, few different numbers by a table, floats by
@@ -39,11 +41,13 @@ def save(path: Path | str, tensors: Mapping[str, Tensor], card: Mapping[str, Any
         path: whose name ends with .ofaz, by custom.
         tensors: dense, of any type that safetensors knows, on any device.
         card: what JSON can hold.
+        coding: "huffman" takes relative positions and Huffman's code alone, as Deep Compression does (Han et al. 2016,
+            1510.00149, section 4), to compare with.
 
     Raises:
         InvalidInput: a tensor of another type or layout, or a card that JSON cannot hold.
     """
-    content, sizes = encoded(tensors, card)
+    content, sizes = encoded(tensors, card, coding)
     write_atomic(Path(path), content)
     return sizes
 
@@ -65,26 +69,28 @@ def load(path: Path | str, *, largest: int = LARGEST) -> tuple[dict[str, Tensor]
         raise InvalidInput(f"{path} cannot be read: {reason:.200}; restore it or compress the network again") from None
 
 
-def coded_sizes(tensors: Mapping[str, Tensor]) -> FileSizes:
+def coded_sizes(tensors: Mapping[str, Tensor], *, coding: Coding = "best") -> FileSizes:
     """Returns what a file of these tensors and an empty card would take, without writing it.
 
     Raises:
         InvalidInput: see `save`.
     """
-    return encoded(tensors, {})[1]
+    return encoded(tensors, {}, coding)[1]
 
 
-def encoded(tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> tuple[bytes, FileSizes]:
+def encoded(tensors: Mapping[str, Tensor], card: Mapping[str, Any], coding: Coding = "best") -> tuple[bytes, FileSizes]:
     """Returns the content of a file and what it is made of.
 
     Raises:
         InvalidInput: see `save`.
     """
+    if coding not in get_args(Coding):
+        raise InvalidInput(f"coding={coding!r} is unknown; {nearest(str(coding), get_args(Coding))}")
     arrays = [_patterns(name, tensor) for name, tensor in tensors.items()]
     types = [tensor.dtype for tensor in tensors.values()]
     described = [_described(*each) for each in tensors.items()]
     rows = [tensor.shape[0] if tensor.dim() > 1 and tensor.numel() else 0 for tensor in tensors.values()]
-    blocks = blocks_of(arrays, types, rows)
+    blocks = blocks_of(arrays, types, rows, coding)
     entries = [varints(len(block.members), *block.members) + block.code.directory for block in blocks]
     directory = deflated(varint(len(arrays)) + b"".join((*described, *entries)))
     checksums = b"".join(zlib.crc32(array.data).to_bytes(4, "little") for array in arrays)

@@ -119,6 +119,16 @@ def test_matrices_of_few_levels_take_few_bytes() -> None:
         assert sizes_of.positions < independent
 
 
+def test_coding_of_the_paper_takes_more_bytes_and_gives_the_same_bits() -> None:
+    tensors = {"w": shared(60, 90, levels=16, density=0.1)}
+    content, sizes = ofaz.encoded(tensors, {}, "huffman")
+    assert sizes.tensors["w"].how == "sparse, levels"
+    assert_same({name: ofaz.as_tensor(each) for name, each in ofaz.decode(content)[0].items()}, tensors)
+    assert len(content) > coded_sizes(tensors).total
+    with pytest.raises(InvalidInput, match="coding='hufman' is unknown"):
+        coded_sizes(tensors, coding="hufman")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("library", [True, False])
 def test_the_decoder_needs_neither_torch_nor_this_package(tmp_path: Path, library: bool) -> None:
     tensors = {"w": shared(20, 30, levels=8, density=0.1), "b": torch.randn(3), "m": torch.rand(9, 40) < 0.1}
