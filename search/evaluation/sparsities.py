@@ -97,7 +97,12 @@ def _is_by_group(node: Target) -> bool:
 
 
 def sparse_figures(
-    supernet: Supernet, figures: Figures, sparsities: Sparsities, *, keep: Sequence[str] = ()
+    supernet: Supernet,
+    figures: Figures,
+    sparsities: Sparsities,
+    *,
+    keep: Sequence[str] = (),
+    include: Sequence[str] = (),
 ) -> CandidateFigures:
     """Returns the figures of candidates, where "bytes" is the size on disk without zeros.
 
@@ -107,12 +112,12 @@ def sparse_figures(
     Args:
         figures: figures of Archs.
         sparsities: the sparsities that candidates set.
-        keep: patterns of layers that are not pruned.
+        keep, include: patterns of layers that are not pruned, and of parameters that are whatever their role.
 
     Raises:
         InvalidInput: a pattern, of `keep` or of a group, that matches nothing in the supernet.
     """
-    weights = prunable_weights(supernet.model, keep)
+    weights = prunable_weights(supernet.model, keep, include, supernet.inputs)
     names, entry_bytes = list(weights), np.array([weight.element_size() for weight in weights.values()])[:, None]
     sparsities.check(names)
 

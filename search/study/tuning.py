@@ -165,7 +165,8 @@ def figures_with(
     if tuning is None or request.prune is None:
         return of_candidates(figures)
     sparsities = sparsities_of(tuning.keys, request.prune)
-    return sparse_figures(trained.supernet, figures, sparsities, keep=request.prune.keep)
+    pruned = request.prune
+    return sparse_figures(trained.supernet, figures, sparsities, keep=pruned.keep, include=pruned.include)
 
 
 def _pruner(config: Target | None) -> BasePruner | None:
