@@ -15,8 +15,8 @@ def tables(rows: Sequence[Row]) -> str:
     tried = [problem for name, problem in PROBLEMS.items() if any(row["problem"] == name for row in rows)]
     parts = [f"### {problem.title}\n\n{_recipes(rows, problem)}" for problem in tried]
     parts += ["### Cost\n\n" + _costs(rows, tried)]
-    ranks = _ranks(rows)
-    return "\n\n".join([*parts, *([f"### Ranks\n\n{ranks}"] if ranks else [])])
+    further = {"Fine-tuned alone for a tenth of the epochs": _finetuned(rows), "Ranks": _ranks(rows)}
+    return "\n\n".join([*parts, *(f"### {title}\n\n{table}" for title, table in further.items() if table)])
 
 
 def _recipes(rows: Sequence[Row], problem: Problem) -> str:
@@ -87,6 +87,28 @@ def _costs(rows: Sequence[Row], problems: Sequence[Problem], counts: Sequence[in
             ratios = [f"{count * best.alone_seconds / best.supernet_seconds:.2f}" for count in counts]
             lines.append([problem.title, f"{best.pays_from:.1f}", *ratios])
     return markdown(["problem", "pays from N", *(f"N = {count}" for count in counts)], lines)
+
+
+def _finetuned(rows: Sequence[Row]) -> str:
+    """The gain by fine-tuning each Arch, and its CPU time for all of them, mean over seeds."""
+    tuned = [row for row in rows if row["net"] == "finetuned"]
+    lines = []
+    for problem, recipe, rate in dict.fromkeys((row["problem"], row["recipe"], row["rate"]) for row in tuned):
+        found = [row for row in tuned if (row["problem"], row["recipe"], row["rate"]) == (problem, recipe, rate)]
+        before = {
+            row["seed"]: row["test"]
+            for row in rows
+            if row["net"] == "supernet" and row["problem"] == problem and row["recipe"] == recipe
+        }
+        scale, seeds = PROBLEMS[problem].scale, {row["seed"] for row in found}
+        gain = statistics.fmean(scale * (row["test"] - before[row["seed"]][row["arch"]]) for row in found)
+        compared = compare(rows, problem, recipe, scale)
+        after = "-" if compared is None or set(compared.seeds) != seeds else f"{compared.mean + gain:+.2f}"
+        seconds = sum(row["training_cpu_seconds"] for row in found) / len(seeds)
+        name = PROBLEMS[problem].title
+        lines.append([name, recipe, f"{rate:g}", str(len(seeds)), f"{gain:+.2f}", after, f"{seconds:.0f}"])
+    header = ["problem", "recipe", "rate", "seeds", "gain", "against alone", "CPU s of all"]
+    return markdown(header, lines) if lines else ""
 
 
 def _ranks(rows: Sequence[Row]) -> str:

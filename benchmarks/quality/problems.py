@@ -55,7 +55,12 @@ PROBLEMS = {
     problem.name: problem
     for problem in (
         Problem("digits", "ResNet-14, digits", ("data=digits", "model=digits_net"), 60),
-        Problem("cluttered", "ResNet-14, cluttered digits", ("data=cluttered_digits", "model=digits_net"), 12),
+        Problem(
+            "cluttered",
+            "ResNet-14, cluttered digits",
+            ("data=cluttered_digits", "model=digits_net", "model.widths=[16,24,32]"),
+            12,
+        ),
         Problem("mnist", "ResNet-14, MNIST at 14x14, 4,000 images", (*_MNIST, "model=digits_net"), 8, folder="mnist"),
         Problem(
             "cifar-small", "ResNet-14, CIFAR-10 at 12x12, 8,000 images", _cifar(8000, 12, *_SMALL), 8, folder="cifar10"
