@@ -48,13 +48,19 @@ def by_progress(
     return end if done >= until else start + (end - start) * done / until
 
 
-def by_skill(teacher: Any, batch: Batch, context: StepContext, *, start: float = 1.0, end: float = 0.0) -> Tensor:
-    """Returns a fraction, a scalar tensor, that goes from `start` to `end` as the teacher's `skill` goes from 0 to 1.
+def by_skill(
+    teacher: Any, batch: Batch, context: StepContext, *, start: float = 1.0, end: float = 0.0
+) -> float | Tensor:
+    """Returns a fraction, a scalar, that goes from `start` to `end` as the teacher's `skill` goes from 0 to 1.
+
+    Where the task has no constant answer, which the skill is measured by, it goes with the steps, as `by_progress`.
 
     Raises:
-        InvalidInput: `start` or `end` is no fraction, or the task has no constant answer.
+        InvalidInput: `start` or `end` is no fraction.
     """
     _check_fractions(start=start, end=end)
+    if context.task.constant is None:
+        return by_progress(teacher, batch, context, start=start, end=end)
     return start + (end - start) * skill(teacher, batch, context)
 
 
@@ -70,8 +76,8 @@ def skill(teacher: Any, batch: Batch, context: StepContext) -> Tensor:
     """
     if context.task.constant is None:
         raise InvalidInput(
-            f"task {context.task.name!r} has no constant answer that a teacher's skill could be measured by: give "
-            "label_weight=ofa.train.label_weights.by_progress, or a number"
+            f"task {context.task.name!r} has no constant answer that a teacher's skill could be measured by: give it "
+            "one (ofa.task.Task.constant)"
         )
     with torch.no_grad():
         outputs = logits_of(teacher)

@@ -63,9 +63,12 @@ def test_by_skill_is_between_start_and_end_whatever_the_teacher_says(start, end,
     assert min(start, end) - 1e-6 <= weight <= max(start, end) + 1e-6
 
 
-def test_tasks_of_no_constant_answer_have_no_skill():
-    with pytest.raises(InvalidInput, match=r"has no constant answer .*by_progress"):
-        by_skill(torch.zeros(16, 4), Batch(None, LABELS), context(task=replace(TASK, constant=None)))
+def test_tasks_of_no_constant_answer_have_no_skill_and_go_with_the_steps():
+    now = context(30, task=replace(TASK, constant=None))
+    with pytest.raises(InvalidInput, match=r"has no constant answer .*Task\.constant"):
+        skill(torch.zeros(16, 4), Batch(None, LABELS), now)
+    weight = by_skill(torch.zeros(16, 4), Batch(None, LABELS), now, start=1.0, end=0.5)
+    assert weight == pytest.approx(0.85)
 
 
 @pytest.mark.parametrize("wrong", [{"start": -0.1}, {"end": 1.1}])
