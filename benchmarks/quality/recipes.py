@@ -17,11 +17,14 @@ FORMER: Recipe = {
 BEST_OF_SINGLE_CHANGES: Recipe = {**FORMER, "train.optimizer.lr": 0.1, "train.strategy.label_weight": 1.0}
 
 BY_SKILL = "{_target_: ofa.train.label_weights.by_skill, _partial_: true, start: 1.0, end: 0.5}"
+BY_PROGRESS = "{_target_: ofa.train.label_weights.by_progress, _partial_: true, start: 1.0, end: 0.3}"
 
 RECIPES: dict[str, Recipe] = {
     "default": {},
     "former": FORMER,
     "labels": BEST_OF_SINGLE_CHANGES,
+    "rate_0.15": {**BEST_OF_SINGLE_CHANGES, "train.optimizer.lr": 0.15},
+    "progress": {**BEST_OF_SINGLE_CHANGES, "train.strategy.label_weight": BY_PROGRESS},
     "skill": {**BEST_OF_SINGLE_CHANGES, "train.strategy.label_weight": BY_SKILL},
 }
 
