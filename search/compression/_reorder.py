@@ -13,7 +13,7 @@ from ofa.compress import Sharing, coded_sizes
 from ofa.errors import InvalidInput
 from ofa.inputs import as_inputs, call, output_tensors
 from ofa.prune.granularity._channel import every_width
-from ofa.sorting import importance_order, l1, reorder_
+from ofa.sorting import importance_order, l1, nonzeros, reorder_
 from ofa.structure.coupling import Group
 from ofa.supernet import Supernet
 from search.compression.compressed import Compressed, StageContext
@@ -40,7 +40,7 @@ def reorder(compressed: Compressed, context: StageContext) -> Compressed:
         say(f"compress: reorder: nothing is moved: {str(error).splitlines()[0]}")
         return compressed
     best, least = compressed, _bytes(compressed)
-    for criterion in (kept_weights, l1):
+    for criterion in (nonzeros, l1):
         order = positions(double, criterion)
         tried = moved(compressed, order)
         if (size := _bytes(tried)) < least:
@@ -48,19 +48,6 @@ def reorder(compressed: Compressed, context: StageContext) -> Compressed:
     if best is not compressed:
         check_same_function(compressed.network, best.network, example)
     return best
-
-
-def kept_weights(supernet: Supernet, group: Group) -> Tensor:
-    """Returns how many weights of each unit are not zero, (units,), in the matrices of all coupled layers."""
-    total = torch.zeros(group.units, dtype=torch.float64)
-    tensors = supernet.tensors()
-    for member in group.members:
-        weight = tensors[member.source].detach()
-        if weight.dim() >= 2:
-            others = [dim for dim in range(weight.dim()) if dim != member.dim]
-            along = (weight != 0).sum(dim=others).double().cpu()
-            total += along[torch.from_numpy(member.index)].sum(dim=1)
-    return total
 
 
 def positions(supernet: Supernet, criterion: Callable[[Supernet, Group], Tensor]) -> dict[str, Tensor]:

@@ -36,12 +36,18 @@ from search.training.trained import load_trained
 
 
 def compress_stage(request: CompressRequest, *, waits: bool = False) -> list[CompressedCard]:
-    """Returns the card of each network after compressing it, unless that is done.
+    """Returns the card of each network after compressing it, unless that is done; of equal ones the first alone.
 
     Raises:
         InvalidInput: no such network, stages that do not fit it, or a folder of another compression.
     """
-    return [compress(request, source, waits=waits) for source in sources_of(request)]
+    cards: dict[str, CompressedCard] = {}
+    for source in sources_of(request):
+        if (same := cards.get(source.digest)) is not None:
+            say(f"compress: {source.text} is the same network as {same.source}")
+            continue
+        cards[source.digest] = compress(request, source, waits=waits)
+    return list(cards.values())
 
 
 def sources_of(request: CompressRequest) -> Iterator[CompressionSource]:

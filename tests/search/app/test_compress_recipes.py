@@ -46,7 +46,13 @@ def _own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(net.state_dict(), "own.pt")
 
 
-@pytest.mark.parametrize("recipe", options("compress"))
+RECIPES = [
+    pytest.param(recipe, marks=() if recipe == "deep_compression" else pytest.mark.slow)
+    for recipe in options("compress")
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_makes_a_file_that_is_judged_as_decoded(recipe: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["compress", *OWN, f"compress={recipe}", *QUICK.get(recipe, []), "name=small"]) == 0
     files = CompressedFolder(RUN.compressed / "small")
@@ -74,6 +80,7 @@ def test_every_recipe_makes_a_file_that_is_judged_as_decoded(recipe: str, capfd:
                 assert float((whole - whole.round()).abs().max()) < 1e-3 * float(whole.abs().max()), row
 
 
+@pytest.mark.slow
 def test_it_is_done_once_and_another_recipe_needs_another_name(capfd: pytest.CaptureFixture[str]) -> None:
     named = 'name="<b>small"'
     way, file = ["compress", *OWN, "compress=code_only", named], RUN.compressed / "<b>small/model.ofaz"

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ofa.compress import coded_sizes
 from ofa.errors import InvalidInput
+from ofa.prune.granularity._channel import every_width
+from ofa.sorting import nonzeros
 from search.compression import finetune, low_rank, prune, reorder, share
 from search.compression._reorder import check_same_function, moved, positions
 from search.compression.compressed import Compressed, clean_, zeros_as_masks
@@ -112,11 +114,9 @@ def test_reorder_changes_no_output_and_is_never_larger(seed: int, tmp_path: Path
 
 
 def test_what_is_moved_moves_with_its_masks_and_shared_values(tmp_path: Path) -> None:
-    from search.compression._reorder import _double, every_width, kept_weights
-
     compressed = share(prune(begin(), context(tmp_path), sparsity=0.8, epochs=0), context(tmp_path), bits=3)
-    double = every_width(compressed.copied().network.double(), _double(DATA.example()))
-    order = positions(double, kept_weights)
+    double = every_width(compressed.copied().network.double(), DATA.example().double())
+    order = positions(double, nonzeros)
     after = moved(compressed, order)
     assert not same(bits(after), bits(compressed))  # something did move
     check_same_function(compressed.network, after.network, DATA.example())
