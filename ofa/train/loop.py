@@ -124,6 +124,7 @@ def _learn(
             autocast=state.precision.autocast,
             backward=state.precision.backward if share == 1 else partial(_backward_share, state, share),
             micro_batch=number,
+            seed=settings.seed,
         )
         losses.append(step(part, context))
     loss = losses[0] if len(losses) == 1 else torch.stack(losses) @ torch.tensor(shares).to(losses[0])

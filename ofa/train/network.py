@@ -24,6 +24,7 @@ from ofa.train.early_stop import EarlyStop
 from ofa.train.first_batch import check_first_batch
 from ofa.train.layer_rates import layer_rates
 from ofa.train.loop import Callback
+from ofa.train.rate_test import found_rate, is_auto, with_rate
 from ofa.train.saved_state import training_record
 from ofa.train.settings import TrainSettings
 from ofa.train.state import History, new_state
@@ -116,6 +117,8 @@ def train_network(
             f"patience={settings.patience}: the best weights of a network that is being pruned are not its last, "
             "sparse ones; leave patience out"
         )
+    if prune is not None and is_auto(settings.optimizer):
+        raise InvalidInput("lr='auto' is found without a pruner; give the optimizer a number under one")
     task = classification(data) if task is None else task
     learned = task if distillation is None else with_temperature(task, distillation.temperature)
     device = torch.device(settings.device)
@@ -125,16 +128,17 @@ def train_network(
     decay = settings.layer_decay
     rates = None if decay is None else layer_rates(model, lambda net: task.call(net, _first(feed, net)), decay)
     stop = None if settings.patience is None else EarlyStop(task.objective, settings.patience)
-    state = new_state(
+    made_state = partial(
+        new_state,
         model,
-        settings,
-        feed.steps_per_epoch,
+        steps_per_epoch=feed.steps_per_epoch,
         whole_network=lambda: model,
         task=learned,
         held_gradients=False,
         average_buffers=True,
         rates=rates,
     )
+    state = made_state(with_rate(settings))
     deciding = {
         **{"prune": prune, "teacher": None if teacher is None else digest_of(teacher.network)},
         "distill": 0.0 if distillation is None else distillation.weight,
@@ -156,7 +160,8 @@ def train_network(
     learner = Compiled(model) if settings.compile else model
     step = partial(_learn, model=learner, pruner=pruner, distillation=distillation)
     pruning = [] if pruner is None else [Pruning(pruner)]
-    callbacks = [*pruning, validation(measure, settings), *([] if stop is None else [stop]), *callbacks]
+    found = found_rate(step, feed.epoch, made_state, settings)
+    callbacks = [*found, *pruning, validation(measure, settings), *([] if stop is None else [stop]), *callbacks]
     history = run_from_checkpoint(step, feed.epoch, state, settings, callbacks, file)
     if stop is not None:
         stop.restore(model)

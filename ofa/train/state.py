@@ -48,6 +48,7 @@ class TrainState:
         steps_per_epoch, total_steps: of the whole training, in optimizer steps.
         average: of the weights; None without `TrainSettings.ema`.
         held_gradients: gradients stay allocated, for views of the model to accumulate into.
+        learning_rates: of the optimizer's groups where the schedule's factor is 1.
         progress: what a checkpoint has beside the weights.
         task: what is learned.
         batch: the last, which an error about a loss is traced with.

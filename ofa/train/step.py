@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from ofa.task import Batch, Task
 
 if TYPE_CHECKING:
     from ofa.arch import Arch
+    from ofa.space import Space
     from ofa.supernet import Supernet
 
 
@@ -39,6 +40,10 @@ class StepContext:
         place: the step of schedules and phases: `step`, or further where the training's time is shorter than its steps.
         before: where the step before left that: places from `before` to `place` are this step's. As `step` if negative.
         view: makes the view of an Arch that is trained, whose gradients are the supernet's.
+        seed: of the training.
+        collect: takes the loss of a network in place of `backward` (see `ofa.train.gradients`).
+        draw: draws so many Archs of a space (see `ofa.train.sampling`); None: each choice by itself.
+        guide: the outputs that networks learn from in place of the largest's (see `ofa.train.average_teacher`).
     """
 
     step: int
@@ -52,11 +57,28 @@ class StepContext:
     place: int = -1
     before: int = -1
     view: Callable[[Supernet, Arch], nn.Module] = training_view
+    seed: int = 0
+    collect: Callable[[Arch, Tensor], None] | None = None
+    draw: Callable[[Space, int, StepContext], Sequence[Arch]] | None = None
+    guide: Any = None
 
     def __post_init__(self) -> None:
         for name in ("place", "before"):
             if getattr(self, name) < 0:
                 object.__setattr__(self, name, self.step)
+
+    def backward_of(self, arch: Arch, loss: Tensor) -> None:
+        """Accumulates the gradient of the mean loss of one network of the step."""
+        if self.collect is None:
+            self.backward(loss)
+        else:
+            self.collect(arch, loss)
+
+    def archs(self, space: Space, count: int) -> Sequence[Arch]:
+        """Returns the Archs that the step draws from a space."""
+        if self.draw is not None:
+            return self.draw(space, count, self)
+        return [space.sample(self.rng) for _ in range(count)]
 
 
 # Runs forward and backward of a (micro-)batch and returns its mean loss, detached: a scalar Tensor.

@@ -77,13 +77,14 @@ def sandwich(
         raise InvalidInput(f"random_subnets={random_subnets!r} must be 0 or more")
     check_label_weight(label_weight)
     space = supernet.space
-    drawn = [space.sample(context.rng) for _ in range(random_subnets)]
+    drawn = context.archs(space, random_subnets)
     full: Hidden | None = None
     if features:
         block_paths(supernet)  # are there any
         full = {}
     if batch.teacher is None:
         loss, teacher = _learn_targets(supernet, space.largest, batch, context, full)
+        teacher = teacher if context.guide is None else context.guide
         weight = label_weight_at(label_weight, teacher, batch, context)
     else:
         teacher = batch.teacher
@@ -119,8 +120,9 @@ def progressive(
     if phase.sort_channels and context.before <= span.start and context.micro_batch == 0:
         sort_channels_(supernet, optimizer=context.optimizer)
     space = opened(supernet.space, phase)
-    archs = dict.fromkeys(space.sample(context.rng) for _ in range(phase.subnets))
-    teacher = batch.teacher if phase.distill else None
+    archs = dict.fromkeys(context.archs(space, phase.subnets))
+    given = context.guide if batch.teacher is None else batch.teacher
+    teacher = given if phase.distill else None
     if teacher is None and phase.distill and any(arch != largest for arch in archs):
         with torch.no_grad():
             teacher = _forward(supernet, largest, batch, context)
@@ -130,7 +132,7 @@ def progressive(
         loss = context.task.loss(outputs, batch)
         if teacher is not None and (arch != largest or batch.teacher is not None):
             loss = loss + phase.distill * distill_loss(context.task, outputs, teacher, batch, distill)
-        context.backward(loss)
+        context.backward_of(arch, loss)
         losses.append(loss.detach())
     return torch.stack(losses).mean()
 
@@ -161,7 +163,7 @@ def _learn_from(
     if lesson.full is not None and hidden is not None:
         apart = feature_loss(supernet, arch, hidden, lesson.full)
         loss = loss if apart is None else loss + lesson.features * apart
-    context.backward(loss)
+    context.backward_of(arch, loss)
     return loss.detach()
 
 
@@ -174,7 +176,7 @@ def _learn_targets(
     """
     outputs = _forward(supernet, arch, batch, context, hidden)
     loss = context.task.loss(outputs, batch)
-    context.backward(loss)
+    context.backward_of(arch, loss)
     return loss.detach(), map_tensors(outputs, torch.detach)
 
 

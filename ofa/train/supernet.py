@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from ofa.train.early_stop import EarlyStop
 from ofa.train.first_batch import check_first_batch
 from ofa.train.layer_rates import layer_rates
 from ofa.train.loop import Callback
+from ofa.train.rate_test import found_rate, with_rate
 from ofa.train.saved_state import training_record
 from ofa.train.settings import TrainSettings
 from ofa.train.state import History, new_state
@@ -68,16 +70,17 @@ def train(
         else layer_rates(supernet.model.to(settings.device), supernet.inputs.to(settings.device).call, decay)
     )
     stop = None if settings.patience is None else EarlyStop(task.objective, settings.patience)
-    state = new_state(
+    made_state = partial(
+        new_state,
         supernet.model,
-        settings,
-        steps_per_epoch(data.train, settings.batch_size),
+        steps_per_epoch=steps_per_epoch(data.train, settings.batch_size),
         whole_network=lambda: supernet.subnet(supernet.space.largest),
         task=task,
         held_gradients=True,  # views of the model accumulate into them
         average_buffers=False,
         rates=rates,
     )
+    state = made_state(with_rate(settings))
     data = data.to(state.device)
     taught_by = None if teacher is None else as_teacher(teacher, supernet.model, state.device)
     digest = None if taught_by is None else digest_of(taught_by.network)
@@ -114,7 +117,8 @@ def train(
     if taught_by is not None:
         augmented = settings.augment is not None
         teaching = Teaching(taught_by, task, data.train, settings.batch_size, settings.seed, state.device, augmented)
-    callbacks = [validation(measure, settings), *([] if stop is None else [stop]), *callbacks]
+    found = found_rate(step, taught_batches, made_state, settings)
+    callbacks = [*found, validation(measure, settings), *([] if stop is None else [stop]), *callbacks]
     history = run_from_checkpoint(step, taught_batches, state, settings, callbacks, file)
     if stop is not None:
         stop.restore(supernet.model)

@@ -74,24 +74,34 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
     """The training of a supernet, see conf/train/.
 
     Attributes:
-        teacher: the network that subnets learn from: the largest as it is in that step, or, frozen, the one that the
-            training begins with.
+        teacher: the network that subnets learn from: the largest as it is in that step, or with averaged weights, or,
+            frozen, the one that the training begins with.
         sort: how units and blocks are sorted before the first step; None for as they are.
         strategy: which subnets are trained in a step, and with which targets.
+        gradients: how those of a step's networks are put together; None for added up.
+        sampling: how Archs are drawn; None for each choice by itself.
+        warm_start: the fraction of the training for the largest alone; None for none.
         probe_epochs: after which the largest subnet is compared with the same network trained alone; 0 for never.
         probe_margin: points that it may be behind before a warning; percent, of metrics that are not in percent.
         calibration_images: the number of training images for norm statistics; "auto": as many as it takes.
     """
 
     strategy: Target
-    teacher: Literal["largest", "start"] = "largest"
+    teacher: Literal["largest", "start", "average"] = "largest"
     sort: Sorting | None = None
+    gradients: Target | None = None
+    sampling: Target | None = None
+    warm_start: Between | None = None
     calibration_images: CalibrationExamples = 1024
     probe_epochs: FromZero = 0
     probe_margin: NotNegative = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.teacher == "average" and self.ema is None:
+            raise InvalidInput(
+                "train.teacher=average learns from averaged weights, and train.ema=null has none: give 0.99"
+            )
         if self.probe_epochs > self.epochs:
             raise InvalidInput(
                 f"train.probe_epochs={self.probe_epochs} compares during the training, which has train.epochs="

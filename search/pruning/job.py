@@ -24,6 +24,7 @@ from ofa.train import (
     train_network,
 )
 from ofa.train.callbacks import NETWORK
+from ofa.train.rate_test import is_auto
 from search.pruning.dense import Network
 from search.pruning.recipe import Recipe
 from search.run.progress import Update
@@ -173,6 +174,10 @@ def with_rate(
         return builder
     if not isinstance(builder, partial) or "lr" not in builder.keywords:
         raise InvalidInput(f"{name} scales {scaled}, which must be set")
+    if is_auto(builder):
+        raise InvalidInput(
+            f"{name} scales {scaled}, which was found (auto): give finetune.optimizer with a number as lr"
+        )
     return partial(builder.func, *builder.args, **builder.keywords | {"lr": builder.keywords["lr"] * factor})
 
 

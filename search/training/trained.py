@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ofa.loggers import Logger
 from ofa.records import convert, read_record
 from ofa.task import Task
 from ofa.train import Callback, History, OptimizerBuilder, TrainSettings, logged, progress_rows, train
+from ofa.train.rate_test import is_auto
 from search.config.request import plain, without
 from search.config.rules import AUTO, CalibrationExamples, Target
 from search.config.training import Training
@@ -32,8 +33,10 @@ from search.run.stored_inputs import check_same, read_stored_config, show_data
 from search.run.training_cards import SupernetCard, TrainingStep
 from search.run.trust import TOOLKIT_ALONE, Trust, check_stored
 from search.training.probe import probing
+from search.training.rates import rate_said
 from search.training.settled import check_settled
 from search.training.sorting import sort_supernet_
+from search.training.strategies import build_strategy
 from search.training.teachers import build_teacher
 
 START_KEY = "start"  # of the configuration
@@ -76,12 +79,17 @@ def run_training(
     return train(
         supernet,
         data,
-        make_partial("train.strategy", recipe.train.strategy),
+        build_strategy(recipe.train),
         settings,
         task=task,
         teacher=teacher,
         checkpoint=checkpoint,
-        callbacks=[*probes, *([] if progress is None else [showing(progress)]), logged(loggers)],
+        callbacks=[
+            *rate_said(settings),
+            *probes,
+            *([] if progress is None else [showing(progress)]),
+            logged(loggers),
+        ],
     )
 
 
@@ -101,7 +109,9 @@ def train_settings(training: Training, augment: Target | None, seed: int, group:
         InvalidInput: an optimizer, a schedule or an augmentation that does not take its arguments.
     """
     optimizer = make_partial(f"{group}.optimizer", training.optimizer)
-    _try_optimizer(optimizer, f"{group}.optimizer")
+    if is_auto(optimizer) and group != "train":
+        raise InvalidInput(f"{group}.optimizer.lr='auto' is found for supernets (train.optimizer.lr): give a number")
+    _try_optimizer(partial(optimizer, lr=1.0) if is_auto(optimizer) else optimizer, f"{group}.optimizer")
     return TrainSettings(
         optimizer=optimizer,
         schedule=make_partial(f"{group}.schedule", training.schedule),

@@ -16,9 +16,13 @@ from ofa.train import (
     sandwich,
     single,
 )
+from ofa.train.average_teacher import taught_by_average
+from ofa.train.gradients import combined, without_conflicts
 from ofa.train.label_weights import by_skill
+from ofa.train.sampling import attentive, sampled
+from ofa.train.warm_start import warm_start
 from tests.executors import AtOnce
-from tests.ofa.train.supernet_trainings import ADAMW, QUICK, STEPS, Stop, fit, same, stop_at, without_time
+from tests.ofa.train.supernet_trainings import ADAMW, QUICK, SGD, STEPS, Stop, fit, same, stop_at, without_time
 
 RECIPES = {
     "sgd": {},
@@ -29,7 +33,19 @@ RECIPES = {
     "progressive": {"strategy": progressive, "schedule": partial(restarts, phases=OFA_PHASES)},
     "layer rates": {"layer_decay": 0.5},
     "early stop": {"patience": 2, "validate_every": 1, "optimizer": partial(ADAMW, lr=0.5), "ema": 0.5},
-    "label weight": {"strategy": partial(sandwich, label_weight=by_skill)},
+    "label weight, gradients, sampling": {
+        "strategy": partial(
+            combined,
+            strategy=partial(sampled, strategy=partial(sandwich, label_weight=by_skill), draw=attentive),
+            combine=without_conflicts,
+        ),
+    },
+    "warm start, average teacher": {
+        "strategy": partial(warm_start, strategy=partial(taught_by_average, strategy=sandwich), fraction=0.4),
+        "ema": 0.5,
+        "optimizer": partial(SGD, lr="auto"),
+        "layer_decay": 0.5,
+    },
     "all": {
         "strategy": progressive,
         "schedule": partial(restarts, phases=OFA_PHASES),

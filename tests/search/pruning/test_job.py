@@ -15,7 +15,7 @@ from ofa.data import Dataset, synthetic
 from ofa.errors import InvalidInput
 from ofa.task import Task, classification, regression, scores
 from search.app.main import main
-from search.pruning.job import BATCH, judge_of, judged
+from search.pruning.job import BATCH, judge_of, judged, with_rate
 from search.pruning.retraining import check_judged, learn_filters, learn_widths, retrain
 
 
@@ -60,3 +60,10 @@ def test_the_verb_refuses_before_anything_is_trained(
     assert main(["prune", *table, "prune=amc"]) == 2
     assert "prune.method judges networks by a score from 0 to 1" in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_rate_that_is_to_be_found_cannot_be_scaled() -> None:
+    finds = partial(torch.optim.SGD, lr="auto")
+    assert with_rate(finds, 1.0) is finds
+    with pytest.raises(InvalidInput, match=r"finetune\.learning_rate scales .*give finetune\.optimizer"):
+        with_rate(finds, 0.2, "finetune.learning_rate", "the optimizer's lr")
