@@ -75,7 +75,7 @@ def combined(supernet: Supernet, batch: Batch, context: StepContext, *, strategy
 
     loss = strategy(supernet, batch, replace(context, backward=_refuse, collect=collect))
     total = combine(StepGradients(torch.stack(rows), tuple(archs), supernet, context.rng))
-    parts = total.split([gradient.numel() for gradient in held])
+    parts = torch.split(total, [gradient.numel() for gradient in held])
     for gradient, part, earlier in zip(held, parts, before, strict=True):
         gradient.copy_(earlier + part.view_as(gradient))
     return loss

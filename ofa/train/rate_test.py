@@ -29,7 +29,8 @@ STEPS = 60
 LEAST, MOST = 1e-4, 10.0
 _SMOOTHING = 0.8  # of the losses of single batches
 _DIVERGED = 2.0  # times the least loss
-_BELOW = 0.2  # of the rate of the least loss: there it is about to diverge
+_RISEN = 0.25  # of what the loss has fallen: from there on a rate is too high
+_BELOW = 0.7  # of the highest rate that is not
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,10 @@ class RangeTest:
 
     @property
     def rate(self) -> float:
-        """The learning rate to train with, of two digits: a fifth of that whose smoothed loss is the least.
+        """The learning rate to train with, of two digits.
+
+        The smoothed loss falls, is flat, and rises where rates are too high. The rate is 0.7 times the last one before
+        it has risen by a quarter of what it had fallen: where the loss is flat its least value is chance.
 
         Raises:
             InvalidInput: no loss was finite.
@@ -57,7 +61,11 @@ class RangeTest:
                 f"lr='auto': no loss is finite, not even at {LEAST:g}; check data and model, or give a rate"
             )
         best = min(range(len(smoothed)), key=smoothed.__getitem__)
-        return float(f"{_BELOW * self.rates[best]:.1e}")
+        fallen = max(smoothed[: best + 1]) - smoothed[best]
+        allowed = smoothed[best] + _RISEN * fallen
+        rises = (number for number in range(best, len(smoothed)) if smoothed[number] > allowed)
+        edge = max(best, next(rises, len(smoothed)) - 1)
+        return float(f"{_BELOW * self.rates[edge]:.1e}")
 
 
 def is_auto(optimizer: OptimizerBuilder) -> bool:
@@ -69,7 +77,8 @@ def with_rate(settings: TrainSettings, rate: float = 1.0) -> TrainSettings:
     """Returns the settings with a learning rate where it is to be found; the very same where it is given."""
     if not is_auto(settings.optimizer):
         return settings
-    return replace(settings, optimizer=partial(settings.optimizer, lr=rate))
+    arguments: dict[str, Any] = {"lr": rate}
+    return replace(settings, optimizer=partial(settings.optimizer, **arguments))
 
 
 def range_test(
@@ -154,7 +163,7 @@ class FoundRate:
 
 def _rising(step: int, total_steps: int) -> float:
     """The rate of a step of a range test, as a factor on 1."""
-    return LEAST * (MOST / LEAST) ** (min(step, STEPS - 1) / (STEPS - 1))
+    return float(LEAST * (MOST / LEAST) ** (min(step, STEPS - 1) / (STEPS - 1)))
 
 
 def _means(losses: dict[int, list[float]]) -> list[float]:

@@ -22,7 +22,7 @@ from ofa.train.label_weights import by_skill
 from ofa.train.sampling import attentive, sampled
 from ofa.train.warm_start import warm_start
 from tests.executors import AtOnce
-from tests.ofa.train.supernet_trainings import ADAMW, QUICK, SGD, STEPS, Stop, fit, same, stop_at, without_time
+from tests.ofa.train.supernet_trainings import ADAMW, QUICK, STEPS, Stop, fit, same, stop_at, without_time
 
 RECIPES = {
     "sgd": {},
@@ -43,8 +43,6 @@ RECIPES = {
     "warm start, average teacher": {
         "strategy": partial(warm_start, strategy=partial(taught_by_average, strategy=sandwich), fraction=0.4),
         "ema": 0.5,
-        "optimizer": partial(SGD, lr="auto"),
-        "layer_decay": 0.5,
     },
     "all": {
         "strategy": progressive,
