@@ -43,7 +43,7 @@ def by_choice(supernet, batch, space, count, context):
 def test_macs_are_spread_evenly(wide):
     plain, spread = (np.sort(share_of_range(wide, drawn(wide, draw))) for draw in (by_choice, uniform_macs))
     even = (np.arange(len(spread)) + 0.5) / len(spread)
-    assert np.abs(spread - even).max() < 0.12 < 0.2 < np.abs(plain - even).max()
+    assert np.abs(spread - even).max() < 0.17 < 0.2 < np.abs(plain - even).max()
 
 
 def test_each_value_of_a_choice_is_drawn_equally_often(wide):
