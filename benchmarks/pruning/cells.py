@@ -27,6 +27,10 @@ class Cells:
         """Returns the row with these keys, if it is there."""
         return next((row for row in self.rows() if all(row.get(name) == key for name, key in keys.items())), None)
 
+    def find_all(self, **keys: Any) -> list[dict[str, Any]]:
+        """Returns the rows with these keys."""
+        return [row for row in self.rows() if all(row.get(name) == key for name, key in keys.items())]
+
     def run(self, measure: Callable[[], dict[str, Any]], **keys: Any) -> dict[str, Any]:
         """Returns the row of these keys, measured and kept if it is not there."""
         found = self.find(**keys)

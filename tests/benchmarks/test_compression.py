@@ -1,0 +1,53 @@
+"""The benchmark of bytes against error: what its tables say, and what it compares with."""
+
+from __future__ import annotations
+
+import lzma
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.compressing import page
+from benchmarks.compressing.baselines import baselines
+from benchmarks.pruning.cells import Cells
+from ofa.paths import write_json
+
+
+def rows(seed: int, control: float, error: float, size: int) -> list[dict[str, Any]]:
+    keys = {"setting": "lenet300", "seed": seed}
+    plain = {"float32": 1000, "xz": 900, "bitmask": 950}
+    parts = {"positions": 10, "values": 20, "tables": 5, "rest": 3, "header": 2, "kept": 70, "vectors": 4}
+    return [
+        {**keys, "stage": "dense", "error": 1.6, **plain},
+        {**keys, "stage": "control", "error": control, **plain},
+        {**keys, "stage": "pruned", "level": 12, "error": 1.5, **plain},
+        {**keys, "stage": "shared", "level": 12, "levels": 16, "error": 9.0, "shared_error": 1.9},
+        {
+            **keys,
+            **{"stage": "file", "level": 12, "levels": 16, "error": error, "bytes": size, "shared_error": 1.9},
+            **parts,
+            **plain,
+        },
+    ]
+
+
+def test_the_page_has_means_ratios_and_paired_differences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "DOCS", tmp_path / "page.md")
+    cells = Cells(tmp_path / "rows.json")
+    write_json(cells.file, [*rows(0, 1.4, 1.5, 8), *rows(1, 1.6, 1.62, 12)])
+    page.write_page(cells)
+    text = (tmp_path / "page.md").read_text()
+    assert "| **12x pruned, 16 values, .ofaz** | 10 | 100x | 1.560 ± 0.085 | +0.060 (0.040) | 2 |" in text
+    assert "| control, float32 | 1,000 | 1x | 1.500 ± 0.141 | - | 2 |" in text
+    assert "| 12x, 16 values | 70 | 10 | 20 | 5 | 3 | 2 | 10 | 900 | 950 | 1.900 |" in text
+    assert "LeNet-5" not in text
+
+
+def test_baselines_hold_everything_that_is_needed_to_read_them() -> None:
+    tensor = torch.zeros(8, 16)
+    tensor[0, :3] = torch.tensor([1.0, 2.0, 3.0])
+    found = baselines({"weight": tensor, "bias": torch.ones(4)})
+    raw = tensor.numpy().tobytes() + torch.ones(4).numpy().tobytes()
+    assert found == {"float32": 4 * 132, "xz": len(lzma.compress(raw, preset=9)), "bitmask": 16 + 12 + 1 + 16}
