@@ -2,7 +2,7 @@
 
     python -m benchmarks.integers
 
-A multilayer perceptron (64 and 32 hidden units) on the digits, three seeds. Each dense network is trained on three times
+A multilayer perceptron (64, 32 hidden units) on the digits, three seeds. Each dense network is trained on three times
 by the same settings: as it is, with the integer-attracting regularizer (its strength chosen on the validation images),
 and with codebooks of as many values. The results are in benchmarks/results/integers.json; the table is printed.
 """

@@ -16,6 +16,7 @@ from ofa.compress.matrices import as_matrix
 SAMPLE = 2**14  # patterns that are looked at before all of a large array are
 LEAST_MATRIX = 128  # numbers, of which a step-by-step coding is worth its entries
 DENSE_FROM, SPARSE_FROM = 0.4, 0.9  # of patterns that are not zero
+SHORT = 2**12  # bytes of a plane, up to which runs are tried
 FEW = 0.25  # different ones among those of the sample, at most, for a table to be tried
 
 
@@ -92,7 +93,7 @@ def _planes(patterns: Array, rotated: bool) -> Code:
     directory, plain = varints(PLANES, int(rotated)), []
     for plane in range(width):
         content = planes[:, plane].tobytes()
-        small = deflated(content, zlib.Z_HUFFMAN_ONLY)
+        small = _smallest(content)
         fits = len(small) < len(content)
         directory += varint(len(small) if fits else 0)
         plain.append(small if fits else content)
@@ -101,6 +102,12 @@ def _planes(patterns: Array, rotated: bool) -> Code:
     if values >= whole:
         return Code("plain", varint(PLAIN), (_unrotated(patterns, rotated).tobytes(),), Parts(values=whole))
     return Code("planes", directory, tuple(plain), Parts(values=values))
+
+
+def _smallest(content: bytes) -> bytes:
+    """Deflated by Huffman codes alone; short ones also with runs: tables of rounded values have planes of zeros."""
+    small = deflated(content, zlib.Z_HUFFMAN_ONLY)
+    return min(small, deflated(content, zlib.Z_RLE), key=len) if len(content) <= SHORT else small
 
 
 def _unrotated(patterns: Array, rotated: bool) -> Array:
