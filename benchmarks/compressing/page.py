@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compressing.recipe import SETTINGS, Setting
+from benchmarks.integers import table as integer_table
 from benchmarks.pruning.cells import Cells, column, markdown, mean_spread
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "compression_results.md"
+INTEGERS = Path(__file__).parent.parent / "results" / "integers.json"
 TEXTS = Path(__file__).parent / "texts"
 TITLES = {
     "lenet300": "LeNet-300-100",
@@ -27,6 +29,10 @@ def write_page(cells: Cells) -> None:
             command = f"    python -m benchmarks.compression run files --setting {name} --mnist PATH"
             text = (TEXTS / f"{name}.md").read_text().strip()
             parts.append(f"## {TITLES[name]}\n\n{command}\n\n{text}\n\n{_errors(setting, rows)}\n\n{_bytes(rows)}\n")
+    integers = Cells(INTEGERS).rows()
+    if integers:
+        text = (TEXTS / "integers.md").read_text().strip()
+        parts.append(f"## Integers\n\n    python -m benchmarks.integers\n\n{text}\n\n{integer_table(integers)}\n")
     DOCS.write_text("\n".join(parts))
 
 
