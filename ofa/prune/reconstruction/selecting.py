@@ -118,7 +118,7 @@ def wanda(problem: Problem) -> tuple[Tensor, Tensor]:
     Source: Sun et al. 2023, 2306.11695, equation 1.
     """
     weights = problem.weights
-    scores = weights.abs() * problem.moments.gram.diagonal(dim1=1, dim2=2).sqrt()[:, None, :]
+    scores = weights.abs() * problem.moments.gram.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt()[:, None, :]
     if problem.pattern is not None:
         n, m = problem.pattern
         masks = _best_n(scores.reshape(*scores.shape[:-1], -1, m), n).flatten(-2)

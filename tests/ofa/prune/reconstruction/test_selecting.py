@@ -105,6 +105,16 @@ def test_wanda_keeps_in_each_row_what_is_large_times_its_input() -> None:
     assert after.tolist() == [[[1.0, 0.2, 0.0], [9.0, 0.0, 0.0]]]
 
 
+def test_wanda_removes_first_what_reads_inputs_that_never_change() -> None:
+    """Moments about the mean of a constant are 0 but for rounding, which may leave them below 0."""
+    inputs = inputs_of(1, 6, 0)
+    inputs[:, :, 1::2] = torch.tensor([0.1, -0.4242129623889923, 1 / 3], dtype=torch.float64)
+    moments = moments_of(inputs).centered()
+    moments.gram[0, 1, 1] = -1e-12
+    _, mask = wanda(Problem(weights_of(1, 4, 6, 0), moments, 12))
+    assert bool(mask[..., 0::2].all()) and not bool(mask[..., 1::2].any())
+
+
 @settings(max_examples=25, deadline=None)
 @given(shared=st.booleans(), seed=st.integers(0, 99))
 def test_a_refit_is_the_least_squares_of_another_solver(shared: bool, seed: int) -> None:
