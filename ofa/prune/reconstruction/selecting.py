@@ -37,9 +37,10 @@ Method = Callable[[Problem], tuple[Tensor, Tensor]]
 def obs(problem: Problem, *, damping: float = 0.01, refit: bool = True) -> tuple[Tensor, Tensor]:
     """Returns the weights after optimal brain surgery, and what is kept, bool.
 
-    A weight w costs w^2 / [H^-1]_ww, H being the Gram matrix of the inputs. Columns go from the first to the last; each
-    is decided on when all before it are, and the columns after it take its removal up. With `refit` the weights that
-    stay are at last solved for exactly, those before included, towards the outputs of the reference network.
+    A weight w costs w^2 / [H^-1]_ww, H being the Gram matrix of its input and those after it. Columns go from the first
+    to the last; each is decided on when all before it are, and the columns after it take its removal up. With `refit`
+    the weights that stay are at last solved for exactly, those before included, towards the outputs of the reference
+    network.
 
     Exactly `keep` weights stay, the cheapest of the layer as a whole going, or n of every m of `pattern`.
 
@@ -62,8 +63,7 @@ def obs(problem: Problem, *, damping: float = 0.01, refit: bool = True) -> tuple
     for start in range(0, columns, width):
         end = min(start + width, columns)
         if problem.pattern is None:
-            before = None if not refit else float(masks[..., :start].double().mean()) if start else 0.0
-            masks[..., start:end] = _best_from(weights, factor, start, left, before)[..., : end - start]
+            masks[..., start:end] = _best_from(weights, factor, start, left)[..., : end - start]
             left -= int(masks[..., start:end].sum())
         _eliminate_(weights, masks, factor, (start, end), problem.pattern)
     if refit:
@@ -71,17 +71,9 @@ def obs(problem: Problem, *, damping: float = 0.01, refit: bool = True) -> tuple
     return weights.masked_fill(~masks, 0.0), masks
 
 
-def _best_from(weights: Tensor, factor: Tensor, start: int, keep: int, before: float | None) -> Tensor:
-    """What stays of the columns from `start` on when the cheapest of them all go, bool.
-
-    The columns after each make up for it, or, with the share `before` that is kept of the columns before `start`, all
-    of these columns and that share of those before them.
-    """
-    if before is None:
-        inverse = factor.diagonal(dim1=1, dim2=2)[:, start:].square()
-    else:  # the diagonals of the inverses of the Gram matrix of these columns alone, and of all
-        inverse = (1 - before) * factor[:, start:, start:].square().sum(dim=1)
-        inverse = inverse + before * factor[:, :, start:].square().sum(dim=1)
+def _best_from(weights: Tensor, factor: Tensor, start: int, keep: int) -> Tensor:
+    """What stays of the columns from `start` on when the cheapest go; those after each make up for it."""
+    inverse = factor.diagonal(dim1=1, dim2=2)[:, start:].square()
     return keep_best(weights[..., start:].square() / inverse[:, None, :], keep)
 
 
