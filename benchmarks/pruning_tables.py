@@ -3,9 +3,10 @@
     python -m benchmarks.pruning_tables EXPERIMENT ... --mnist PATH [--seeds 5] [--first-seed 0]
     python -m benchmarks.pruning_tables tables
 
-EXPERIMENT: han300, han5, lottery, sparse_training, at_init, group_lasso, initialization, one_shot, structured. Every
-run is a row of benchmarks/results/pruning/EXPERIMENT.json and is not repeated, so a run that was cut off goes on.
-`tables` writes docs/pruning_results.md from those files. PATH is a folder with MNIST as parquet, or a name on the hub.
+EXPERIMENT: han300, han5, lottery, sparse_training, at_init, group_lasso, initialization, one_shot, structured or
+connections. Each run is a row of benchmarks/results/pruning/EXPERIMENT.json and is not repeated, so a run that was cut
+off goes on. `tables` writes docs/pruning_results.md from those files. PATH is a folder with MNIST as parquet, or a name
+on the hub.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.pruning import dynamic, group_lasso, han, initialization, lottery, one_shot, structured
+from benchmarks.pruning import connections, dynamic, group_lasso, han, initialization, lottery, one_shot, structured
 from benchmarks.pruning.cells import Cells
 from benchmarks.pruning.page import write_page
 from benchmarks.pruning.setting import mnist
@@ -31,6 +32,7 @@ EXPERIMENTS = (
     "initialization",
     "one_shot",
     "structured",
+    "connections",
 )
 
 
@@ -45,13 +47,15 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    data = mnist(arguments.mnist) if set(arguments.experiments) - {"tables", "structured"} else None
+    data = mnist(arguments.mnist) if set(arguments.experiments) - {"tables", "structured", "connections"} else None
     for name in arguments.experiments:
         cells = Cells(RESULTS / f"{name}.json")
         if name == "tables":
             write_page(RESULTS, arguments.nets)
         elif name == "structured":
             structured.run(seeds, cells, arguments.nets)
+        elif name == "connections":
+            connections.run(seeds, cells)
         elif data is not None:
             match name:
                 case "han300":

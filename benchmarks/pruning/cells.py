@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,22 @@ def mean_spread(values: Sequence[float], digits: int = 2) -> str:
     if len(values) < 2:
         return f"{values[0]:.{digits}f}" if values else "-"
     return f"{statistics.fmean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
+
+
+def paired(
+    rows: Sequence[dict[str, Any]], key: str, name: Any, control: Any, seeds: Collection[int] | None = None
+) -> str:
+    """Returns "mean ± standard error" of the difference in error to the control of the same seed.
+
+    `key` is what names the rows, such as "level". `seeds` leaves others out; None: all that both have.
+    """
+    errors = [{row["seed"]: row["error"] for row in rows if row.get(key) == which} for which in (name, control)]
+    both = sorted(seed for seed in errors[0].keys() & errors[1].keys() if seeds is None or seed in seeds)
+    differences = [errors[0][seed] - errors[1][seed] for seed in both]
+    if len(differences) < 2:
+        return f"{differences[0]:+.2f}" if differences else "-"
+    deviation = statistics.stdev(differences) / len(differences) ** 0.5
+    return f"{statistics.fmean(differences):+.3f} ± {deviation:.3f}"
 
 
 def column(rows: Sequence[dict[str, Any]], name: str, **keys: Any) -> list[float]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.pruning.cells import Cells, column, markdown, mean_spread
+from benchmarks.pruning.cells import Cells, column, markdown, mean_spread, paired
 from benchmarks.pruning.setting import error, fit, make_net, terms
 from ofa.data import Dataset
 from ofa.prune import Constant, Geometric, Pruner, resolved
@@ -27,6 +27,7 @@ AT_INIT: dict[str, dict[str, Any]] = {
     "random, ERK": {"criterion": random_, "allocation": erk},
     "SNIP": {"criterion": snip, "allocation": global_},
     "GraSP": {"criterion": grasp, "allocation": global_},
+    "GraSP, temperature 200": {"criterion": partial(grasp, temperature=200.0), "allocation": global_},
     "SynFlow": {"criterion": synflow, "allocation": global_, "rounds": 100},
 }
 
@@ -92,13 +93,15 @@ def _trained(net: nn.Module, data: Dataset, seed: int, prune: Any) -> dict[str, 
     return {"error": error(net, data), "density": trained.pruner.density, "kept": kept}
 
 
-def table(cells: Cells, methods: dict[str, Any], title: str) -> str:
-    """Returns the table of one of the two experiments."""
+def table(cells: Cells, methods: dict[str, Any], title: str, control: str) -> str:
+    """Returns the table of one of the two experiments; differences are to the method `control` of the same seed."""
     rows = cells.rows()
     lines = []
     for method in methods:
         errors = column(rows, "error", method=method)
         if errors:
             density = column(rows, "density", method=method)[0]
-            lines.append([method, f"{100 * density:.2f} %", mean_spread(errors), str(len(errors))])
-    return f"{title} ({EPOCHS} epochs)\n\n" + markdown(["method", "weights kept", "test error %", "seeds"], lines)
+            apart = "-" if method == control else paired(rows, "method", method, control)
+            lines.append([method, f"{100 * density:.2f} %", mean_spread(errors), apart, str(len(errors))])
+    header = ["method", "weights kept", "test error %", f"less {control}, paired", "seeds"]
+    return f"{title} ({EPOCHS} epochs)\n\n" + markdown(header, lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.pruning import dynamic, group_lasso, han, initialization, lottery, one_shot, structured
+from benchmarks.pruning import connections, dynamic, group_lasso, han, initialization, lottery, one_shot, structured
 from benchmarks.pruning.cells import Cells
 from benchmarks.pruning.lottery_figure import write_figure
 
@@ -36,16 +36,17 @@ def _sections() -> tuple[tuple[str, str, str, Callable[[Cells], str]], ...]:
             "Sparse training: RigL, SET, static",
             "sparse_training",
             _text("sparse_training"),
-            lambda c: dynamic.table(c, dynamic.SPARSE_TRAINING, "LeNet-300-100 at 95 % sparsity"),
+            lambda c: dynamic.table(c, dynamic.SPARSE_TRAINING, "LeNet-300-100 at 95 % sparsity", "static"),
         ),
         (
             "Masks before training",
             "at_init",
             _text("at_init"),
-            lambda c: dynamic.table(c, dynamic.AT_INIT, "LeNet-300-100 at 98 % sparsity"),
+            lambda c: dynamic.table(c, dynamic.AT_INIT, "LeNet-300-100 at 98 % sparsity", "random, ERK"),
         ),
         ("Group lasso", "group_lasso", _text("group_lasso"), group_lasso.table),
         ("Initial weights", "initialization", _text("initialization"), initialization.table),
+        ("Learned connections", "connections", _text("connections"), connections.table),
         ("Channels", "structured", _text("structured"), structured.table),
     )
 

@@ -25,6 +25,7 @@ from ofa.prune.criteria import (
     taylor,
 )
 from ofa.prune.granularity import ChannelGranularity, Granularity, NOfMGranularity
+from ofa.prune.growing import GrowUnits
 from ofa.prune.regrowth import Regrowth
 from ofa.prune.schedules import Schedule
 
@@ -38,7 +39,7 @@ def check_parts(
     allocation: Allocation,
     granularity: Granularity,
     schedule: Schedule | None,
-    regrowth: Regrowth | None,
+    regrowth: Regrowth | GrowUnits | None,
     batches: Batches | None,
     masks: Mapping[str, Tensor],
 ) -> None:
@@ -57,8 +58,11 @@ def check_parts(
     _try_allocation(allocation, granularity, schedule, masks)
 
 
-def _check_regrowth(granularity: Granularity, regrowth: Regrowth | None) -> None:
-    if regrowth is not None and isinstance(granularity, ChannelGranularity):
+def _check_regrowth(granularity: Granularity, regrowth: Regrowth | GrowUnits | None) -> None:
+    if isinstance(regrowth, GrowUnits):
+        if not isinstance(granularity, ChannelGranularity):
+            raise InvalidInput("GrowUnits adds whole channels: use the granularity channel, or SET or RigL for weights")
+    elif regrowth is not None and isinstance(granularity, ChannelGranularity):
         raise InvalidInput(
             f"{type(regrowth).__name__} cannot regrow channels: a removed channel is zero in every layer it passes, so "
             f"no gradient reaches it and it would stay zero; use the granularity weight, n_of_m or block"

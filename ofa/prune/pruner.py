@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ofa.errors import CollapseWarning
 from ofa.inputs import Example
 from ofa.plain_network import plain_network
 from ofa.prune import optimizer_state
@@ -18,25 +16,29 @@ from ofa.prune.allocation import global_
 from ofa.prune.compatibility import check_parts
 from ofa.prune.context import Allocation, Batches, Criterion, Loss, PruneContext
 from ofa.prune.criteria import magnitude
+from ofa.prune.followers import Follower, follow_, release_
 from ofa.prune.granularity import ChannelGranularity, Granularity, weight
+from ofa.prune.growing import GrowUnits, grow_units_
 from ofa.prune.masking import Masking
 from ofa.prune.optimizer_state import MakeOptimizer
-from ofa.prune.prune_report import PruneReport, make_report
+from ofa.prune.pruner_figures import PrunerFigures
 from ofa.prune.pruner_state import PrunerState
 from ofa.prune.regrowth import Regrowth, swapped
 from ofa.prune.regularization import Regularization, trained_names
+from ofa.prune.regularizers.controlled import ControlledLasso
 from ofa.prune.regularizers.regularizer import Regularizer
 from ofa.prune.removal import in_rounds, initial_masks, masks_after
 from ofa.prune.schedules import Schedule, progress_at
-from ofa.prune.shortfall import removal_warnings
+from ofa.prune.shortfall import removal_warnings, warn_of
 from ofa.prune.slim import slim_model
+from ofa.prune.soft import Soft, soften_
 from ofa.prune.weights import full_masks, prunable_weights
 from ofa.task import Task
 
 MakeGranularity = Callable[[nn.Module, Mapping[str, Tensor], Example | None], Granularity]
 
 
-class Pruner:
+class Pruner(PrunerFigures):
     """Masks of a model that follow a schedule while any loop trains it.
 
         pruner = Pruner(model, optimizer, schedule=Cubic(0.9, begin=0, end=1000, every=100))
@@ -56,12 +58,13 @@ class Pruner:
         criterion: Criterion = magnitude,
         allocation: Allocation = global_,
         granularity: MakeGranularity = weight,
-        regrowth: Regrowth | None = None,
-        regularizers: Sequence[Regularizer] = (),
+        regrowth: Regrowth | GrowUnits | None = None,
+        regularizers: Sequence[Regularizer | ControlledLasso] = (),
         example_input: Example | None = None,
         batches: Batches | None = None,
         loss: Loss = functional.cross_entropy,
         task: Task | None = None,
+        followers: Sequence[Follower] = (),
         keep: Sequence[str] = (),
         include: Sequence[str] = (),
         seed: int = 0,
@@ -74,8 +77,9 @@ class Pruner:
             optimizer: whose state is kept in line with the masks; None for masks alone.
             schedule: step -> sparsity at an event; None: only when `prune` is called.
             criterion, allocation, granularity: what a piece is worth, how many each layer keeps, what a piece is.
-            regrowth: which weights are swapped for others while the density stays.
+            regrowth: which weights are swapped for others while the density stays, or which channels are added.
             regularizers: losses (see `penalty`) and proximal steps.
+            followers: what else changes with steps and masks, such as dropout (see `ofa.prune.followers`).
             example_input: as `Supernet` takes it; for channels, `slim` and multiply-accumulates.
             batches: makes labeled batches (inputs, labels), for criteria that measure on data.
             loss: (outputs, labels) -> scalar, for those criteria; task: its loss and way to call the model instead.
@@ -101,12 +105,14 @@ class Pruner:
         self.granularity = granularity(model, self.weights, example_input)
         check_parts(criterion, allocation, self.granularity, schedule, regrowth, batches, full_masks(self.weights))
         self._parameters = dict(model.named_parameters())
-        self._masking = Masking(model, initial_masks(self.weights, self.granularity))
-        self._regularization = Regularization(tuple(regularizers), optimizer, self._parameters)
+        self._regularization = Regularization.of(regularizers, optimizer, model, self.weights, example_input)
+        self._masking = Masking(model, self._regularization.full_masks | initial_masks(self.weights, self.granularity))
+        self._followers = [follower.bound(model, example_input) for follower in followers]
         if state is not None:
             self.load_state_dict(state)
             return
         self._fire()
+        follow_(self._followers, self.steps, self.masks)
 
     def step(self) -> None:
         """Does what is due after the optimizer's step: proximal steps, masks, and the events of the schedule."""
@@ -114,9 +120,12 @@ class Pruner:
             if (observe := getattr(self.criterion, "observe", None)) is not None:
                 observe(self.context())
             self._regularization.proximal_steps_(self.progress)
+            if removed := self._regularization.removed(self.context(), self.masks):
+                self.set_masks(removed)
             self._masking.apply()
             self.steps += 1
             self._fire()
+            follow_(self._followers, self.steps, self.masks)
 
     def penalty(self) -> Tensor:
         """Returns the sum of the regularizers that are losses, a scalar to add to the training loss; 0 if none."""
@@ -153,21 +162,26 @@ class Pruner:
         return self._last_progress if self.schedule is not None else 1.0
 
     def _fire(self) -> None:
-        """Does the event of this step, if there is one."""
         sparsity = None if self.schedule is None else self.schedule(self.steps)
         if sparsity is not None:
-            self.prune(sparsity)
+            if isinstance(self.schedule, Soft) and self.schedule.is_soft(self.steps):
+                soften_(sparsity, self.context(), self.masks, (self.granularity, self.criterion, self.allocation))
+            else:
+                self.prune(sparsity)
         if self.regrowth is not None:
             fraction = self.regrowth.fraction(self.steps)
             if fraction is not None and self.steps:
                 self._regrow(self.regrowth, fraction)
             self._capture_gradients(self.regrowth)
 
-    def _capture_gradients(self, regrowth: Regrowth) -> None:
+    def _capture_gradients(self, regrowth: Regrowth | GrowUnits) -> None:
         """Captures the dense gradients of the next step where its regrowth needs them."""
         self._masking.capture(regrowth.needs_gradient and regrowth.fraction(self.steps + 1) is not None)
 
-    def _regrow(self, regrowth: Regrowth, fraction: float) -> None:
+    def _regrow(self, regrowth: Regrowth | GrowUnits, fraction: float) -> None:
+        if isinstance(regrowth, GrowUnits):
+            self._masking.set(grow_units_(regrowth, self.granularity, self.masks, self.optimizer, self.generator))
+            return
         gradients = self._masking.captured if regrowth.needs_gradient else None
         trained = trained_names(self.optimizer, self._parameters)  # frozen weights would stay zero where they grow
         masks, grown = swapped(regrowth, fraction, self.context(), trained, gradients, self.granularity)
@@ -187,21 +201,6 @@ class Pruner:
         """Bool masks by name of the parameter: True is kept. Change them with `set_masks`."""
         return self._masking.masks
 
-    @property
-    def density(self) -> float:
-        """Fraction of the prunable weights that are kept."""
-        alive = sum(int(self.masks[name].count_nonzero()) for name in self.weights)
-        return alive / sum(weight.numel() for weight in self.weights.values())
-
-    @property
-    def sparsity(self) -> float:
-        """Fraction of the prunable weights that are removed."""
-        return 1.0 - self.density
-
-    def report(self) -> PruneReport:
-        """Returns one row per layer (kept, multiply-accumulates, predicted bytes), and totals."""
-        return make_report(self.model, self.weights, self.masks, self.example_input)
-
     def warnings(self) -> list[str]:
         """Returns a line for each sign that too little went (of the final sparsity) or too much (of a layer)."""
         return removal_warnings(self)
@@ -219,16 +218,15 @@ class Pruner:
             InvalidInput: no example input, channels whose removal changes the outputs (the layer is named), or an
                 optimizer that cannot be rebuilt.
         """
-        for line in self.warnings():
-            warnings.warn(line, CollapseWarning, stacklevel=2)
+        warn_of(self)
         return slim_model(self.model, self.optimizer, self.granularity, self.masks, self.example_input, make_optimizer)
 
     def finalize(self) -> nn.Module:
         """Returns the model itself, masked one last time and without hooks: nothing of the pruner remains in it."""
-        for line in self.warnings():
-            warnings.warn(line, CollapseWarning, stacklevel=2)
+        warn_of(self)
         self._masking.apply()
         self._masking.remove()
+        release_(self._followers)
         return self.model
 
     def state_dict(self) -> dict[str, Any]:
@@ -248,3 +246,4 @@ class Pruner:
         self.generator.set_state(there.generator)
         if self.regrowth is not None:
             self._capture_gradients(self.regrowth)
+        follow_(self._followers, self.steps, self.masks)

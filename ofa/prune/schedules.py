@@ -156,27 +156,32 @@ class Geometric:
 class EveryEpoch:
     """An event at the end of each of `epochs` epochs, from `begin_epoch` on; each keeps the same share of the rest.
 
-    `steps_per_epoch` may be left out where `resolved` gets it. There, a training too short for that many events
-    has fewer, as many as leave one epoch of training after the last.
+    `epochs` is a count, or a fraction of the epochs after `begin_epoch`. `steps_per_epoch` may be left out where
+    `resolved` gets it. There, a training too short for that many events has fewer, as many as leave one epoch of
+    training after the last, but one at least.
     """
 
     final: float
     steps_per_epoch: Time | None = None
-    epochs: int = 1
+    epochs: int | float = 1
     begin_epoch: int = 0
 
     def __post_init__(self) -> None:
         _check_final(self)
         check_times(self)
-        _check_count(self, "epochs")
+        if not isinstance(self.epochs, float):
+            _check_count(self, "epochs")
+        elif not 0 < self.epochs <= 1:
+            raise InvalidInput(f"EveryEpoch: epochs={self.epochs!r} is a fraction of the epochs: above 0 and at most 1")
         _check_count(self, "begin_epoch", least=0)
 
     def __call__(self, step: int) -> float | None:
         """Returns the sparsity after the event of this step, None where there is no event."""
+        epochs = whole(self, "epochs")
         epoch, within = divmod(step, whole(self, "steps_per_epoch"))
-        if within or not 0 < epoch - self.begin_epoch <= self.epochs:
+        if within or not 0 < epoch - self.begin_epoch <= epochs:
             return None
-        return _after(epoch - self.begin_epoch, self.epochs, self.final)
+        return _after(epoch - self.begin_epoch, epochs, self.final)
 
 
 @dataclass(frozen=True)

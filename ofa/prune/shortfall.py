@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ofa.collapse import thin_layers
+from ofa.errors import CollapseWarning
 from ofa.prune.allocation import budget, by_group, per_layer
 from ofa.prune.context import Allocation
 from ofa.prune.granularity import Granularity
@@ -40,6 +42,12 @@ def removal_warnings(pruner: Removal) -> list[str]:
     """Returns a line for each sign that a pruner removed too much or too little."""
     masks = {name: pruner.masks[name] for name in pruner.weights}
     return [*shortfall(pruner), *thin_layers(masks)]
+
+
+def warn_of(pruner: Removal) -> None:
+    """Warns of each of `removal_warnings`, where a pruner's own method is called."""
+    for line in removal_warnings(pruner):
+        warnings.warn(line, CollapseWarning, stacklevel=3)
 
 
 def shortfall(pruner: Removal, final: float | None = None) -> list[str]:

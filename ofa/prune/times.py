@@ -12,11 +12,11 @@ Time: TypeAlias = int | float
 Timed = TypeVar("Timed")
 
 _POINTS = ("at", "begin", "end", "until")
-_INTERVALS = ("every", "first", "steps_per_epoch")
+_INTERVALS = ("every", "first", "steps_per_epoch", "horizon")
 
 
 def resolved(timed: Timed, total_steps: int, steps_per_epoch: int | None = None) -> Timed:
-    """Returns a schedule or a regrowth with its fractions of `total_steps` as steps; ints stay as they are.
+    """Returns a schedule, a regrowth or a regularizer with fractions of `total_steps` as steps; ints stay as they are.
 
     An interval is at least one step. `steps_per_epoch` fills in the field of that name where it is None. What is
     not a dataclass is returned as it is.
@@ -35,12 +35,16 @@ def resolved(timed: Timed, total_steps: int, steps_per_epoch: int | None = None)
             changes[name] = steps_per_epoch
         elif isinstance(value, float):
             changes[name] = max(round(value * total_steps), int(name in _INTERVALS))
+    if dataclasses.is_dataclass(inner := getattr(timed, "schedule", None)):
+        changes["schedule"] = resolved(inner, total_steps, steps_per_epoch)
     if isinstance(getattr(timed, "every", None), float) and hasattr(timed, "rounds"):
         begin = changes.get("begin", getattr(timed, "begin", 0))
         changes["rounds"] = max(1, min(timed.rounds, (total_steps - begin) // changes["every"] + 1))
     per_epoch = changes.get("steps_per_epoch", getattr(timed, "steps_per_epoch", None))
     if isinstance(per_epoch, int) and hasattr(timed, "epochs") and hasattr(timed, "begin_epoch"):
-        changes["epochs"] = max(1, min(timed.epochs, total_steps // per_epoch - timed.begin_epoch - 1))
+        left = total_steps // per_epoch - timed.begin_epoch
+        wanted = round(timed.epochs * left) if isinstance(timed.epochs, float) else timed.epochs
+        changes["epochs"] = max(1, min(wanted, left - 1))
     result = dataclasses.replace(timed, **changes)
     last = _last_step(result)
     if last is not None and last > total_steps:

@@ -57,7 +57,9 @@ def run(
     Raises:
         InvalidInput: a loss that is not finite, by step.
     """
-    parameters = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
+    # Those of the optimizer, since a pruner may freeze some of them for a while.
+    moved = {id(parameter) for group in state.optimizer.param_groups for parameter in group["params"]}
+    parameters = [parameter for parameter in state.model.parameters() if id(parameter) in moved]
     last = state.total_steps if settings.stop_step is None else min(settings.stop_step, state.total_steps)
     step_is_whole = True
 

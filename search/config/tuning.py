@@ -188,6 +188,7 @@ class Pruning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     schedule: Target | None = None
     regrowth: Target | None = None
     regularizers: dict[str, Target] | None = None
+    followers: dict[str, Target] | None = None
     keep: tuple[Text, ...] = ()
     include: tuple[Text, ...] = ()
     scoring: Count = 10

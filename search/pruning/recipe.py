@@ -17,10 +17,12 @@ from ofa.errors import InvalidInput
 from ofa.prune import Pruner
 from ofa.prune.compatibility import check_parts
 from ofa.prune.context import Allocation, Batches, Criterion
+from ofa.prune.followers import Follower
 from ofa.prune.granularity._channel import Latency
+from ofa.prune.growing import GrowUnits
 from ofa.prune.pruner import MakeGranularity
 from ofa.prune.regrowth import Regrowth
-from ofa.prune.regularizers import Regularizer
+from ofa.prune.regularizers import ControlledLasso, Regularizer
 from ofa.prune.schedules import Schedule
 from ofa.prune.times import resolved
 from ofa.prune.weights import full_masks, prunable_weights
@@ -44,8 +46,9 @@ class Recipe:
     allocation: Allocation
     granularity: MakeGranularity
     schedule: Schedule | None
-    regrowth: Regrowth | None
-    regularizers: tuple[Regularizer, ...]
+    regrowth: Regrowth | GrowUnits | None
+    regularizers: tuple[Regularizer | ControlledLasso, ...]
+    followers: tuple[Follower, ...]
     keep: tuple[str, ...]
     include: tuple[str, ...]
     scoring: int
@@ -61,7 +64,7 @@ def read_recipe(request: Pruning) -> Recipe:
     Raises:
         InvalidInput: a `_target_` that does not take its arguments.
     """
-    regularizers = request.regularizers or {}
+    regularizers, followers = request.regularizers or {}, request.followers or {}
     return Recipe(
         sparsity=request.sparsity,
         start=request.start,
@@ -71,6 +74,7 @@ def read_recipe(request: Pruning) -> Recipe:
         schedule=make(request.schedule) if request.schedule else None,
         regrowth=make(request.regrowth) if request.regrowth else None,
         regularizers=tuple(make(regularizers[name]) for name in sorted(regularizers)),
+        followers=tuple(make(followers[name]) for name in sorted(followers)),
         keep=request.keep,
         include=request.include,
         scoring=request.scoring,
@@ -93,6 +97,9 @@ def check_recipe(recipe: Recipe, model: nn.Module, data: Dataset) -> None:
     """
     example = example_of(model, data)
     weights = prunable_weights(model, recipe.keep, recipe.include, example)
+    for regularizer in recipe.regularizers:
+        if isinstance(regularizer, ControlledLasso):
+            regularizer.bound(model, weights, example)
     if recipe.schedule is None and recipe.regrowth is None:
         return  # a method or a regularizer decides what is removed
     check_parts(
@@ -160,7 +167,8 @@ def _make_pruner(
         allocation=recipe.allocation,
         granularity=recipe.granularity,
         regrowth=resolved(recipe.regrowth, total_steps, per_epoch),
-        regularizers=recipe.regularizers,
+        regularizers=tuple(resolved(each, total_steps, per_epoch) for each in recipe.regularizers),
+        followers=tuple(resolved(each, total_steps, per_epoch) for each in recipe.followers),
         example_input=example_of(model, data),
         batches=batches,
         keep=recipe.keep,

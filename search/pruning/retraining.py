@@ -18,8 +18,9 @@ from ofa.prune.context import Criterion
 from ofa.prune.criteria import qualities, sensitivity_scan, std_threshold
 from ofa.prune.granularity import channel
 from ofa.prune.granularity._channel import every_width
+from ofa.prune.growing import GrowUnits
 from ofa.prune.learned import Found, amc, try_and_learn
-from ofa.prune.regularizers import Proximal
+from ofa.prune.regularizers import ControlledLasso, Proximal
 from ofa.prune.shortfall import shortfall
 from ofa.prune.weights import prunable_weights
 from ofa.records import Fraction, NotNegative, convert
@@ -106,8 +107,13 @@ def finished(pruner: Pruner, recipe: Recipe, history: list[dict[str, object]], *
 
 def _missed(pruner: Pruner, recipe: Recipe, *, before: bool) -> tuple[str, ...]:
     """A warning if less is removed than the recipe says, or if nothing in it uses its sparsity."""
+    if isinstance(recipe.regrowth, GrowUnits):
+        return ()  # it ends denser than its schedule begins
     if recipe.schedule is not None or before:
         return tuple(shortfall(pruner, recipe.sparsity if before else None))
+    lassos = [each for each in recipe.regularizers if isinstance(each, ControlledLasso)]
+    if lassos:
+        return tuple(shortfall(pruner, max(lasso.schedule.final for lasso in lassos)))
     if recipe.sparsity is None:
         return ()
     return (f"prune.sparsity={recipe.sparsity:g} has no effect: the recipe has no schedule (set it to null)",)
@@ -167,6 +173,9 @@ def learn_filters(
     return _learned(job, "prune=filter_policy", search, None)
 
 
+_JUDGES = ("learn_widths", "learn_filters", "learn_policy")
+
+
 def check_judged(method: Callable[..., Outcome], task: Task) -> None:
     """Checks, before anything is trained, that a method which judges networks can go by the task's metric.
 
@@ -174,7 +183,7 @@ def check_judged(method: Callable[..., Outcome], task: Task) -> None:
         InvalidInput: the method needs a score from 0 to 1 of which more is better, and the task has another.
     """
     bound = method if isinstance(method, partial) else partial(method)
-    judges = bound.func in (learn_widths, learn_filters) or bound.keywords.get("sensitivity_drop") is not None
+    judges = getattr(bound.func, "__name__", "") in _JUDGES or bound.keywords.get("sensitivity_drop") is not None
     metric = facts_of(task.objective)
     if judges and not metric.is_fraction:
         raise InvalidInput(

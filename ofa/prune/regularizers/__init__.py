@@ -1,5 +1,6 @@
 """Regularizers of weights: terms of the loss, and proximal steps that give exact zeros."""
 
+from ofa.prune.regularizers.controlled import ControlledLasso
 from ofa.prune.regularizers.elementwise import L1, L2, NormL1, ProximalL1, ProximalL2
 from ofa.prune.regularizers.groups import GroupLasso, SparseGroupLasso
 from ofa.prune.regularizers.integers import IntegerAttracting
@@ -10,6 +11,7 @@ __all__ = [
     "L1",
     "L2",
     "AsLoss",
+    "ControlledLasso",
     "GroupLasso",
     "IntegerAttracting",
     "NormL1",

@@ -31,15 +31,26 @@ TINY = [
     "prune.scoring=1",
 ]
 QUICKLY = {
+    "straight_through": ["prune.method.epochs=1"],
+    "hard_concrete": ["prune.method.epochs=1"],
+    "connection_policy": ["prune.method.updates=1", "prune.method.samples=2", "prune.method.images=16"],
     "lottery": ["prune.method.rounds=1"],
     "amc": ["prune.method.episodes=2", "prune.method.images=16"],
     "filter_policy": ["prune.method.updates=1", "prune.method.samples=2", "prune.method.images=16"],
     "obs": ["prune.method.examples=64"],
     "wanda": ["prune.method.examples=64"],
-    "every_epoch": ["prune.schedule.epochs=1"],
 }
-SPARSITY = {"distilled": 0.95, "obs": 0.8, "wanda": 0.5, "han2015": 0.917, "two_to_four": 0.5, "lottery": 0.2}
-SPARSITY |= dict.fromkeys(("snip", "grasp", "synflow", "static", "set", "rigl"), 0.95)
+SPARSITY = {
+    "distilled": 0.95,
+    "obs": 0.8,
+    "wanda": 0.5,
+    "han2015": 0.917,
+    "han2015_alternating": 0.917,
+    "two_to_four": 0.5,
+    "lottery": 0.2,
+}
+SPARSITY |= dict.fromkeys(("snip", "grasp", "synflow", "static", "set", "rigl", "granet"), 0.95)
+SPARSITY |= dict.fromkeys(("straight_through", "hard_concrete", "connection_policy"), 0.95)
 SPARSITY |= dict.fromkeys(("cubic", "one_shot", "every_epoch", "doubling", "movement", "blocks"), 0.9)
 STRUCTURED = {
     "channels",
@@ -47,6 +58,8 @@ STRUCTURED = {
     "network_slimming",
     "group_lasso",
     "sparse_group_lasso",
+    "soft",
+    "growth",
     "amc",
     "filter_policy",
 }
@@ -60,8 +73,12 @@ WITH = {
     "granularity/channel": ["prune.sparsity=0.5"],
     "granularity/channel_latency": ["prune.sparsity=0.5"],
     "granularity/two_to_four": ["prune.sparsity=0.5"],
-    "schedule/every_epoch": ["prune.schedule.epochs=1"],
     "allocation/budget": ["prune/granularity=channel", "prune.sparsity=0.5"],
+    "schedule/soft": ["prune/granularity=channel", "prune.sparsity=0.5"],
+    "regrowth/units": ["prune/granularity=channel", "prune.sparsity=0.5"],
+    "follower/alternation": ["prune.followers.alternation.every=1"],
+    "method/gates": ["prune/schedule=none", *QUICKLY["straight_through"]],
+    "method/policy": ["prune/schedule=none", *QUICKLY["connection_policy"]],
     "method/widths": ["prune/schedule=none", *QUICKLY["amc"]],
     "method/filters": ["prune/schedule=none", *QUICKLY["filter_policy"]],
     "method/tickets": ["prune/schedule=none", *QUICKLY["lottery"]],
@@ -137,7 +154,7 @@ def test_every_recipe_prunes(recipe: str, outputs: Path) -> None:
         assert not weights[name][~mask.bool()].any(), name
     assert sum(int(masks[row.name].sum()) for row in card.layers) == card.kept
     assert (card.slim is not None) == (recipe in STRUCTURED)
-    if recipe in ("channels", "network_slimming", "amc"):
+    if recipe in ("channels", "network_slimming", "amc", "soft"):
         assert card.slim.macs <= 0.5 * card.macs
     if card.slim is not None:
         assert card.slim.scores == card.scores
