@@ -124,7 +124,7 @@ def _buckets(
         if saliency is not None:
             bucket = 2 * bucket
             values = saliency[name].reshape(-1).cpu()
-            for number in bucket.unique():
+            for number in torch.unique(bucket):
                 inside = bucket == number
                 bucket[inside] += (values[inside] > values[inside].median()).long()
         numbers[name] = (bucket + first).reshape(size.shape)

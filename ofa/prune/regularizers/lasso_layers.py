@@ -54,7 +54,8 @@ class LassoLayer:
     def norms(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """Returns the norm of each group, (rows,)."""
         rows = [parameters[name].detach().reshape(len(parameters[name]), -1) for name in self.sized]
-        return torch.linalg.vector_norm(torch.cat(rows, dim=1), dim=1)
+        lengths: Tensor = torch.linalg.vector_norm(torch.cat(rows, dim=1), dim=1)
+        return lengths
 
     def mean_sizes(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """Returns the mean norm of a group and the mean size of a single weight, (2,)."""
