@@ -12,6 +12,9 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
+
+import ofa.compress
 from search.app.main import main
 
 DATA = ["data.dataset.samples=160", "train.calibration_images=64", "train.validate_every=1"]
@@ -65,8 +68,27 @@ def make_runs(folder: Path) -> None:
         _call(["report", "run=tiny"])
         for verb, leaves in CUT_OFF:
             _cut_off(verb, leaves)
+        write_coded(Path("outputs/tiny/coded"))
     finally:
         os.chdir(before)
+
+
+def write_coded(folder: Path) -> None:
+    """Writes coded tensors of every coding: of levels in a matrix, of numbers, of tables, pooled and of one value."""
+    generator = torch.Generator().manual_seed(0)
+    kept = torch.rand(24, 40, generator=generator) < 0.1
+    numbers = torch.randn(24, 40, generator=generator)
+    tensors = {
+        "levels": torch.where(kept, numbers.round(), 0.0),
+        "numbers": torch.where(kept, numbers, 0.0),
+        "dense": torch.randn(400, generator=generator),
+        "table": torch.randint(0, 5, (300,), generator=generator).float(),
+        **{f"bias{place}": torch.randn(7, generator=generator) for place in range(3)},
+        "mask": kept,
+        "count": torch.tensor(7),
+    }
+    ofa.compress.save(folder / "a.ofaz", tensors, {"arch": {"width": [1, 2, 3]}})
+    ofa.compress.save(folder / "b.ofaz", {name: tensors[name] for name in ("levels", "count")}, {})
 
 
 def _call(arguments: Sequence[str], before: Callable[[], None] = lambda: None) -> None:

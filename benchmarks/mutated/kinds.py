@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.mutated import readers
 from benchmarks.mutated.byte_mutators import BYTES
+from benchmarks.mutated.coded_mutators import CODED
 from benchmarks.mutated.container_mutators import NPZ, SAFETENSORS, YAML
 from benchmarks.mutated.json_mutators import JSON
 from benchmarks.mutated.line_mutators import CACHE, JOURNAL, LINES
@@ -85,6 +86,7 @@ KINDS = (
     Kind("network, tensors", rf"{NETWORK}/(model|masks)\.safetensors", readers.network, SAFETENSORS, share=HEAVY),
     Kind("network, others", rf"{NETWORK}/(network\.py|model\.onnx|verify\.npz)", readers.network, share=HEAVY),
     Kind("network weights and masks", rf"{NETWORK}/(model|masks)\.safetensors", readers.checkpoint, SAFETENSORS),
+    Kind("coded tensors", rf"{TINY}/coded/.*\.ofaz", readers.coded, CODED, share=2),
     Kind("logits", rf"{NETWORK}/verify\.npz", readers.logits, NPZ, "any", share=0.5),
     Kind("finalists", rf"{TINY}/search/[^/]+/finalists\.json", record(Finalists), JSON),
     Kind("trials", rf"{TINY}/search/[^/]+/trials\.json", record(Trials), JSON),

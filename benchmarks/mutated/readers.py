@@ -13,6 +13,7 @@ import torch
 from optuna.study import get_all_study_names
 from torch import Tensor
 
+import ofa.compress
 from ofa.checkpoint import load_checkpoint, load_supernet
 from ofa.errors import InvalidInput
 from ofa.identity import digest_of
@@ -107,6 +108,11 @@ def supernet_weights(honest: Honest, path: Path) -> Any:
 def checkpoint(honest: Honest, path: Path) -> Any:
     """Reads tensors and what belongs to them."""
     return load_checkpoint(path)
+
+
+def coded(honest: Honest, path: Path) -> Any:
+    """Reads coded tensors and their card."""
+    return ofa.compress.load(path)
 
 
 def training(honest: Honest, path: Path) -> Any:

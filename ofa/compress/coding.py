@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ofa.compress.code import Code, Parts, joined, varint, varints
+from ofa.compress.decoding.file import TEXT_RATIO, TEXT_SLACK
 from ofa.compress.decoding.patterns import ESCAPE, LEVELS, MOST_LEVELS, PLAIN, PLANES, SAME, SPARSE
 from ofa.compress.decoding.reader import Array
 from ofa.compress.matrices import as_matrix
@@ -72,9 +73,12 @@ def _levels(patterns: Array, rotated: bool) -> Code | None:
     if patterns.itemsize == 1:
         return None
     sample = patterns[:: max(1, len(patterns) // SAMPLE)]
-    if len(np.unique(sample)) > max(FEW * len(sample), 16):
+    levels = np.unique(sample)
+    if len(levels) > max(FEW * len(sample), 16):
         return None
-    levels, places = np.unique(patterns, return_inverse=True)
+    places = np.searchsorted(levels, patterns).clip(max=len(levels) - 1)
+    if not np.array_equal(levels[places], patterns):  # the sample has not all of them
+        levels, places = np.unique(patterns, return_inverse=True)
     if len(levels) > MOST_LEVELS:
         return None
     table = _planes(levels, rotated)
@@ -115,7 +119,13 @@ def _unrotated(patterns: Array, rotated: bool) -> Array:
     return (patterns >> unit(1)) | (patterns << unit(8 * patterns.itemsize - 1)) if rotated else patterns
 
 
-def deflated(content: bytes, strategy: int = zlib.Z_DEFAULT_STRATEGY) -> bytes:
+def deflated(content: bytes, strategy: int = zlib.Z_DEFAULT_STRATEGY, level: int = 9) -> bytes:
     """Returns deflated bytes, without a header."""
-    machine = zlib.compressobj(9, zlib.DEFLATED, -15, 9, strategy)
+    machine = zlib.compressobj(level, zlib.DEFLATED, -15, 9, strategy)
     return machine.compress(content) + machine.flush()
+
+
+def deflated_text(content: bytes) -> bytes:
+    """Returns a deflated directory or card, never so small that a reader would take it for a trap."""
+    small = deflated(content)
+    return small if len(content) <= TEXT_RATIO * len(small) + TEXT_SLACK else deflated(content, level=0)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ofa.compress.blocks import Coding, blocks_of, shares_of
 from ofa.compress.code import varint, varints
-from ofa.compress.coding import deflated
+from ofa.compress.coding import deflated_text
 from ofa.compress.decoding.file import LARGEST, MAGIC, VERSION, decode, digest_of
 from ofa.compress.decoding.reader import Array
 from ofa.compress.decoding.types import TYPES, Coded, Described
@@ -92,9 +92,9 @@ def encoded(tensors: Mapping[str, Tensor], card: Mapping[str, Any], coding: Codi
     rows = [tensor.shape[0] if tensor.dim() > 1 and tensor.numel() else 0 for tensor in tensors.values()]
     blocks = blocks_of(arrays, types, rows, coding)
     entries = [varints(len(block.members), *block.members) + block.code.directory for block in blocks]
-    directory = deflated(varint(len(arrays)) + b"".join((*described, *entries)))
+    directory = deflated_text(varint(len(arrays)) + b"".join((*described, *entries)))
     checksums = b"".join(zlib.crc32(array.data).to_bytes(4, "little") for array in arrays)
-    text = deflated(_json(card))
+    text = deflated_text(_json(card))
     words = written([piece for block in blocks for piece in block.code.bits]).tobytes()
     plain = b"".join(piece for block in blocks for piece in block.code.plain)
     total = sum(array.nbytes for array in arrays)

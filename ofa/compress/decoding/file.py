@@ -38,7 +38,7 @@ from ofa.compress.decoding.words import words_of
 
 MAGIC, VERSION, DIGEST = b"OFAZ", 1, 8
 LARGEST = 2**34  # bytes of all tensors, unless told
-LARGEST_TEXT = 2**26  # bytes of a directory or card
+TEXT_RATIO, TEXT_SLACK = 64, 4096  # a directory or card has at most so many bytes a deflated one, and these
 MOST_DIMENSIONS = 64
 
 
@@ -68,12 +68,12 @@ def decode(content: bytes, largest: int = LARGEST) -> tuple[dict[str, Coded], An
     directory_size, card_size, plain_size, word_count, total = (file.number() for _ in range(5))
     if total > largest:
         raise ValueError(f"its tensors have {total:,} bytes, over the limit of {largest:,}")
-    directory = Reader(inflated(file.take(directory_size), LARGEST_TEXT))
+    directory = Reader(_text(file, directory_size))
     tensors = [_described(directory) for _ in range(directory.number())]
     if sum(each.bytes for each in tensors) != total or len({each.name for each in tensors}) != len(tensors):
         raise ValueError("its directory contradicts itself")
     checksums = np.frombuffer(file.take(4 * len(tensors)), "<u4")
-    card = json.loads(inflated(file.take(card_size), LARGEST_TEXT))
+    card = json.loads(_text(file, card_size))
     plain = Reader(file.take(plain_size))
     words = words_of(np.frombuffer(file.take(4 * word_count), "<u4"))
     file.end()
@@ -89,6 +89,10 @@ def decode(content: bytes, largest: int = LARGEST) -> tuple[dict[str, Coded], An
 def digest_of(content: bytes | memoryview) -> bytes:
     """Returns the digest of a file's bytes."""
     return hashlib.blake2b(content, digest_size=DIGEST).digest()
+
+
+def _text(file: Reader, size: int) -> bytes:
+    return inflated(file.take(size), TEXT_RATIO * size + TEXT_SLACK)
 
 
 def _described(directory: Reader) -> Described:

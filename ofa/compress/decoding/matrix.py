@@ -117,5 +117,6 @@ def levels_of(coder: Coder, matrix: Matrix, mask: Array, levels: int, known: Arr
             places = places * 2 + bits
         chosen[start:end] = places - nodes
         last_but_one[lanes] = last[lanes]
-        last[lanes] = seen[back + step, lanes] = 1 + (places - nodes) * 8 // levels
+        eighth = np.minimum((places - nodes) * 8 // levels, 7)  # damaged words give levels that are none
+        last[lanes] = seen[back + step, lanes] = 1 + eighth
     return chosen

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from benchmarks.mutated.coded_mutators import CODED
+from benchmarks.mutated.honest_run import write_coded
+from benchmarks.mutated.mutation import Source
 from ofa.compress import coded_sizes, decoder_source, load, ofaz, save
 from ofa.errors import InvalidInput
 
@@ -82,6 +87,29 @@ def test_every_cut_and_every_flipped_byte_is_refused(tmp_path: Path) -> None:
         path.write_bytes(each)
         with pytest.raises(InvalidInput, match=r"a\.ofaz cannot be read"):
             load(path)
+
+
+def test_cards_that_deflate_very_much_come_back(tmp_path: Path) -> None:
+    save(tmp_path / "a.ofaz", {"w": torch.zeros(2)}, {"a": [0] * 100_000})
+    assert load(tmp_path / "a.ofaz")[1] == {"a": [0] * 100_000}
+
+
+def test_what_a_hostile_writer_seals_is_refused_or_whole() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write_coded(Path(folder))
+        content, other = ((Path(folder) / name).read_bytes() for name in ("a.ofaz", "b.ofaz"))
+    refused = 0
+    for number in range(120):
+        rng = random.Random(number)
+        mutation = rng.choice(CODED)(Source("a.ofaz", content, other), rng)
+        assert mutation is not None
+        try:
+            tensors, _ = ofaz.decode(mutation.content)
+        except ValueError:
+            refused += 1
+        else:
+            assert all(each.patterns.nbytes <= 8000 for each in tensors.values())
+    assert refused > 60
 
 
 def test_what_cannot_be_saved_or_loaded_is_refused(tmp_path: Path) -> None:
