@@ -89,11 +89,11 @@ class CalibrationFacts(Part, frozen=True, kw_only=True):
         """How many, and how far two halves of them agree, in words."""
         if self.difference is None:
             return "no layer has norm statistics to measure"
-        agree = "agree" if self.difference <= self.tolerance else "there are no more, and they differ"
-        return (
-            f"norm statistics of two halves of {self.examples:,} training examples {agree}: by {self.difference:.3f} "
-            f"standard deviations, {self.tolerance:g} were asked for"
-        )
+        halves = f"norm statistics of two halves of {self.examples:,} training examples"
+        apart = f"{self.difference:.3f} standard deviations ({self.tolerance:g} asked for"
+        if self.difference <= self.tolerance:
+            return f"{halves} agree to {apart})"
+        return f"{halves} differ by {apart}, and no more are read)"
 
 
 class ProbeFacts(Part, frozen=True, kw_only=True):
