@@ -74,8 +74,6 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
     """The training of a supernet, see conf/train/.
 
     Attributes:
-        teacher: the network that subnets learn from: the largest as it is in that step, or with averaged weights, or,
-            frozen, the one that the training begins with.
         sort: how units and blocks are sorted before the first step; None for as they are.
         strategy: which subnets are trained in a step, and with which targets.
         gradients: how those of a step's networks are put together; None for added up.
@@ -87,7 +85,6 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     strategy: Target
-    teacher: Literal["largest", "start", "average"] = "largest"
     sort: Sorting | None = None
     gradients: Target | None = None
     sampling: Target | None = None
@@ -98,10 +95,6 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.teacher == "average" and self.ema is None:
-            raise InvalidInput(
-                "train.teacher=average learns from averaged weights, and train.ema=null has none: give 0.99"
-            )
         if self.probe_epochs > self.epochs:
             raise InvalidInput(
                 f"train.probe_epochs={self.probe_epochs} compares during the training, which has train.epochs="

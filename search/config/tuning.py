@@ -50,11 +50,18 @@ class SupernetRecipe(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _check_epochs("train", self.train.epochs, self.start)
+        if is_average(self.teacher) and self.train.ema is None:
+            raise InvalidInput("teacher=average learns from averaged weights, and train.ema=null has none: give 0.99")
 
     @property
     def decides(self) -> dict[str, Any]:
         """The inputs that decide the trained weights, as plain values."""
         return {**plain(self), "train": self.train.decides}
+
+
+def is_average(teacher: Target | None) -> bool:
+    """Returns whether a `teacher` group is the average of the weights that are trained, which is no other network."""
+    return teacher is not None and teacher.get("_target_") == "ofa.train.average_teacher.taught_by_average"
 
 
 def _check_epochs(group: str, epochs: int, start: Target | None) -> None:

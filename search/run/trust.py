@@ -48,6 +48,7 @@ OWN_MODULES = (
     "ofa.data.joint_augment",
     "ofa.data.rand_augment",
     "ofa.task",
+    "ofa.train.average_teacher",
     "ofa.train.gradients",
     "ofa.train.label_weights",
     "ofa.train.sampling",

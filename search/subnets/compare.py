@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import structs
 
 from ofa.arch import Arch
+from ofa.task import Replicates, Score, paired_difference
 from search.device.measure_archs import MeasuredArch
 from search.device.timing import OK_WITHIN
 from search.run.result_files import (
@@ -115,6 +117,7 @@ def comparison(
     *,
     comparable: float,
     searches: str,
+    judged: Mapping[Arch, Replicates] = MappingProxyType({}),
 ) -> Comparison:
     """Returns the Comparison of subnets on devices.
 
@@ -123,6 +126,7 @@ def comparison(
         costs: "macs", "params" and "bytes".
         metrics: of the scores, that which is compared first.
         comparable: as `find_pairs`.
+        judged: of subnets on test, in the metric that is compared: for differences on the same examples.
         searches: digest of the searches' finalists, from which the report sees whether there are newer ones.
     """
     metric = metrics[0]
@@ -135,7 +139,7 @@ def comparison(
             side: Side(device.measured[subnet.arch].ms, metric.quality(on_test[subnet.arch].value))
             for side, subnet in (("own", pair.own), ("other", pair.other))
         }
-        same_score = resolution(on_test[pair.own.arch], on_test[pair.other.arch])
+        same_score = same_within(pair.own.arch, pair.other.arch, on_test, judged)
         verdict = judge(pair, sides["own"], sides["other"], same_score)
         (other_device,) = pair.other_purpose.devices
         rows.append(
@@ -178,6 +182,15 @@ def comparison(
         comparable=comparable,
         searches=searches,
     )
+
+
+def same_within(own: Arch, other: Arch, on_test: Mapping[Arch, Score], judged: Mapping[Arch, Replicates]) -> float:
+    """Returns the standard error of the difference of two subnets on the same examples; else that of one score."""
+    if own in judged and other in judged:
+        error = paired_difference(judged[own], judged[other]).standard_error
+        if error is not None:
+            return error
+    return resolution(on_test[own], on_test[other])
 
 
 def judge(pair: Pair, own: Side, other: Side, same_score: float) -> Verdict:

@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
-from torch import Tensor
 
 import ofa
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
+from ofa.inputs import Example
 from ofa.records import Object, read_record, write_record
+from ofa.task import Replicates, replicates, scores
 from search.config.request import Device, plain
 from search.config.verbs import CompareRequest
 from search.device import Profile, Runtime, read_profile
 from search.device.devices import made_runtime, profiled_device
 from search.device.measure_archs import measure_archs
 from search.device.measuring import MeasureStep
-from search.evaluation.supernet import held_out_scores
-from search.run.cards import TunedCard
 from search.run.contents import complete_profiles, complete_searches, pick
 from search.run.locks import claimed, measuring
 from search.run.paths import RunFolder, SearchFolder
@@ -31,6 +30,7 @@ from search.run.stages import Stage, hash_of, is_outdated, written
 from search.run.trust import TOOLKIT_ALONE, Trust
 from search.subnets.chosen import ChosenSubnet, chosen_subnets, digest_of_searches, found_by_searches
 from search.subnets.compare import MeasuredDevice, comparison
+from search.subnets.extract import load_refined
 from search.training.trained import Trained, load_trained
 
 Explain = Callable[[Exception], str | None]
@@ -71,16 +71,17 @@ def compare_stage(request: CompareRequest, explain: Explain, *, waits: bool) -> 
                 devices = [
                     measure_device(trained, subnets, runtimes[name], profiles[name], protocol) for name in runtimes
                 ]
-            scores = _scores(run, trained, subnets, trained.calibration(request.calibration_images))
+            found, judged = _judged(run, trained, subnets, trained.calibration(request.calibration_images))
             costs = ofa.cost(trained.supernet, [subnet.arch for subnet in subnets])
             content = comparison(
                 subnets,
                 devices,
-                scores,
+                found,
                 {subnet.arch: {key: int(costs[key][index]) for key in COSTS} for index, subnet in enumerate(subnets)},
                 metrics=metrics_of(trained.task),
                 comparable=request.comparable,
                 searches=inputs["searches"],
+                judged=judged,
             )
             write_record(Path(target), content)
     say(f"compare: {stage.output}")
@@ -155,19 +156,21 @@ def runtime_text(description: Object) -> str:
     return text if threads is None else f"{text}, {threads} thread{'' if threads == 1 else 's'}"
 
 
-def _scores(
-    run: RunFolder, trained: Trained, subnets: Sequence[ChosenSubnet], calibration: Tensor
-) -> dict[Arch, Scores]:
-    """The scores of every subnet with the weights that it was chosen with."""
-    scores: dict[Arch, Scores] = {}
+def _judged(
+    run: RunFolder, trained: Trained, subnets: Sequence[ChosenSubnet], calibration: Example
+) -> tuple[dict[Arch, Scores], dict[Arch, Replicates]]:
+    """The scores of every subnet with the weights that it was chosen with, and what differences on test take."""
+    found, judged = dict[Arch, Scores](), dict[Arch, Replicates]()
     with stage_progress("compare") as update:
         for subnet in subnets:
+            data = ofa.resized(trained.data, subnet.arch)
             if subnet.tuned is None:
-                scores[subnet.arch] = held_out_scores(
-                    trained.supernet, subnet.arch, trained.data, trained.task, calibration
-                )
+                net = ofa.calibrate(trained.supernet.subnet(subnet.arch), ofa.resized(calibration, subnet.arch))
             else:
                 search, digest = subnet.tuned
-                scores[subnet.arch] = read_record(SearchFolder(run.search(search)).tuned(digest).card, TunedCard).scores
-            update(len(scores), len(subnets), "scores on test")
-    return scores
+                net, _ = load_refined(subnet.arch, trained, SearchFolder(run.search(search)).tuned(digest))
+            judged[subnet.arch] = replicates(net, data.test.in_order(), trained.task)
+            validation = scores(net, data.validation.in_order(), trained.task)
+            found[subnet.arch] = Scores(validation=validation, test=dict(judged[subnet.arch].scores))
+            update(len(found), len(subnets), "scores on test")
+    return found, judged

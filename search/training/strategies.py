@@ -9,18 +9,20 @@ from ofa.train.average_teacher import taught_by_average
 from ofa.train.gradients import combined
 from ofa.train.sampling import sampled
 from ofa.train.warm_start import warm_start
+from search.config.rules import Target
 from search.config.training import SupernetTraining
+from search.config.tuning import is_average
 from search.objects import make_partial
 
 
-def build_strategy(training: SupernetTraining) -> Strategy:
+def build_strategy(training: SupernetTraining, teacher: Target | None = None) -> Strategy:
     """Returns the strategy of a training with its teacher, warm start, sampling and gradients.
 
     Raises:
         InvalidInput: a part that does not take its arguments.
     """
     strategy: Strategy = make_partial("train.strategy", training.strategy)
-    if training.teacher == "average":
+    if is_average(teacher):
         strategy = partial(taught_by_average, strategy=strategy)
     if training.warm_start is not None:
         strategy = partial(warm_start, strategy=strategy, fraction=training.warm_start)

@@ -10,27 +10,31 @@ from typing import Any
 import torch
 from torch import nn
 
+from ofa._calibrate import calibrate
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.identity import digest_of_tensors
 from ofa.train import Teacher
 from ofa.weights_file import load_weights_, read_weights
 from search.config.rules import Target
+from search.config.tuning import is_average
 from search.objects import make_model, make_partial
 from search.run.stages import stamped_config, stamped_inputs
 
 INPUT = "teacher"  # the name of a stage's input, and the key of its configuration
 
 
-def start(net: nn.Module, data: Dataset, *, cache_gib: float = 2.0) -> Teacher:
-    """Returns the network as its training begins, frozen: for weights that are trained already.
+def start(net: nn.Module, data: Dataset, *, cache_gib: float = 2.0, calibration_images: int = 1024) -> Teacher:
+    """Returns the network as its training begins, frozen, norm statistics measured: for trained weights.
 
     Args:
         net: before its first step.
-        data: not used.
+        data: whose training inputs norm statistics are measured on, since those of a supernet are of no subnet.
         cache_gib: memory that its outputs may take, in GiB; see `ofa.train.Teacher`.
+        calibration_images: how many of them.
     """
-    return Teacher(copy.deepcopy(net), _bytes(cache_gib))
+    frozen = copy.deepcopy(net).requires_grad_(False)
+    return Teacher(calibrate(frozen, data.calibration(calibration_images)), _bytes(cache_gib))
 
 
 def network(
@@ -55,14 +59,14 @@ def network(
 
 
 def build_teacher(config: Target | None, net: nn.Module, data: Dataset) -> nn.Module | Teacher | None:
-    """Returns the teacher of a `teacher` group; None for the largest subnet, as it is in every step.
+    """Returns the teacher of a `teacher` group; None for the largest subnet, averaged or not.
 
     A function of the user's own is called with the network before its first step and the data, and returns a network.
 
     Raises:
         InvalidInput: the target makes something else.
     """
-    if not config:
+    if not config or is_average(config):
         return None
     teacher = make_partial(INPUT, config)(net, data)
     if not isinstance(teacher, nn.Module | Teacher):

@@ -74,12 +74,10 @@ def run_training(
         else []
     )
     teacher = build_teacher(recipe.teacher, supernet.model, data)
-    if teacher is None and recipe.train.teacher == "start":
-        teacher = frozen_start(supernet, data, settings)
     return train(
         supernet,
         data,
-        build_strategy(recipe.train),
+        build_strategy(recipe.train, recipe.teacher),
         settings,
         task=task,
         teacher=teacher,
@@ -91,12 +89,6 @@ def run_training(
             logged(loggers),
         ],
     )
-
-
-def frozen_start(supernet: ofa.Supernet, data: Dataset, settings: TrainSettings) -> torch.nn.Module:
-    """Returns the largest subnet as it is now, with weights of its own and norm statistics measured, as a teacher."""
-    net = supernet.extract(supernet.space.largest).requires_grad_(False)
-    return ofa.calibrate(net, data.calibration(settings.calibration_images))
 
 
 def train_settings(training: Training, augment: Target | None, seed: int, group: str = "train") -> TrainSettings:

@@ -13,6 +13,7 @@ import ofa
 from ofa.errors import InvalidInput
 from ofa.importance import taylor
 from ofa.task import classification
+from ofa.train import Teacher
 from search.app.training import train_stage
 from search.config.request import plain
 from search.objects import build_data, build_supernet, build_task
@@ -87,15 +88,16 @@ def test_the_frozen_start_teaches_and_is_the_same_for_the_next_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = request("train", *SMALL, "train.patience=null")
-    assert asked.train.teacher == "start"
+    assert asked.teacher["_target_"] == "search.training.teachers.start"
+    assert not request("train", *SMALL, "teacher=largest").teacher
     data = build_data(plain(asked.data))
     seen = []
     original = trained_module.train
 
-    def train(supernet: ofa.Supernet, *arguments: Any, teacher: torch.nn.Module, **options: Any) -> Any:
-        before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    def train(supernet: ofa.Supernet, *arguments: Any, teacher: Teacher, **options: Any) -> Any:
+        before = {name: value.clone() for name, value in teacher.network.state_dict().items()}
         history = original(supernet, *arguments, teacher=teacher, **options)
-        assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+        assert all(torch.equal(value, before[name]) for name, value in teacher.network.state_dict().items())
         assert all(torch.equal(value, before[name]) for name, value in initial.items())
         seen.append(teacher)
         return history

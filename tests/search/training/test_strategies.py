@@ -8,43 +8,44 @@ from functools import partial
 import pytest
 
 from ofa.errors import InvalidInput
-from ofa.train import sandwich
+from ofa.train import Strategy, sandwich
 from ofa.train.average_teacher import taught_by_average
 from ofa.train.gradients import combined, without_conflicts
 from ofa.train.sampling import sampled, uniform_macs
 from ofa.train.warm_start import warm_start
 from search.config.read import read_request
-from search.config.tuning import SupernetTraining, TrainRequest
+from search.config.tuning import TrainRequest
 from search.run.trust import TOOLKIT_ALONE, check_stored
 from search.training.strategies import build_strategy
 from tests.composed import composed, plain
 from tests.test_configs import on_synthetic, two_steps
 
 PARTS = [
-    *("train.teacher=average", "train.ema=0.9", "train.warm_start=0.4"),
+    *("teacher=average", "train.ema=0.9", "train.warm_start=0.4"),
     "train.gradients={_target_: ofa.train.gradients.without_conflicts, _partial_: true}",
     "train.sampling={_target_: ofa.train.sampling.uniform_macs, _partial_: true, candidates: 4}",
     "train.strategy.label_weight={_target_: ofa.train.label_weights.by_skill, _partial_: true, end: 0.2}",
 ]
 
 
-def training(*overrides: str) -> SupernetTraining:
-    return read_request(composed("train", *overrides), TrainRequest).train
+def step_of(*overrides: str) -> Strategy:
+    recipe = read_request(composed("train", *overrides), TrainRequest).recipe
+    return build_strategy(recipe.train, recipe.teacher)
 
 
 def test_the_parts_of_a_step_are_put_around_its_strategy_in_their_order() -> None:
-    step, found = build_strategy(training(*PARTS)), []
+    step, found = step_of(*PARTS), []
     while isinstance(step, partial) and "strategy" in step.keywords:
         found.append(step.func)
         step = step.keywords["strategy"]
     assert found == [combined, sampled, warm_start, taught_by_average]
     assert isinstance(step, partial) and step.func is sandwich
-    plain_step = build_strategy(training())
+    plain_step = step_of()
     assert isinstance(plain_step, partial) and plain_step.func is sandwich
 
 
 def test_their_arguments_are_those_of_the_keys() -> None:
-    step = build_strategy(training(*PARTS))
+    step = step_of(*PARTS)
     assert step.keywords["combine"].func is without_conflicts
     draw = step.keywords["strategy"].keywords["draw"]
     assert (draw.func, draw.keywords) == (uniform_macs, {"candidates": 4})
@@ -52,11 +53,11 @@ def test_their_arguments_are_those_of_the_keys() -> None:
 
 
 def test_parts_that_cannot_be_are_refused_by_their_key() -> None:
-    with pytest.raises(InvalidInput, match=r"train\.teacher=average .*train\.ema=null"):
-        training("train.teacher=average")
-    wrong = training("train.gradients={_target_: ofa.train.gradients.capped, _partial_: true, most: 2}")
+    with pytest.raises(InvalidInput, match=r"teacher=average .*train\.ema=null"):
+        step_of("teacher=average")
+    wrong = "train.gradients={_target_: ofa.train.gradients.capped, _partial_: true, most: 2}"
     with pytest.raises(InvalidInput, match=r"train\.gradients .*most"):
-        build_strategy(wrong)
+        step_of(wrong)
 
 
 def test_a_supernet_trains_with_all_parts_and_its_run_is_trusted(capsys: pytest.CaptureFixture[str]) -> None:
