@@ -15,6 +15,7 @@ KINDS = "train,search tpe,joint search guided,prune weights"  # of each the same
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_dozen_sequences(tmp_path: Path) -> None:
     output = tmp_path / "kills.json"

@@ -65,6 +65,7 @@ def test_random_programs_are_exact_or_refused(program: Program) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @settings(max_examples=300, **QUIETLY)
 @given(programs(most=8))
 def test_longer_programs_are_exact_or_refused(program: Program) -> None:

@@ -149,6 +149,7 @@ def test_a_machine_that_falls_silent_loses_its_trial_alone(tmp_path: Path, serve
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_eight_workers_make_500_trials(tmp_path: Path, server: str) -> None:
     make = MakePlan(tmp_path, 500, seconds=0.02, name="many")
     killed: list[int] = []
