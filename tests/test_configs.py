@@ -119,7 +119,9 @@ def test_every_verb_composes(verb: str) -> None:
     assert composed(verb).run == "main"
 
 
-@pytest.mark.parametrize("model", options("model"))
+@pytest.mark.parametrize(
+    "model", [pytest.param(name, marks=pytest.mark.slow if name == "mobilenet" else ()) for name in options("model")]
+)
 def test_every_model_trains(model: str) -> None:
     if model in LIBRARIES:
         package, settings = LIBRARIES[model]

@@ -69,6 +69,7 @@ def test_subnets_agree_with_the_full_model_without_their_units_and_with_what_is_
             torch.testing.assert_close(one, zeroed, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_largest_and_smallest_learn_by_its_own_loss(drawn: Scenes) -> None:
     torch.manual_seed(0)
     supernet = ofa.Supernet(Yolo(width=8), torch.randn(2, 3, 64, 64))

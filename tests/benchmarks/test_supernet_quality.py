@@ -74,6 +74,7 @@ def test_archs_cover_the_range_of_macs_and_differ() -> None:
     assert spread_archs(supernet, 6) == archs
 
 
+@pytest.mark.slow
 def test_every_problem_and_recipe_is_a_training() -> None:
     for problem in PROBLEMS.values():
         setting = Setting(problem, tuple((name, "folder") for name in ("cifar10", "mnist")))

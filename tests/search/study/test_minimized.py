@@ -56,6 +56,7 @@ def test_what_goes_by_ranks_proposes_the_same_as_by_accuracy(tmp_path: Path, sam
     assert [row.arch for row in trial_rows(less)] == [row.arch for row in trial_rows(more)]
 
 
+@pytest.mark.slow
 def test_what_learns_finds_less_loss_than_chance(tmp_path: Path) -> None:
     found = {}
     for name, one in (("learned", guided), ("chance", random)):

@@ -84,6 +84,7 @@ def test_a_measure_that_is_none_is_refused_before_the_training() -> None:
         sort_supernet_(supernet, data, classification(data), other.train, 0)
 
 
+@pytest.mark.slow
 def test_the_frozen_start_teaches_and_is_the_same_for_the_next_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
