@@ -38,3 +38,14 @@ def op_by_op() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+@contextmanager
+def recurrence_in_steps(model: nn.Module) -> Iterator[None]:
+    """Keeps torch from its fused recurrent layers, inside which nothing is seen; other models keep their kernels."""
+    enabled = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(enabled and not any(isinstance(part, nn.RNNBase) for part in model.modules()))
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(enabled)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,13 +26,8 @@ def l1(supernet: Supernet, group: Group) -> Tensor:
     the norm is taken over all coupled layers, each divided by its size so that none outweighs the rest.
     """
     total = torch.zeros(group.units, dtype=torch.float64)
-    tensors = supernet.tensors()
-    for member in group.members:
-        weight = tensors[member.source].detach()
-        if weight.dim() >= 2:
-            others = [dim for dim in range(weight.dim()) if dim != member.dim]
-            along = weight.abs().double().mean(dim=others).cpu()
-            total += along[torch.from_numpy(member.index)].mean(dim=1)
+    for weight, others, units in _matrices_of(supernet, group):
+        total += weight.abs().double().mean(dim=others).cpu()[units].mean(dim=1)
     return total
 
 
@@ -43,14 +38,19 @@ def nonzeros(supernet: Supernet, group: Group) -> Tensor:
     weights are depends on where others are.
     """
     total = torch.zeros(group.units, dtype=torch.float64)
+    for weight, others, units in _matrices_of(supernet, group):
+        total += (weight != 0).double().sum(dim=others).cpu()[units].sum(dim=1)
+    return total
+
+
+def _matrices_of(supernet: Supernet, group: Group) -> Iterator[tuple[Tensor, list[int], Tensor]]:
+    """Weights that a group is a dimension of, their other dimensions, and the places of units, (units, places)."""
     tensors = supernet.tensors()
     for member in group.members:
         weight = tensors[member.source].detach()
         if weight.dim() >= 2:
             others = [dim for dim in range(weight.dim()) if dim != member.dim]
-            along = (weight != 0).double().sum(dim=others).cpu()
-            total += along[torch.from_numpy(member.index)].sum(dim=1)
-    return total
+            yield weight, others, torch.from_numpy(member.index)
 
 
 def importance_order(supernet: Supernet, criterion: Criterion = l1) -> dict[str, Tensor]:

@@ -141,13 +141,7 @@ def judge_file(setting: Setting, weights: Path, archs: Sequence[ofa.Arch]) -> di
 def train_alone(setting: Setting, arch: ofa.Arch, rate: float, seed: int) -> dict[str, Any]:
     """Returns the scores of one Arch trained from fresh weights of its own, and the training's CPU time."""
     net = fresh_network(setting, arch, seed)
-    recipe = setting.recipe(seed, [f"train.optimizer.lr={rate}"])
-    settings = train_settings(recipe.train, recipe.data.augment, seed)
-    start = time.process_time()
-    train_network(net, data_of(setting), settings, task=task_of(setting))
-    seconds = time.process_time() - start
-    judged = judge(setting, net)
-    return {"test": judged.test, "validation": judged.validation, "training_cpu_seconds": round(seconds, 1)}
+    return _trained_on(setting, net, setting.recipe(seed, [f"train.optimizer.lr={rate}"]))
 
 
 def fresh_network(setting: Setting, arch: ofa.Arch, seed: int) -> nn.Module:
@@ -170,8 +164,12 @@ def finetune(setting: Setting, weights: Path, arch: ofa.Arch, rate: float, epoch
     supernet = fresh_supernet(setting, 0)
     load_supernet(supernet, weights)
     net = supernet.extract(arch)
-    recipe = setting.recipe(seed, [f"train.optimizer.lr={rate}"], epochs)
-    settings = train_settings(recipe.train, recipe.data.augment, seed)
+    return _trained_on(setting, net, setting.recipe(seed, [f"train.optimizer.lr={rate}"], epochs))
+
+
+def _trained_on(setting: Setting, net: nn.Module, recipe: SupernetRecipe) -> dict[str, Any]:
+    """The scores of a network after a training of its own, in place, and the training's CPU time."""
+    settings = train_settings(recipe.train, recipe.data.augment, recipe.seed)
     start = time.process_time()
     train_network(net, data_of(setting), settings, task=task_of(setting))
     seconds = time.process_time() - start

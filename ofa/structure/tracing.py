@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ofa.computed_weights import change_computed, computed_weights
 from ofa.inputs import Inputs, output_tensors
-from ofa.modes import op_by_op
+from ofa.modes import op_by_op, recurrence_in_steps
 from ofa.structure import lanes, op_rules
 from ofa.structure.trace import Trace
 from ofa.structure.tracer import Tracer
@@ -66,7 +66,7 @@ def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
     """Puts a private copy into train or eval mode, then into eval mode; draws are the same in every run."""
     model.train(training)
     try:
-        with torch.random.fork_rng(devices=[]), _same_draws(), op_by_op(), _recurrence_in_steps(model):
+        with torch.random.fork_rng(devices=[]), _same_draws(), op_by_op(), recurrence_in_steps(model):
             torch.default_generator.manual_seed(0)
             yield
     finally:
@@ -84,17 +84,6 @@ def _same_draws() -> Iterator[None]:
     finally:
         np.random.set_state(drawn)
         random.setstate(state)
-
-
-@contextmanager
-def _recurrence_in_steps(model: nn.Module) -> Iterator[None]:
-    """Keeps torch from its fused recurrent layers, whose gates no label passes; other models keep their kernels."""
-    enabled = torch._C._get_mkldnn_enabled()
-    torch._C._set_mkldnn_enabled(enabled and not any(isinstance(part, nn.RNNBase) for part in model.modules()))
-    try:
-        yield
-    finally:
-        torch._C._set_mkldnn_enabled(enabled)
 
 
 def _label_inputs(tracer: Tracer, example: Inputs, first: int) -> None:

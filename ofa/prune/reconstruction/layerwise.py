@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from ofa.errors import InvalidInput
 from ofa.inputs import as_inputs
-from ofa.modes import op_by_op
+from ofa.modes import op_by_op, recurrence_in_steps
 from ofa.prune.layers import undisturbed
 from ofa.prune.reconstruction.moments import Moments, moments_of, stacked
 from ofa.prune.reconstruction.products import Layout, Product, Watch
@@ -59,7 +58,7 @@ def rewrite_(
     if not held:
         raise InvalidInput("reconstruction measures on data, but batches gave none")
     reference = copy.deepcopy(model) if reference is None else reference
-    with undisturbed(model), undisturbed(reference), torch.no_grad(), op_by_op(), _without_fused_layers(model):
+    with undisturbed(model), undisturbed(reference), torch.no_grad(), op_by_op(), recurrence_in_steps(model):
         uses = _uses(model, weights, held[0].rows(0, 1), task)
         for name, count in uses.items():
             measured = _measure(model, reference, name, held, count, task)
@@ -181,14 +180,3 @@ def _call(model: nn.Module, batch: Batch, task: Task | None) -> None:
         as_inputs(batch.inputs).call_on_copy(model)
     else:
         task.call(model, batch)
-
-
-@contextmanager
-def _without_fused_layers(model: nn.Module) -> Iterator[None]:
-    """Keeps torch from its fused recurrent layers on the CPU, where the model has such."""
-    enabled = torch._C._get_mkldnn_enabled()
-    torch._C._set_mkldnn_enabled(enabled and not any(isinstance(part, nn.RNNBase) for part in model.modules()))
-    try:
-        yield
-    finally:
-        torch._C._set_mkldnn_enabled(enabled)
