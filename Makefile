@@ -5,7 +5,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
-EXTRAS := dev,data,dashboard,openvino,ncnn,sweeps,postgresql,release
+EXTRAS := dev,docs,data,dashboard,openvino,ncnn,sweeps,postgresql,release
 ARGS ?=
 # Every file that pip takes is checked against its hash; CONSTRAINTS=constraints.txt pins versions alone, for other builds of PyTorch.
 CONSTRAINTS ?= constraints-hashed.txt
@@ -14,7 +14,7 @@ CONSTRAINTS ?= constraints-hashed.txt
 WORKERS ?= 2
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help setup run test test-slow check format lock sbom licenses dashboard clean
+.PHONY: help setup run test test-slow check docs format lock sbom licenses dashboard clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ check: $(STAMP) ## ruff and mypy, as the continuous integration runs them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(STAMP) ## the documentation as pages, build/site/index.html; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet $(ARGS)
+	@echo "build/site/index.html"
 
 format: $(STAMP) ## let ruff format the code and sort imports
 	$(BIN)/ruff check --fix .
