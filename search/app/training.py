@@ -174,14 +174,16 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
     settings = _training(network, request.prune.retraining)
     opset = request.export.opset
     stored_recipe = relative_paths(plain(request.prune), run)  # it may name a profile of the run
-    decides = {**request.network.decides, "prune": stored_recipe, "export": {"opset": opset}}
+    teacher = {"teacher": dict(request.teacher)} if request.teacher else {}
+    decides = {**request.network.decides, "prune": stored_recipe, **teacher, "export": {"opset": opset}}
     name = pruned_name(request.name, network_label(decides), decides)
-    needs_dense = recipe.start == "dense" or recipe.distill > 0 or request.baseline
-    stage = Stage("prune", run.pruned / name, decides, network.inputs, beside="name=NAME for another folder")
+    needs_dense = recipe.start == "dense" or (recipe.distill > 0 and not teacher) or request.baseline
+    inputs = {**network.inputs, **teacher_inputs(request.teacher, [run.pruned / name])}
+    stage = Stage("prune", run.pruned / name, decides, inputs, beside="name=NAME for another folder")
     is_needed(stage, force=force)  # a mismatch is said before the dense network is trained
     dense = dense_stage(network, loggers=loggers) if needs_dense else None
     if dense is not None:
-        stage = replace(stage, inputs={**network.inputs, "dense network": dense.card.digest})
+        stage = replace(stage, inputs={**inputs, "dense network": dense.card.digest})
     files = PrunedFolder(stage.output)
     with claimed(stage, force=force, waits=in_multirun()) as needed:
         if not needed:
@@ -202,6 +204,7 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
                     folder=target,
                     update=update,
                     loggers=lambda part: loggers(f"prune/{name}{part}"),
+                    teacher=request.teacher,
                 )
                 outcome = method(job)
             log_rows(loggers(f"prune/{name}/levels"), map(content_of, outcome.levels))

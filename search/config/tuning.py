@@ -64,6 +64,25 @@ def is_average(teacher: Target | None) -> bool:
     return teacher is not None and teacher.get("_target_") == "ofa.train.average_teacher.taught_by_average"
 
 
+def check_taught(teacher: Target | None, share: float, key: str) -> None:
+    """Checks the `teacher` group of a training after the supernet's or the dense network's.
+
+    Args:
+        share: of the loss against its outputs.
+        key: of that share.
+
+    Raises:
+        InvalidInput: the average of a supernet that is being trained, or a share of 0, with which it teaches nothing.
+    """
+    if is_average(teacher):
+        raise InvalidInput(
+            "teacher=average is of the training of a supernet: give teacher=largest, teacher=start or teacher=network"
+        )
+    if teacher and not share:
+        name = str(teacher.get("_target_")).rpartition(".")[2]
+        raise InvalidInput(f"teacher={name} teaches nothing with {key}=0: give a share of the loss, such as {key}=0.5")
+
+
 def _check_epochs(group: str, epochs: int, start: Target | None) -> None:
     if epochs == 0 and not start:
         raise InvalidInput(

@@ -16,7 +16,7 @@ from search.config.request import Device, Request, part
 from search.config.rules import LARGEST, CalibrationExamples, Count, FromZero, Name, Port, Positive, Target, Text
 from search.config.search import SearchRequest, check_address
 from search.config.training import SupernetTraining, Training
-from search.config.tuning import Data, NetworkRecipe, Pruning, TrainRequest
+from search.config.tuning import Data, NetworkRecipe, Pruning, TrainRequest, check_taught
 
 
 class ProfileRequest(Request, frozen=True, kw_only=True):
@@ -75,6 +75,7 @@ class FinetuneRequest(Request, frozen=True, kw_only=True):
     """The request of `ofa finetune`: the subnets that the searches of a device or of a name chose.
 
     Attributes:
+        teacher: makes the network that a subnet learns from; None for the largest subnet.
         dense: what the recipe refers to as the training of a dense network; None where there is none.
         prune: a recipe by which they are pruned too; None for none.
         limit: the latency limit in ms of one subnet; None for all.
@@ -82,11 +83,16 @@ class FinetuneRequest(Request, frozen=True, kw_only=True):
 
     device: Device | None = None
     finetune: Finetuning
+    teacher: Target | None = None
     dense: Length | None = None
     prune: Pruning | None = None
     export: Export = Export()
     study: Name | None = None
     limit: Positive | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_taught(self.teacher, self.finetune.distill, "finetune.distill")
 
 
 class RunRequest(SearchRequest, frozen=True, kw_only=True):
@@ -121,6 +127,7 @@ class PruneRequest(Request, frozen=True, kw_only=True):
     """The request of `ofa prune`.
 
     Attributes:
+        teacher: makes the network that a recipe which distills learns from; None for the trained dense network.
         name: of the folder; None for one made of model, data, recipe and other overrides.
         baseline: whether the dense network is trained even if the recipe does not start from it.
     """
@@ -129,12 +136,17 @@ class PruneRequest(Request, frozen=True, kw_only=True):
     start: Target | None = None
     data: Data
     task: Target
+    teacher: Target | None = None
     initializer: Target | None = None
     dense: Training
     prune: Pruning
     export: Export = Export()
     name: Name | None = None
     baseline: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_taught(self.teacher, self.prune.retraining.distill, "prune.retraining.distill")
 
     @property
     def network(self) -> NetworkRecipe:

@@ -19,12 +19,14 @@ from ofa.train import (
     MakePruner,
     NetworkTraining,
     OptimizerBuilder,
+    Teacher,
     TrainSettings,
     logged,
     train_network,
 )
 from ofa.train.callbacks import NETWORK
 from ofa.train.rate_test import is_auto
+from search.config.rules import Target
 from search.pruning.dense import Network
 from search.pruning.recipe import Recipe
 from search.run.progress import Update
@@ -32,6 +34,7 @@ from search.run.pruned_cards import LevelRow, OutcomeFacts
 from search.run.training_cards import TrainingStep
 from search.training.baseline import early_warnings
 from search.training.loggers import MakeLoggers, no_loggers
+from search.training.teachers import build_teacher
 from search.training.trained import say_warnings, showing
 
 STARTS = ("dense", "initial")
@@ -49,6 +52,7 @@ class Job:
         folder: for a method's intermediate files; checkpoints in it are removed at the end.
         update: shows the progress of the method.
         loggers: makes those of a training, from what follows the job's name, such as "/level_1".
+        teacher: the group `teacher`, of recipes that distill; None for the dense network.
     """
 
     network: Network
@@ -58,6 +62,7 @@ class Job:
     folder: Path
     update: Update
     loggers: MakeLoggers = no_loggers
+    teacher: Target | None = None
 
     @property
     def data(self) -> Dataset:
@@ -81,6 +86,18 @@ class Job:
             return self.network.initial()
         raise InvalidInput(f"prune.start={self.recipe.start!r} must be one of {', '.join(STARTS)}")
 
+    def _taught_by(self, model: nn.Module) -> nn.Module | Teacher:
+        """The teacher of a training of `model`: the dense network, or that of the group.
+
+        Raises:
+            InvalidInput: the dense network is to teach, and none was trained.
+        """
+        if (teacher := build_teacher(self.teacher, model, self.data)) is not None:
+            return teacher
+        if self.dense is None:
+            raise InvalidInput("prune.retraining.distill learns from the dense network: add baseline=true")
+        return self.dense()
+
     def train(
         self,
         model: nn.Module,
@@ -94,9 +111,7 @@ class Job:
         """Returns the outcome of a training of `model` in place, which resumes from `checkpoint` if that exists."""
         distillation = None
         if self.recipe.distill:
-            if self.dense is None:
-                raise InvalidInput("prune.retraining.distill learns from the dense network: add baseline=true")
-            distillation = Distillation(self.dense(), self.recipe.distill, self.recipe.temperature)
+            distillation = Distillation(self._taught_by(model), self.recipe.distill, self.recipe.temperature)
 
         def show(step: TrainingStep) -> None:
             density = "" if step.density is None else f", density {step.density:.4f}"

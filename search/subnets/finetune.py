@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
@@ -18,7 +18,7 @@ from ofa.errors import InvalidInput
 from ofa.loggers import Logger
 from ofa.resolution import resized
 from ofa.task import Replicates, Task, paired_difference, replicates
-from ofa.train import Distillation, TrainSettings, logged, train_network
+from ofa.train import Distillation, Teacher, TrainSettings, logged, train_network
 from search.config.finetuning import Finetuning
 from search.config.read import converted
 from search.config.rules import CalibrationExamples
@@ -44,6 +44,10 @@ _OWN = (
     "checkpoint_seconds",
     "device",
 )
+
+
+# Makes the teacher of a subnet, from the subnet before its first step and its data.
+MakeTeacher: TypeAlias = Callable[[nn.Module, Dataset], nn.Module | Teacher]
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,7 @@ def finetune(
     arch: Arch,
     trained: Trained,
     settings: FinetuneSettings,
-    teacher: nn.Module | None,
+    teacher: MakeTeacher | None,
     checkpoint: Path,
     progress: Callable[[TrainingStep], None] | None = None,
     loggers: Sequence[Logger] = (),
@@ -159,7 +163,7 @@ def finetune(
     """Returns the subnet of `arch` after training it on from the supernet's weights.
 
     Args:
-        teacher: the network whose outputs are learned; it gets the images of the subnet's resolution. None: there is
+        teacher: makes the network whose outputs are learned; it gets images of the subnet's resolution. None: there is
             none.
         checkpoint: a file that is resumed from, if there is one, with the same bits as if it had never stopped.
 
@@ -176,14 +180,14 @@ def finetune(
     if recipe is not None:
         rounds = settings.rounds_before
         pruner = pruner_of(recipe, data, training.seed, training.epochs, rounds_before=rounds)
-    distilled = teacher is not None and settings.distill > 0
+    taught = teacher(net, data) if teacher is not None and settings.distill > 0 else None
     outcome = train_network(
         net,
         data,
         training,
         task=trained.task,
         prune=pruner,
-        distillation=Distillation(teacher, settings.distill, settings.temperature) if distilled else None,  # type: ignore[arg-type]
+        distillation=None if taught is None else Distillation(taught, settings.distill, settings.temperature),
         checkpoint=checkpoint,
         callbacks=[*([] if progress is None else [showing(progress)]), logged(loggers)],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from msgspec import structs
@@ -12,13 +13,16 @@ from torch import nn
 import ofa
 from ofa.arch import Arch
 from ofa.checkpoint import save_checkpoint, weights
+from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.identity import digest_of
 from ofa.records import read_record, write_record
+from ofa.train import Teacher
 from search.candidates.figures import LATENCY
 from search.candidates.search_files import Finalist, Finalists, SubnetList
 from search.config.read import converted
 from search.config.request import plain
+from search.config.rules import Target
 from search.config.verbs import Export, ExtractRequest, FinetuneRequest
 from search.networks.folder import SubnetFolder, subnet_name
 from search.run.cards import SubnetCard, TunedCard
@@ -29,8 +33,9 @@ from search.run.stages import Stage, stamped_config, written
 from search.run.stored_inputs import begin_with
 from search.run.training_cards import History, TrainingStep
 from search.subnets.extract_stage import extract_network, extract_stage, finalist_facts, row_of
-from search.subnets.finetune import Finetuned, FinetuneSettings, finetune, finetune_settings
+from search.subnets.finetune import Finetuned, FinetuneSettings, MakeTeacher, finetune, finetune_settings
 from search.training.loggers import MakeLoggers, loggers_of
+from search.training.teachers import build_teacher, teacher_inputs
 from search.training.trained import Trained
 
 
@@ -43,7 +48,7 @@ class FinetunedSearch:
     search: str
     finalists: Finalists
     settings: FinetuneSettings
-    teacher: nn.Module | None
+    teacher: MakeTeacher | None
     export: Export
     loggers: MakeLoggers
 
@@ -74,7 +79,7 @@ def finetune_stage(
     settings = finetune_settings(request.finetune, request.prune, trained, request.seed)
     extraction = extract_request(request, name)
     extract_stage(extraction, trained, name, force=False, waits=waits)
-    teacher = largest(trained, settings) if settings.distill else None
+    teacher = taught_by(trained, settings, request.teacher)
     shared = FinetunedSearch(request, trained, name, finalists, settings, teacher, extraction.export, loggers)
     for finalist in wanted:
         put_in_place(shared, finalist, tuned_folder(shared, finalist, force=force, waits=waits))
@@ -105,10 +110,24 @@ def extract_request(request: FinetuneRequest, search: str) -> ExtractRequest:
     return ExtractRequest(**{name: getattr(request, name) for name in names} | {"export": export, "force": False})
 
 
-def largest(trained: Trained, settings: FinetuneSettings) -> nn.Module:
-    """Returns the largest subnet, norm statistics measured, as a teacher."""
+def taught_by(trained: Trained, settings: FinetuneSettings, teacher: Target | None = None) -> MakeTeacher | None:
+    """Returns what makes a subnet's teacher: the largest, norm statistics measured, or that of a `teacher` group.
+
+    None where nothing is learned from one. A group is called for each subnet, which is what it starts from.
+    """
+    if not settings.distill:
+        return None
+    if teacher:
+        return partial(_made, teacher)
     net = trained.supernet.extract(trained.supernet.space.largest).requires_grad_(False)
-    return ofa.calibrate(net, trained.calibration(settings.calibration_images))
+    largest = ofa.calibrate(net, trained.calibration(settings.calibration_images))
+    return lambda subnet, data: largest
+
+
+def _made(config: Target, subnet: nn.Module, data: Dataset) -> nn.Module | Teacher:
+    teacher = build_teacher(config, subnet, data)
+    assert teacher is not None  # the largest has no group, and the request has refused an average
+    return teacher
 
 
 def tuned_folder(shared: FinetunedSearch, finalist: Finalist, *, force: bool, waits: bool) -> PrunedFolder:
@@ -118,8 +137,11 @@ def tuned_folder(shared: FinetunedSearch, finalist: Finalist, *, force: bool, wa
     config = {"finetune": request.finetune.decides, "seed": request.seed}
     if request.prune is not None:
         config["prune"] = plain(request.prune)
-    inputs = {"supernet": shared.trained.digest, "subnet": arch.digest}
-    stage = Stage("finetune", request.folder.finetuned / name, config, inputs, beside="study=NAME for another search")
+    if request.teacher:
+        config["teacher"] = dict(request.teacher)
+    output = request.folder.finetuned / name
+    inputs = {"supernet": shared.trained.digest, "subnet": arch.digest, **teacher_inputs(request.teacher, [output])}
+    stage = Stage("finetune", output, config, inputs, beside="study=NAME for another search")
     with claimed(stage, force=force, waits=waits) as needed:
         if not needed:
             say(f"finetune: {stage.output} is there, nothing to do")

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from msgspec import structs
-from torch import nn
 
 from ofa.arch import Arch
 from ofa.records import read_record
@@ -24,8 +23,8 @@ from search.run.stages import hash_of
 from search.run.training_cards import TrainingStep
 from search.study.plan import SearchPlan
 from search.subnets.finalists import contenders
-from search.subnets.finetune import FinetuneSettings, finetune, finetune_settings
-from search.subnets.finetune_stage import largest, save_finetuned
+from search.subnets.finetune import FinetuneSettings, MakeTeacher, finetune, finetune_settings
+from search.subnets.finetune_stage import save_finetuned, taught_by
 from search.subnets.measured_finalists import Bench
 from search.text import limits_text
 from search.training.loggers import MakeLoggers, no_loggers
@@ -39,13 +38,13 @@ class FinalTuning:
     Attributes:
         recipe: the group `finetune` of the search.
         settings: made of it.
-        teacher: that they learn from; None for none.
+        teacher: makes the one that they learn from; None for none.
         seed: of their trainings.
     """
 
     recipe: Finetuning
     settings: FinetuneSettings
-    teacher: nn.Module | None
+    teacher: MakeTeacher | None
     seed: int
 
     def digest(self, arch: Arch, trained: Trained) -> str:
@@ -70,8 +69,7 @@ def final_tuning(request: SearchRequest, trained: Trained) -> FinalTuning | None
         return None
     settings = finetune_settings(request.finetune, None, trained, request.seed)
     settings = replace(settings, calibration_images=request.search.calibration_images)  # scores before are those found
-    teacher = largest(trained, settings) if settings.distill else None
-    return FinalTuning(request.finetune, settings, teacher, request.seed)
+    return FinalTuning(request.finetune, settings, taught_by(trained, settings), request.seed)
 
 
 def tuned_finalists(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from ofa.checkpoint import load_checkpoint, save_checkpoint, weights
+from ofa.errors import InvalidInput
 from ofa.fill import fill_
 from ofa.identity import digest_of, digest_of_tensors
 from ofa.kernel_transforms import is_kernel_transform
@@ -50,7 +52,10 @@ class Beginning:
         if self._copy is not None and self._copy.is_file():
             self.record = load_start(net, self._copy)
             return
-        record = make_partial(INPUT, self._start)(net)
+        try:
+            record = make_partial(INPUT, self._start)(net)
+        except InvalidInput as error:  # its arguments are keys of the group here
+            raise InvalidInput(re.sub(r"\b(?=(ignore|key)=)", f"{INPUT}.", str(error))) from error
         if not isinstance(record, StartRecord):  # a user's own start, which filled the network and says no more
             digest = digest_of(net)
             record = StartRecord(str(self._start["_target_"]), digest, len(net.state_dict()))

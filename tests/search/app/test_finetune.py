@@ -135,3 +135,35 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(
     assert main([*FINETUNE, *overrides]) != 0
     assert words in capfd.readouterr().err
     assert contents(RUN.root) == before
+
+
+def test_another_teacher_makes_other_weights_and_the_same_one_the_same(tiny_copy: Path) -> None:
+    def taught_by(*arguments: str) -> dict[str, torch.Tensor]:
+        assert main([*FINETUNE, "force=true", *arguments]) == 0
+        return weights_of(ONE)
+
+    by_largest = taught_by()
+    supernet = RUN.supernet / "model.safetensors"
+    shape = ["model@teacher.model=resnet20", "teacher.model.depth=8", "teacher.model.widths=[16,16,32]"]
+    network = ["teacher=network", *shape, f"teacher.weights={supernet}"]
+    by_file = taught_by(*network)
+    assert not same(by_file, by_largest)
+    assert same(taught_by(*network), by_file)
+    assert not same(taught_by("teacher=start"), by_file)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["teacher=average"], "teacher=average is of the training of a supernet: give teacher=largest"),
+        (["teacher=start", "finetune.distill=0"], "teaches nothing with finetune.distill=0"),
+        (["teacher=network", "teacher.weights=no/such/file"], "no/such/file does not exist"),
+    ],
+)
+def test_a_teacher_that_cannot_teach_is_refused(
+    tiny_copy: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    before = contents(ONE)
+    assert main([*FINETUNE, *arguments]) == 2
+    assert message in capfd.readouterr().err
+    assert contents(ONE) == before

@@ -179,3 +179,14 @@ def test_report_of_a_run_without_a_supernet(pruned_copy: Path) -> None:
     assert "sparse" in page and "conv1.weight" in page
     links = re.findall('<a href="([^"]+)">', page)
     assert len(links) == 6 and all((pruned_copy / RUN / unquote(link)).is_file() for link in links)
+
+
+def test_the_dense_network_teaches_alike_from_its_file(pruned_copy: Path) -> None:
+    distilled = ["prune", *TINY, "prune=distilled", "prune.retraining.epochs=1"]
+    (dense,) = pruned_copy.glob(f"{RUN}/dense/*/model.safetensors")
+    network = ["teacher=network", "model@teacher.model=lenet5", f"teacher.weights={dense}"]
+    for name, teacher in [("own", []), ("file", network), ("start", ["teacher=start"])]:
+        assert main([*distilled, f"name={name}", *teacher]) == 0
+    own, file, start = ((pruned_copy / RUN / f"prune/{name}/model.safetensors") for name in ("own", "file", "start"))
+    assert own.read_bytes() == file.read_bytes() != start.read_bytes()
+    assert main([*distilled, "name=other", "teacher=network", f"teacher.weights={dense}"]) == 2  # a ResNet's

@@ -105,7 +105,7 @@ def test_another_runs_supernet(capsys: pytest.CaptureFixture[str]) -> None:
 BAD = {
     "start.path=missing.pt": "missing.pt does not exist",
     "model=lenet300": "w.pt is of another network than LeNet300: the file lacks",
-    "start.ignore=[heads]": "ignore='heads' matches no weight",
+    "start.ignore=[heads]": "start.ignore='heads' matches no weight",
     "start.key=ema": "has no entry 'ema'",
     "start.path=damaged.pt": "damaged.pt is truncated",
     "start=fresh": "train.epochs=0 takes the weights of a start as they are, and start=fresh has none",
