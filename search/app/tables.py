@@ -52,9 +52,11 @@ def print_subnets(
     shown = [(name, (workloads or {}).get(device_of(name) or only, USUAL)) for name in figures]
     measured = [title for name, workload in shown for title in _time_titles(name, workload)]
     scored = [metric.heading("test") for metric in metrics]
+    scored += [f"in {precision}" for precision in _precisions(rows)]
     numbers = ("limit", *measured, *scored, "MACs", "params", *(SIZES[name] for name in sizes))
     columns = [*map(_right, numbers), _left("file")]
-    _print_table(columns, [_subnet_cells(row, run, metrics, shown, sizes) for row in rows], stream, end="\n")
+    lines = [_subnet_cells(row, run, metrics, shown, sizes, _precisions(rows)) for row in rows]
+    _print_table(columns, lines, stream, end="\n")
 
 
 def _subnet_cells(
@@ -63,17 +65,29 @@ def _subnet_cells(
     metrics: Sequence[MetricFacts],
     shown: Sequence[tuple[str, Workload]],
     sizes: Sequence[str],
+    precisions: Sequence[str],
 ) -> tuple[str, ...]:
     times = row.measured or {}
     return (
         "largest" if row.largest else limits_text(row.limits or {}, "") or "none",
         *(cell for name, workload in shown for cell in _time_cells(times.get(name), workload)),
         *(metric.text(row.scores.test.get(metric.name)) for metric in metrics),
+        *(_in_bits_text(row, precision, metrics[0]) for precision in precisions),
         count_text(row.macs),
         count_text(row.params),
         *(bytes_text(getattr(row, name)) for name in sizes),
         str(run / row.folder / "model.onnx") if row.folder else "",
     )
+
+
+def _precisions(rows: Sequence[SubnetRow]) -> tuple[str, ...]:
+    """What the subnets were quantized to, if anything."""
+    return tuple(dict.fromkeys(row.quantized.precision for row in rows if row.quantized is not None))
+
+
+def _in_bits_text(row: SubnetRow, precision: str, metric: MetricFacts) -> str:
+    low = row.quantized
+    return NOTHING if low is None or low.precision != precision else metric.text(low.scores.test[metric.name])
 
 
 def _time_titles(name: str, workload: Workload) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from ofa.records import Count, FileName, Hex, Name, NotNegative, Part, Positive,
 from ofa.task import Score
 from search.candidates.figures import is_figure
 from search.candidates.space import Candidate, TuningEpoch
-from search.run.cards import Limits, Onnx, Setting, Times
+from search.run.cards import Limits, Onnx, Quantized, Setting, Times
 from search.run.scores import Gain, MetricFacts, Scores, Values, check_scored, first
 
 Figures = Mapping[str, NotNegative]
@@ -115,6 +115,8 @@ class MeasuredTrial(MeasuredSubnet, frozen=True, kw_only=True):
         raw: the scores before `finetune`, by which the search ranked it; empty without.
         gain: what `finetune` has changed of the objective on validation, of the same examples.
         among: how many fine-tuned candidates it was chosen from.
+        int8: its scores with weights and activations in int8, where a device of the search computes so; else empty.
+        int8_gain: by which the objective there is from `score`, of the same examples.
     """
 
     trial: Count
@@ -124,6 +126,8 @@ class MeasuredTrial(MeasuredSubnet, frozen=True, kw_only=True):
     raw: Mapping[Name, Score] = {}
     gain: Score | None = None
     among: Count = 0
+    int8: Mapping[Name, Score] = {}
+    int8_gain: Score | None = None
 
     @property
     def score(self) -> Score:
@@ -205,6 +209,7 @@ class SubnetRow(Part, frozen=True, kw_only=True, omit_defaults=True):
         margin: how far below its limits it measured, a fraction.
         raw: the scores before its fine-tuning; None where the weights are the supernet's.
         gain: of the objective by fine-tuning, where it is known example by example.
+        quantized: the same in int8 or int4, where that was asked for.
         arch: set for the largest alone, which has no folder.
     """
 
@@ -226,6 +231,7 @@ class SubnetRow(Part, frozen=True, kw_only=True, omit_defaults=True):
     peak_activation_bytes: Count | None
     raw: Scores | None = None
     gain: Gain | None = None
+    quantized: Quantized | None = None
     arch: Arch | None = None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -12,8 +12,8 @@ from msgspec import Meta, Struct
 from ofa.errors import InvalidInput
 from search.config.compressing import CompressRequest as CompressRequest
 from search.config.finetuning import Finetuning, Length
-from search.config.request import Device, Request, part
-from search.config.rules import LARGEST, CalibrationExamples, Count, FromZero, Name, Port, Positive, Target, Text
+from search.config.request import Device, Request, part, plain, without
+from search.config.rules import AUTO, LARGEST, CalibrationExamples, Count, FromZero, Name, Port, Positive, Target, Text
 from search.config.search import SearchRequest, check_address
 from search.config.training import SupernetTraining, Training
 from search.config.tuning import Data, NetworkRecipe, Pruning, TrainRequest, check_taught
@@ -56,10 +56,24 @@ class Export(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         calibration_images: the number of training images for its norm statistics.
         opset: of the ONNX file.
+        quantize: a second ONNX file in fewer bits; "auto": in int8 where the search's device runs int8; None: none.
+        max_drop: by how much its objective on validation may be worse than in float32, in the metric's own unit, of a
+            share as a fraction; None: what is worse beyond two standard errors is warned of.
     """
 
     calibration_images: CalibrationExamples = 1024
     opset: Annotated[int, Meta(ge=OPSETS[0], le=OPSETS[1], title="a whole number from 9 to 20; 18 is usual")] = 18
+    quantize: Literal["auto", "int8", "int4"] | None = "auto"
+    max_drop: (
+        Annotated[float, Meta(ge=0, le=LARGEST, title="at least 0, such as 0.01, one point of an accuracy")] | None
+    ) = None
+
+    @property
+    def decides(self) -> dict[str, Any]:
+        """What decides the files, as plain values; what is left as it is by default is not among it."""
+        usual = Export()
+        added = [name for name in ("quantize", "max_drop") if getattr(self, name) == getattr(usual, name)]
+        return without(plain(self), *added)
 
 
 class ExtractRequest(Request, frozen=True, kw_only=True):
@@ -147,6 +161,10 @@ class PruneRequest(Request, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_taught(self.teacher, self.prune.retraining.distill, "prune.retraining.distill")
+        if self.export.quantize not in (AUTO, None):
+            raise InvalidInput(
+                f"export.quantize={self.export.quantize} is of subnets (ofa extract, ofa run): leave it out, or give auto"
+            )
 
     @property
     def network(self) -> NetworkRecipe:

@@ -1,15 +1,14 @@
-"""ONNX files of plain networks: exported, checked to compute the same, and int8 copies for timing only."""
+"""ONNX files of plain networks: exported, and checked to compute the same."""
 
 from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,7 +19,7 @@ from ofa.errors import InvalidInput
 from ofa.inputs import Example, as_inputs
 from ofa.modes import op_by_op
 from ofa.paths import write_atomic
-from search.device.flat import INPUT, OUTPUT, Arrays, FlatNetwork, flattened, named_inputs
+from search.device.flat import INPUT, OUTPUT, FlatNetwork, flattened, named_inputs
 
 __all__ = ["INPUT", "OUTPUT", "export_onnx", "onnx_bytes", "onnx_difference", "tolerated"]
 
@@ -162,80 +161,3 @@ def tolerated(absolute: float, relative: float) -> tuple[float, float]:
             f"{TOLERANCE:g} is allowed): the exporter froze something that depends on the input"
         )
     return absolute, relative
-
-
-RANDOM_INPUTS = 3
-
-
-def quantized(model: bytes, example: Arrays, seed: int = 0) -> bytes:
-    """Returns the ONNX file with its weights and activations in int8, by pairs of QuantizeLinear and DequantizeLinear.
-
-    The scales come from the example and a few random inputs with its mean and spread. A network's latency does not
-    depend on its scales, so this is enough to time it; the accuracy of int8 cannot be judged from this file.
-
-    Raises:
-        InvalidInput: ONNX Runtime cannot quantize the network.
-    """
-    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
-
-    class Calibration(CalibrationDataReader):  # type: ignore[misc]
-        """The example, followed by the random inputs."""
-
-        def __init__(self) -> None:
-            self.inputs = calibration_inputs(named, seed)
-
-        def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
-            """Returns the next input by name; None after the last."""
-            return next(self.inputs, None)
-
-    proto = onnx.load_from_string(model)
-    named = example if isinstance(example, dict) else {proto.graph.input[0].name: example}
-    unshare(proto.graph)
-    # The exporter has already folded constants and inferred shapes; the mark silences a warning about that.
-    proto.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.onnx")
-        try:
-            quantize_static(
-                proto,
-                path,
-                Calibration(),
-                # With the usual signed activations ONNX Runtime leaves half of ResNet-20's convolutions in float32 on
-                # x86: 0.79 ms in place of 0.27, where the network in float32 takes 0.52.
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                # Weights of 7 bits: the 8-bit products of processors without VNNI saturate in pairs (outputs were up
-                # to their whole size off on an AVX2 machine). Times stay within 1 %.
-                reduce_range=True,
-                calibration_providers=["CPUExecutionProvider"],
-            )
-        except Exception as error:  # ONNX Runtime's errors have no common base class
-            reason = (str(error) or repr(error)).splitlines()[0]
-            raise InvalidInput(f"precision='int8': the network cannot be quantized ({reason}); take float32") from error
-        return path.read_bytes()
-
-
-def unshare(graph: onnx.GraphProto) -> None:
-    """Copies shared weights: the exporter stores equal weights once, and only unshared ones are quantized."""
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    shared = [node for node in graph.node if node.op_type == "Identity" and node.input[0] in weights]
-    for node in shared:
-        graph.initializer.add().CopyFrom(weights[node.input[0]])
-        graph.initializer[-1].name = node.output[0]
-        graph.node.remove(node)
-
-
-def calibration_inputs(example: Mapping[str, np.ndarray[Any, Any]], seed: int) -> Iterator[dict[str, Any]]:
-    """Returns the example and random inputs like it, by name, one after the other; whole numbers stay as they are."""
-    generator = np.random.default_rng(seed)
-
-    def like(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        if not np.issubdtype(array.dtype, np.floating):
-            return array
-        noise = generator.standard_normal(array.shape)
-        varied: np.ndarray[Any, Any] = (array.mean() + max(float(array.std()), 1e-3) * noise).astype(array.dtype)
-        return varied
-
-    yield dict(example)
-    for _ in range(RANDOM_INPUTS):
-        yield {name: like(array) for name, array in example.items()}

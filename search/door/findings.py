@@ -27,6 +27,7 @@ from search.run.progress import progress_shown
 from search.run.scores import MetricFacts
 from search.study.study import load_study
 from search.subnets.extract_stage import extract_network, finalist_facts
+from search.subnets.quantized_finalists import settled
 from search.training.trained import Trained
 
 if TYPE_CHECKING:
@@ -117,14 +118,15 @@ class Findings:
         Raises:
             InvalidInput: a limit that was not searched for, or a folder with other files.
         """
-        finalist, export = self._finalist(limit), Export()
+        finalist = self._finalist(limit)
+        export = settled(Export(), SearchFolder(self.folder))
         with progress_shown(progress):
             calibration = self.trained.calibration(export.calibration_images)
             facts = finalist_facts(self.request.name, self._content, finalist)
             digest = finalist.chosen.tuned
             tuned_folder = None if digest is None else SearchFolder(self.folder).tuned(digest)
             return extract_network(
-                self.trained, finalist.chosen.arch, Path(folder), calibration, facts, tuned_folder, export.opset
+                self.trained, finalist.chosen.arch, Path(folder), calibration, facts, tuned_folder, export
             )
 
     def to_pandas(self) -> pandas.DataFrame:

@@ -46,6 +46,10 @@ class SubnetFolder:
         """The same network for any ONNX runtime."""
         return self.root / "model.onnx"
 
+    def quantized(self, precision: str) -> Path:
+        """The same network for any ONNX runtime in fewer bits, where that was asked for."""
+        return self.root / f"model.{precision}.onnx"
+
     @property
     def source(self) -> Path:
         """The same network as one class of plain PyTorch, if it can be written that way."""

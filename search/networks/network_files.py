@@ -68,6 +68,7 @@ class NetworkFiles:
         arch: the network's choices.
         verify: inputs and logits.
         card: the part of the card about these files, without their digests.
+        quantized: ONNX files in fewer bits by precision.
     """
 
     tensors: Mapping[str, Tensor]
@@ -78,6 +79,7 @@ class NetworkFiles:
     arch: Arch
     verify: bytes
     card: NetworkCard
+    quantized: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
 
     def write(self, files: SubnetFolder) -> NetworkCard:
         """Returns `card` with the digest of each file, after writing all files except the card itself."""
@@ -86,11 +88,14 @@ class NetworkFiles:
             save_checkpoint(files.masks, self.masks, self.meta)
         if self.onnx is not None:
             write_atomic(files.onnx, self.onnx)
+        low = {files.quantized(precision): content for precision, content in self.quantized.items()}
+        for path, content in low.items():
+            write_atomic(path, content)
         if self.source is not None:
             write_atomic(files.source, self.source.encode())
         write_arch(files.arch, self.arch)
         write_atomic(files.verify, self.verify)
-        written = (path for path in (*files.files, files.masks) if path != files.card and path.is_file())
+        written = (path for path in (*files.files, files.masks, *low) if path != files.card and path.is_file())
         return structs.replace(self.card, files={path.name: file_digest(path) for path in written})
 
 

@@ -10,7 +10,7 @@ from search.analysis.analyse import Analysis
 from search.analysis.side_by_side import TunedSearch
 from search.device.workload import USUAL, Workload
 from search.report.began import Began
-from search.run.cards import Setting
+from search.run.cards import Quantized, Setting
 from search.run.compressed_cards import CompressedCard
 from search.run.result_files import Layers
 from search.run.scores import MetricFacts
@@ -37,8 +37,7 @@ class Trial:
 class Chosen:
     """One extracted subnet, from its card; `limit_ms` is None without a latency limit.
 
-    `predicted_ms` and `measured_ms` are of the search's first device; `times` holds the measurements on each device, by
-    figure, if there are several. `limits` are all limits that it was chosen for, by figure.
+    `predicted_ms` and `measured_ms` are of the first device; `times` has those of several. `limits` are all, by figure.
     """
 
     device: str
@@ -60,6 +59,7 @@ class Chosen:
     raw: Score | None = None  # on test, before its fine-tuning
     gain: Score | None = None  # on test, by its fine-tuning, of the same examples
     among: int = 0  # fine-tuned candidates that it is the best of on validation
+    quantized: Quantized | None = None  # the same in int8 or int4, where it was extracted so
     alike: int = 0  # other candidates within the limits that are as good within noise
 
 

@@ -93,6 +93,13 @@ def _facts(subnet: Chosen, largest: Chosen | None, metric: MetricFacts, workload
         facts["by fine-tuning"] = metric.gain_or_difference_text(subnet.gain, subnet.test, subnet.raw)
         if subnet.among > 1:
             facts["fine-tuned"] = f"the best of {subnet.among} on validation"
+    if (low := subnet.quantized) is not None and subnet.test is not None:
+        score = low.scores.test[metric.name]
+        of_metric = abs(score.value - subnet.test.value - low.gain.test.value) < 1e-6  # it is of the task's first
+        gain = low.gain.test if of_metric else None
+        facts[f"in {low.precision}"] = metric.text(score)
+        facts[f"by {low.precision}"] = metric.gain_or_difference_text(gain, score, subnet.test)
+        facts[f"{low.precision} file"] = bytes_text(low.bytes)
     facts |= {other.heading(): other.text(score) for other, score in subnet.others}
     if subnet.alike:
         facts["within noise"] = f"{subnet.alike} other{'' if subnet.alike == 1 else 's'}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -40,6 +40,28 @@ class PlainSource(Part, frozen=True, kw_only=True, omit_defaults=True):
     """The class in network.py, or why there is no such file."""
 
     class_name: Text | None = msgspec.field(name="class", default=None)
+    refused: Text | None = None
+
+
+class Quantized(Part, frozen=True, kw_only=True, omit_defaults=True):
+    """A network in fewer bits, as an ONNX file, judged beside the same network in float32.
+
+    Attributes:
+        bytes, float_bytes: of the ONNX file, and of that in float32: what it takes in flash.
+        peak_bytes, float_peak_bytes: the most bytes of tensors beside the weights that one example needs at once, as
+            ONNX Runtime joins the layers.
+        scores: of the file in fewer bits.
+        gain: by which its objective is from that in float32, on the same examples.
+        refused: why the file was not kept; None where it was.
+    """
+
+    precision: Literal["int8", "int4"]
+    bytes: Count
+    float_bytes: Count
+    peak_bytes: Count
+    float_peak_bytes: Count
+    scores: Scores
+    gain: Gain
     refused: Text | None = None
 
 
@@ -112,6 +134,7 @@ class SubnetFacts(Record, frozen=True, kw_only=True):
         finetuned: the digest of its weights, where those of a fine-tuning have taken the place of the supernet's.
         raw: the scores that it had with the supernet's weights; None where it has these.
         gain: of the objective by fine-tuning, where it is known example by example.
+        quantized: the same network in int8 or int4; None where it was not asked for.
         metrics: that its scores are of, the objective first.
         metric_limits: that it was chosen under: the worst value allowed, by metric.
         data: the data set's name.
@@ -140,6 +163,7 @@ class SubnetFacts(Record, frozen=True, kw_only=True):
     finetuned: Hex | None = None
     raw: Scores | None = None
     gain: Gain | None = None
+    quantized: Quantized | None = None
     metric_limits: Mapping[str, float] = {}
     data: Text | None = None
     num_classes: Count | None = None

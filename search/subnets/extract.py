@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -69,6 +71,7 @@ def extract_subnet(
     masks: Mapping[str, torch.Tensor] | None = None,
     opset: int = OPSET,
     warnings: Sequence[str] = (),
+    quantized: Mapping[str, bytes] = MappingProxyType({}),
 ) -> SubnetCard:
     """Returns the card of `arch`'s subnet after writing its folder (see `SubnetFolder` for the files).
 
@@ -84,6 +87,7 @@ def extract_subnet(
         masks: bool, True where a weight is kept, by parameter name; written to a separate file if given.
         opset: of the ONNX file.
         warnings: lines for the card about problems of the subnet, beside those detected here.
+        quantized: ONNX files in fewer bits by precision, which `facts` tells of.
 
     Raises:
         InvalidInput: an Arch of another space, logits that are not finite, facts out of their ranges, or an ONNX file
@@ -104,7 +108,7 @@ def extract_subnet(
     except InvalidInput as error:
         raise InvalidInput(f"{folder}: {error}") from error
     with replaced(folder) as building:
-        written = files.write(building)
+        written = replace(files, quantized=quantized).write(building)
         card = SubnetCard(
             **structs.asdict(facts),
             **costs,

@@ -14,12 +14,13 @@ from ofa.errors import InvalidInput
 from ofa.records import content_of, read_record, write_record
 from search.candidates.figures import is_latency
 from search.candidates.search_files import Finalist, Finalists, SubnetList, SubnetRow, Trials
-from search.config.request import plain
-from search.config.verbs import ExtractRequest
+from search.config.rules import AUTO
+from search.config.verbs import Export, ExtractRequest
 from search.device.devices import PEAK
 from search.evaluation.supernet import held_out_scores
 from search.networks.folder import SubnetFolder, check_replaceable, subnet_name
 from search.networks.network_files import VERIFY_IMAGES
+from search.networks.quantized_network import quantized_parts, quantized_text
 from search.objects import make
 from search.run.cards import InputPreprocessing, SubnetCard, SubnetFacts, TunedCard
 from search.run.locks import claimed
@@ -28,6 +29,7 @@ from search.run.progress import say, stage_progress
 from search.run.scores import metrics_of, ordered
 from search.run.stages import Stage, hash_of, written
 from search.subnets.extract import extract_subnet, find_refined, load_refined, scores_before
+from search.subnets.quantized_finalists import settled
 from search.training.baseline import no_better
 from search.training.trained import Trained, say_warnings
 
@@ -35,14 +37,12 @@ from search.training.trained import Trained, say_warnings
 def extract_stage(
     request: ExtractRequest, trained: Trained, name: str, *, force: bool, waits: bool = False
 ) -> SubnetList:
-    """Returns the list of subnets, one row each, the largest last, after extracting each into a separate folder.
-
-    With `waits` another process at the same stage is waited for.
-    """
-    run, export = request.folder, request.export
+    """Returns the list of subnets, a row each, the largest last, after extracting them; `waits` for another process."""
+    run = request.folder
     finalists = read_record(SearchFolder(run.search(name)).finalists, Finalists)
+    export = settled(request.export, SearchFolder(run.search(name)))
     inputs = {"supernet": trained.digest, "search": hash_of(content_of(finalists))}
-    stage = Stage("extract", run.subnet_list(name), {"export": plain(export)}, inputs)
+    stage = Stage("extract", run.subnet_list(name), {"export": request.export.decides}, inputs)
     with claimed(stage, force=force, waits=waits) as needed:
         if not needed:
             say(f"extract: {stage.output} is there, nothing to do")
@@ -59,9 +59,7 @@ def extract_stage(
                 tuned = finalist.chosen.tuned
                 tuned_folder = None if tuned is None else SearchFolder(run.search(name)).tuned(tuned)
                 facts = finalist_facts(name, finalists, finalist)
-                card = extract_network(
-                    trained, finalist.chosen.arch, folder, calibration, facts, tuned_folder, export.opset
-                )
+                card = extract_network(trained, finalist.chosen.arch, folder, calibration, facts, tuned_folder, export)
                 rows.append(row_of(card, folder.relative_to(run.root)))
                 update(index + 1, len(chosen), str(folder))
             subnets = SubnetList(metrics=finalists.metrics, rows=(*rows, _largest_row(trained, finalists, calibration)))
@@ -153,7 +151,8 @@ def extract_trial(request: ExtractRequest, trained: Trained, name: str, trial: i
                 f"trial={trial} of {name} was fine-tuned only for comparison, and its weights were not kept; those of "
                 f"the best search.finalists.candidates for each limit are"
             )
-    extract_network(trained, row.candidate.arch, folder, calibration, facts, tuned_folder, request.export.opset)
+    export = settled(request.export, SearchFolder(run.search(name)))
+    extract_network(trained, row.candidate.arch, folder, calibration, facts, tuned_folder, export)
     say(f"extract: {folder}")
 
 
@@ -164,9 +163,9 @@ def extract_network(
     calibration: Tensor,
     facts: SubnetFacts,
     tuned_folder: PrunedFolder | None,
-    opset: int,
+    export: Export,
 ) -> SubnetCard:
-    """Writes a subnet, with the supernet's weights, or with those of a fine-tuning."""
+    """Writes a subnet, with the supernet's weights, or with those of a fine-tuning; in fewer bits too, if asked for."""
     data = ofa.resized(trained.data, arch)
     images, _ = next(data.test.in_order(VERIFY_IMAGES))
     network, masks = None, None
@@ -182,6 +181,13 @@ def extract_network(
         if masks is not None:
             facts = structs.replace(facts, density=tuned.density, sparse_bytes=tuned.bytes)
     metrics = facts.metrics or metrics_of(trained.task)
+    files, doubts = dict[str, bytes](), tuple[str, ...]()
+    if export.quantize is not None and export.quantize != AUTO:
+        inputs = ofa.resized(calibration, arch)
+        network = (network or ofa.calibrate(trained.supernet.extract(arch), inputs)).to("cpu").float().eval()
+        low, files, doubts = quantized_parts(network, inputs, data, trained.task, export)
+        say(f"extract: {folder.name}: {quantized_text(low, trained.task)}")
+        facts = structs.replace(facts, quantized=low)
     baseline = None if trained.card.baseline is None else trained.card.baseline.validation
     card = extract_subnet(
         trained.supernet,
@@ -204,8 +210,9 @@ def extract_network(
         space_rules=make(trained.config["space"]),
         network=network,
         masks=masks,
-        opset=opset,
-        warnings=no_better("the subnet", metrics[0], scores.validation, baseline),
+        opset=export.opset,
+        warnings=(*no_better("the subnet", metrics[0], scores.validation, baseline), *doubts),
+        quantized=files,
     )
     say_warnings(f"extract: {folder.name}", card.warnings)
     return card
@@ -241,4 +248,5 @@ def row_of(card: SubnetCard, folder: Path) -> SubnetRow:
         peak_activation_bytes=card.peak_activation_bytes,
         raw=card.raw,
         gain=card.gain,
+        quantized=card.quantized,
     )

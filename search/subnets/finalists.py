@@ -14,7 +14,8 @@ from search.candidates.limits import Target, check_target, target_text
 from search.candidates.metric_limits import meets_metrics, metric_limits_text, metric_violations
 from search.candidates.search_files import Finalist, MeasuredTrial, TrialRow
 from search.candidates.space import Candidate
-from search.run.scores import MetricFacts, is_noise
+from search.run.scores import MetricFacts, first, is_noise
+from search.text import limits_text, noise_text, times_text
 
 # Measures Archs together: ms of each, by the name of a device's latency figure.
 Measure = Callable[[Sequence[Arch]], Mapping[str, Sequence[float]]]
@@ -191,3 +192,37 @@ def _times_text(times: Mapping[str, float]) -> str:
     """Milliseconds, with their devices if there are several."""
     on = {name: f" on {device_of(name)}" if device_of(name) else "" for name in times}
     return " and ".join(f"{ms:.4g} ms{on[name]}" for name, ms in times.items())
+
+
+def tuned_text(chosen: MeasuredTrial, metric: MetricFacts) -> str:
+    """Returns what a fine-tuning has changed, in words; empty where there was none."""
+    if not chosen.raw:
+        return ""
+    gain = (
+        metric.difference_text(chosen.score, first(chosen.raw))
+        if chosen.gain is None
+        else metric.gain_text(chosen.gain)
+    )
+    of = f", the best of {chosen.among}" if chosen.among > 1 else ""
+    return f"; fine-tuned{of}: {gain} from {metric.text(first(chosen.raw))}"
+
+
+def int8_text(chosen: MeasuredTrial, metric: MetricFacts) -> str:
+    """Returns the score in int8, in words, and how far it is from that in float32; empty where there is none."""
+    if not chosen.int8:
+        return ""
+    score = first(chosen.int8)
+    by = metric.gain_or_difference_text(chosen.int8_gain, score, chosen.score)
+    return f"; in int8 {metric.text(score)}, {by}"
+
+
+def finalist_text(finalist: Finalist, metric: MetricFacts) -> str:
+    """Returns what was chosen for a target, in words."""
+    chosen = finalist.chosen
+    missed = f", after {len(finalist.missed)} that missed" if finalist.missed else ""
+    return (
+        f"{limits_text(finalist.target) or 'no limit'}: {metric.named_text(chosen.score)} on "
+        f"{chosen.score.examples:,} validation examples, {times_text(chosen.measured)} measured "
+        f"({times_text(chosen.predicted)} predicted){missed}{tuned_text(chosen, metric)}{int8_text(chosen, metric)}"
+        f"{noise_text(finalist.alike)}"
+    )

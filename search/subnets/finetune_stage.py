@@ -34,6 +34,7 @@ from search.run.stored_inputs import begin_with
 from search.run.training_cards import History, TrainingStep
 from search.subnets.extract_stage import extract_network, extract_stage, finalist_facts, row_of
 from search.subnets.finetune import Finetuned, FinetuneSettings, MakeTeacher, finetune, finetune_settings
+from search.subnets.quantized_finalists import settled
 from search.training.loggers import MakeLoggers, loggers_of
 from search.training.teachers import build_teacher, teacher_inputs
 from search.training.trained import Trained
@@ -200,8 +201,9 @@ def put_in_place(shared: FinetunedSearch, finalist: Finalist, tuned: PrunedFolde
     raw = present.scores if present.finetuned is None else present.raw
     facts = structs.replace(finalist_facts(shared.search, shared.finalists, finalist), raw=raw, finetuned=digest)
     calibration = shared.trained.calibration(shared.export.calibration_images)
-    opset = shared.export.opset
-    extract_network(shared.trained, finalist.chosen.arch, folder, calibration, facts, tuned, opset)
+    search = SearchFolder(shared.request.folder.search(shared.search))
+    export = settled(shared.export, search)
+    extract_network(shared.trained, finalist.chosen.arch, folder, calibration, facts, tuned, export)
     say(f"finetune: {folder} has the fine-tuned weights")
     metric, after = shared.finalists.metrics[0], read_record(tuned.card, TunedCard).scores
     if raw is not None and metric.is_better(raw.validation[metric.name], after.validation[metric.name]):

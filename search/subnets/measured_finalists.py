@@ -16,7 +16,6 @@ from search.candidates.search_files import (
     Finalist,
     Finalists,
     MeasuredSubnet,
-    MeasuredTrial,
     MeasurementQuality,
     TrialRow,
 )
@@ -38,10 +37,9 @@ from search.device.remote.manifest import BundleProtocol
 from search.run.locks import measuring, only_one
 from search.run.paths import RunFolder, SearchFolder
 from search.run.progress import say, stage_progress
-from search.run.scores import MetricFacts, first
 from search.study.plan import SearchPlan
-from search.subnets.finalists import choose_finalists
-from search.text import limits_text, noise_text, percent_text, times_text
+from search.subnets.finalists import choose_finalists, finalist_text
+from search.text import percent_text
 from search.training.trained import Trained
 
 TRUSTED = ("ok", "more visits")
@@ -72,13 +70,15 @@ class Bench:
 Refine: TypeAlias = Callable[[Sequence[Finalist], Mapping[Arch, Mapping[str, float]]], Sequence[Finalist]]
 
 
-def find_finalists(rows: Sequence[TrialRow], plan: SearchPlan, bench: Bench, refine: Refine | None = None) -> Finalists:
+def find_finalists(
+    rows: Sequence[TrialRow], plan: SearchPlan, bench: Bench, refinements: Sequence[Refine] = ()
+) -> Finalists:
     """Returns the choice for every target, by measurement on every device.
 
     The measurements are added to the profiles of the devices.
 
     Args:
-        refine: changes the choice, once all is measured; None leaves it.
+        refinements: change the choice, one after the other, once all is measured.
 
     Raises:
         InvalidInput: no candidate meets a target, or some must first be measured on another machine.
@@ -115,10 +115,10 @@ def find_finalists(rows: Sequence[TrialRow], plan: SearchPlan, bench: Bench, ref
         )
     for device in devices:
         learn_from(bench.run, bench.trained, device, measured[device.figure])
-    if refine is not None:
+    for refine in refinements:
         chosen = list(refine(chosen, _times(measured)))
     for finalist in chosen:
-        say(f"search: {_finalist_text(finalist, plan.metric)}")
+        say(f"search: {finalist_text(finalist, plan.metric)}")
     quality = {
         name: MeasurementQuality(verdict=results[-1].verdict, drift=results[-1].drift)
         for name, results in measured.items()
@@ -222,27 +222,4 @@ def _largest(plan: SearchPlan, measured: Mapping[str, Sequence[MeasuredArch]]) -
         predicted=predicted,
         measured=times,
         figures={name: value for name, value in figures.items() if not is_latency(name)},
-    )
-
-
-def tuned_text(chosen: MeasuredTrial, metric: MetricFacts) -> str:
-    """Returns what a fine-tuning has changed, in words; empty where there was none."""
-    if not chosen.raw:
-        return ""
-    gain = (
-        metric.difference_text(chosen.score, first(chosen.raw))
-        if chosen.gain is None
-        else metric.gain_text(chosen.gain)
-    )
-    of = f", the best of {chosen.among}" if chosen.among > 1 else ""
-    return f"; fine-tuned{of}: {gain} from {metric.text(first(chosen.raw))}"
-
-
-def _finalist_text(finalist: Finalist, metric: MetricFacts) -> str:
-    chosen = finalist.chosen
-    missed = f", after {len(finalist.missed)} that missed" if finalist.missed else ""
-    return (
-        f"{limits_text(finalist.target) or 'no limit'}: {metric.named_text(chosen.score)} on "
-        f"{chosen.score.examples:,} validation examples, {times_text(chosen.measured)} measured "
-        f"({times_text(chosen.predicted)} predicted){missed}{tuned_text(chosen, metric)}{noise_text(finalist.alike)}"
     )

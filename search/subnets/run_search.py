@@ -30,7 +30,8 @@ from search.study.plan import TrialFiles, digest_of_candidates
 from search.study.tuning import tuning_of
 from search.study.warm_start import keep_warm_start, warm_candidates
 from search.subnets.extract import refined_rows
-from search.subnets.measured_finalists import Bench, find_finalists
+from search.subnets.measured_finalists import Bench, Refine, find_finalists
+from search.subnets.quantized_finalists import in_int8, quantized_finalists
 from search.subnets.tuned_finalists import final_tuning, tuned_finalists
 from search.training.loggers import log_rows, loggers_of
 from search.training.trained import Trained
@@ -128,17 +129,24 @@ def run_search(
             bench = Bench(run, trained, files, devices, request.search.finalists)
             if tuning is not None:
                 rows = refined_rows(rows, plan, tuning, bench)
-            refine = None
+            refinements: list[Refine] = []
             if final is not None:
-                refine = partial(
-                    tuned_finalists,
-                    rows=rows,
-                    plan=plan,
-                    bench=bench,
-                    tuning=final,
-                    loggers=lambda part: loggers(f"search/{name}/tuned/{part}"),
+                refinements.append(
+                    partial(
+                        tuned_finalists,
+                        rows=rows,
+                        plan=plan,
+                        bench=bench,
+                        tuning=final,
+                        loggers=lambda part: loggers(f"search/{name}/tuned/{part}"),
+                    )
                 )
-            finalists = find_finalists(rows, plan, bench, refine)
+            if in_int8(devices):
+                images = request.search.calibration_images
+                refinements.append(
+                    partial(quantized_finalists, rows=rows, plan=plan, bench=bench, calibration_images=images)
+                )
+            finalists = find_finalists(rows, plan, bench, refinements)
             write_record(files.finalists, finalists if tuning is None else tuning.with_digests(finalists))
             log_rows(loggers(f"search/{name}/finalists"), map(content_of, finalists.finalists))
             for device in devices:

@@ -13,8 +13,9 @@ from ofa.computed_weights import plain_copy
 from ofa.errors import InvalidInput
 from ofa.inputs import Example
 from ofa.modes import op_by_op
-from search.device.export import onnx_bytes, quantized
+from search.device.export import onnx_bytes
 from search.device.flat import arrays_of, flattened
+from search.device.quantization import int8, timing_inputs
 from search.device.runtime import Portable
 from search.device.standalone.libraries import LoaderOptions, RuntimeMissing, line_of_error
 from search.device.standalone.loaders import describe_loader, load_network, loader_options
@@ -65,7 +66,7 @@ class OnnxRuntime:
 
     Args:
         threads: of the CPU provider.
-        precision: "float32", or "int8" by static quantization, which is for timing only (see `quantized`).
+        precision: "float32", or "int8" by static quantization, with the scales of `timing_inputs`: for timing only.
         provider: such as "CUDAExecutionProvider", which the package onnxruntime-gpu has. A network is refused if this
             machine's ONNX Runtime lacks it; providers other than the CPU's copy inputs and outputs in every run.
 
@@ -106,7 +107,7 @@ class OpenVino:
 
     Args:
         threads: of the device "CPU".
-        precision: "float32", or "int8" by static quantization, which is for timing only (see `quantized`).
+        precision: "float32", or "int8" by static quantization, with the scales of `timing_inputs`: for timing only.
         device: OpenVINO's name: "CPU", "GPU", "NPU". Only the processor is covered by tests.
 
     Raises:
@@ -194,4 +195,6 @@ class ExecuTorch:
 
 def _onnx_of_precision(net: nn.Module, example_input: Example, options: LoaderOptions) -> bytes:
     model = onnx_bytes(net, example_input)
-    return quantized(model, arrays_of(net, example_input)) if options["precision"] == "int8" else model
+    if options["precision"] != "int8":
+        return model
+    return int8(model, timing_inputs(model, arrays_of(net, example_input)))

@@ -15,11 +15,17 @@ from msgspec.structs import replace
 from ofa.errors import InvalidInput
 from ofa.records import read_record
 from search.app.main import main
-from search.candidates.search_files import TrialRow, Trials
+from search.candidates.search_files import Finalists, TrialRow, Trials
 from search.config.request import Device, Sampling
 from search.config.search import FigureLimits, FinalistSettings, SearchOptions, SearchRequest
+from search.config.verbs import Export, ExtractRequest
 from search.device.devices import search_devices
+from search.networks.folder import SubnetFolder
+from search.networks.network_files import file_digest
+from search.run.cards import SubnetCard
 from search.run.paths import SearchFolder
+from search.run.scores import first
+from search.subnets.extract_stage import extract_stage
 from search.subnets.run_search import check_search, run_search
 from search.training.trained import Trained, load_trained
 from tests.search.simulated_clock import run_of, simulated_clock
@@ -154,3 +160,52 @@ def test_what_is_wrong_is_said_before_anything_is_written(request_: SearchReques
         with pytest.raises(InvalidInput, match=said.replace(".", r"\.")):
             run_search(wrong, trained, search_devices(request_, trained, force=False, as_it_is=True))
         assert not wrong.folder.search("x").exists()
+
+
+class Integers(Steady):
+    """The same, in int8 as it says."""
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "integers", "threads": 1, "precision": "int8"}
+
+
+def test_on_a_device_of_int8_finalists_are_judged_and_written_in_int8(
+    request_: SearchRequest, trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sys.modules["runtime_that_is_steady"].Integers = Integers  # type: ignore[attr-defined]
+    device = replace(request_.device, name="integers", runtime={"_target_": "runtime_that_is_steady.Integers"})
+    wider = replace(request_.search, finalists=replace(request_.search.finalists, candidates=3))
+    request = replace(request_, device=device, search=wider)
+    assert searched(request, trained)[0]
+    files = SearchFolder(request.folder.search("integers"))
+    (finalist,) = read_record(files.finalists, Finalists).finalists
+    chosen = finalist.chosen
+    assert list(chosen.int8) == list(chosen.scores)
+    assert chosen.int8_gain is not None
+    assert chosen.int8_gain.value == pytest.approx(first(chosen.int8).value - chosen.score.value)
+    assert f"; in int8 {100 * first(chosen.int8).value:.2f}" in capsys.readouterr().err
+    extract = ExtractRequest(run=request.run, outputs=request.outputs)
+    row, largest = extract_stage(extract, trained, "integers", force=False).rows
+    assert row.quantized is not None and row.quantized.precision == "int8" and largest.quantized is None
+    assert row.folder is not None
+    folder = SubnetFolder(request.folder.root / row.folder)
+    card = read_record(folder.card, SubnetCard)
+    assert card.quantized == row.quantized
+    assert card.files["model.int8.onnx"] == file_digest(folder.quantized("int8"))
+    assert folder.quantized("int8").stat().st_size == row.quantized.bytes
+    assert {path.name for path in folder.root.iterdir()} - {each.name for each in folder.files} == {"model.int8.onnx"}
+    without = replace(extract, export=Export(quantize=None), force=True)
+    row, _ = extract_stage(without, trained, "integers", force=True).rows
+    assert row.quantized is None and not folder.quantized("int8").exists()
+
+
+def test_on_other_devices_nothing_is_quantized_unless_asked_for(request_: SearchRequest, trained: Trained) -> None:
+    request = replace(request_, study="floats")
+    searched(request, trained)
+    (finalist,) = read_record(SearchFolder(request.folder.search("floats")).finalists, Finalists).finalists
+    assert not finalist.chosen.int8 and finalist.chosen.int8_gain is None
+    extract = ExtractRequest(run=request.run, outputs=request.outputs)
+    assert extract_stage(extract, trained, "floats", force=False).rows[0].quantized is None
+    asked = replace(extract, export=Export(quantize="int4"), force=True)
+    low = extract_stage(asked, trained, "floats", force=True).rows[0].quantized
+    assert low is not None and low.precision == "int4" and low.bytes < low.float_bytes

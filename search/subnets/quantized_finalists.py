@@ -1,0 +1,134 @@
+"""Finalists on devices that compute in int8: judged in int8 too, and the best of the candidates in int8 is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import structs
+from torch import nn
+
+import ofa
+from ofa.arch import Arch
+from ofa.records import read_record
+from ofa.task import paired_difference
+from search.candidates.metric_limits import meets_metrics, metric_limits_text
+from search.candidates.search_files import Finalist, Finalists, MeasuredTrial, TrialRow
+from search.candidates.space import Candidate
+from search.config.rules import AUTO, CalibrationExamples
+from search.config.verbs import Export
+from search.device import read_profile
+from search.device.devices import SearchDevice
+from search.device.profile import Profile
+from search.device.quantization import INT8
+from search.networks.quantized_network import in_bits, judged_in_bits
+from search.run.locks import WAITS, evaluating
+from search.run.paths import SearchFolder
+from search.run.progress import say, stage_progress
+from search.run.scores import first, is_noise, with_first
+from search.study.plan import SearchPlan
+from search.subnets.extract import find_refined, load_refined
+from search.subnets.finalists import contenders
+from search.subnets.measured_finalists import Bench
+from search.text import limits_text
+
+
+def runs_int8(profile: Profile) -> bool:
+    """Whether a device's runtime computes in int8."""
+    return profile.runtime.get("precision") == INT8
+
+
+def in_int8(devices: Sequence[SearchDevice]) -> list[str]:
+    """Returns the names of the devices that compute in int8."""
+    return [device.profile.name for device in devices if runs_int8(device.profile)]
+
+
+def settled(export: Export, files: SearchFolder) -> Export:
+    """Returns an export that says which precision a search's subnets are written in, where it was "auto"."""
+    if export.quantize != AUTO:
+        return export
+    paths = map(files.profile, read_record(files.finalists, Finalists).devices.values())
+    int8 = any(runs_int8(read_profile(path)) for path in paths if path.is_file())
+    return structs.replace(export, quantize=INT8 if int8 else None)
+
+
+def quantized_finalists(
+    found: Sequence[Finalist],
+    measured: Mapping[Arch, Mapping[str, float]],
+    rows: Sequence[TrialRow],
+    plan: SearchPlan,
+    bench: Bench,
+    calibration_images: CalibrationExamples,
+) -> list[Finalist]:
+    """Returns the finalists with their scores in int8, each the candidate whose objective is best in int8.
+
+    Candidates are those that were measured within the limits, at most `search.finalists.candidates`; where finalists
+    were fine-tuned, the chosen ones alone.
+
+    Args:
+        found: the choice before.
+        measured: ms by figure of every Arch that was measured.
+        rows: the trials.
+        calibration_images: training images that norm statistics and scales come from.
+    """
+    kept = [row for row in rows if row.scores and meets_metrics(row.scores, plan.metric_limits, plan.metrics)]
+    top = bench.settings.candidates
+    tried = [
+        [finalist.chosen]
+        if finalist.chosen.tuned is not None
+        else contenders(kept, finalist.target, measured, plan.metric, top)
+        for finalist in found
+    ]
+    distinct = {_key(trial): trial for trials in tried for trial in trials}
+    judged, images = dict[str, MeasuredTrial](), bench.trained.calibration(calibration_images)
+    with stage_progress("quantize") as update, evaluating(bench.run, WAITS):
+        for number, (key, trial) in enumerate(distinct.items()):
+            judged[key] = _judged(trial, images, plan, bench)
+            update(number + 1, len(distinct), f"trial {trial.trial}")
+    return [
+        _best(finalist, [judged[_key(trial)] for trial in trials], plan)
+        for finalist, trials in zip(found, tried, strict=True)
+    ]
+
+
+def _key(trial: MeasuredTrial) -> str:
+    return f"{trial.trial} {trial.tuned}"
+
+
+def _judged(trial: MeasuredTrial, images: Any, plan: SearchPlan, bench: Bench) -> MeasuredTrial:
+    trained, net = bench.trained, _network(trial, images, bench)
+    low = in_bits(net, ofa.resized(images, trial.arch), INT8)
+    before, after = judged_in_bits(net, low, ofa.resized(trained.data, trial.arch), trained.task, "validation")
+    return structs.replace(
+        trial,
+        int8=with_first(after.scores, plan.metric.name),
+        int8_gain=paired_difference(after, before) if after.objective == plan.metric.name else None,
+    )
+
+
+def _network(trial: MeasuredTrial, images: Any, bench: Bench) -> nn.Module:
+    """A candidate with the weights that it was chosen with."""
+    trained, files = bench.trained, bench.files
+    folder = files.tuned(trial.tuned) if trial.tuned else None
+    if trial.settings:
+        folder = find_refined(Candidate(trial.arch, tuple(trial.settings.items())), files)
+    if folder is not None:
+        return load_refined(trial.arch, trained, folder)[0].to("cpu").float()
+    net = ofa.calibrate(trained.supernet.extract(trial.arch), ofa.resized(images, trial.arch))
+    return net.to("cpu").float().eval()
+
+
+def _best(finalist: Finalist, trials: Sequence[MeasuredTrial], plan: SearchPlan) -> Finalist:
+    """The finalist with the candidate that is best in int8, of those that keep the limits on metrics there."""
+    keeping = [trial for trial in trials if meets_metrics(trial.int8, plan.metric_limits, plan.metrics)]
+    if not keeping:
+        say(
+            f"search: warning: {limits_text(finalist.target) or 'no limit'}: in int8 no candidate has "
+            f"{metric_limits_text(plan.metric_limits, plan.metrics)} any more"
+        )
+    chosen = max(
+        keeping or trials, key=lambda trial: (plan.metric.quality(first(trial.int8).value), -trial.measured_ms)
+    )
+    shares = [1 - ms / finalist.target[name] for name, ms in chosen.measured.items() if name in finalist.target]
+    alike = sum(is_noise(first(chosen.int8), first(trial.int8)) for trial in trials if trial is not chosen)
+    return structs.replace(finalist, chosen=chosen, margin=min(shares, default=None), alike=alike)
