@@ -163,7 +163,7 @@ class PruneRequest(Request, frozen=True, kw_only=True):
         check_taught(self.teacher, self.prune.retraining.distill, "prune.retraining.distill")
         if self.export.quantize not in (AUTO, None):
             raise InvalidInput(
-                f"export.quantize={self.export.quantize} is of subnets (ofa extract, ofa run): leave it out, or give auto"
+                f"export.quantize={self.export.quantize} is of subnets (ofa extract, ofa run): leave it out"
             )
 
     @property

@@ -21,13 +21,13 @@ from search.candidates.pareto import non_dominated
 from search.candidates.search_files import Finalist, Finalists, MeasuredTrial, TrialRow, Trials
 from search.config.search import SearchRequest
 from search.config.verbs import Export
+from search.networks.quantized_network import settled
 from search.run.cards import SubnetCard
 from search.run.paths import SearchFolder
 from search.run.progress import progress_shown
 from search.run.scores import MetricFacts
 from search.study.study import load_study
 from search.subnets.extract_stage import extract_network, finalist_facts
-from search.subnets.quantized_finalists import settled
 from search.training.trained import Trained
 
 if TYPE_CHECKING:

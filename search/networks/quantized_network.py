@@ -9,16 +9,23 @@ from typing import Any, Literal
 import numpy as np
 import onnxruntime
 import torch
+from msgspec import structs
 from torch import Tensor, nn
 
 from ofa.data import Dataset
 from ofa.inputs import Example, Inputs, as_inputs, map_tensors
+from ofa.records import read_record
 from ofa.task import Replicates, Task, paired_difference, replicates
+from search.candidates.search_files import Finalists
+from search.config.rules import AUTO
 from search.config.verbs import Export
+from search.device import read_profile
 from search.device.export import OPSET, onnx_bytes
 from search.device.flat import named_inputs, output_names, run
+from search.device.profile import Profile
 from search.device.quantization import INT8, int4, int8, peak_bytes
 from search.run.cards import Quantized
+from search.run.paths import SearchFolder
 from search.run.scores import NOISE, Gain, Scores, metrics_of
 from search.text import bytes_text
 
@@ -143,6 +150,20 @@ def quantized_text(quantized: Quantized, task: Task) -> str:
         f"({bytes_text(quantized.float_bytes)}) and at most {bytes_text(quantized.peak_bytes)} "
         f"({bytes_text(quantized.float_peak_bytes)}) between layers"
     )
+
+
+def runs_int8(profile: Profile) -> bool:
+    """Whether a device's runtime computes in int8."""
+    return profile.runtime.get("precision") == INT8
+
+
+def settled(export: Export, files: SearchFolder) -> Export:
+    """Returns an export that says which precision a search's subnets are written in, where it was "auto"."""
+    if export.quantize != AUTO:
+        return export
+    paths = map(files.profile, read_record(files.finalists, Finalists).devices.values())
+    int8 = any(runs_int8(read_profile(path)) for path in paths if path.is_file())
+    return structs.replace(export, quantize=INT8 if int8 else None)
 
 
 def quantized_parts(

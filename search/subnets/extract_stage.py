@@ -20,7 +20,7 @@ from search.device.devices import PEAK
 from search.evaluation.supernet import held_out_scores
 from search.networks.folder import SubnetFolder, check_replaceable, subnet_name
 from search.networks.network_files import VERIFY_IMAGES
-from search.networks.quantized_network import quantized_parts, quantized_text
+from search.networks.quantized_network import quantized_parts, quantized_text, settled
 from search.objects import make
 from search.run.cards import InputPreprocessing, SubnetCard, SubnetFacts, TunedCard
 from search.run.locks import claimed
@@ -29,7 +29,6 @@ from search.run.progress import say, stage_progress
 from search.run.scores import metrics_of, ordered
 from search.run.stages import Stage, hash_of, written
 from search.subnets.extract import extract_subnet, find_refined, load_refined, scores_before
-from search.subnets.quantized_finalists import settled
 from search.training.baseline import no_better
 from search.training.trained import Trained, say_warnings
 
@@ -48,9 +47,7 @@ def extract_stage(
             say(f"extract: {stage.output} is there, nothing to do")
             return read_record(stage.output, SubnetList)
         calibration = trained.calibration(export.calibration_images)
-        chosen = [
-            (finalist, run.subnet(subnet_name(name, finalists, finalist.target))) for finalist in finalists.finalists
-        ]
+        chosen = [(each, run.subnet(subnet_name(name, finalists, each.target))) for each in finalists.finalists]
         for finalist, folder in [] if request.force else chosen:
             check_replaceable(folder, name, finalist.target)
         rows = []
@@ -186,8 +183,8 @@ def extract_network(
         inputs = ofa.resized(calibration, arch)
         network = (network or ofa.calibrate(trained.supernet.extract(arch), inputs)).to("cpu").float().eval()
         low, files, doubts = quantized_parts(network, inputs, data, trained.task, export)
-        say(f"extract: {folder.name}: {quantized_text(low, trained.task)}")
         facts = structs.replace(facts, quantized=low)
+        say(f"extract: {folder.name}: {quantized_text(low, trained.task)}")
     baseline = None if trained.card.baseline is None else trained.card.baseline.validation
     card = extract_subnet(
         trained.supernet,

@@ -25,6 +25,7 @@ from search.config.request import plain
 from search.config.rules import Target
 from search.config.verbs import Export, ExtractRequest, FinetuneRequest
 from search.networks.folder import SubnetFolder, subnet_name
+from search.networks.quantized_network import settled
 from search.run.cards import SubnetCard, TunedCard
 from search.run.locks import claimed
 from search.run.paths import PrunedFolder, SearchFolder
@@ -34,7 +35,6 @@ from search.run.stored_inputs import begin_with
 from search.run.training_cards import History, TrainingStep
 from search.subnets.extract_stage import extract_network, extract_stage, finalist_facts, row_of
 from search.subnets.finetune import Finetuned, FinetuneSettings, MakeTeacher, finetune, finetune_settings
-from search.subnets.quantized_finalists import settled
 from search.training.loggers import MakeLoggers, loggers_of
 from search.training.teachers import build_teacher, teacher_inputs
 from search.training.trained import Trained

@@ -10,20 +10,15 @@ from torch import nn
 
 import ofa
 from ofa.arch import Arch
-from ofa.records import read_record
 from ofa.task import paired_difference
 from search.candidates.metric_limits import meets_metrics, metric_limits_text
-from search.candidates.search_files import Finalist, Finalists, MeasuredTrial, TrialRow
+from search.candidates.search_files import Finalist, MeasuredTrial, TrialRow
 from search.candidates.space import Candidate
-from search.config.rules import AUTO, CalibrationExamples
-from search.config.verbs import Export
-from search.device import read_profile
+from search.config.rules import CalibrationExamples
 from search.device.devices import SearchDevice
-from search.device.profile import Profile
 from search.device.quantization import INT8
-from search.networks.quantized_network import in_bits, judged_in_bits
+from search.networks.quantized_network import in_bits, judged_in_bits, runs_int8
 from search.run.locks import WAITS, evaluating
-from search.run.paths import SearchFolder
 from search.run.progress import say, stage_progress
 from search.run.scores import first, is_noise, with_first
 from search.study.plan import SearchPlan
@@ -33,23 +28,9 @@ from search.subnets.measured_finalists import Bench
 from search.text import limits_text
 
 
-def runs_int8(profile: Profile) -> bool:
-    """Whether a device's runtime computes in int8."""
-    return profile.runtime.get("precision") == INT8
-
-
 def in_int8(devices: Sequence[SearchDevice]) -> list[str]:
     """Returns the names of the devices that compute in int8."""
     return [device.profile.name for device in devices if runs_int8(device.profile)]
-
-
-def settled(export: Export, files: SearchFolder) -> Export:
-    """Returns an export that says which precision a search's subnets are written in, where it was "auto"."""
-    if export.quantize != AUTO:
-        return export
-    paths = map(files.profile, read_record(files.finalists, Finalists).devices.values())
-    int8 = any(runs_int8(read_profile(path)) for path in paths if path.is_file())
-    return structs.replace(export, quantize=INT8 if int8 else None)
 
 
 def quantized_finalists(

@@ -17,7 +17,7 @@ from search.networks.quantized_network import OnnxNetwork, in_bits, quantized_pa
 from search.run.scores import MINUS
 from tests.search.compression.small import DATA, network
 
-POINTS = f"{MINUS}100.00 ± 0.00 points"
+DROPPED = f"validation accuracy is {MINUS}100.00 ± 0.00 points"
 TASK = ofa.task.classification(DATA)
 
 
@@ -62,12 +62,10 @@ def test_what_drops_by_more_than_is_allowed_is_refused_and_otherwise_said(monkey
         Export(quantize="int4", max_drop=0.5),  # type: ignore[arg-type]
     )
     assert files == {} and facts.gain.validation.value == -1
-    assert (
-        facts.refused == f"validation accuracy is {POINTS} from float32, which is more than export.max_drop=0.5 allows"
-    )
+    assert facts.refused == f"{DROPPED} from float32, which is more than export.max_drop=0.5 allows"
     assert warnings == (f"int4: {facts.refused}: the file is left out",)
     facts, files, (warning,) = quantized_parts(net, DATA.calibration(64), data, TASK, Export(quantize="int4"))  # type: ignore[arg-type]
-    assert files == {"int4": wrong} and f"{POINTS} from float32, beyond two standard errors" in warning
+    assert files == {"int4": wrong} and f"{DROPPED} from float32, beyond two standard errors" in warning
 
 
 class Other(nn.Module):
