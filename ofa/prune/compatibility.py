@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ofa.errors import InvalidInput
-from ofa.prune.allocation import budget, global_, lamp, threshold
+from ofa.prune.allocation import budget, global_, lamp, per_layer, threshold
 from ofa.prune.context import Allocation, AllocationContext, Batches, Criterion
 from ofa.prune.criteria import (
     Movement,
@@ -122,9 +122,12 @@ def _try_allocation(
 
 
 def _uses(allocation: Allocation, other: Allocation) -> bool:
-    """Whether an allocation is the given one, also inside a budget."""
+    """Whether an allocation is the given one, also inside a budget, or for what `per_layer` leaves to it."""
     if _function(allocation) is budget and isinstance(allocation, partial):
         return _uses(allocation.keywords.get("base", global_), other)
+    if _function(allocation) is per_layer and isinstance(allocation, partial):
+        inner = allocation.keywords.get("otherwise")
+        return other is per_layer or (inner is not None and _uses(inner, other))
     return bool(_function(allocation) is other)
 
 

@@ -21,6 +21,7 @@ VERBS = {
     "inspect": "show what can vary in a model, and what would free the rest",
     "report": "write one HTML page about everything found so far",
     "dashboard": "watch the searches live in a browser",
+    "studio": "move shape and sparsity of a network by hand, and see at once what follows",
 }
 
 TRAINING = {"train", "prune"}  # in search.app.training, the others in search.app.verbs
@@ -45,6 +46,16 @@ examples:
 """
 
 
+def _with_path(words: Sequence[str], options: Sequence[str]) -> list[str]:
+    """The words with one that is neither an override nor an option's as the path of what is opened, quoted for Hydra."""
+    result = []
+    for before, word in zip(["", *words], words, strict=False):
+        bare = "=" not in word and not word.startswith(("-", "~")) and before not in options
+        escaped = word.replace("\\", "\\\\").replace("'", "\\'")
+        result.append(f"path='{escaped}'" if bare else word)
+    return result
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code of a verb: 0, 1 (internal error), 2 (unusable input), 130 or 143 (stopped)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -65,7 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"ofa: {verb!r} is not a verb; {nearest(verb, VERBS)} (see ofa --help)", file=sys.stderr)
         return 2
-    from search.app.launch import launch
+    from search.app.launch import OPTIONS_WITH_VALUE, launch
+
+    if verb == "studio":
+        overrides = _with_path(overrides, OPTIONS_WITH_VALUE)
 
     def load_task() -> Callable[[Any], Any]:
         module = importlib.import_module("search.app.training" if verb in TRAINING else "search.app.verbs")

@@ -37,6 +37,7 @@ from search.config.verbs import (
     InspectRequest,
     ProfileRequest,
     RunRequest,
+    StudioRequest,
 )
 from search.device.devices import profile_stage, search_devices
 from search.device.remote.exchange import bundle_profile, import_result
@@ -210,6 +211,13 @@ def dashboard_task(request: DashboardRequest) -> None:
         say("dashboard: stopped")
     finally:
         server.server_close()
+
+
+def studio_task(request: StudioRequest) -> None:
+    """Serves the studio on this machine until it is stopped, or extracts the network of one setting."""
+    from search.studio.session import studio  # with the stages that its pages show, which no other verb needs
+
+    studio(request)
 
 
 def inspect_task(request: InspectRequest) -> None:

@@ -1,4 +1,4 @@
-"""The request of `ofa compress`: a network, and the stages that make a small file of it."""
+"""The request of `ofa compress`, a network and the stages that make a small file of it; and a setting of the studio."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from ofa.errors import InvalidInput
 from search.config.finetuning import Finetuning
 from search.config.request import Device, Request, plain
 from search.config.rules import (
+    MOST,
     FromZero,
     Name,
     Positive,
     ShareAboveZero,
     ShareBelowOne,
     Target,
+    Text,
     check_plain_name,
     short,
 )
@@ -93,3 +95,43 @@ class CompressRequest(Request, frozen=True, kw_only=True):
     def decides(self) -> dict[str, Any]:
         """The keys that decide the file of a network, as plain values."""
         return {"stages": plain(self.compress)["stages"], "finetune": self.finetune.decides, "seed": self.seed}
+
+
+MOST_EPOCHS = 1000
+
+
+class StudioSetting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One setting of the studio's controls: from it a network follows, and the same one each time.
+
+    Attributes:
+        arch: values by choice, such as "width.stem.conv"; what is left out is the largest.
+        sparsity: fraction of the weights that is removed, of all layers that `layers` does not name.
+        layers: of single layers, by the name of their weight.
+        criterion, allocation, granularity, schedule: options of these groups of conf/prune. The schedule is that of a
+            fine-tuning; without one, everything goes at once.
+        bits: a layer's weights take at most 2 ** bits values; None: as they are.
+        layer_bits: of single layers, by the name of their weight.
+        epochs: of fine-tuning, after shape and sparsity and before the weights are shared.
+    """
+
+    arch: dict[str, Annotated[int, Meta(ge=0, le=MOST)]] = {}
+    sparsity: ShareBelowOne = 0.0
+    layers: dict[str, ShareBelowOne] = {}
+    criterion: Text = "magnitude"
+    allocation: Text = "global"
+    granularity: Text = "weight"
+    schedule: Text = "one_shot"
+    bits: Bits | None = None
+    layer_bits: dict[str, Bits] = {}
+    epochs: Annotated[int, Meta(ge=0, le=MOST_EPOCHS)] = 0
+
+    @property
+    def prunes(self) -> bool:
+        """Whether any weight is removed."""
+        return self.sparsity > 0 or any(self.layers.values())
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What differs from the network as it was opened, as plain values."""
+        usual = plain(StudioSetting())
+        return {key: value for key, value in plain(self).items() if value != usual[key]}

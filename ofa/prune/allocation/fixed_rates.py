@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ofa.errors import InvalidInput, nearest
 from ofa.prune.allocation.limits import kept_of, limits_of, read_scores
-from ofa.prune.context import AllocationContext
+from ofa.prune.context import Allocation, AllocationContext
 from ofa.prune.weights import matches
 
 
@@ -15,6 +16,7 @@ def per_layer(
     *,
     sparsities: Mapping[str, float] | None = None,
     rates: Mapping[str, float] | None = None,
+    otherwise: Allocation | None = None,
     allow_empty: bool = False,
 ) -> list[int]:
     """Returns how many pieces each pool keeps when each has its own sparsity: n - round(sparsity * n) of n.
@@ -28,6 +30,8 @@ def per_layer(
             reaches it in proportion to its own progress.
         rates: by glob, how fast a layer goes: its density is (1 - sparsity) ** rate. 0.5 removes about half as much
             per event (the output layer of a lottery ticket), 0 nothing.
+        otherwise: how the pools that no pattern names share the sparsity of the event among themselves, such as
+            `global_`; None: all alike.
         allow_empty: whether a pool may lose all its pieces.
 
     Raises:
@@ -44,7 +48,26 @@ def per_layer(
         sparsity = context.sparsity if rate == 1 else 1 - (1 - context.sparsity) ** rate
         sparsity = _last(pool.name, {key: value * context.progress for key, value in sparsities.items()}, sparsity)
         counts.append(limits_of(pool, scores, allow_empty).nearest(kept_of(pool.pieces, sparsity)))
+    if otherwise is not None:
+        free = [at for at, name in enumerate(names) if not any(matches(name, key) for key in (*sparsities, *rates))]
+        for at, count in zip(free, _shared_out(context, otherwise, free, counts), strict=True):
+            counts[at] = count
     return counts
+
+
+def _shared_out(
+    context: AllocationContext, allocation: Allocation, places: Sequence[int], counts: Sequence[int]
+) -> list[int]:
+    """The counts of some pools by an allocation that sees these alone; `counts` are those of all."""
+
+    def cost(kept: Sequence[int]) -> Mapping[str, float]:
+        chosen = dict(zip(places, kept, strict=True))
+        return context.cost([chosen.get(at, count) for at, count in enumerate(counts)])
+
+    if not places:
+        return []
+    pools, scores = [context.pools[at] for at in places], [context.scores[at] for at in places]
+    return allocation(replace(context, pools=pools, scores=scores, cost=cost))
 
 
 def _check(sparsities: Mapping[str, float], rates: Mapping[str, float], names: Sequence[str]) -> None:

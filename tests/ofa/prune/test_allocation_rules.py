@@ -183,3 +183,24 @@ def test_as_many_pieces_stay_as_their_pool_needs() -> None:
     assert limits_of(Pool("a", 8, 8, (8, 1), least=2), scores) == Limits(2, 8, 1)
     assert limits_of(Pool("a", 8, 8, (8, 1), step=4, least=4), scores) == Limits(4, 8, 4)
     assert limits_of(Pool("a", 8, 8, (8, 1), least=2), scores, allow_empty=True) == Limits(0, 8, 1)
+
+
+def test_layers_without_a_sparsity_of_their_own_share_it_as_another_allocation_says() -> None:
+    scores = [[5.0, 1.0, 1.0, 1.0], [9.0, 8.0, 7.0, 6.0], [2.0, 2.0, 3.0, 4.0]]
+    context = context_of(scores, 0.5)
+    counts = per_layer(context, sparsities={"layer0*": 0.75}, otherwise=global_)
+    assert counts == [1, *global_(context_of(scores[1:], 0.5))]
+    assert per_layer(context, sparsities={"layer*": 0.25}, otherwise=global_) == [3, 3, 3]
+    assert per_layer(context, otherwise=lamp) == lamp(context)
+
+
+def test_a_cost_is_that_of_all_layers_with_those_of_their_own_sparsity() -> None:
+    seen = []
+
+    def asks(context: AllocationContext) -> list[int]:
+        seen.append((len(context.pools), context.cost([1, 1])))
+        return [1, 1]
+
+    context = context_of([[1.0] * 4, [2.0] * 4, [3.0] * 4], 0.5)
+    assert per_layer(context, sparsities={"layer1*": 0.5}, otherwise=asks) == [1, 2, 1]
+    assert seen == [(2, context.cost([1, 2, 1]))]

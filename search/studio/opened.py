@@ -1,0 +1,238 @@
+"""What the studio works on: the supernet of a run, or one network, with its data, its task and its profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+from torch import Tensor, nn
+
+from ofa.arch import Arch
+from ofa.data import Dataset
+from ofa.errors import InvalidInput, nearest
+from ofa.prune.weights import prunable_weights
+from ofa.supernet import Supernet
+from ofa.task import Task
+from ofa.train import TrainSettings
+from search.compression.source import CompressionSource, pruned_source, started_source, subnet_source
+from search.config.compressing import StudioSetting
+from search.config.read import converted
+from search.config.request import run_text
+from search.config.rules import short
+from search.config.tuning import SupernetRecipe
+from search.config.verbs import StudioRequest
+from search.device.profile import Profile, read_profile
+from search.networks.folder import SubnetFolder
+from search.run.cards import Rebuild
+from search.run.contents import complete_profiles
+from search.run.paths import RunFolder, SupernetFolder
+from search.subnets.finetune import adapted
+from search.training.trained import Trained, load_trained, train_settings
+
+CHECKPOINT = "ofa.start.checkpoint"
+USUAL_IMAGES = 1024  # of norm statistics, where no supernet's card says how many it takes
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A supernet whose subnets are shaped, or one network whose shape is given.
+
+    Attributes:
+        title: what it is, in words.
+        arguments: of the command that opens it again.
+        run: where candidates are kept and networks written.
+        trained: the supernet of the run; None where a network has none.
+        network: plain, in eval mode; None: the supernet's subnets.
+        masks: bool by parameter name, of what was removed from the network before.
+        arch: the network's choices, or the supernet's largest.
+        training: how an epoch is trained; None: not known.
+        rebuild: how the network is built again.
+        sample: validation examples that scores are of.
+        calibration: training inputs that norm statistics are measured on.
+    """
+
+    title: str
+    arguments: tuple[str, ...]
+    run: RunFolder
+    trained: Trained | None
+    network: nn.Module | None
+    masks: Mapping[str, Tensor]
+    data: Dataset
+    task: Task
+    arch: Arch
+    training: TrainSettings | None
+    rebuild: Rebuild
+    sample: int
+    calibration: Any
+
+    @property
+    def supernet(self) -> Supernet | None:
+        """The supernet that widths and depths are of; None where the shape is given."""
+        return None if self.trained is None or self.network is not None else self.trained.supernet
+
+    @cached_property
+    def full(self) -> nn.Module:
+        """The network with all its layers."""
+        if self.network is not None:
+            return self.network
+        assert self.trained is not None  # one of the two is there
+        return self.trained.supernet.model
+
+    @cached_property
+    def layers(self) -> list[str]:
+        """The names of the weights that can be pruned, in order."""
+        return list(prunable_weights(self.full, example_input=self.data.example()))
+
+    @cached_property
+    def profiles(self) -> tuple[Profile, ...]:
+        """The profiles of the run's devices, which predict milliseconds."""
+        if self.trained is None:
+            return ()
+        return tuple(
+            read_profile(self.run.profile(name), self.trained.supernet) for name in complete_profiles(self.run)
+        )
+
+    def canonical(self, setting: StudioSetting) -> StudioSetting:
+        """Returns the setting without what says nothing: choices at their largest, layers that its shape leaves out.
+
+        Raises:
+            InvalidInput: a choice or a layer that there is not.
+        """
+        for key in ("layers", "layer_bits"):
+            for name in getattr(setting, key):
+                if name not in self.layers:
+                    raise InvalidInput(f"setting.{key}.{name} is no layer's weight; {nearest(name, self.layers)}")
+        arch, there = self.arch_of(setting), set(self.layers)
+        chosen: dict[str, int] = {}
+        if self.supernet is not None:
+            space = self.supernet.space
+            chosen = {key: value for key, value in arch.values.items() if value != space.by_key[key].values[-1]}
+            there = {name for name, _ in self.supernet.subnet(arch).named_parameters()}
+        kept = {
+            key: {name: value for name, value in sorted(getattr(setting, key).items()) if name in there}
+            for key in ("layers", "layer_bits")
+        }
+        return replace(setting, arch=chosen, **kept)
+
+    def arch_of(self, setting: StudioSetting) -> Arch:
+        """Returns the choices of a setting.
+
+        Raises:
+            InvalidInput: choices of a network whose shape is given, or that the supernet has not.
+        """
+        if self.supernet is not None:
+            return self.supernet.space.arch(setting.arch)
+        if setting.arch:
+            raise InvalidInput(
+                f"setting.arch={short(setting.arch)}: {self.title} has one shape; open the supernet of a run to choose"
+            )
+        return self.arch
+
+
+def open_studio(request: StudioRequest) -> Opened:
+    """Returns what a request names: by `path`, a pruned network, a model with weights, else the run's supernet.
+
+    Raises:
+        InvalidInput: there is no such thing, or its files are damaged.
+    """
+    request, folder = _at_path(request)
+    if folder is not None:
+        trained = load_trained(request.folder, request.trusted)
+        return _of_source(request, subnet_source(request, trained, folder), str(folder.root), trained)
+    if request.pruned is not None:
+        return _of_source(request, pruned_source(request, request.pruned), f"pruned={request.pruned}")
+    if request.model is not None or request.start:
+        return _of_source(request, started_source(request), "")
+    trained = load_trained(request.folder, request.trusted)
+    return Opened(
+        title=f"the supernet of {request.folder.root}",
+        arguments=(run_text(request.folder),),
+        run=request.folder,
+        trained=trained,
+        network=None,
+        masks={},
+        data=trained.data,
+        task=trained.task,
+        arch=trained.supernet.space.largest,
+        training=_training(request, trained),
+        rebuild=Rebuild(model=trained.config["model"]),
+        sample=request.sample,
+        calibration=trained.calibration(request.export.calibration_images),
+    )
+
+
+def _of_source(
+    request: StudioRequest, source: CompressionSource, argument: str, trained: Trained | None = None
+) -> Opened:
+    arguments = (run_text(request.folder), argument) if argument else _own_arguments(request)
+    if request.path is not None and argument == request.path:
+        arguments = (argument,)
+    images = request.export.calibration_images
+    return Opened(
+        title=source.text,
+        arguments=tuple(arguments),
+        run=request.folder,
+        trained=trained,
+        network=source.network,
+        masks=source.masks,
+        data=source.data,
+        task=source.task,
+        arch=source.arch,
+        training=adapted(source.training, request.finetune),
+        rebuild=source.rebuild,
+        sample=request.sample,
+        calibration=source.data.calibration(images if isinstance(images, int) else USUAL_IMAGES),
+    )
+
+
+def _training(request: StudioRequest, trained: Trained) -> TrainSettings | None:
+    """How subnets of a supernet are fine-tuned; None where it was trained in a loop of its own."""
+    if trained.config["train"] is None:
+        return None
+    recipe = converted(trained.config, SupernetRecipe)
+    return adapted(train_settings(recipe.train, recipe.data.augment, request.seed), request.finetune)
+
+
+def _own_arguments(request: StudioRequest) -> tuple[str, ...]:
+    """The groups that named a network of another program, as the command line had them."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():
+        return (run_text(request.folder),)
+    own = ("setting", "extract", "port")
+    return tuple(text for text in HydraConfig.get().overrides.task if text.partition("=")[0].lstrip("+") not in own)
+
+
+def _at_path(request: StudioRequest) -> tuple[StudioRequest, SubnetFolder | None]:
+    """The request with what its path names by names, and the folder of a subnet where it is one."""
+    if request.path is None:
+        return request, None
+    path = Path(request.path)
+    if not path.exists():
+        raise InvalidInput(f"{path} does not exist: give a run, a subnet's folder, or a file of weights")
+    if path.is_file() and not SubnetFolder(path.parent).card.is_file():
+        if request.model is None or request.data is None:
+            raise InvalidInput(f"{path} holds weights alone: say of what by model= and data=, such as model=lenet5")
+        start = {"_target_": CHECKPOINT, "_partial_": True, "path": str(path), "ignore": [], "key": None}
+        return replace(request, path=None, start=start), None
+    folder = path.parent if path.is_file() else path
+    if SupernetFolder(folder).card.is_file():
+        folder = folder.parent
+    if SupernetFolder(RunFolder(folder).supernet).card.is_file():
+        return _in_run(request, folder), None
+    if folder.parent.name == RunFolder(folder).subnets.name and SubnetFolder(folder).card.is_file():
+        return _in_run(request, folder.parents[1]), SubnetFolder(folder)
+    if folder.parent.name == RunFolder(folder).pruned.name:
+        return replace(_in_run(request, folder.parents[1]), path=None, pruned=folder.name), None
+    raise InvalidInput(
+        f"{path} is no run and no network in one: give outputs/<run>, or a folder in its subnets/ or prune/; "
+        f"for weights of your own add model= and data="
+    )
+
+
+def _in_run(request: StudioRequest, folder: Path) -> StudioRequest:
+    return replace(request, run=folder.name, outputs=str(folder.parent))

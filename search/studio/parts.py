@@ -1,0 +1,98 @@
+"""The options of a setting as parts of a pruner, from the same configurations that every verb has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import nn
+
+from ofa.data import Dataset
+from ofa.errors import InvalidInput, nearest
+from ofa.prune import Pruner
+from ofa.prune.allocation import per_layer
+from ofa.prune.context import Allocation, Batches
+from ofa.prune.schedules import Schedule
+from search.config.compressing import StudioSetting
+from search.config.read import group_option
+from search.objects import make, make_partial
+from search.run.paths import conf_dir
+from search.studio.opened import Opened
+
+MENUS = {  # options of conf/prune that hold for any network, without files or settings of its own
+    "criterion": ("movement",),  # options that are left out: movement learns from steps of training
+    "allocation": ("by_group", "per_layer", "budget"),  # each layer has a slider; a budget has its own figure
+    "granularity": ("channel", "channel_latency"),  # the sliders of shape do that
+    "schedule": ("none", "soft"),  # the sliders decide what goes; zeros that come back are no picture of a mask
+}
+
+
+def menu(group: str) -> dict[str, str]:
+    """Returns the options of a group of conf/prune that the studio offers, each with what its file says first."""
+    files = sorted((conf_dir() / "prune" / group).glob("*.yaml"))
+    first = {path.stem: path.read_text().splitlines()[0].lstrip("# ") for path in files}
+    return {name: text for name, text in first.items() if name not in MENUS[group]}
+
+
+def pruner_of(
+    network: nn.Module,
+    setting: StudioSetting,
+    opened: Opened,
+    optimizer: torch.optim.Optimizer | None = None,
+    *,
+    data: Dataset,
+    schedule: Schedule | None = None,
+    batches: Batches | None = None,
+) -> Pruner:
+    """Returns the pruner of a setting, with what was removed before removed.
+
+    Raises:
+        InvalidInput: parts that do not fit each other.
+    """
+    pruner = Pruner(
+        network,
+        optimizer,
+        criterion=_part("criterion", setting.criterion),
+        allocation=allocation_of(setting),
+        granularity=_part("granularity", setting.granularity),
+        example_input=data.example(generator=torch.Generator().manual_seed(0)),
+        batches=batches,
+        task=opened.task,
+        schedule=schedule,
+    )
+    if before := {name: mask for name, mask in opened.masks.items() if name in pruner.masks}:
+        pruner.set_masks({name: mask & pruner.masks[name] for name, mask in before.items()})
+    return pruner
+
+
+def allocation_of(setting: StudioSetting) -> Allocation:
+    """Returns the allocation of a setting: layers of their own share first, the others by the option."""
+    others: Allocation = _part("allocation", setting.allocation)
+    if not setting.layers:
+        return others
+    if not setting.sparsity:
+        others = partial(per_layer, rates={"*": 0.0})
+    return partial(per_layer, sparsities=dict(setting.layers), otherwise=others)
+
+
+def schedule_of(name: str, final: float, times: Mapping[str, Any] = MappingProxyType({})) -> Schedule:
+    """Returns the schedule of an option of conf/prune/schedule that ends at a sparsity, with other times if given.
+
+    Raises:
+        InvalidInput: another option, or times that cannot be.
+    """
+    if name not in menu("schedule"):
+        raise InvalidInput(f"setting.schedule={name!r} is not known; {nearest(name, menu('schedule'))}")
+    schedule: Schedule = make({**group_option("prune/schedule", name), "final": final, **times})
+    return schedule
+
+
+def _part(group: str, name: str) -> Any:
+    """The function of an option, or the object that is called like one."""
+    if name not in menu(group):
+        raise InvalidInput(f"setting.{group}={name!r} is not known; {nearest(name, menu(group))}")
+    config = group_option(f"prune/{group}", name)
+    return make_partial(f"setting.{group}", config) if config.get("_partial_") else make(config)
