@@ -47,7 +47,7 @@ examples:
 
 
 def _with_path(words: Sequence[str], options: Sequence[str]) -> list[str]:
-    """The words with one that is neither an override nor an option's as the path of what is opened, quoted for Hydra."""
+    """The words, with one that is neither an override nor of an option as the path of what is opened."""
     result = []
     for before, word in zip(["", *words], words, strict=False):
         bare = "=" not in word and not word.startswith(("-", "~")) and before not in options

@@ -42,11 +42,11 @@ DENSITIES = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)
 # Regularizers of conf/prune/regularizer, each with a strength that shows on this network within some epochs.
 REGULARIZERS = {
     "none": 0.0,
-    "l1": 1e-3,
+    "l1": 3e-3,
     "l2": 1e-2,
-    "proximal_l1": 1e-3,
-    "group_lasso": 4e-3,
-    "sparse_group_lasso": 4e-3,
+    "proximal_l1": 2e-2,
+    "group_lasso": 3e-2,
+    "sparse_group_lasso": 3e-2,
     "integers": 2e-2,
 }
 INTEGER_BITS = 3  # few enough that the grid shows
