@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta, Struct
 
 from ofa.errors import InvalidInput
@@ -11,8 +12,10 @@ from search.config.finetuning import Finetuning
 from search.config.request import Device, Request, plain
 from search.config.rules import (
     MOST,
+    CalibrationExamples,
     FromZero,
     Name,
+    Port,
     Positive,
     ShareAboveZero,
     ShareBelowOne,
@@ -135,3 +138,38 @@ class StudioSetting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """What differs from the network as it was opened, as plain values."""
         usual = plain(StudioSetting())
         return {key: value for key, value in plain(self).items() if value != usual[key]}
+
+
+class StudioRequest(CompressRequest, frozen=True, kw_only=True):
+    """The request of `ofa studio`: a run's supernet, one of its subnets or pruned networks, or a model with weights.
+
+    Attributes:
+        path: a folder or file of one of these, in place of its names.
+        setting: what the controls begin with.
+        extract: the name of a folder that the setting's network is written to; nothing is served then.
+        sample: validation examples that scores are of.
+        calibration_images: training examples that norm statistics are measured on.
+        opset: of the ONNX file.
+        port: 0 for any that is free.
+    """
+
+    path: Text | None = None
+    setting: StudioSetting = StudioSetting()
+    extract: Name | None = None
+    sample: Annotated[int, Meta(ge=1, le=MOST)] = 1000
+    port: Port = 8090
+    calibration_images: CalibrationExamples = 1024
+    opset: Annotated[int, Meta(ge=9, le=20, title="a whole number from 9 to 20; 18 is usual")] = 18
+    compress: Compression = msgspec.field(default_factory=Compression)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.extract is not None:
+            check_plain_name("extract", self.extract, "extract=by-hand")
+        if self.path is not None and (given := self.named):
+            raise InvalidInput(f"path={self.path} and {given} both name what is opened: give one of them")
+
+    @property
+    def named(self) -> str | None:
+        """The key that names another network than the run's supernet; None: that is opened."""
+        return next((key for key in ("pruned", "model", "start") if getattr(self, key)), None)

@@ -10,24 +10,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ofa.errors import InvalidInput
-from search.config.compressing import Compression, StudioSetting
 from search.config.compressing import CompressRequest as CompressRequest
+from search.config.compressing import StudioRequest as StudioRequest
 from search.config.finetuning import Finetuning, Length
 from search.config.request import Device, Request, part, plain, without
-from search.config.rules import (
-    AUTO,
-    LARGEST,
-    MOST,
-    CalibrationExamples,
-    Count,
-    FromZero,
-    Name,
-    Port,
-    Positive,
-    Target,
-    Text,
-    check_plain_name,
-)
+from search.config.rules import AUTO, LARGEST, CalibrationExamples, Count, FromZero, Name, Port, Positive, Target, Text
 from search.config.search import SearchRequest, check_address
 from search.config.training import SupernetTraining, Training
 from search.config.tuning import Data, NetworkRecipe, Pruning, TrainRequest, check_taught
@@ -220,38 +207,6 @@ class DashboardRequest(Request, frozen=True, kw_only=True):
         super().__post_init__()
         if self.storage is not None:
             check_address(self.storage)
-
-
-class StudioRequest(CompressRequest, frozen=True, kw_only=True):
-    """The request of `ofa studio`: a run's supernet, one of its subnets or pruned networks, or a model with weights.
-
-    Attributes:
-        path: a folder or file of one of these, in place of its names.
-        setting: what the controls begin with.
-        extract: the name of a folder that the setting's network is written to; nothing is served then.
-        sample: validation examples that scores are of.
-        port: 0 for any that is free.
-    """
-
-    path: Text | None = None
-    setting: StudioSetting = StudioSetting()
-    extract: Name | None = None
-    sample: Annotated[int, Meta(ge=1, le=MOST)] = 1000
-    port: Port = 8090
-    export: Export = Export()
-    compress: Compression = msgspec.field(default_factory=Compression)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.extract is not None:
-            check_plain_name("extract", self.extract, "extract=by-hand")
-        if self.path is not None and (given := self.named):
-            raise InvalidInput(f"path={self.path} and {given} both name what is opened: give one of them")
-
-    @property
-    def named(self) -> str | None:
-        """The key that names another network than the run's supernet; None: that is opened."""
-        return next((key for key in ("pruned", "model", "start") if getattr(self, key)), None)
 
 
 REQUESTS: Mapping[str, type[Request]] = {

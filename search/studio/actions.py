@@ -14,7 +14,6 @@ from ofa.task import Score
 from search.config.compressing import StudioSetting
 from search.config.read import converted
 from search.config.rules import check_plain_name
-from search.config.verbs import Export
 from search.networks.folder import SubnetFolder, replaced
 from search.networks.network_files import Origin, network_files
 from search.objects import make
@@ -108,7 +107,7 @@ def hydra_text(value: Any) -> str:
     return str(value)
 
 
-def extract(shaped: Shaped, opened: Opened, name: str, export: Export) -> Path:
+def extract(shaped: Shaped, opened: Opened, name: str, opset: int) -> Path:
     """Returns the folder of the network of a setting, written completely: safetensors, ONNX, card, verify.npz.
 
     Raises:
@@ -121,7 +120,7 @@ def extract(shaped: Shaped, opened: Opened, name: str, export: Export) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     images, _ = next(shaped.data.test.in_order(8))
     if opened.trained is None:
-        _write(shaped, opened, folder, images, export)
+        _write(shaped, opened, folder, images, opset)
         return folder
     trained, metrics = opened.trained, metrics_of(opened.task)
     facts = SubnetFacts(
@@ -140,24 +139,24 @@ def extract(shaped: Shaped, opened: Opened, name: str, export: Export) -> Path:
         trained.supernet,
         shaped.arch,
         folder,
-        calibration_images=trained.calibration(export.calibration_images),
+        calibration_images=opened.calibration,
         verify_images=next(trained.data.test.in_order(8))[0],
         facts=facts,
         model_config=trained.config["model"],
         space_rules=make(trained.config["space"]),
         network=shaped.network,
         masks=dict(shaped.masks) or None,
-        opset=export.opset,
+        opset=opset,
     )
     return folder
 
 
-def _write(shaped: Shaped, opened: Opened, folder: Path, images: Any, export: Export) -> None:
+def _write(shaped: Shaped, opened: Opened, folder: Path, images: Any, opset: int) -> None:
     """Writes a network whose supernet is not known."""
     rebuild = opened.rebuild
     rules = None if rebuild.space_rules is None else make({"_target_": "ofa.SpaceRules", **rebuild.space_rules})
     origin = Origin(shaped.arch, rebuild.model, rules, rebuild.input_shape, rebuild.num_classes)
-    files = network_files(shaped.network, images, origin, opset=export.opset, masks=dict(shaped.masks) or None)
+    files = network_files(shaped.network, images, origin, opset=opset, masks=dict(shaped.masks) or None)
     with replaced(folder) as building:
         write_record(building.card, files.write(building))
 

@@ -19,12 +19,11 @@ from ofa.supernet import Supernet
 from ofa.task import Task
 from ofa.train import TrainSettings
 from search.compression.source import CompressionSource, pruned_source, started_source, subnet_source
-from search.config.compressing import StudioSetting
+from search.config.compressing import StudioRequest, StudioSetting
 from search.config.read import converted
 from search.config.request import run_text
 from search.config.rules import short
 from search.config.tuning import SupernetRecipe
-from search.config.verbs import StudioRequest
 from search.device.profile import Profile, read_profile
 from search.networks.folder import SubnetFolder
 from search.run.cards import Rebuild
@@ -161,7 +160,7 @@ def open_studio(request: StudioRequest) -> Opened:
         training=_training(request, trained),
         rebuild=Rebuild(model=trained.config["model"]),
         sample=request.sample,
-        calibration=trained.calibration(request.export.calibration_images),
+        calibration=trained.calibration(request.calibration_images),
     )
 
 
@@ -171,7 +170,7 @@ def _of_source(
     arguments = (run_text(request.folder), argument) if argument else _own_arguments(request)
     if request.path is not None and argument == request.path:
         arguments = (argument,)
-    images = request.export.calibration_images
+    images = request.calibration_images
     return Opened(
         title=source.text,
         arguments=tuple(arguments),

@@ -9,9 +9,8 @@ from typing import Any
 from msgspec import to_builtins
 
 from ofa.task import Score
-from search.config.compressing import MOST_BITS, StudioSetting
+from search.config.compressing import MOST_BITS, StudioRequest, StudioSetting
 from search.config.request import plain
-from search.config.verbs import StudioRequest
 from search.run.progress import say
 from search.studio import actions, comparisons, lessons, searching
 from search.studio.desk import Action
@@ -37,7 +36,7 @@ def studio(request: StudioRequest) -> None:
     session = Session(request, opened)
     if request.extract is not None:
         shaped = session.bench.shape(request.setting, lambda piece: None)
-        say(f"studio: {actions.extract(shaped, opened, request.extract, request.export)}")
+        say(f"studio: {actions.extract(shaped, opened, request.extract, request.opset)}")
         return
     serve(session.actions, session.state, request.port)
 
@@ -131,7 +130,7 @@ class Session:
         """Writes the network of a setting, and tells where."""
         shaped = self.bench.shape(actions.setting_from(body.get("setting")), tell)
         tell({"text": "writes safetensors and ONNX"})
-        folder = actions.extract(shaped, self.opened, str(body.get("name", "")), self.request.export)
+        folder = actions.extract(shaped, self.opened, str(body.get("name", "")), self.request.opset)
         files = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
         tell({"folder": str(folder), "files": files})
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from search.app.main import main
-from search.config.verbs import StudioRequest
+from search.config.compressing import StudioRequest
 from search.studio.opened import Opened, open_studio
 from search.studio.session import Session
 from tests.search.requests import request
@@ -28,7 +28,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="package")
 def asked(place: Path) -> StudioRequest:
-    made: StudioRequest = request("studio", "run=tiny", "export.calibration_images=128")
+    made: StudioRequest = request("studio", "run=tiny", "calibration_images=128")
     return made
 
 
