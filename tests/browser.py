@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "chromium-headless-shell", "google-chrome")
+AXE = Path(__file__).with_name("vendored") / "axe.min.js"  # of axe-core, under MPL-2.0
 SECONDS = 60.0  # the longest wait for anything: two busy cores draw a page of plots slowly
 
 
@@ -78,6 +79,25 @@ class Page:
     def text(self) -> str:
         """Returns all text that the page shows."""
         return str(self.value("document.body ? document.body.innerText : ''"))
+
+    def look(self, width: int, height: int = 900, *, dark: bool = False) -> None:
+        """Shows what is opened from now on `width` pixels wide, as on a telephone where that is narrow."""
+        self.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.send("Emulation.setEmulatedMedia", features=[scheme])
+
+    def barriers(self) -> list[str]:
+        """Returns what axe-core calls serious or critical for people with disabilities, with the element."""
+        self.value(AXE.read_text(encoding="utf-8") + "; 0")
+        found = self.value("axe.run(document, {resultTypes: ['violations']}).then(result => result.violations)")
+        return [
+            f"{rule['id']} ({rule['impact']}): {node['html'][:200]}"
+            for rule in found
+            if rule["impact"] in ("serious", "critical")
+            for node in rule["nodes"]
+        ]
 
     def screenshot(self, path: Path) -> None:
         """Writes a PNG of the page."""

@@ -13,10 +13,10 @@ from search.compression.text import (
     tensor_cells,
 )
 from search.report.document import Section, series_color
-from search.report.figures import Figure, layout, lines
+from search.report.figures import Figure, layout, lines, logarithmic
 from search.run.compressed_cards import CompressedCard, StageRow
 from search.run.scores import MetricFacts
-from search.text import percent_text
+from search.text import bytes_text, percent_text
 
 PARTS = ("positions", "values", "tables", "rest")
 MOST_TENSORS = 40  # bars of a figure, the largest tensors
@@ -68,8 +68,9 @@ def scores_figure(cards: Sequence[CompressedCard], metric: MetricFacts) -> Figur
         traces.append(
             line | {"mode": "lines+markers", "text": texts, "hovertemplate": "%{text}", "marker": {"size": 7}}
         )
-    frame = layout("bytes of the file", metric.axis("test"), height=420)
-    frame["xaxis"] |= {"type": "log"}
+    frame = layout("size of the file", metric.axis("test"), height=420)
+    sizes = [float(row.bytes) for card in cards for row in card.stages]
+    frame["xaxis"] = logarithmic(frame["xaxis"], sizes, bytes_text)
     return {"data": traces, "layout": frame}
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,10 +22,10 @@ LIGHT = {
     "muted": "#63656e",
     "grid": "#e6e6e3",
     "faint": "#b9bac0",
-    "accent": "#2f5bea",
+    "accent": "#2a54de",
     "soft": "#dfe6fd",
-    "second": "#0f9d8a",
-    "star": "#e0552b",
+    "second": "#0b7a6b",
+    "star": "#c8441c",
     "dot": "#8ea3e8",
     "limit": "#8a6d1f",
 }
@@ -54,6 +58,11 @@ LEVELS = {"ticket": "$accent", "reinit": "$star", "random": "$faint"}  # of lott
 def series_color(index: int) -> str:
     """Returns the color of a series by its index; after the last color they repeat."""
     return SERIES[index % len(SERIES)]
+
+
+def series_dash(index: int) -> str:
+    """Returns the dash of a series by its index; series of one color have different ones, up to 18 series."""
+    return ("solid", "dot", "dash")[index // len(SERIES) % 3]
 
 
 def light(value: Any) -> Any:
@@ -117,16 +126,21 @@ def footer(
 
 def document(title: str, sections: Sequence[Section]) -> str:
     """Returns a self-contained page: styles, scripts and figures are inline, nothing is fetched."""
-    from plotly.offline import get_plotlyjs  # a slow import, only needed here
-
     return _ENVIRONMENT.get_template("page.html").render(
         title=title,
         light=LIGHT,
         dark=DARK,
         sections=[section_html(section) for section in sections],
         figures={name: figure for section in sections for name, figure in section.figures.items()},
-        plotly=get_plotlyjs().replace("</script", "<\\/script"),
+        plotly=_plotly(),
     )
+
+
+@cache
+def _plotly() -> str:
+    """The part of plotly.js that draws lines, points and bars, compressed: a third of its size, also as base64."""
+    script = files("search.report") / "vendored" / "plotly-basic.min.js"
+    return base64.b64encode(gzip.compress(script.read_bytes(), mtime=0)).decode()
 
 
 def section_html(section: Section) -> str:

@@ -5,7 +5,8 @@ Colors are names from `search.report.document`, which the page replaces for ligh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -95,6 +96,14 @@ def arch_text(arch: Mapping[str, int], per_line: int = 4) -> str:
     return "<br>".join(
         ", ".join(items_shown[start : start + per_line]) for start in range(0, len(items_shown), per_line)
     )
+
+
+def logarithmic(axis: Figure, values: Iterable[float], text: Callable[[float], str]) -> Figure:
+    """Returns an axis that is logarithmic, with ticks at 1, 2, 5, 10, ... around positive values; `text` names them."""
+    known = list(values)
+    first, last = (math.floor(math.log10(end)) for end in (min(known), max(known)))
+    ticks = [step * 10.0**power for power in range(first, last + 1) for step in (1, 2, 5)] + [10.0 ** (last + 1)]
+    return axis | {"type": "log", "tickvals": ticks, "ticktext": list(map(text, ticks))}
 
 
 def with_limits(frame: Figure, limits_ms: Sequence[float]) -> Figure:

@@ -136,7 +136,7 @@ def gather_sweep(run: RunFolder) -> SweepData:
     )
     return SweepData(
         run=run.name,
-        targets=tuple(sorted(_targets(searches), key=_order)),
+        targets=_ordered(_targets(searches), {search.base: search.kind for search in searches}),
         fronts=tuple(_fronts(searches)),
         unfinished=unfinished,
         commands=(f"ofa sweep{run_arguments(run)}", f"ofa report{run_arguments(run)}   # one search after the other"),
@@ -228,5 +228,10 @@ def _fronts(searches: list[_Search]) -> list[SweepFronts]:
     ]
 
 
-def _order(target: SweepTarget) -> tuple[tuple[str, ...], list[float], str]:
-    return target.devices, list(target.choices[0].limits.values()), target.search
+def _ordered(targets: Sequence[SweepTarget], kinds: Mapping[str, str]) -> tuple[SweepTarget, ...]:
+    """The targets study by study, each from the least limit; `kinds` are the studies by search, "" if unnamed."""
+
+    def place(target: SweepTarget) -> tuple[tuple[str, ...], str, list[float], str]:
+        return target.devices, kinds[target.search], list(target.choices[0].limits.values()), target.search
+
+    return tuple(sorted(targets, key=place))

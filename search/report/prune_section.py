@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from search.report.data import Level, Pruned, PrunedLayer
-from search.report.document import LEVELS, Section, series_color
-from search.report.figures import Figure, layout, lines, markers
+from search.report.document import LEVELS, Section, series_color, series_dash
+from search.report.figures import Figure, layout, lines, logarithmic, markers
 from search.run.scores import MetricFacts
 from search.text import NOTHING, count_text, percent_text
 
-SIZES = ("MACs kept", "slim params", "slim MACs")
+SIZES: Mapping[str, Callable[[Pruned], int | None]] = {  # a column where a network has one
+    "MACs kept": lambda pruned: pruned.kept_macs,
+    "slim params": lambda pruned: pruned.slim_params,
+    "slim MACs": lambda pruned: pruned.slim_macs,
+}
 MOST_SHOWN = 6  # networks visible initially in a figure of bars
 MOST_LAYERS = 12  # lines of a histogram, for the layers with the most weights
 
@@ -30,21 +33,22 @@ def prune_section(pruned: Sequence[Pruned]) -> Section | None:
         layers, weights = f"prune-layers-{index}", f"prune-weights-{index}"
         figures |= {layers: layers_figure(group), weights: weights_figure(group)}
         groups.append((network, layers, weights, len(group) > 1))
+    sizes = [title for title, size in SIZES.items() if any(size(result) is not None for result in pruned)]
     return Section(
         "prune.html",
         {
             "columns": (
                 *("network", "density", "weights kept", metric.heading("test"), "vs. dense", "validation"),
-                *(*SIZES, "files"),
+                *sizes,
             ),
-            "rows": [(result.name, _cells(result), _links(result)) for result in pruned],
+            "rows": [(result.name, _cells(result, sizes), _links(result)) for result in pruned],
             "groups": groups,
         },
         figures,
     )
 
 
-def _cells(pruned: Pruned) -> tuple[str, ...]:
+def _cells(pruned: Pruned, sizes: Sequence[str]) -> tuple[str, ...]:
     dense, metric = pruned.dense_test, pruned.metric
     return (
         percent_text(pruned.density),
@@ -52,9 +56,7 @@ def _cells(pruned: Pruned) -> tuple[str, ...]:
         metric.text(pruned.test),
         NOTHING if dense is None else metric.difference_text(pruned.test, dense),
         metric.text(pruned.validation),
-        count_text(pruned.kept_macs),
-        count_text(pruned.slim_params),
-        count_text(pruned.slim_macs),
+        *(count_text(SIZES[title](pruned)) for title in sizes),
     )
 
 
@@ -74,8 +76,8 @@ def scores_figure(pruned: Sequence[Pruned], metric: MetricFacts) -> Figure:
         for result in group:
             traces += _level_lines(result)
     frame = layout("density, %", metric.axis("test"), height=480)
-    ticks = _ticks(pruned)
-    frame["xaxis"] |= {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+    densities = [max(100 * one.density, 1e-3) for result in pruned for one in (result, *result.levels)]
+    frame["xaxis"] = logarithmic(frame["xaxis"], densities, "{:g}".format)
     return {"data": traces, "layout": frame}
 
 
@@ -111,10 +113,7 @@ def weights_figure(pruned: Sequence[Pruned]) -> Figure:
     for index, result in enumerate(pruned):
         largest = sorted(result.layers, key=lambda layer: -layer.weights)[:MOST_LAYERS]
         visible_layers = [layer for layer in result.layers if layer in largest and layer.counts]
-        traces += [
-            _histogram(layer, series_color(number)) | {"visible": index == 0}
-            for number, layer in enumerate(visible_layers)
-        ]
+        traces += [_histogram(layer, number) | {"visible": index == 0} for number, layer in enumerate(visible_layers)]
         owners += [index] * len(visible_layers)
     frame = layout("weight", "share of its weights, %", height=420)
     if len(pruned) > 1:
@@ -175,11 +174,11 @@ def _level_lines(pruned: Pruned) -> list[Figure]:
     return traces
 
 
-def _histogram(layer: PrunedLayer, color: str) -> Figure:
+def _histogram(layer: PrunedLayer, number: int) -> Figure:
     width = (layer.high - layer.low) / len(layer.counts)
     x = [layer.low + (number + 0.5) * width for number in range(len(layer.counts))]
     y = [100 * count / sum(layer.counts) for count in layer.counts]
-    line = lines(escape(layer.name), x, y, color=color, width=2, shape="hvh")
+    line = lines(escape(layer.name), x, y, color=series_color(number), dash=series_dash(number), width=2, shape="hvh")
     return line | {"hovertemplate": "%{x:.3g}: %{y:.2f} %"}
 
 
@@ -190,10 +189,3 @@ def _menu(pruned: Sequence[Pruned], owners: Sequence[int]) -> dict[str, Any]:
     ]
     placement = {"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
     return {"type": "dropdown", "buttons": buttons, "bgcolor": "$card", "bordercolor": "$grid", **placement}
-
-
-def _ticks(pruned: Sequence[Pruned]) -> list[float]:
-    """Percentages 1, 2, 5, 10, ... that span the densities."""
-    densities = [result.density for result in pruned] + [level.density for result in pruned for level in result.levels]
-    low = math.floor(math.log10(max(100 * min(densities), 1e-3)))
-    return [step * 10.0**power for power in range(low, 2) for step in (1, 2, 5)] + [100.0]

@@ -22,7 +22,7 @@ from search.run.scores import MetricFacts
 from search.text import NOTHING, bytes_text, count_text, limits_text, ms_text
 
 TUNED = ("test with the supernet's weights", "gain")
-SIZES = ("MACs", "parameters", "size", "activations", "folder")
+SIZES = ("MACs", "parameters", "size", "activations")
 
 NO_LIMIT = "no limit"
 
