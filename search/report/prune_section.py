@@ -76,8 +76,8 @@ def scores_figure(pruned: Sequence[Pruned], metric: MetricFacts) -> Figure:
         for result in group:
             traces += _level_lines(result)
     frame = layout("density, %", metric.axis("test"), height=480)
-    densities = [max(100 * one.density, 1e-3) for result in pruned for one in (result, *result.levels)]
-    frame["xaxis"] = logarithmic(frame["xaxis"], densities, "{:g}".format)
+    densities = [result.density for result in pruned] + [level.density for result in pruned for level in result.levels]
+    frame["xaxis"] = logarithmic(frame["xaxis"], [max(100 * density, 1e-3) for density in densities], "{:g}".format)
     return {"data": traces, "layout": frame}
 
 
