@@ -100,10 +100,10 @@ class Inputs:
         """Whether a tensor of these inputs holds one entry per example."""
         return tensor.dim() > 0 and tensor.shape[0] == self.batch
 
-    def rows(self, start: int, stop: int) -> Inputs:
-        """Returns the examples from `start` to before `stop`; tensors of all examples stay whole."""
-        batch = self.batch
-        return self.map(lambda tensor: tensor[start:stop] if tensor.dim() and tensor.shape[0] == batch else tensor)
+    def rows(self, start: int, stop: int, step: int = 1) -> Inputs:
+        """Returns each `step`th example from `start` to before `stop`; tensors of all examples stay whole."""
+        batch, rows = self.batch, slice(start, stop, step)
+        return self.map(lambda tensor: tensor[rows] if tensor.dim() and tensor.shape[0] == batch else tensor)
 
     def to(self, device: torch.device | str) -> Inputs:
         """Returns the arguments with their tensors, detached, on a device."""

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -180,3 +181,25 @@ def _removed(path: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def private_copy(path: Path) -> Iterator[Path]:
+    """Yields a copy of a folder or a file in a place of its own, removed afterwards; what is not there is not copied.
+
+    Files share their bytes where they can: they must be replaced, and never changed in place.
+    """
+    with tempfile.TemporaryDirectory(prefix="ofa-") as folder:
+        copy = Path(folder) / path.name
+        if path.is_dir():
+            shutil.copytree(path, copy, copy_function=_linked)
+        elif path.exists():
+            _linked(path, copy)
+        yield copy
+
+
+def _linked(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copy2(source, target)

@@ -43,6 +43,12 @@ def plain_network(model: nn.Module, user: str) -> nn.Module:
         )
     _check_is_python(model, "the model", user)
     inner = model
+    if isinstance(inner, nn.parallel.DistributedDataParallel):
+        raise InvalidInput(
+            f"{user}: DistributedDataParallel exchanges gradients in a forward of its own, which views and subnets do "
+            "not call: give the network inside it (its .module); ofa.train exchanges gradients itself where "
+            "torch.distributed is initialized, and a Pruner's masks are the same in all processes"
+        )
     while (attribute := _inner_attribute(inner)) is not None:
         warnings.warn(
             f"{user} works on the network inside {type(inner).__name__} (its .{attribute}), not on the wrapper: names "
@@ -145,7 +151,7 @@ def _inner_attribute(module: nn.Module) -> str | None:
     compiled = getattr(sys.modules.get("torch._dynamo.eval_frame"), "OptimizedModule", None)
     if compiled is not None and isinstance(module, compiled):
         return "_orig_mod"
-    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)):
+    if isinstance(module, (nn.DataParallel, AveragedModel)):
         return "module"
     if type(module).__name__ == "FullyShardedDataParallel":
         raise InvalidInput("FullyShardedDataParallel keeps shards of parameters: give the network before it is sharded")

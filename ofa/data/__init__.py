@@ -4,7 +4,7 @@ from ofa.data._shapes import shapes
 from ofa.data.array_sets import from_arrays, from_npz
 from ofa.data.augmenting import Augment, JointAugment
 from ofa.data.batch_source import BatchSource
-from ofa.data.batching import batches, steps_per_epoch
+from ofa.data.batching import batches, shared_batches, steps_per_epoch
 from ofa.data.bundled import digits
 from ofa.data.clutter import cluttered_digits
 from ofa.data.dataset import Dataset, PixelSource, Preprocessing, Split
@@ -46,6 +46,7 @@ __all__ = [
     "hub",
     "imbalanced_digits",
     "shapes",
+    "shared_batches",
     "sounds",
     "steps_per_epoch",
     "stream",

@@ -27,6 +27,11 @@ class BatchSource(ABC):
         """How many examples."""
 
     @property
+    def reads_by_rank(self) -> bool:
+        """Whether each process of a group gets rows of its own from `epoch`; otherwise all get the same."""
+        return False
+
+    @property
     @abstractmethod
     def identities(self) -> Tensor:
         """What tells these examples from others, (M,) int64: of those that are looked at."""

@@ -16,6 +16,7 @@ from ofa.data.batch_source import BatchSource, joined, one_line
 from ofa.data.identity import identity_of
 from ofa.data.seeding import mixed, seeded
 from ofa.errors import InvalidInput
+from ofa.processes import processes
 from ofa.task.batch import Batch, as_batch
 
 _FIRST = 2
@@ -46,8 +47,13 @@ class HubStream(BatchSource):
 
     @property
     def count(self) -> int:
-        """How many rows a rank has."""
-        return max(1, self.examples // _world()[1])
+        """How many rows there are, of all ranks."""
+        return self.examples
+
+    @property
+    def reads_by_rank(self) -> bool:
+        """Yes: what others read is not read here."""
+        return True
 
     @cached_property
     def first(self) -> Batch:
@@ -60,13 +66,19 @@ class HubStream(BatchSource):
         return torch.tensor([identity_of(file.encode()) for file in self.files])
 
     def steps(self, batch_size: int, *, drop_last: bool) -> int:
-        """Returns how many batches an epoch of a rank has."""
+        """Returns how many batches an epoch has, each of all ranks together."""
         whole, rest = divmod(self.count, batch_size)
         return max(1, whole + (rest > 0 and not drop_last))
 
     def epoch(self, batch_size: int, *, seed: int, epoch: int, start: int, drop_last: bool) -> Iterator[Batch]:
-        """Yields the batches of an epoch from batch `start` on; the rows before it are read, and not collated."""
+        """Yields a rank's part of the batches of an epoch from batch `start` on; rows before it are read, not collated.
+
+        Raises:
+            InvalidInput: a batch that ranks cannot share evenly.
+        """
         rank, world = _world()
+        if batch_size % world:
+            raise InvalidInput(f"{self.origin}: batch_size={batch_size} must be a multiple of the {world} processes")
         by_shard = world > 1 and self.whole
         table = _of_node(self.table, rank, world) if by_shard else self.table
         if self.buffer:
@@ -74,7 +86,7 @@ class HubStream(BatchSource):
         steps = self.steps(batch_size, drop_last=drop_last)
         # Shards may differ in length, and all ranks take as many steps: one that is through begins again.
         share = (0, 1) if by_shard else (rank, world)
-        return self._batches(table, batch_size, (seed, epoch), start, steps, again=world > 1, share=share)
+        return self._batches(table, batch_size // world, (seed, epoch), start, steps, again=world > 1, share=share)
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """Yields all rows, of every rank's, in the stored order: each rank judges the same."""
@@ -135,10 +147,8 @@ class HubStream(BatchSource):
 
 def _world() -> tuple[int, int]:
     """This process's rank and how many there are, where a process group is initialized."""
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1
+    group = processes()
+    return group.rank, group.count
 
 
 def _shuffled(table: Any, seed: int, buffer: int) -> Any:

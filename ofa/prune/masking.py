@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ofa.errors import InvalidInput, nearest
+from ofa.processes import processes
 
 
 class Masking:
@@ -48,6 +49,10 @@ class Masking:
         """Captures the dense gradients of the next step in `captured`, or discards them."""
         self.captured.clear()
         self._capturing = wanted
+
+    def captured_everywhere(self) -> dict[str, Tensor]:
+        """Returns what was captured, the sums over all processes that train together."""
+        return {name: processes().sum_(gradient.clone()) for name, gradient in self.captured.items()}
 
     def set(self, masks: Mapping[str, Tensor], *, zero: bool = True) -> None:
         """Takes masks (names left out stay as they are); `zero`: zeroes what they remove.

@@ -182,7 +182,7 @@ class Pruner(PrunerFigures):
         if isinstance(regrowth, GrowUnits):
             self._masking.set(grow_units_(regrowth, self.granularity, self.masks, self.optimizer, self.generator))
             return
-        gradients = self._masking.captured if regrowth.needs_gradient else None
+        gradients = self._masking.captured_everywhere() if regrowth.needs_gradient else None
         trained = trained_names(self.optimizer, self._parameters)  # frozen weights would stay zero where they grow
         masks, grown = swapped(regrowth, fraction, self.context(), trained, gradients, self.granularity)
         self.set_masks(masks)

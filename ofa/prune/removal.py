@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ofa.errors import InvalidInput, is_whole
+from ofa.processes import Processes, processes
 from ofa.prune.context import Allocation, AllocationContext, Criterion, PruneContext
 from ofa.prune.granularity import Granularity
 from ofa.prune.granularity.pool import PieceScores
@@ -18,9 +19,28 @@ from ofa.prune.weights import full_masks
 def checked_scores(criterion: Criterion, context: PruneContext) -> Mapping[str, Tensor]:
     """Returns what the criterion gives: finite, one score per weight or one per row, or one per piece.
 
+    Where processes that train together measure different scores, as on batches of their own, it is the mean over them,
+    so that all remove the same.
+
     Raises:
         InvalidInput: a weight without scores, another shape, or a number that is not finite.
     """
+    group, found = processes(), []
+    group.each(lambda: found.append(_own_scores(criterion, context)))
+    return agreed(found[0], group)
+
+
+def agreed(scores: Mapping[str, Tensor], group: Processes) -> Mapping[str, Tensor]:
+    """Returns scores that are the same bits in all processes: as they are where they are, their means otherwise."""
+    if group.alone:
+        return scores
+    same = {
+        name: group.agreed(score if score.is_floating_point() else score.double()) for name, score in scores.items()
+    }
+    return PieceScores(same) if isinstance(scores, PieceScores) else same
+
+
+def _own_scores(criterion: Criterion, context: PruneContext) -> Mapping[str, Tensor]:
     scores = criterion(context)
     name_of = getattr(criterion, "__name__", type(criterion).__name__)
     if isinstance(scores, PieceScores):

@@ -31,13 +31,13 @@ class Batch(NamedTuple):
         """How many examples the batch has."""
         return len(self.inputs) if isinstance(self.inputs, Tensor) else as_inputs(self.inputs).batch
 
-    def rows(self, start: int, stop: int) -> Batch:
-        """Returns the examples from `start` to before `stop`; tensors of all examples stay whole."""
-        count = self.examples
+    def rows(self, start: int, stop: int, step: int = 1) -> Batch:
+        """Returns each `step`th example from `start` to before `stop`; tensors of all examples stay whole."""
+        count, rows = self.examples, slice(start, stop, step)
         inputs = (
-            self.inputs[start:stop] if isinstance(self.inputs, Tensor) else as_inputs(self.inputs).rows(start, stop)
+            self.inputs[rows] if isinstance(self.inputs, Tensor) else as_inputs(self.inputs).rows(start, stop, step)
         )
-        return Batch(inputs, rows_of(self.targets, start, stop, count), _output_rows(self.teacher, start, stop, count))
+        return Batch(inputs, rows_of(self.targets, rows, count), _output_rows(self.teacher, rows, count))
 
     def to(self, device: torch.device | str) -> Batch:
         """Returns the batch with all its tensors on a device."""
@@ -45,12 +45,12 @@ class Batch(NamedTuple):
         return Batch(inputs, on_device(self.targets, device), map_tensors(self.teacher, lambda leaf: leaf.to(device)))
 
 
-def _output_rows(outputs: Any, start: int, stop: int, count: int) -> Any:
+def _output_rows(outputs: Any, rows: slice, count: int) -> Any:
     """The entries of some examples of a network's outputs: a list there is of several tensors, never of examples."""
-    return map_tensors(outputs, lambda leaf: leaf[start:stop] if leaf.dim() > 0 and len(leaf) == count else leaf)
+    return map_tensors(outputs, lambda leaf: leaf[rows] if leaf.dim() > 0 and len(leaf) == count else leaf)
 
 
-def rows_of(value: Any, start: int, stop: int, count: int) -> Any:
+def rows_of(value: Any, rows: slice, count: int) -> Any:
     """Returns the entries of some examples of a pytree: of its tensors and lists with `count` entries; others whole.
 
     A list of `count` tensors that all have `count` entries is several targets, as a loader's collate makes of a tuple.
@@ -58,12 +58,12 @@ def rows_of(value: Any, start: int, stop: int, count: int) -> Any:
     if isinstance(value, list) and len(value) == count:
         several = all(isinstance(part, Tensor) and part.dim() > 0 and len(part) == count for part in value)
         if not several:
-            return value[start:stop]
+            return value[rows]
     if isinstance(value, Mapping):
-        return {name: rows_of(part, start, stop, count) for name, part in value.items()}
+        return {name: rows_of(part, rows, count) for name, part in value.items()}
 
     def cut(leaf: Any) -> Any:
-        return leaf[start:stop] if isinstance(leaf, Tensor) and leaf.dim() > 0 and len(leaf) == count else leaf
+        return leaf[rows] if isinstance(leaf, Tensor) and leaf.dim() > 0 and len(leaf) == count else leaf
 
     return tree_map(cut, value)
 

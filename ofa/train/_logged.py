@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ofa.loggers import Logger, tolerant
+from ofa.processes import processes
 from ofa.train.loop import Callback, Event
 from ofa.train.state import TrainState
 
@@ -13,9 +14,9 @@ def logged(loggers: Sequence[Logger]) -> Callback:
     """Returns a callback that gives each finished row of `History` to loggers, by the step that it ended with.
 
     A training that is resumed adds what a logger does not have yet; one that begins replaces what is there. An error
-    of a logger is a warning, and the training goes on without it.
+    of a logger is a warning, and the training goes on without it. Of several processes the first logs.
     """
-    kept: list[tolerant] = [tolerant(logger) for logger in loggers]
+    kept: list[tolerant] = [tolerant(logger) for logger in loggers if processes().is_first]
     last: list[int] = []
 
     def log(event: Event, state: TrainState) -> None:

@@ -23,6 +23,7 @@ from torch import nn
 from ofa._calibrate import calibrate
 from ofa.arch import Arch
 from ofa.data import Dataset
+from ofa.processes import processes
 from ofa.resolution import resized
 from ofa.task import Task, scores
 from ofa.task.scoring import values
@@ -80,7 +81,7 @@ def validation(measure: Callable[[], Mapping[str, Mapping[str, float]]], setting
 
 
 def progress_rows(show: Callable[[dict[str, Any]], None]) -> Callback:
-    """Returns a callback that shows the row so far about twice a second, and each finished row.
+    """Returns a callback that shows the row so far about twice a second, and each finished row; in one process alone.
 
     Rows are those of `History`, with "epochs" and "total_steps" of the whole training.
     """
@@ -88,7 +89,7 @@ def progress_rows(show: Callable[[dict[str, Any]], None]) -> Callback:
 
     def progress(event: Event, state: TrainState) -> None:
         nonlocal shown
-        if event is not Event.STEP:
+        if event is not Event.STEP or not processes().is_first:
             return
         now = time.monotonic()
         if state.ends_row or now - shown >= _PROGRESS_SECONDS:

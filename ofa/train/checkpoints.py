@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ofa.checkpoint import save_checkpoint
+from ofa.processes import processes
 from ofa.train.loop import Batches, Callback, Event, run
 from ofa.train.pace import Pace
 from ofa.train.saved_state import HasState, load_training, read_training, snapshot, stateful_parts
@@ -68,7 +69,9 @@ class Checkpoint:
         self._pace.begin(self._clock())
 
     def __call__(self, event: Event, state: TrainState) -> None:
-        """Writes the file if it is due."""
+        """Writes the file if it is due; of several processes the first does."""
+        if not processes().is_first:
+            return
         if event is Event.STEP:
             if self._writing is not None and self._writing.done():
                 self._collect()

@@ -56,12 +56,19 @@ Combine: TypeAlias = Callable[[StepGradients], Tensor]
 def combined(supernet: Supernet, batch: Batch, context: StepContext, *, strategy: Strategy, combine: Combine) -> Tensor:
     """Returns the loss of a strategy's step after its backward passes, their gradients put together by `combine`.
 
-    With `TrainSettings.accumulation` it is done for each micro-batch.
+    With `TrainSettings.accumulation` it is done for each micro-batch. Of several processes their gradients are added up
+    first, one exchange for each network.
 
     Raises:
         InvalidInput: the strategy calls `context.backward`, which does not say which network a loss is of, and not
-            `context.backward_of`.
+            `context.backward_of`; or processes draw different Archs.
     """
+    group = context.group
+    if not context.drawing.alone:
+        raise InvalidInput(
+            "gradients of a step are put together by network, and archs_per_rank='different' gives each process other "
+            "networks: give archs_per_rank='same'"
+        )
     held = [parameter.grad for parameter in supernet.parameters() if parameter.grad is not None]
     before = [gradient.clone() for gradient in held]
     rows: list[Tensor] = []
@@ -70,14 +77,14 @@ def combined(supernet: Supernet, batch: Batch, context: StepContext, *, strategy
     def collect(arch: Arch, loss: Tensor) -> None:
         torch._foreach_zero_(held)  # in place: views have slices of them
         context.backward(loss)
-        rows.append(torch.cat([gradient.flatten() for gradient in held]))
+        rows.append(group.sum_(torch.cat([gradient.flatten() for gradient in held])))
         archs.append(arch)
 
     loss = strategy(supernet, batch, replace(context, backward=_refuse, collect=collect))
     total = combine(StepGradients(torch.stack(rows), tuple(archs), supernet, context.rng))
     parts = torch.split(total, [gradient.numel() for gradient in held])
     for gradient, part, earlier in zip(held, parts, before, strict=True):
-        gradient.copy_(earlier + part.view_as(gradient))
+        gradient.copy_(earlier + part.view_as(gradient) / group.count)  # which the step adds up again
     return loss
 
 

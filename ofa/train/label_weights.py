@@ -68,8 +68,9 @@ def skill(teacher: Any, batch: Batch, context: StepContext) -> Tensor:
     """Returns how much better than a constant answer a teacher is on a batch, a scalar tensor from 0 to 1.
 
     It is 1 - (its loss) / (loss of the best constant answer to the batch's targets): of a regression, the share of
-    variance that it explains; of a classification, the share of nats that it saves. Source of the measure: Murphy 1988,
-    Skill scores based on the mean square error.
+    variance that it explains; of a classification, the share of nats that it saves. Of several processes both losses
+    are means, each process with the best constant answer to its own targets. Source of the measure: Murphy 1988, Skill
+    scores based on the mean square error.
 
     Raises:
         InvalidInput: the task has no constant answer.
@@ -83,7 +84,8 @@ def skill(teacher: Any, batch: Batch, context: StepContext) -> Tensor:
         outputs = logits_of(teacher)
         constant = context.task.constant([batch]).to(outputs).expand_as(outputs)
         least = torch.finfo(outputs.dtype).tiny
-        ratio = context.task.loss(outputs, batch) / context.task.loss(constant, batch).clamp(min=least)
+        losses = context.mean(torch.stack([context.task.loss(outputs, batch), context.task.loss(constant, batch)]))
+        ratio = losses[0] / losses[1].clamp(min=least)
         return (1 - ratio).clamp(0, 1)
 
 

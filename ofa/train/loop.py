@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, nullcontext
 from enum import Enum, auto
 from functools import partial
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ofa.task import Batch, Task, as_batch
+from ofa.errors import InvalidInput
+from ofa.processes import ALONE, Processes, processes
 from ofa.train.settings import TrainSettings
+from ofa.train.shared_gradients import gradients_of
 from ofa.train.state import History, TrainState
-from ofa.train.step import Step, StepContext, micro_batches, step_rng, training_mode
+from ofa.train.step import Step, StepContext, step_rng, training_mode
+from ofa.train.synchronized_norms import synchronized_norms
+from ofa.train.together import Feed, Parts, check_shared, mean_over
 
 _UNREAD_LOSSES = 20  # a device that runs ahead of Python is not waited for at every step
 
@@ -47,16 +51,20 @@ def run(
     the same bits. The global random state and the model's mode are left as they were. If a callback or the data
     raises an error and the step is whole, all callbacks get `Event.END` first, so that a checkpoint loses nothing.
 
+    Where a process group is initialized, all its processes take each step together (see `ofa.train.together`).
+
     Args:
         step: runs forward and backward of a batch.
-        batches: the batches of each epoch.
+        batches: the batches of each epoch; of several processes, each one's own rows of them.
         state: see `new_state`; a checkpoint may have been loaded into it.
         settings: those that `state` was made with.
         callbacks: called in this order with every event.
 
     Raises:
-        InvalidInput: a loss that is not finite, by step.
+        InvalidInput: a loss that is not finite, by step; too many processes for a batch, or one at another step.
     """
+    group = processes()
+    check_shared(settings, group)
     # Those of the optimizer, since a pruner may freeze some of them for a while.
     moved = {id(parameter) for group in state.optimizer.param_groups for parameter in group["params"]}
     parameters = [parameter for parameter in state.model.parameters() if id(parameter) in moved]
@@ -69,18 +77,24 @@ def run(
 
     with ExitStack() as stack:
         reseed = stack.enter_context(training_mode(state.model, settings.seed, state.device))
-        clear_gradients = stack.enter_context(_gradients(state, parameters))
+        gradients = stack.enter_context(gradients_of(state, parameters, group))
+        feed = Feed(group, settings, state.task)
+        _check_same_step(state, group)
         try:
             call(Event.START)
             if state.ends_row and state.progress.epoch_losses:  # an error came before the row was whole
                 state.set_learning_rates(settings.schedule(state.progress.place - 1, state.total_steps))
                 _finish_epoch(state, call)
-            while state.step < last and not (state.stopping or state.is_out_of_time):
-                for batch in batches(*divmod(state.step, state.steps_per_epoch)):
+            while state.step < last and not (_ends(state, feed) or state.is_out_of_time):
+                for parts in feed.of(batches(*divmod(state.step, state.steps_per_epoch)), state):
                     step_is_whole = False
                     state.set_learning_rates(settings.schedule(state.place, state.total_steps))
-                    clear_gradients()
-                    _learn(step, as_batch(batch), state, settings, reseed)
+                    gradients.clear()
+                    with synchronized_norms(group) if settings.synchronize_norms else nullcontext():
+                        loss = _learn(step, parts, state, settings, reseed)
+                    state.pending_losses[state.step] = gradients.add_up(loss)
+                    if state.device.type == "cpu" or len(state.pending_losses) == _UNREAD_LOSSES:
+                        state.read_losses()  # before the weights move
                     state.precision.update(state.optimizer, parameters, settings.gradient_clip)
                     call(Event.UPDATE)
                     if state.average is not None:
@@ -92,7 +106,7 @@ def run(
                     if state.ends_row:
                         _finish_epoch(state, call)
                     call(Event.STEP)
-                    if state.step >= last or state.stopping or state.is_out_of_time:
+                    if state.step >= last or _ends(state, feed) or state.is_out_of_time:
                         break
         except Exception:
             if step_is_whole:
@@ -103,48 +117,60 @@ def run(
     return state.history
 
 
+def _ends(state: TrainState, feed: Feed) -> bool:
+    """Whether the training is to end, of several processes once all know it."""
+    return state.stopping if feed.group.alone else feed.stopped
+
+
+def _check_same_step(state: TrainState, group: Processes) -> None:
+    """Checks that all processes go on from the same step."""
+    steps = group.gathered(state.step)
+    if len(set(steps)) > 1:
+        raise InvalidInput(
+            f"the processes resume from different steps ({', '.join(map(str, steps))}): the folder of the checkpoint "
+            "must be the same for all of them, such as one that their machines share"
+        )
+
+
 def _learn(
-    step: Step, batch: Batch, state: TrainState, settings: TrainSettings, reseed: Callable[[int, int], None]
-) -> None:
-    """Leaves the gradient of a batch in the parameters and its loss in the state; one pass per micro-batch."""
-    state.batch = batch
-    parts = micro_batches(batch, settings.accumulation)
-    shares = _shares(parts, batch, state.task)
-    parts = [part for part, share in zip(parts, shares, strict=True) if share]  # others are padding alone
-    shares = [share for share in shares if share]
+    step: Step, given: Parts, state: TrainState, settings: TrainSettings, reseed: Callable[[int, int], None]
+) -> Tensor:
+    """Leaves the gradient of a batch in the parameters and returns its loss; one pass per micro-batch.
+
+    Of several processes it is this one's share of both.
+    """
+    group = processes()
+    state.batch = given.batch
+    different = settings.archs_per_rank == "different"
     losses = []
-    for number, (part, share) in enumerate(zip(parts, shares, strict=True)):
+    for number, (part, share) in enumerate(zip(given.parts, given.shares, strict=True)):
         reseed(state.step, number)
         context = StepContext(
             step=state.step,
             total_steps=state.total_steps,
             place=state.place,
             before=state.progress.place,
-            rng=step_rng(settings.seed, state.step),
+            rng=step_rng(settings.seed, state.step, group.rank if different else 0),
             optimizer=state.optimizer,
             task=state.task,
             autocast=state.precision.autocast,
             backward=state.precision.backward if share == 1 else partial(_backward_share, state, share),
             micro_batch=number,
             seed=settings.seed,
+            group=group,
+            drawing=group if different else ALONE,
+            mean=mean_over(group, share),
         )
         losses.append(step(part, context))
-    loss = losses[0] if len(losses) == 1 else torch.stack(losses) @ torch.tensor(shares).to(losses[0])
-    state.pending_losses[state.step] = loss
-    if state.device.type == "cpu" or len(state.pending_losses) == _UNREAD_LOSSES:
-        state.read_losses()  # before the weights move
-
-
-def _shares(parts: Sequence[Batch], batch: Batch, task: Task) -> list[float]:
-    """The fraction that each part is of the terms that the batch's loss is the mean of."""
-    if task.terms is None or len(parts) == 1:
-        return [part.examples / batch.examples for part in parts]
-    counts = [float(task.terms(part)) for part in parts]
-    return [count / sum(counts) for count in counts] if sum(counts) else [1.0, *[0.0] * (len(parts) - 1)]
+    if group.alone and len(losses) == 1:
+        return losses[0]
+    shares = torch.tensor(given.shares, dtype=losses[0].dtype, device=losses[0].device)
+    return torch.where(shares > 0, torch.stack(losses), 0) @ shares
 
 
 def _backward_share(state: TrainState, share: float, loss: Tensor) -> None:
-    state.precision.backward(loss * share)
+    # A part of padding alone has no terms that its loss is the mean of; others may wait for what it exchanges.
+    state.precision.backward(loss * share if share else torch.nan_to_num(loss) * 0)
 
 
 def _finish_epoch(state: TrainState, call: Callable[[Event], None]) -> None:
@@ -154,17 +180,3 @@ def _finish_epoch(state: TrainState, call: Callable[[Event], None]) -> None:
     state.history.append(state.row)
     state.row = {}
     state.progress.epoch_losses.clear()
-
-
-@contextmanager
-def _gradients(state: TrainState, parameters: Sequence[nn.Parameter]) -> Iterator[Callable[[], None]]:
-    """Yields what clears the gradients before a step; afterwards there are none."""
-    if state.held_gradients:
-        gradients = [torch.zeros_like(parameter) for parameter in parameters]
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-    try:
-        yield partial(torch._foreach_zero_, gradients) if state.held_gradients else state.optimizer.zero_grad
-    finally:
-        for parameter in parameters:
-            parameter.grad = None

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.identity import digest_of
+from ofa.processes import processes
 from ofa.task import Batch, Task, as_batch, classification
 from ofa.train.callbacks import NETWORK, Pruning, network_scores, validation
 from ofa.train.checkpoints import Checkpoint, run_from_checkpoint
@@ -31,6 +32,7 @@ from ofa.train.state import History, new_state
 from ofa.train.step import StepContext, training_mode
 from ofa.train.teacher_batches import TeacherBatches, on_device, scoring_batches
 from ofa.train.teachers import Teacher, as_teacher
+from ofa.train.together import check_alike
 
 if TYPE_CHECKING:
     from ofa.prune.context import Batches
@@ -93,6 +95,9 @@ def train_network(
 ) -> NetworkTraining:
     """Returns the history and the pruner, after training `model` in place.
 
+    Where `torch.distributed` is initialized, all processes of the group train together, as in `ofa.train.train`; the
+    norm statistics of the network are the means of theirs.
+
     Args:
         task: the losses, the metrics and the check of outputs; `ofa.task.classification` of the data if None.
         prune: makes the pruner before the first step. Its penalty is part of the loss, and its step follows the
@@ -124,7 +129,8 @@ def train_network(
     device = torch.device(settings.device)
     teacher = as_teacher(distillation.teacher, model, device) if distillation and distillation.weight else None
     split = on_device(data.train, device)
-    feed = TeacherBatches(split, settings.batch_size, settings.seed, device, task, settings.augment, teacher)
+    group = processes()
+    feed = TeacherBatches(split, settings.batch_size, settings.seed, device, task, settings.augment, teacher, group)
     decay = settings.layer_decay
     rates = None if decay is None else layer_rates(model, lambda net: task.call(net, _first(feed, net)), decay)
     stop = None if settings.patience is None else EarlyStop(task.objective, settings.patience)
@@ -145,8 +151,9 @@ def train_network(
         "temperature": None if distillation is None else distillation.temperature,
     }
     record = training_record(model, data, task, settings, deciding)
+    check_alike(record, group)
     file = None if checkpoint is None else Checkpoint(Path(checkpoint), record, settings)
-    check_first_batch(learned, model, replace(feed, teacher=None).epoch(0), device, teacher)
+    group.each(lambda: check_first_batch(learned, model, replace(feed, teacher=None).epoch(0), device, teacher))
     pruner = None
     if prune is not None:
         scored = scoring_batches(split, settings.batch_size, settings.scoring, settings.seed)
@@ -155,7 +162,7 @@ def train_network(
             pruner = prune(model, state.optimizer, state.total_steps, scored)
 
     def measure() -> dict[str, dict[str, float]]:
-        return {NETWORK: network_scores(model, data, task)}
+        return group.from_first(lambda: {NETWORK: network_scores(model, data, task)})
 
     learner = Compiled(model) if settings.compile else model
     step = partial(_learn, model=learner, pruner=pruner, distillation=distillation)

@@ -107,7 +107,7 @@ def range_test(
 
     def watched(batch: Batch, context: StepContext) -> Tensor:
         loss = step(batch, context)
-        losses.setdefault(context.step, []).append(float(loss))
+        losses.setdefault(context.step, []).append(float(context.mean(loss)))  # the same in all processes
         return loss.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)  # the loop refuses what is not finite
 
     def end_when_diverged(event: Event, state: TrainState) -> None:

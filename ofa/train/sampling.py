@@ -64,7 +64,8 @@ def fair(supernet: Supernet, batch: Batch, space: Space, count: int, context: St
     Source: Chu et al. 2019 (FairNAS), 1907.01845, strict fairness; here each choice is shuffled by itself.
     """
     archs = []
-    for number in range(context.step * count, (context.step + 1) * count):
+    turn_of = context.step * context.drawing.count + context.drawing.rank
+    for number in range(turn_of * count, (turn_of + 1) * count):
         values = {}
         for place, choice in enumerate(space.choices):
             turn, position = divmod(number, len(choice.values))
@@ -104,8 +105,10 @@ def attentive(
         others = [_leaning(space, context.rng) for _ in range(8 * (candidates - 1))]
         apart = np.abs(cost(supernet, others)["macs"] - wanted) if others else np.zeros(0)
         near = [first, *(others[place] for place in np.argsort(apart, kind="stable")[: candidates - 1])]
-        losses = [_loss(supernet, arch, few, context) for arch in near]
-        drawn.append(near[int(np.argmin(losses) if best else np.argmax(losses))])
+        losses = torch.stack([_loss(supernet, arch, few, context) for arch in near])
+        if context.drawing.alone:  # so that all processes choose the same
+            losses = context.mean(losses)
+        drawn.append(near[int(np.argmin(losses.tolist()) if best else np.argmax(losses.tolist()))])
     return drawn
 
 
@@ -117,10 +120,10 @@ def _leaning(space: Space, rng: np.random.Generator) -> Arch:
     return space.arch({choice.key: choice.values[int(where * len(choice.values))] for choice, where in pairs})
 
 
-def _loss(supernet: Supernet, arch: Arch, batch: Batch, context: StepContext) -> float:
+def _loss(supernet: Supernet, arch: Arch, batch: Batch, context: StepContext) -> Tensor:
     with torch.no_grad(), torch.random.fork_rng(devices=[]), context.autocast():
         outputs = context.task.call(supernet.subnet(arch), batch._replace(inputs=resized(batch.inputs, arch)))
-        return float(context.task.loss(outputs, batch))
+        return context.task.loss(outputs, batch).double()
 
 
 def _at_least_1(name: str, value: int) -> None:

@@ -11,12 +11,15 @@ import torch
 
 from ofa.data import Augment
 from ofa.errors import InvalidInput, nearest
+from ofa.processes import USUAL
 from ofa.train.optimizers import OptimizerBuilder
 from ofa.train.precision import DTYPES
 from ofa.train.schedules import Schedule, cosine
 
 # Fields that say how a training is run and change nothing that comes out of it.
 HOW_TO_RUN = ("device", "stop_step", "validate_every", "calibration_images", "checkpoint_seconds", "checkpoint_steps")
+
+ARCHS_PER_RANK = ("same", "different")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,9 @@ class TrainSettings:
         compile: whether networks of every step run through `torch.compile`: the network itself, or a supernet's largest
             and smallest subnet. Compiling takes seconds to minutes, and pays for some networks only; the bits
             differ from those of a training without it, and what cannot be compiled runs as it is, with a warning.
+        synchronize_norms: whether batch norms take their statistics from the examples of all processes that train
+            together; otherwise each from its own. Alone it changes nothing.
+        archs_per_rank: whether processes that train together draw the "same" Archs in a step, or "different" ones.
         device: where it is trained.
         start_step: the step of batches and schedule to begin at, with a new optimizer, for a rewound network.
         stop_step: the step of the whole training to end after; None: the last.
@@ -74,6 +80,8 @@ class TrainSettings:
     ema: float | None = None
     precision: str = "float32"
     compile: bool = False
+    synchronize_norms: bool = False
+    archs_per_rank: str = "same"
     device: torch.device | str = "cpu"
     start_step: int = 0
     stop_step: int | None = None
@@ -113,6 +121,19 @@ class TrainSettings:
                 )
         if self.precision not in DTYPES:
             raise InvalidInput(f"precision {self.precision!r} is unknown; {nearest(str(self.precision), DTYPES)}")
+        if self.archs_per_rank not in ARCHS_PER_RANK:
+            choices = nearest(str(self.archs_per_rank), ARCHS_PER_RANK)
+            raise InvalidInput(f"archs_per_rank={self.archs_per_rank!r} is unknown; {choices}")
+        if self.synchronize_norms and self.archs_per_rank == "different":
+            raise InvalidInput(
+                "synchronize_norms=True takes statistics of one network from all processes, and archs_per_rank="
+                "'different' gives each another network: give one of them"
+            )
+        if self.synchronize_norms and self.compile:
+            raise InvalidInput(
+                "synchronize_norms=True exchanges statistics inside a network, which compile=True compiles as a whole: "
+                "give one of them"
+            )
         if self.checkpoint_seconds is not None and not self.checkpoint_seconds >= 0:
             raise InvalidInput(f"checkpoint_seconds={self.checkpoint_seconds!r} must be 0 or more, or null for never")
         if self.checkpoint_steps is not None:
@@ -121,7 +142,8 @@ class TrainSettings:
     def deciding(self) -> Mapping[str, Any]:
         """Returns the settings that decide the trained weights, by name."""
         measured = () if self.patience is None else ("validate_every", "calibration_images")  # scores decide then
-        return {name: value for name, value in vars(self).items() if name not in HOW_TO_RUN or name in measured}
+        kept = {name: value for name, value in vars(self).items() if name not in HOW_TO_RUN or name in measured}
+        return {name: value for name, value in kept.items() if name not in USUAL or value != USUAL[name]}
 
 
 def _at_least(least: int, name: str, value: int, otherwise: str = "") -> None:

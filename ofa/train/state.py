@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ofa.errors import InvalidInput
 from ofa.inputs import as_inputs, output_tensors
+from ofa.processes import processes
 from ofa.records import Count, NotNegative
 from ofa.task import Batch, Task
 from ofa.train.average import WeightAverage
@@ -133,7 +134,11 @@ class TrainState:
         """Counts a step and the time."""
         self.progress.place = self.place + 1
         self.progress.step += 1
-        self.progress.seconds = time.monotonic() - self._started
+        seconds = time.monotonic() - self._started
+        group = processes()
+        if self.budget is not None and not group.alone:  # all end in the same step
+            (seconds,) = group.told([seconds if group.is_first else 0.0])
+        self.progress.seconds = seconds
 
     def set_learning_rates(self, factor: float) -> None:
         """Sets the optimizer's rates to `factor` times those that it was made with."""
@@ -201,10 +206,13 @@ def new_state(
 ) -> TrainState:
     """Returns the state of a training of `model` at its first step, the model moved to the device.
 
+    Of several processes all get the first one's model.
+
     `rates` are factors on the learning rate by parameter (see `ofa.train.layer_rates`).
     """
     device = torch.device(settings.device)
     model = model.to(device)
+    processes().make_alike_(model)
     optimizer = build_optimizer(settings.optimizer, model, rates)
     average = None
     if settings.ema is not None:

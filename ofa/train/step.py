@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ofa.modes import in_mode
+from ofa.processes import ALONE, Processes, processes
 from ofa.task import Batch, Task
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class StepContext:
         collect: takes the loss of a network in place of `backward` (see `ofa.train.gradients`).
         draw: draws so many Archs of a space (see `ofa.train.sampling`); None: each choice by itself.
         guide: the outputs that networks learn from in place of the largest's (see `ofa.train.average_teacher`).
+        group: the processes that take this step together, each with its part of the batch.
+        drawing: the processes that draw Archs of their own; alone where all draw the same.
+        mean: the mean over the group of what each process measured on its part of the batch, such as a loss.
     """
 
     step: int
@@ -61,6 +65,9 @@ class StepContext:
     collect: Callable[[Arch, Tensor], None] | None = None
     draw: Callable[[Space, int, StepContext], Sequence[Arch]] | None = None
     guide: Any = None
+    group: Processes = ALONE
+    drawing: Processes = ALONE
+    mean: Callable[[Tensor], Tensor] = torch.detach
 
     def __post_init__(self) -> None:
         for name in ("place", "before"):
@@ -89,9 +96,9 @@ Step = Callable[[Batch, StepContext], Tensor]
 Strategy = Callable[["Supernet", Batch, StepContext], Tensor]
 
 
-def step_rng(seed: int, step: int) -> np.random.Generator:
-    """Returns the generator that draws the Archs of a step."""
-    return np.random.default_rng([seed, step])
+def step_rng(seed: int, step: int, rank: int = 0) -> np.random.Generator:
+    """Returns the generator that draws the Archs of a step; that of a rank where processes draw Archs of their own."""
+    return np.random.default_rng([seed, step, *([rank] if rank else [])])
 
 
 @contextmanager
@@ -101,10 +108,11 @@ def _global_seed(seed: int, device: torch.device) -> Iterator[Callable[[int, int
     Afterwards the global generators are as they were.
     """
     on_cuda = device.type == "cuda"
+    rank = processes().rank
 
     def reseed(step: int, micro_batch: int) -> None:
-        # A third number keeps these apart from the draws of Archs.
-        entropy = [seed, step, 1, *([micro_batch] if micro_batch else [])]
+        # A third number keeps these apart from the draws of Archs. Processes drop other entries of their examples.
+        entropy = [seed, step, 1, *([micro_batch] if micro_batch or rank else []), *([rank] if rank else [])]
         number = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
         # Not torch.manual_seed, which visits every kind of device: 0.2 ms per call.
         torch.default_generator.manual_seed(number)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from ofa.data import Dataset, batches, steps_per_epoch
+from ofa.data import Dataset, shared_batches, steps_per_epoch
 from ofa.identity import digest_of
+from ofa.processes import processes
 from ofa.task import Batch, Task, classification
 from ofa.train.callbacks import supernet_scores, validation
 from ofa.train.checkpoints import Checkpoint, run_from_checkpoint
@@ -26,6 +27,7 @@ from ofa.train.settings import TrainSettings
 from ofa.train.state import History, new_state
 from ofa.train.step import StepContext, Strategy, training_view
 from ofa.train.teachers import Teacher, Teaching, as_teacher
+from ofa.train.together import check_alike
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
@@ -47,6 +49,9 @@ def train(
     Where `settings.validate_every` says, the rows have the `scores` of the largest and the smallest subnet on the
     validation split. Norm statistics of the supernet stay untouched: `calibrate` each subnet.
 
+    Where `torch.distributed` is initialized, all processes of the group train together: each calls this with the same
+    arguments, learns its rows of every batch and ends with the same weights; the first writes the checkpoint.
+
     Args:
         strategy: which subnets learn in a step, and from what: `sandwich`, `progressive` or `single`.
         task: the losses, the metrics and the check of outputs; `ofa.task.classification` of the data if None.
@@ -63,6 +68,7 @@ def train(
             step.
     """
     task = classification(data) if task is None else task
+    group = processes()
     decay = settings.layer_decay
     rates = (
         None
@@ -86,6 +92,7 @@ def train(
     digest = None if taught_by is None else digest_of(taught_by.network)
     others = {"space": supernet.space.digest, "strategy": strategy, "teacher": digest}
     record = training_record(supernet.model, data, task, settings, others)
+    check_alike(record, group)
     file = None if checkpoint is None else Checkpoint(Path(checkpoint), record, settings)
 
     views = CompiledViews({supernet.space.largest, supernet.space.smallest}) if settings.compile else training_view
@@ -94,9 +101,10 @@ def train(
         return strategy(supernet, batch, replace(context, view=views))
 
     def epoch_batches(epoch: int, start: int) -> Iterator[Any]:
-        return batches(
+        return shared_batches(
             data.train,
             settings.batch_size,
+            group,
             seed=settings.seed,
             epoch=epoch,
             start=start,
@@ -109,14 +117,18 @@ def train(
         return made if teaching is None else teaching.taught(made, epoch, start)
 
     def measure() -> Mapping[str, Mapping[str, float]]:
-        return supernet_scores(supernet, data, task, settings.calibration_images)
+        ends = {"largest": supernet.space.largest, "smallest": supernet.space.smallest}
+        own = dict(list(ends.items())[group.rank :: group.count])
+        found = group.merged(lambda: supernet_scores(supernet, data, task, settings.calibration_images, own))
+        return {name: found[name] for name in ends}
 
     largest = supernet.subnet(supernet.space.largest)
-    check_first_batch(task, largest, epoch_batches(0, 0), state.device, taught_by)
+    group.each(lambda: check_first_batch(task, largest, epoch_batches(0, 0), state.device, taught_by))
     teaching = None
     if taught_by is not None:
         augmented = settings.augment is not None
-        teaching = Teaching(taught_by, task, data.train, settings.batch_size, settings.seed, state.device, augmented)
+        sizes = settings.batch_size, settings.seed
+        teaching = Teaching(taught_by, task, data.train, *sizes, state.device, augmented, group)
     found = found_rate(step, taught_batches, made_state, settings)
     callbacks = [*found, validation(measure, settings), *([] if stop is None else [stop]), *callbacks]
     history = run_from_checkpoint(step, taught_batches, state, settings, callbacks, file)

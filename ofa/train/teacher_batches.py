@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ofa.data import BatchSource, batches, steps_per_epoch
+from ofa.data import BatchSource, batches, shared_batches, steps_per_epoch
 from ofa.data.augmenting import AnyAugment
 from ofa.data.split import Split
 from ofa.data.targets import rows_of_targets
+from ofa.processes import ALONE, Processes
 from ofa.task import Batch, Task, as_batch
 from ofa.train.teachers import Teacher, Teaching
 
@@ -33,6 +34,7 @@ class TeacherBatches:
         task: says how the teacher is called.
         augment: None where images are used as they are; only then outputs and images are computed once.
         teacher: a network whose outputs are to come with each batch, run in eval mode.
+        group: the processes that share each batch, see `ofa.data.shared_batches`.
     """
 
     split: Split
@@ -42,6 +44,7 @@ class TeacherBatches:
     task: Task
     augment: AnyAugment | None = None
     teacher: Teacher | None = None
+    group: Processes = ALONE
 
     @property
     def steps_per_epoch(self) -> int:
@@ -64,14 +67,15 @@ class TeacherBatches:
         if self.teacher is None:
             return None
         augmented = self.augment is not None
-        return Teaching(self.teacher, self.task, self.split, self.batch_size, self.seed, self.device, augmented)
+        sizes = self.batch_size, self.seed
+        return Teaching(self.teacher, self.task, self.split, *sizes, self.device, augmented, self.group)
 
     def _from_memory(self, epoch: int, start: int) -> Iterator[Batch]:
         images, teaching = self.split.images, self._teaching
         order = torch.from_numpy(np.random.default_rng([self.seed, epoch, 2]).permutation(len(self.split)))
         order = order.to(images.device)
         for step in range(start, self.steps_per_epoch):
-            rows = order[step * self.batch_size : (step + 1) * self.batch_size]
+            rows = self.group.rows(order[step * self.batch_size : (step + 1) * self.batch_size])
             batch = Batch(images.index_select(0, rows), rows_of_targets(self.split.targets, rows))
             if teaching is None:
                 yield batch
@@ -80,9 +84,10 @@ class TeacherBatches:
                 yield batch._replace(teacher=taught)
 
     def _batch_by_batch(self, epoch: int, start: int) -> Iterator[Batch]:
-        made = batches(
+        made = shared_batches(
             self.split,
             self.batch_size,
+            self.group,
             seed=self.seed,
             epoch=epoch,
             start=start,

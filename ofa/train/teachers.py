@@ -16,6 +16,7 @@ from ofa.data.split import Split
 from ofa.errors import InvalidInput
 from ofa.inputs import map_tensors, output_tensors
 from ofa.modes import in_mode
+from ofa.processes import ALONE, Processes
 from ofa.task import Batch, Task, as_batch
 
 CACHE_BYTES = 2 * 2**30
@@ -49,6 +50,7 @@ class Teaching:
 
     Attributes:
         augmented: whether the teacher sees other images every time, so that nothing can be kept.
+        group: the processes that share the batches, see `ofa.data.shared_batches`.
     """
 
     teacher: Teacher
@@ -58,9 +60,10 @@ class Teaching:
     seed: int
     device: torch.device
     augmented: bool
+    group: Processes = ALONE
 
     def taught(self, batches: Iterable[Any], epoch: int, start: int) -> Iterator[Batch]:
-        """Yields the batches of `ofa.data.batches` of an epoch, from batch `start`, with the teacher's outputs."""
+        """Yields the group's batches of an epoch, from batch `start`, with the teacher's outputs."""
         order = None if self.kept is None else order_of(len(self.split), self.seed, epoch)
         for step, value in enumerate(batches, start):
             batch = as_batch(value).to(self.device)
@@ -68,7 +71,7 @@ class Teaching:
                 yield batch._replace(teacher=self.outputs(batch))
             else:
                 rows = order[step * self.batch_size : (step + 1) * self.batch_size]
-                yield batch._replace(teacher=self.kept_of(rows))
+                yield batch._replace(teacher=self.kept_of(self.group.rows(rows)))
 
     def outputs(self, batch: Batch) -> Any:
         """Returns the teacher's outputs for a batch."""

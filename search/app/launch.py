@@ -25,6 +25,7 @@ from search.app.process import (
     stop_with,
     write_any_character,
 )
+from search.app.ranks import is_said_elsewhere, rank, refusal, silence, together
 from search.app.user_code import user_line
 from search.config.read import read_request
 from search.config.verbs import REQUESTS
@@ -78,12 +79,19 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
 
     In a multirun every job runs, even after a failed one; in this process or, with a suitable launcher, in others.
     """
+    if refused := refusal(verb, overrides):
+        if rank() == 0:
+            print(f"ofa {verb}: {refused}", file=sys.stderr)
+        return 2
+    if rank():
+        silence()
     home = os.getpid()
     with_traceback = any(os.environ.get(name, "0") not in ("", "0") for name in TRACEBACK_VARIABLES)
     codes: list[int] = []
 
     def guarded(config: DictConfig) -> None:
         job = "" if os.getpid() == home else _begin_in_worker(verb, home)
+        joined = False
         try:
             for line in hidden_modules(OmegaConf.to_container(config)):
                 say(f"ofa {verb}: {line}")
@@ -91,8 +99,13 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
             task = load_task()
             request = read_request(config, REQUESTS[verb])
             _use_threads(request.threads)
-            task(request)
+            with together(verb, request):
+                joined = True
+                task(request)
         except Exception as error:
+            if is_said_elsewhere(error, joined=joined):
+                codes.append(2)
+                return
             code, message = _print_error(f"{verb}{job}", error, with_traceback, str(config.get("outputs", "")))
             if job:  # the list of codes is not shared
                 raise JobFailed(code, message, config, _callbacks()) from None
@@ -107,7 +120,7 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
             import_from_here()
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(guarded)()
     except KeyboardInterrupt as stop:
-        return say_stopped(verb, stop)
+        return say_stopped(verb, stop, silent=rank() > 0)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         sys.stdout = open(os.devnull, "w")  # so that no flush at the end fails again
     except SystemExit as stop:  # --help, and argparse's own errors
@@ -117,7 +130,8 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
         failed.end_multirun()
         print(f"some jobs failed, this one first:\n{failed.message}", file=sys.stderr)
     except Exception as error:
-        codes.append(_print_error(verb, error, with_traceback)[0])
+        said = is_said_elsewhere(error, joined=False)
+        codes.append(2 if said else _print_error(verb, error, with_traceback)[0])
     finally:
         sys.argv = arguments
         if previous is None:

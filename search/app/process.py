@@ -118,10 +118,11 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def say_stopped(verb: str, stop: KeyboardInterrupt) -> int:
-    """Returns the exit code of a verb that was stopped, 128 plus the signal number, after printing so."""
+def say_stopped(verb: str, stop: KeyboardInterrupt, *, silent: bool = False) -> int:
+    """Returns the exit code of a verb that was stopped, 128 plus the signal number, after printing so if not silent."""
     with suppress(OSError):  # the terminal may be gone
-        print(f"\nofa {verb}: stopped; the same command continues where it was", file=sys.stderr, flush=True)
+        if not silent:
+            print(f"\nofa {verb}: stopped; the same command continues where it was", file=sys.stderr, flush=True)
     return 128 + (stop.number if isinstance(stop, StoppedBySignal) else signal.SIGINT)
 
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace as replaced
 import ofa
 from ofa.checkpoint import save_supernet
 from ofa.data import Dataset
+from ofa.processes import processes
 from ofa.records import Object, content_of, read_record, write_record
 from ofa.task import Task
 from ofa.train import History, TrainSettings
@@ -29,14 +30,14 @@ from search.pruning.job import Job, with_rate
 from search.pruning.recipe import check_recipe, read_recipe
 from search.pruning.results import save_outcome
 from search.pruning.retraining import check_judged
-from search.run.locks import claimed
+from search.run.locks import claimed, written_by_first
 from search.run.paths import PrunedFolder, SupernetFolder
 from search.run.progress import say, stage_progress
 from search.run.pruned_cards import DenseFacts, PrunedCard, PruneFacts
 from search.run.relative_paths import relative_paths
 from search.run.result_files import layers_of
 from search.run.scores import MetricFacts, facts_of
-from search.run.stages import Stage, hash_of, is_needed, written
+from search.run.stages import Stage, hash_of, is_needed
 from search.run.stored_inputs import DATA, begin_with, check_same, show_data, write_stored_config
 from search.run.training_cards import TrainingStep, history_of
 from search.text import count_text
@@ -89,7 +90,7 @@ def _train(stage: Stage, request: TrainRequest, check: Callable[[Task], None]) -
     say(f"train: {_describe(supernet, data)}")
     if beginning.record is not None:
         say(f"train: starts from {beginning.record}")
-    with written(stage, force=request.force) as target:
+    with written_by_first(stage, force=request.force) as target:
         files = SupernetFolder(target)
         begin_with(data, target, "force=true to start again")
         beginning.keep(supernet.model, files.start)
@@ -100,7 +101,8 @@ def _train(stage: Stage, request: TrainRequest, check: Callable[[Task], None]) -
                 say_warnings("train", early_warnings(step, ENDS, task, data))
 
             history = run_training(supernet, data, request.recipe, files.checkpoint, show, loggers=loggers("train"))
-        _save(supernet, data, task, history, files, {**stage.config, "space": space}, request.recipe.train)
+        if processes().is_first:
+            _save(supernet, data, task, history, files, {**stage.config, "space": space}, request.recipe.train)
 
 
 def _save(
@@ -192,7 +194,7 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
         say(f"prune: {files.root}")
         if dense is not None:
             check_same(network.data, dense.files.root, "delete that folder to train the dense network again")
-        with written(stage, force=force) as target:
+        with written_by_first(stage, force=force) as target:
             new_files = PrunedFolder(target)
             begin_with(network.data, target, "force=true to start again")
             with stage_progress("prune") as update:
@@ -207,15 +209,15 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
                     teacher=request.teacher,
                 )
                 outcome = method(job)
-            log_rows(loggers(f"prune/{name}/levels"), map(content_of, outcome.levels))
-            write_stored_config(new_files.config, {**plain(request.network), "prune": stored_recipe})
-            facts = _facts(name, decides, dense)
-            model = request.model
-            card = save_outcome(outcome, network.data, network.task, new_files, facts, model_config=model, opset=opset)
-            for checkpoint in target.glob("*.safetensors"):
-                if checkpoint not in (new_files.weights, new_files.masks, target / DATA):
-                    checkpoint.unlink()
-    return card
+            if processes().is_first:
+                log_rows(loggers(f"prune/{name}/levels"), map(content_of, outcome.levels))
+                write_stored_config(new_files.config, {**plain(request.network), "prune": stored_recipe})
+                facts, model = _facts(name, decides, dense), request.model
+                save_outcome(outcome, network.data, network.task, new_files, facts, model_config=model, opset=opset)
+                for checkpoint in target.glob("*.safetensors"):
+                    if checkpoint not in (new_files.weights, new_files.masks, target / DATA):
+                        checkpoint.unlink()
+        return read_record(files.card, PrunedCard)
 
 
 def _training(network: Network, retraining: Retraining) -> TrainSettings:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from ofa.errors import InvalidInput
+from ofa.processes import USUAL
 from search.config.request import plain, without
 from search.config.rules import (
     Between,
@@ -32,6 +33,7 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         epochs: 0 leaves the weights as they are at the start.
         minutes: after which the training ends, if its epochs have not; None: any time.
         compile: whether networks of every step run through torch.compile.
+        synchronize_norms: whether batch norms see the examples of all processes that train together.
         accumulation: micro-batches that each batch is split into.
         ema: decay per step of an average of the weights, such as 0.999; None for no average.
         layer_decay: of the learning rate, for each block further from the output; None for the same everywhere.
@@ -52,6 +54,7 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     patience: Count | None = None
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = False
+    synchronize_norms: bool = False
     device: Text = "cpu"
     validate_every: FromZero = 5
     checkpoint_seconds: NotNegative = 30.0
@@ -67,7 +70,8 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def decides(self) -> dict[str, Any]:
         """The keys that decide the trained weights, as plain values."""
         measured = () if self.patience is None else ("validate_every",)  # scores decide then
-        return without(plain(self), *(name for name in HOW_TO_RUN if name not in measured))
+        usual = (name for name, value in USUAL.items() if getattr(self, name, value) == value)
+        return without(plain(self), *(name for name in HOW_TO_RUN if name not in measured), *usual)
 
 
 class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,6 +83,7 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
         gradients: how those of a step's networks are put together; None for added up.
         sampling: how Archs are drawn; None for each choice by itself.
         warm_start: the fraction of the training for the largest alone; None for none.
+        archs_per_rank: whether processes that train together draw the same Archs in a step.
         probe_epochs: after which the largest subnet is compared with the same network trained alone; 0 for never.
         probe_margin: points that it may be behind before a warning; percent, of metrics that are not in percent.
         calibration_images: the number of training images for norm statistics; "auto": as many as it takes.
@@ -90,6 +95,7 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
     sampling: Target | None = None
     warm_start: Between | None = None
     calibration_images: CalibrationExamples = 1024
+    archs_per_rank: Literal["same", "different"] = "same"
     probe_epochs: FromZero = 0
     probe_margin: NotNegative = 1.0
 

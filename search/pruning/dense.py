@@ -16,6 +16,7 @@ from ofa.data import Dataset
 from ofa.identity import digest_of
 from ofa.inputs import Example
 from ofa.loggers import Logger
+from ofa.processes import processes
 from ofa.prune.initializers import Initializer
 from ofa.records import read_record, write_record
 from ofa.task import Task, scores
@@ -25,11 +26,11 @@ from search.config.request import plain
 from search.config.tuning import NetworkRecipe
 from search.networks.folder import dense_name
 from search.objects import build_data, build_task, check_outputs, make_model, make_partial
-from search.run.locks import claimed
+from search.run.locks import claimed, written_by_first
 from search.run.paths import START, NetworkFolder, RunFolder
 from search.run.progress import say, stage_progress
 from search.run.scores import Scores, metrics_of
-from search.run.stages import Stage, hash_of, written
+from search.run.stages import Stage, hash_of
 from search.run.stored_inputs import begin_with, show_data, write_stored_config
 from search.run.training_cards import DenseCard, TrainingStep, history_of
 from search.training.baseline import early_warnings, no_better, validation_baseline
@@ -183,7 +184,7 @@ def _train(network: Network, stage: Stage, *, force: bool, loggers: Sequence[Log
     settings = network.training()
     count = sum(parameter.numel() for parameter in net.parameters())
     say(f"dense: {type(net).__name__} of {count:,} parameters on {network.data.name}")
-    with written(stage, force=force) as target:
+    with written_by_first(stage, force=force) as target:
         partial = NetworkFolder(target)
         begin_with(network.data, target, "delete that folder to start again")
         with stage_progress("dense") as update:
@@ -200,7 +201,8 @@ def _train(network: Network, stage: Stage, *, force: bool, loggers: Sequence[Log
                 checkpoint=partial.checkpoint,
                 callbacks=[showing(show), logged(loggers)],
             )
-        _save(net, network, training.history, partial)
+        if processes().is_first:
+            _save(net, network, training.history, partial)
 
 
 def held_out(net: nn.Module, data: Dataset, task: Task) -> Scores:

@@ -6,13 +6,15 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ofa.errors import InvalidInput
+from ofa.paths import private_copy
+from ofa.processes import processes
 from search.run.file_lock import can_lock, held, held_now, is_free, owner_text, take
 from search.run.paths import RunFolder
-from search.run.stages import Stage, finish_replacing, is_needed, was_cut_off_replacing
+from search.run.stages import Stage, finish_replacing, is_needed, was_cut_off_replacing, written
 
 WAITS = "search: another job measures on this machine; waiting to evaluate"
 
@@ -116,9 +118,18 @@ def claimed(
             suits an output that several jobs need and one of them makes; starting a running stage twice is a mistake.
         shared: share the output with other processes: several machines may search one study.
 
+    Of processes that train together the first one claims the stage for all.
+
     Raises:
         InvalidInput: as in `is_needed`; or another process is writing the output.
     """
+    with ExitStack() as stack:
+        claim = _claimed(requested, force=force, waits=waits, shared=shared)
+        yield processes().from_first(lambda: stack.enter_context(claim))
+
+
+@contextmanager
+def _claimed(requested: Stage | Callable[[], Stage], *, force: bool, waits: bool, shared: bool) -> Iterator[bool]:
     stage = requested if isinstance(requested, Stage) else requested()
     lock = lock_of(stage.output)
     being = BEING.get(stage.name, "written")
@@ -142,6 +153,22 @@ def claimed(
             if not free:
                 raise InvalidInput(_taken(stage, lock, being))
             yield is_needed(stage, force=force)  # checked again: another process may just have finished it
+
+
+@contextmanager
+def written_by_first(stage: Stage, *, force: bool = False) -> Iterator[Path]:
+    """Yields the path to write a stage's output to, see `written`; of processes that train together the first's counts.
+
+    Each other one gets a copy of what is there, for itself, and all leave the block when the output is complete.
+    """
+    group = processes()
+    with ExitStack() as stack:
+        target = group.from_first(lambda: stack.enter_context(written(stage, force=force)))
+        if not group.is_first:
+            target = stack.enter_context(private_copy(target))
+        group.wait()
+        yield target
+    group.wait()
 
 
 def _taken(stage: Stage, lock: Path, being: str) -> str:

@@ -16,6 +16,7 @@ from ofa.checkpoint import save_checkpoint, weights
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.identity import digest_of
+from ofa.processes import processes
 from ofa.records import read_record, write_record
 from ofa.train import Teacher
 from search.candidates.figures import LATENCY
@@ -27,10 +28,10 @@ from search.config.verbs import Export, ExtractRequest, FinetuneRequest
 from search.networks.folder import SubnetFolder, subnet_name
 from search.networks.quantized_network import settled
 from search.run.cards import SubnetCard, TunedCard
-from search.run.locks import claimed
+from search.run.locks import claimed, written_by_first
 from search.run.paths import PrunedFolder, SearchFolder
 from search.run.progress import say, stage_progress
-from search.run.stages import Stage, stamped_config, written
+from search.run.stages import Stage, stamped_config
 from search.run.stored_inputs import begin_with
 from search.run.training_cards import History, TrainingStep
 from search.subnets.extract_stage import extract_network, extract_stage, finalist_facts, row_of
@@ -79,12 +80,14 @@ def finetune_stage(
     loggers = loggers_of(request.logger, request.folder)
     settings = finetune_settings(request.finetune, request.prune, trained, request.seed)
     extraction = extract_request(request, name)
-    extract_stage(extraction, trained, name, force=False, waits=waits)
+    group = processes()
+    group.from_first(lambda: extract_stage(extraction, trained, name, force=False, waits=waits))
     teacher = taught_by(trained, settings, request.teacher)
     shared = FinetunedSearch(request, trained, name, finalists, settings, teacher, extraction.export, loggers)
     for finalist in wanted:
-        put_in_place(shared, finalist, tuned_folder(shared, finalist, force=force, waits=waits))
-    return listed_again(shared)
+        tuned = tuned_folder(shared, finalist, force=force, waits=waits)
+        group.from_first(partial(put_in_place, shared, finalist, tuned))
+    return group.from_first(lambda: listed_again(shared))
 
 
 def with_limit(finalists: Sequence[Finalist], limit: float | None, search: str) -> list[Finalist]:
@@ -147,27 +150,25 @@ def tuned_folder(shared: FinetunedSearch, finalist: Finalist, *, force: bool, wa
         if not needed:
             say(f"finetune: {stage.output} is there, nothing to do")
             return PrunedFolder(stage.output)
-        with written(stage, force=force) as target, stage_progress("finetune") as update:
+        with written_by_first(stage, force=force) as target, stage_progress("finetune") as update:
             files = PrunedFolder(target)
             begin_with(shared.trained.data, target, "force=true to start again")
 
             def show(step: TrainingStep) -> None:
                 update(step.step, step.total_steps, f"{name}, loss {step.loss:.3f}")
 
-            save_finetuned(
-                finetune(
-                    arch,
-                    shared.trained,
-                    shared.settings,
-                    shared.teacher,
-                    files.checkpoint,
-                    show,
-                    shared.loggers(f"finetune/{name}"),
-                ),
+            tuned = finetune(
                 arch,
-                files,
+                shared.trained,
+                shared.settings,
+                shared.teacher,
+                files.checkpoint,
+                show,
+                shared.loggers(f"finetune/{name}"),
             )
-            files.checkpoint.unlink(missing_ok=True)
+            if processes().is_first:
+                save_finetuned(tuned, arch, files)
+                files.checkpoint.unlink(missing_ok=True)
     return PrunedFolder(stage.output)
 
 

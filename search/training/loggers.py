@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from ofa.loggers import Logger, tolerant
+from ofa.processes import processes
 from search.config.rules import Target
 from search.objects import make_partial
 from search.run.paths import RunFolder
@@ -25,9 +26,13 @@ def no_loggers(name: str) -> list[Logger]:
 def loggers_of(config: Mapping[str, Target], run: RunFolder) -> MakeLoggers:
     """Returns what makes the loggers of a `logger` group, in the folder of a run; an error of one is a warning alone.
 
+    Of processes that train together the first has them.
+
     Raises:
         InvalidInput: a package that is not installed, or arguments that a `_target_` does not take.
     """
+    if not processes().is_first:
+        return no_loggers
     makers = [make_partial(f"logger.{name}", target) for name, target in config.items()]
 
     def make(name: str) -> list[Logger]:

@@ -63,7 +63,11 @@ def run_training(
     """
     settings = train_settings(recipe.train, recipe.data.augment, recipe.seed)
     images = recipe.train.calibration_images
-    settings = replace(settings, calibration_images=_VALIDATED if images == AUTO else images)
+    settings = replace(
+        settings,
+        calibration_images=_VALIDATED if images == AUTO else images,
+        archs_per_rank=recipe.train.archs_per_rank,
+    )
     if stop_after is not None:
         settings = replace(settings, stop_step=_steps(data, settings, stop_after))
     task = build_task(recipe.task, data)

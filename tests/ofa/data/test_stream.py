@@ -91,8 +91,9 @@ def test_ranks_read_shards_of_their_own(folder: Path, monkeypatch: pytest.Monkey
     seen = []
     for rank in range(2):
         monkeypatch.setattr("ofa.data.hub_streams._world", lambda rank=rank: (rank, 2))
-        assert steps_per_epoch(data.train, 10) == 5
+        assert len(data.train) == 100 and steps_per_epoch(data.train, 10) == 10
         whole, rest = (list(batches(data.train, 10, seed=0, epoch=0, start=start)) for start in (0, 3))
+        assert {len(targets) for _, targets in whole} == {5}  # of 10 of both ranks
         assert all(torch.equal(a, b) for (a, _), (b, _) in zip(whole[3:], rest, strict=True))
         seen.append(set(order(data)))
         assert sum(len(targets) for _, targets in data.test.in_order(8)) == 20
@@ -105,10 +106,9 @@ def test_no_rank_trains_on_rows_that_are_held_out(folder: Path, monkeypatch: pyt
     seen: list[int] = []
     for rank in range(world):
         monkeypatch.setattr("ofa.data.hub_streams._world", lambda rank=rank: (rank, world))
-        steps = steps_per_epoch(data.train, 2)
-        assert steps == 58 // world // 2
-        whole = [inputs for inputs, _ in batches(data.train, 2, seed=0, epoch=1)]
-        rest = [inputs for inputs, _ in batches(data.train, 2, seed=0, epoch=1, start=3)]
+        assert steps_per_epoch(data.train, 2 * world) == 58 // (2 * world)
+        whole = [inputs for inputs, _ in batches(data.train, 2 * world, seed=0, epoch=1)]
+        rest = [inputs for inputs, _ in batches(data.train, 2 * world, seed=0, epoch=1, start=3)]
         assert all(torch.equal(a, b) for a, b in zip(whole[3:], rest, strict=True))
         seen += torch.cat(whole)[:, 0].long().tolist()
     assert len(set(seen)) == len(seen) and set(seen) <= set(range(42, 100))

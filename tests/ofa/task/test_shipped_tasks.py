@@ -37,7 +37,7 @@ class Lookup(nn.Module):
 
     def forward(self, numbers: Tensor, labels: Tensor | None = None):
         first, last = int(numbers[0]), int(numbers[-1]) + 1
-        return rows_of(self.known, first, last, EXAMPLES)
+        return rows_of(self.known, slice(first, last), EXAMPLES)
 
 
 def with_gradients(outputs):
