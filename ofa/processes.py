@@ -5,13 +5,9 @@ Where a process group is initialized, all its processes take part in a training;
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch
@@ -20,9 +16,6 @@ from torch import Tensor, nn
 from ofa.errors import InvalidInput
 
 T = TypeVar("T")
-
-_PATIENCE, _STEP = 2.0, 0.02  # seconds, for what the first process has to say of an error
-_LONGEST_WAIT = timedelta(days=1)  # for the first process, which evaluates and writes alone; launchers end the others
 
 
 @dataclass(frozen=True)
@@ -98,7 +91,7 @@ class Processes:
             value = work()
         except Exception as raised:
             error = raised
-        answers = self.gathered((value, None if error is None else _text(error)))
+        answers = self.gathered((value, None if error is None else one_line(error)))
         if error is not None:
             raise error
         for rank, (_, text) in enumerate(answers):
@@ -154,95 +147,6 @@ def processes() -> Processes:
     return ALONE
 
 
-def launched() -> Processes:
-    """Returns the processes that a launcher, such as torchrun, started this one among, by its environment.
-
-    Raises:
-        InvalidInput: variables that are no numbers.
-    """
-    names = ("RANK", "WORLD_SIZE")
-    if not all(name in os.environ for name in (*names, "MASTER_ADDR")):
-        return ALONE
-    try:
-        rank, count = (int(os.environ[name]) for name in names)
-    except ValueError:
-        given = ", ".join(f"{name}={os.environ[name]!r}" for name in names)
-        raise InvalidInput(f"{given} of the environment must be whole numbers, as torchrun sets them") from None
-    return Processes(rank, count) if count > 1 else ALONE
-
-
-@contextmanager
-def process_group(device: str = "cpu") -> Iterator[Processes]:
-    """Yields the launched processes as an initialized group: gloo on CPUs, NCCL between GPUs.
-
-    Raises:
-        InvalidInput: fewer GPUs on this machine than processes, or another process that ended.
-        OtherProcessFailed: in a process but the first, an error that the first has too, or that follows from its end.
-    """
-    if launched().alone or not processes().alone:
-        yield processes()
-        return
-    from torch.distributed import PrefixStore  # type: ignore[attr-defined]
-    from torch.distributed.rendezvous import rendezvous
-
-    backend = "gloo"
-    if torch.device(device).type == "cuda":
-        local, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-        if local >= there:
-            raise InvalidInput(
-                f"device={device}: process {local} of this machine has no GPU of its own, since there are {there}: "
-                f"start at most {there} with --nproc_per_node, or give device=cpu"
-            )
-        torch.cuda.set_device(local)
-        backend = "cpu:gloo,cuda:nccl"
-    store, rank, count = next(rendezvous("env://"))
-    torch.distributed.init_process_group(
-        backend, store=PrefixStore("ofa", store), rank=rank, world_size=count, timeout=_LONGEST_WAIT
-    )
-    try:
-        yield processes()
-    except Exception as error:  # the group is left to end with the process, since others may not answer any more
-        text, follows = _text(error), _is_lost_connection(error)
-        said = _said_by_first(store, rank, count, text)
-        if rank == 0:
-            if follows:
-                raise InvalidInput("another process of the training ended; it says why, or was killed") from error
-            raise
-        if follows or said == text:
-            raise OtherProcessFailed(text) from error
-        raise InvalidInput(f"process {rank} of {count}: {text}") from error
-    torch.distributed.destroy_process_group()
-
-
-class OtherProcessFailed(InvalidInput):
-    """An error that another process tells the user."""
-
-
-def _said_by_first(store: Any, rank: int, count: int, text: str) -> str | None:
-    """The error of the first process, if it soon has one; that one says `text` and waits until the others know."""
-    until = time.monotonic() + _PATIENCE
-    found = text if rank == 0 else None
-    try:
-        if rank == 0:
-            store.set("error", text)
-        while time.monotonic() < until:
-            if rank == 0 and store.add("read", 0) >= count - 1:
-                break
-            if rank > 0 and store.check(["error"]):
-                found = str(store.get("error").decode())
-                store.add("read", 1)
-                break
-            time.sleep(_STEP)
-    except RuntimeError:  # the store is gone, with whom held it
-        pass
-    return found
-
-
-def _is_lost_connection(error: Exception) -> bool:
-    lost = isinstance(error, torch.distributed.DistError)
-    return lost or (isinstance(error, RuntimeError) and "gloo/" in str(error))
-
-
 def _device() -> torch.device:
     """Where numbers are exchanged: on the CPU where the group can, since GPUs would have to be waited for."""
     if processes().alone or "cpu:" in torch.distributed.get_backend_config() or not torch.cuda.is_available():
@@ -250,6 +154,7 @@ def _device() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
-def _text(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Returns what an error says, with its type where it is none of the user's."""
     said = " ".join(str(error).split())
     return said if isinstance(error, InvalidInput) else f"{type(error).__name__}: {said:.300}"

@@ -99,8 +99,8 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
             task = load_task()
             request = read_request(config, REQUESTS[verb])
             _use_threads(request.threads)
+            joined = True
             with together(verb, request):
-                joined = True
                 task(request)
         except Exception as error:
             if is_said_elsewhere(error, joined=joined):

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
+import torch
+
 from ofa.errors import InvalidInput
+from ofa.processes import ALONE, Processes, one_line, processes
 from search.run.progress import progress_shown
 
 TOGETHER = {"train": "train", "prune": "dense", "finetune": "finetune"}  # with the group of a training's settings
+_PATIENCE, _STEP = 2.0, 0.02  # seconds, for what the first process has to say of an error
+_LONGEST_WAIT = timedelta(days=1)  # for the first process, which evaluates and writes alone; launchers end the others
 
 
 def rank() -> int:
     """Returns the number of this process among those that a launcher started together; 0 is the first, or alone."""
-    if "WORLD_SIZE" not in os.environ:
-        return 0  # and nothing is imported to find out
-    from ofa.processes import launched
-
     try:
         return launched().rank
     except InvalidInput:  # see `refusal`
@@ -29,10 +32,6 @@ def rank() -> int:
 
 def refusal(verb: str, overrides: Sequence[str]) -> str:
     """Returns why several processes cannot run a verb, in one line; "" where they can, or there is one alone."""
-    if "WORLD_SIZE" not in os.environ:
-        return ""
-    from ofa.processes import launched
-
     try:
         group = launched()
     except InvalidInput as error:
@@ -52,11 +51,9 @@ def refusal(verb: str, overrides: Sequence[str]) -> str:
 @contextmanager
 def together(verb: str, request: Any) -> Iterator[None]:
     """Joins the processes that a launcher started into one group; all but the first are silent."""
-    if "WORLD_SIZE" not in os.environ or verb not in TOGETHER:
+    if launched().alone or verb not in TOGETHER:
         yield
         return
-    from ofa.processes import process_group
-
     with process_group(getattr(request, TOGETHER[verb]).device) as group:
         if group.is_first:
             yield
@@ -75,6 +72,95 @@ def is_said_elsewhere(error: Exception, *, joined: bool) -> bool:
     """Returns whether another process tells the user of an error; before the group is joined all have the same."""
     if rank() == 0:
         return False
-    from ofa.processes import OtherProcessFailed
-
     return not joined or isinstance(error, OtherProcessFailed)
+
+
+def launched() -> Processes:
+    """Returns the processes that a launcher, such as torchrun, started this one among, by its environment.
+
+    Raises:
+        InvalidInput: variables that are no numbers.
+    """
+    names = ("RANK", "WORLD_SIZE")
+    if not all(name in os.environ for name in (*names, "MASTER_ADDR")):
+        return ALONE
+    try:
+        rank, count = (int(os.environ[name]) for name in names)
+    except ValueError:
+        given = ", ".join(f"{name}={os.environ[name]!r}" for name in names)
+        raise InvalidInput(f"{given} of the environment must be whole numbers, as torchrun sets them") from None
+    return Processes(rank, count) if count > 1 else ALONE
+
+
+@contextmanager
+def process_group(device: str = "cpu") -> Iterator[Processes]:
+    """Yields the launched processes as an initialized group: gloo on CPUs, NCCL between GPUs.
+
+    Raises:
+        InvalidInput: fewer GPUs on this machine than processes, or another process that ended.
+        OtherProcessFailed: in a process but the first, an error that the first has too, or that follows from its end.
+    """
+    if launched().alone or not processes().alone:
+        yield processes()
+        return
+    from torch.distributed import PrefixStore  # type: ignore[attr-defined]
+    from torch.distributed.rendezvous import rendezvous
+
+    backend = "gloo"
+    if torch.device(device).type == "cuda":
+        local, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        wanted = int(os.environ.get("LOCAL_WORLD_SIZE", launched().count))
+        if wanted > there:
+            text = (
+                f"device={device}: {wanted} processes of this machine share {there} GPUs, and each needs its own: start at "
+                f"most {there} with --nproc_per_node, or give device=cpu"
+            )
+            raise InvalidInput(text) if local == 0 else OtherProcessFailed(text)
+        torch.cuda.set_device(local)
+        backend = "cpu:gloo,cuda:nccl"
+    store, rank, count = next(rendezvous("env://"))
+    torch.distributed.init_process_group(
+        backend, store=PrefixStore("ofa", store), rank=rank, world_size=count, timeout=_LONGEST_WAIT
+    )
+    try:
+        yield processes()
+    except Exception as error:  # the group is left to end with the process, since others may not answer any more
+        text, follows = one_line(error), _is_lost_connection(error)
+        said = _said_by_first(store, rank, count, text)
+        if rank == 0:
+            if follows:
+                raise InvalidInput("another process of the training ended; it says why, or was killed") from error
+            raise
+        if follows or said == text:
+            raise OtherProcessFailed(text) from error
+        raise InvalidInput(f"process {rank} of {count}: {text}") from error
+    torch.distributed.destroy_process_group()
+
+
+class OtherProcessFailed(InvalidInput):
+    """An error that another process tells the user."""
+
+
+def _said_by_first(store: Any, rank: int, count: int, text: str) -> str | None:
+    """The error of the first process, if it soon has one; that one says `text` and waits until the others know."""
+    until = time.monotonic() + _PATIENCE
+    found = text if rank == 0 else None
+    try:
+        if rank == 0:
+            store.set("error", text)
+        while time.monotonic() < until:
+            if rank == 0 and store.add("read", 0) >= count - 1:
+                break
+            if rank > 0 and store.check(["error"]):
+                found = str(store.get("error").decode())
+                store.add("read", 1)
+                break
+            time.sleep(_STEP)
+    except RuntimeError:  # the store is gone, with whom held it
+        pass
+    return found
+
+
+def _is_lost_connection(error: Exception) -> bool:
+    lost = isinstance(error, torch.distributed.DistError)
+    return lost or (isinstance(error, RuntimeError) and "gloo/" in str(error))
