@@ -15,7 +15,6 @@ from ofa.compress import coded_sizes
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.peak_memory import measure_peak_activation_bytes
-from ofa.prune.granularity.positions import find_use
 from ofa.task import Batch, Score, as_batch, scores
 from search.device.workload import Workload
 from search.run.scores import MetricFacts, facts_of
@@ -108,9 +107,8 @@ def costs(shaped: Shaped, opened: Opened) -> list[Figure]:
 
 def operations(shaped: Shaped) -> dict[str, float]:
     """Returns "macs", multiply-accumulates of one example, and "left", those whose weight is not zero."""
-    network, example = shaped.network, shaped.data.example()
+    network, use = shaped.network, shaped.use
     parameters = dict(network.named_parameters())
-    use = find_use(network, example)
     names = [name for name in parameters if name in use.positions]
     whole = use.cost(network, {name: parameters[name].numel() for name in names})
     kept = {name: int(parameters[name].count_nonzero()) for name in names}

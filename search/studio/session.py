@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from threading import Lock
 from typing import Any
 
 from msgspec import to_builtins
@@ -19,10 +18,9 @@ from search.studio.judging import Figure, coded_figure, costs, file_figure, metr
 from search.studio.opened import Opened, open_studio
 from search.studio.parts import MENUS, menu
 from search.studio.server import serve
-from search.studio.shaping import Shaped, Tell, Workbench
+from search.studio.shaping import Recent, Shaped, Tell, Workbench
 
 LIVE, FILES, WORK = "live", "files", "work"  # lanes: what follows every move, what takes longer, what is asked for
-MOST_SCORES = 500  # that are remembered
 
 
 def studio(request: StudioRequest) -> None:
@@ -47,8 +45,7 @@ class Session:
     def __init__(self, request: StudioRequest, opened: Opened) -> None:
         self.request, self.opened = request, opened
         self.bench = Workbench(opened)
-        self._scores: dict[str, Score] = {}
-        self._lock = Lock()
+        self._scores = Recent[Score]()
 
     @property
     def actions(self) -> dict[str, tuple[str, Action]]:
@@ -145,16 +142,7 @@ class Session:
 
     def _score(self, shaped: Shaped, tell: Tell) -> Score:
         """The score of a setting, remembered."""
-        key = repr(shaped.setting)
-        with self._lock:
-            known = self._scores.get(key)
-        if known is None:
-            known = score_of(shaped, self.opened, tell)
-            with self._lock:
-                self._scores[key] = known
-                while len(self._scores) > MOST_SCORES:
-                    del self._scores[next(iter(self._scores))]
-        return known
+        return self._scores.get(repr(shaped.setting), lambda: score_of(shaped, self.opened, tell))
 
 
 def _rows(figures: list[Figure]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.prune import Pruner, resolved
 from ofa.prune.context import Batches
+from ofa.prune.granularity.positions import WeightUse, find_use
 from ofa.train import Event, TrainSettings, progress_rows, train_network
 from ofa.train.state import TrainState
 from ofa.train.teacher_batches import scoring_batches
@@ -30,9 +31,10 @@ from search.run.stages import hash_of
 from search.studio.opened import Opened
 from search.studio.parts import pruner_of, schedule_of
 
-MOST_KEPT = 8  # fine-tuned networks that are remembered
+MOST_KEPT = 8  # networks of one kind that are remembered
 SCORING = 10  # batches of training examples that criteria measure on
 
+T = TypeVar("T")
 Tell = Callable[[Mapping[str, Any]], None]  # hears of progress; raises where the work is no longer wanted
 
 
@@ -61,6 +63,7 @@ class Shaped:
         masks: bool by parameter name, True is kept.
         sharing: which weights have one value together; None: each has its own.
         data: at its resolution.
+        use: how often each weight is used for one example.
         history: loss and score of each epoch of its fine-tuning.
     """
 
@@ -71,6 +74,7 @@ class Shaped:
     masks: Mapping[str, Tensor]
     sharing: Sharing | None
     data: Dataset
+    use: WeightUse
     history: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -79,13 +83,32 @@ class Shaped:
         return tuple(thin_layers({name: mask for name, mask in self.masks.items() if mask.dim() > 1}))
 
 
+class Recent(Generic[T]):
+    """The last few of what takes a while to make, by a key."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, T] = {}
+        self._lock = Lock()
+
+    def get(self, key: str, make: Callable[[], T]) -> T:
+        """Returns what is remembered under a key, or makes it now."""
+        with self._lock:
+            known = self._made.pop(key, None)
+        made = make() if known is None else known
+        with self._lock:
+            self._made[key] = made
+            while len(self._made) > MOST_KEPT:
+                del self._made[next(iter(self._made))]
+        return made
+
+
 class Workbench:
     """Makes the networks of settings; what was fine-tuned is kept, so that undo and redo train nothing again."""
 
     def __init__(self, opened: Opened) -> None:
         self.opened = opened
-        self._tuned: dict[str, tuple[nn.Module, dict[str, Tensor], tuple[Mapping[str, Any], ...]]] = {}
-        self._lock = Lock()
+        self._tuned = Recent[tuple[nn.Module, dict[str, Tensor], tuple[Mapping[str, Any], ...]]]()
+        self._begun = Recent[tuple[nn.Module, WeightUse]]()
 
     def shape(self, setting: StudioSetting, tell: Tell) -> Shaped:
         """Returns the network of a setting.
@@ -96,7 +119,8 @@ class Workbench:
         opened, setting = self.opened, self.opened.canonical(setting)
         arch = opened.arch_of(setting)
         data = opened.data if opened.supernet is None else ofa.resized(opened.data, arch)
-        network = _begin(opened, arch)
+        whole, use = self._begun.get(arch.digest, lambda: _begin(opened, arch, data))
+        network = copy.deepcopy(whole)
         before = {name: tensor.detach().clone() for name, tensor in network.named_parameters()}
         masks, history = dict(opened.masks), ()
         if setting.epochs:
@@ -106,34 +130,27 @@ class Workbench:
         sharing = shared(network, setting)
         if setting.changes:  # zeros and shared values change what norms see
             network = calibrate(network, _images(opened, arch))
-        return Shaped(setting, arch, network.eval(), before, masks, sharing, data, history)
+        return Shaped(setting, arch, network.eval(), before, masks, sharing, data, use, history)
 
     def _tune(
         self, setting: StudioSetting, network: nn.Module, data: Dataset, tell: Tell
     ) -> tuple[nn.Module, dict[str, Tensor], Any]:
         """A copy of the fine-tuned network of a setting, its masks and its history."""
         unshared = {key: value for key, value in plain(setting).items() if key not in ("bits", "layer_bits")}
-        key = hash_of(unshared)
-        with self._lock:
-            known = self._tuned.pop(key, None)
-        if known is None:
-            known = (network, *tuned(network, setting, data, self.opened, tell))
-        with self._lock:
-            self._tuned[key] = known
-            while len(self._tuned) > MOST_KEPT:
-                del self._tuned[next(iter(self._tuned))]
-        return copy.deepcopy(known[0]), dict(known[1]), known[2]
+        made = self._tuned.get(hash_of(unshared), lambda: (network, *tuned(network, setting, data, self.opened, tell)))
+        return copy.deepcopy(made[0]), dict(made[1]), made[2]
 
 
 def _images(opened: Opened, arch: Arch) -> Any:
     return opened.calibration if opened.supernet is None else ofa.resized(opened.calibration, arch)
 
 
-def _begin(opened: Opened, arch: Arch) -> nn.Module:
-    """The network before anything is removed."""
-    if opened.supernet is None:
-        return copy.deepcopy(opened.full)
-    return calibrate(opened.supernet.extract(arch), _images(opened, arch))
+def _begin(opened: Opened, arch: Arch, data: Dataset) -> tuple[nn.Module, WeightUse]:
+    """The network before anything is removed, and how often each of its weights is used."""
+    network = opened.full if opened.supernet is None else opened.supernet.extract(arch)
+    if opened.supernet is not None:
+        calibrate(network, _images(opened, arch))
+    return network, find_use(network, data.example())
 
 
 def pruned(network: nn.Module, setting: StudioSetting, data: Dataset, opened: Opened) -> dict[str, Tensor]:
