@@ -25,6 +25,7 @@ from search.text import bytes_text, count_text, ms_text, percent_text
 BATCH = 256  # examples between two looks at whether the score is still wanted
 QUICK = 400_000  # numbers of a network that is coded for real; of a larger one the file is estimated
 SCORE, FILE = "score", "ofaz_bytes"
+COUNTED = "what a runtime would do that skips zeros"
 
 
 @dataclass(frozen=True)
@@ -87,19 +88,20 @@ def costs(shaped: Shaped, opened: Opened) -> list[Figure]:
     total = sum(parameter.numel() for parameter in network.parameters())
     removed = sum(int((~mask).sum()) for mask in shaped.masks.values())
     stored = sum(tensor.numel() * tensor.element_size() for tensor in weights(network).values())
-    zeros = f"{count_text(counts['left'])} where weights are not zero" if removed else ""
-    return [
+    figures = [
         *_latencies(shaped, opened),
-        Figure("macs", "multiply-accumulates", counts["macs"], count_text(counts["macs"]), zeros),
-        Figure(
-            "params",
-            "parameters",
-            total,
-            count_text(total),
-            f"{count_text(total - removed)} of them not zero ({percent_text(removed / max(1, total), 1)} removed)"
-            if removed
-            else "",
-        ),
+        Figure("macs", "multiply-accumulates", counts["macs"], count_text(counts["macs"]), "of one example"),
+        Figure("params", "parameters", total, count_text(total)),
+    ]
+    if removed:
+        share = f"{percent_text(removed / max(1, total), 1)} removed"
+        figures[-1:] = [
+            Figure("macs_left", "those of weights not zero", counts["left"], count_text(counts["left"]), COUNTED),
+            figures[-1],
+            Figure("params_left", "parameters not zero", total - removed, count_text(total - removed), share),
+        ]
+    return [
+        *figures,
         Figure("bytes", "file as it is", stored, bytes_text(stored), "safetensors or ONNX, zeros included"),
         _peak(shaped, opened),
     ]

@@ -62,6 +62,9 @@ async function evaluate() {
     if (!await ask("evaluate", {setting, name: $("extract-name").value, ...against}, hear)) return;
     $("working").textContent = "";
     say();
+    const judged = setting;
+    await new Promise(after => setTimeout(after, 300)); // coding takes longer: not between two moves
+    if (judged !== setting) return;
     await ask("file", {setting}, piece => { replace(piece.figures[0]); table(); summary(); });
   } catch (error) {
     $("working").textContent = "";
@@ -100,7 +103,7 @@ function replace(figure) {
   result.figures = others;
 }
 
-const important = () => result.figures.filter(each => /^(score|latency_ms|params|ofaz)/.test(each.key));
+const important = () => result.figures.filter(each => /^(score|latency_ms@.*|params|ofaz_bytes)$/.test(each.key));
 
 function summary() {
   $("summary").textContent = important().map(each => each.key.startsWith("latency") || each.key === "score" ? each.text
@@ -254,7 +257,8 @@ function fill() {
 
 function draw() {
   const {picture: now} = result, other = pinned?.picture;
-  $("silhouette").replaceChildren(...(now.silhouette.length ? [silhouette(now.silhouette)] : []));
+  const sides = [["now", now], ...(other ? [["pinned", other]] : [])].filter(([, side]) => side.silhouette.length);
+  $("silhouette").replaceChildren(...sides.map(([name, side]) => element("figure", {}, silhouette(side.silhouette), element("figcaption", {}, name))));
   $("filters").replaceChildren(...(now.filters ? [
     element("p", {class: "hint"}, "Filters of the first layer: blue above zero, orange below."),
     element("ul", {class: "filters"}, ...now.filters.map((each, at) => element("li", {}, picture(each, `filter ${at + 1}`))))] : []));
@@ -309,6 +313,7 @@ async function pin(what) {
       if (piece.figures) Object.assign(pinned, {figures: piece.figures, picture: piece.picture});
       if (piece.score) pinned.figures = [piece.score, ...pinned.figures];
     });
+    draw();
     evaluate();
   } catch (error) { complain(error); }
 }
