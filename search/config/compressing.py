@@ -154,7 +154,7 @@ class StudioRequest(CompressRequest, frozen=True, kw_only=True):
     """
 
     path: Text | None = None
-    setting: StudioSetting = StudioSetting()
+    setting: StudioSetting | None = None
     extract: Name | None = None
     sample: Annotated[int, Meta(ge=1, le=MOST)] = 1000
     port: Port = 8090
@@ -168,6 +168,11 @@ class StudioRequest(CompressRequest, frozen=True, kw_only=True):
             check_plain_name("extract", self.extract, "extract=by-hand")
         if self.path is not None and (given := self.named):
             raise InvalidInput(f"path={self.path} and {given} both name what is opened: give one of them")
+
+    @property
+    def begun(self) -> StudioSetting:
+        """Where the controls stand at first."""
+        return self.setting or StudioSetting()
 
     @property
     def named(self) -> str | None:

@@ -30,10 +30,10 @@ def studio(request: StudioRequest) -> None:
         InvalidInput: what is opened is not there or damaged, or the setting does not fit it.
     """
     opened = open_studio(request)
-    opened.canonical(request.setting)
+    opened.canonical(request.begun)
     session = Session(request, opened)
     if request.extract is not None:
-        shaped = session.bench.shape(request.setting, lambda piece: None)
+        shaped = session.bench.shape(request.begun, lambda piece: None)
         say(f"studio: {actions.extract(shaped, opened, request.extract, request.opset)}")
         return
     serve(session.actions, session.state, request.port)
@@ -82,7 +82,7 @@ class Session:
             "bits": MOST_BITS,
             "devices": [profile.name for profile in opened.profiles],
             "trains": opened.training is not None,
-            "setting": plain(opened.canonical(self.request.setting)),
+            "setting": plain(opened.canonical(self.request.begun)),
             "blank": plain(StudioSetting()),
             "candidates": [to_builtins(row) for row in actions.kept_candidates(opened)],
             "lessons": {"regularizers": list(lessons.REGULARIZERS), "initializers": comparisons.initializer_texts()},

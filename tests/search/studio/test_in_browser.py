@@ -32,9 +32,8 @@ pytestmark = [
 LOOKS = [(width, dark) for width in (1440, 768, 390) for dark in (False, True)]
 STEM = "stem.conv.weight"
 PAGES = ("studio", "tickets", "regularizers", "compression", "initializers", "schedules")
-SETTLED = (
-    "document.getElementById('working').textContent === '' && document.querySelector('[data-figure=score]') !== null"
-)
+SCORED = "document.querySelector('[data-figure=score]') !== null"
+SETTLED = f"document.getElementById('working').textContent === '' && {SCORED}"
 
 
 @pytest.fixture(scope="module")
