@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -95,7 +95,7 @@ def find_unseen(
     space: Drawable[Drawn],
     figures: FiguresOf[Drawn],
     allowed: Target,
-    seen: set[Drawn],
+    seen: Container[Drawn],
     rng: np.random.Generator,
     *,
     near: Sequence[Drawn] = (),

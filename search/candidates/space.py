@@ -109,6 +109,9 @@ class Evaluation:
 
 
 Evaluate = Callable[[Candidate], Evaluation]
+# Decides after an epoch, from the objective on validation, whether an evaluation goes on.
+Gate = Callable[[int, float], bool]
+Work = Callable[[Candidate, Gate], Evaluation]  # what an evaluator does
 
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -32,9 +31,9 @@ SETTINGS = "settings"  # besides the Arch; absent where nothing else is searched
 HISTORY = "history"  # of its fine-tuning, one row per epoch
 STOPPED_AT = "stopped_at"  # the epoch after which a candidate was stopped early
 REASON = "reason"  # why a trial has no values: why it was not evaluated, or what failed
-INTERRUPTED = "interrupted"  # the reason of a trial whose search was stopped
-KILLED = "its worker died"  # the reason of a trial whose worker died while others continued
-WORKER = "worker"  # the worker that runs a trial, where a study has several
+INTERRUPTED = ("interrupted", "its worker died")  # reasons of trials that an older version left unfinished
+ENDED = "ended"  # how many trials had ended before it, where that is not its number
+RESUMED = "resumed"  # when its evaluation was begun again, where a kill had ended it: ISO 8601
 
 
 def trial_rows(study: Study) -> list[TrialRow]:
@@ -87,12 +86,7 @@ def candidate_of(trial: FrozenTrial) -> Candidate | None:
     """Returns the candidate stored in a trial; None where it was not written."""
     if ARCH not in trial.user_attrs:
         return None
-    return _candidate(trial.user_attrs[ARCH], tuple(trial.user_attrs.get(SETTINGS, {}).items()))
-
-
-@lru_cache(maxsize=1 << 14)  # each step looks at all earlier trials: parsing them again made long searches slow
-def _candidate(arch: str, settings: tuple[tuple[str, Setting], ...]) -> Candidate:
-    return Candidate(Arch.from_json(arch), settings)
+    return Candidate(Arch.from_json(trial.user_attrs[ARCH]), tuple(trial.user_attrs.get(SETTINGS, {}).items()))
 
 
 def state_of(trial: FrozenTrial) -> State | Literal["running"]:
@@ -105,7 +99,7 @@ def state_of(trial: FrozenTrial) -> State | Literal["running"]:
         return "given up"
     if trial.state == TrialState.PRUNED:
         return "infeasible" if any(value > 0 for value in trial.constraints.values()) else "duplicate"
-    return "interrupted" if trial.user_attrs.get(REASON) in (INTERRUPTED, KILLED) else "failed"
+    return "interrupted" if trial.user_attrs.get(REASON) in INTERRUPTED else "failed"
 
 
 def _row(trial: FrozenTrial) -> TrialRow:
@@ -198,8 +192,8 @@ class TrialProgress:
 
     Attributes:
         state: as in `search.candidates.search_files.TrialRow`.
-        reason: why it was refused, failed or interrupted; empty for other trials.
-        trial: its number; None for the trial of a worker that died.
+        reason: why it was refused or failed; empty for other trials.
+        trial: its number.
         score: of the objective; None if it was not evaluated to any epoch.
         figures: its free figures by name.
         done, evaluations: how many evaluations of all are done, and requested.
@@ -224,8 +218,9 @@ class SamplerContext:
     """The argument of every sampler's constructor; Optuna's own samplers use only the seed.
 
     `step` counts the trials finished or running so far: a sampler created again for (seed, step) proposes the same
-    after a kill. `running` of them are being evaluated by other workers. `expected` predicts the qualities (larger
-    is better) that candidates have in the supernet, if it was fitted; `fractions` says whether these are from 0 to 1.
+    after a kill. `running` of them are being evaluated, by at most `evaluators` at once. `expected` predicts the
+    qualities (larger is better) that candidates have in the supernet, if it was fitted; `fractions` says whether these
+    are from 0 to 1.
     """
 
     space: CandidateSpace
@@ -236,6 +231,7 @@ class SamplerContext:
     running: int = 0
     expected: Callable[[Sequence[Candidate]], Floats] | None = None
     fractions: bool = True
+    evaluators: int = 1
 
     @property
     def step_seed(self) -> int:

@@ -69,6 +69,11 @@ def check_address(address: str) -> str:
     return address
 
 
+def here() -> dict[str, Any]:
+    """Returns the engine where no other is named."""
+    return {"_target_": "search.engine.local", "_partial_": True}
+
+
 class FigureLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Hard limits beside latency, for one example; None for none. Bytes are those of the stored weights."""
 
@@ -142,7 +147,8 @@ class SearchRequest(Request, frozen=True, kw_only=True):
     Attributes:
         study: its name; None for one made of the device and the limits.
         latency_ms: a limit in ms, several, or one by name of a device; None for `search.latency_fractions`.
-        workers: processes that search in parallel on one study.
+        workers: candidates that are evaluated at once.
+        engine: where, a function of `search.engine`; its own `workers`, where given, count.
         storage: the address of a database for the study; None for a journal in the search's folder.
         finetune: how the finalists are fine-tuned, with the best after it chosen; None: they are not.
         initializer, dense, prune: groups of the fine-tuning, if there is `search.tuning`.
@@ -156,6 +162,7 @@ class SearchRequest(Request, frozen=True, kw_only=True):
     study: Name | None = None
     latency_ms: Any = None
     workers: Processes = 1
+    engine: Target = msgspec.field(default_factory=here)
     storage: Text | None = None
     finetune: Finetuning | None = None
     initializer: Target | None = None

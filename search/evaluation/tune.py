@@ -18,6 +18,7 @@ from ofa.resolution import resized
 from ofa.task import Score, Task, scores
 from ofa.train import Distillation, Event, TrainSettings, TrainState, train_network
 from ofa.train.callbacks import NETWORK
+from search.candidates.space import Gate
 from search.config.request import plain
 from search.config.tuning import CandidateRequest, Data
 from search.evaluation.start_weights import INHERIT, StartWeights
@@ -28,9 +29,6 @@ from search.pruning.retraining import finished, retrain
 from search.run.scores import Values
 from search.run.training_cards import Epoch, TrainingStep, history_of
 from search.training.trained import showing, train_settings
-
-# Decides after an epoch, from the objective on validation, whether the training continues.
-Gate = Callable[[int, float], bool]
 
 
 @dataclass(frozen=True)

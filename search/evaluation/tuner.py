@@ -13,14 +13,14 @@ from ofa.resolution import KEY as RESOLUTION
 from ofa.task import Score
 from ofa.train.callbacks import NETWORK
 from search.candidates.figures import objective_metric, objective_names
-from search.candidates.space import Candidate, Evaluation, TuningEpoch
+from search.candidates.space import Candidate, Evaluation, Gate, TuningEpoch
 from search.config.read import converted
 from search.config.search import SearchRequest
 from search.config.searched_keys import SearchedKeys, candidate_request
 from search.config.tuning import Data
 from search.evaluation.caches import TunedCache
 from search.evaluation.start_weights import StartWeights
-from search.evaluation.tune import Gate, TunedNetwork, TuningSettings, tune, tuning_settings
+from search.evaluation.tune import TunedNetwork, TuningSettings, tune, tuning_settings
 from search.run.scores import metrics_of, with_first
 from search.run.stages import hash_of
 from search.run.training_cards import Epoch

@@ -19,6 +19,7 @@ from ofa.errors import InvalidInput
 from ofa.prune.learned import AgentSettings
 from ofa.prune.learned.ddpg import Agent, Transition
 from search.candidates.figures import Floats
+from search.candidates.history import history_of
 from search.candidates.space import Candidate
 from search.candidates.trials import SamplerContext
 from search.experiments.episode import FEATURES, Episode, GeneEnds, cost_of, ends_of, episode_of
@@ -29,7 +30,6 @@ from search.samplers.candidate_sampler import (
     finished_trials,
     goals_of,
     objective_figures,
-    seen_candidates,
     tightest,
     unseen_candidate,
 )
@@ -88,7 +88,7 @@ class AmcSampler(CandidateSampler):
         context, ends = self._context, ends_of(self._context)
         goals, finished = goals_of(context, objective_figures(study)), finished_trials(study)
         agent = self._agent(study, ends, goals, finished)
-        goal, seen = goals[context.step % len(goals)], seen_candidates(study)
+        goal, seen = goals[context.step % len(goals)], history_of(study).proposed
         episode = episode_of(context, ends, goal)
         agent.generator.manual_seed(context.step_seed)
 

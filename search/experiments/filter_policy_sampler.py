@@ -19,6 +19,7 @@ from torch import Tensor
 from ofa.errors import InvalidInput
 from ofa.prune.learned.filter_policy import FilterPolicy, advantages, draw, reinforce_loss
 from search.candidates.figures import Floats
+from search.candidates.history import history_of
 from search.candidates.space import Candidate
 from search.candidates.trials import SamplerContext
 from search.experiments.episode import GeneEnds, cost_of, ends_of, episode_of
@@ -29,7 +30,6 @@ from search.samplers.candidate_sampler import (
     finished_trials,
     goals_of,
     objective_figures,
-    seen_candidates,
     unseen_candidate,
 )
 from search.samplers.genome import GENE_KINDS, Gene, candidates_of, genomes_of
@@ -123,7 +123,7 @@ class FilterPolicySampler(CandidateSampler):
         """Returns one new candidate."""
         context, ends = self._context, ends_of(self._context)
         goals, units = goals_of(context, objective_figures(study)), units_of(ends)
-        goal, seen = goals[context.step % len(goals)], seen_candidates(study)
+        goal, seen = goals[context.step % len(goals)], history_of(study).proposed
         logits = self._learned(units, goal, finished_trials(study))
         keeps = draw(logits, self._tries, torch.Generator().manual_seed(context.step_seed)).tolist()
         genomes = np.array([units.genome(keep) for keep in keeps]).reshape(self._tries, len(ends.genes))

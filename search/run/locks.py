@@ -1,10 +1,8 @@
-"""Locks between the jobs of one run: around measurements, around a stage's output (`claimed`), and one per worker."""
+"""Locks between the jobs of one run: around measurements, and around a stage's output (`claimed`)."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -54,37 +52,6 @@ def evaluating(run: RunFolder, waits: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def lock_path(journal: Path, study: str, kind: str) -> Path:
-    """Returns the path of a lock of one study, beside its journal."""
-    return journal.with_name(f"{journal.name}.{hashlib.sha256(study.encode()).hexdigest()[:8]}.{kind}")
-
-
-@contextmanager
-def worker_lock(journal: Path, study: str) -> Iterator[str]:
-    """Yields a worker's name, and holds the lock of that name while the worker runs.
-
-    The file stays if the worker fails or dies: it shows that the worker ran on this machine (see `is_dead`).
-    """
-    name = f"{os.getpid()}-{secrets.token_hex(4)}"
-    path = lock_path(journal, study, f"{name}.worker")
-    with held(path, keep=True):
-        yield name
-        path.unlink(missing_ok=True)
-
-
-def is_dead(journal: Path, study: str, worker: str) -> bool | None:
-    """Returns whether a worker is gone, by its lock; None without a lock here: it is gone, or on another machine."""
-    path = lock_path(journal, study, f"{worker}.worker")
-    if not can_lock() or not path.exists():
-        return None
-    return is_free(path)
-
-
-def forget_worker(journal: Path, study: str, worker: str) -> None:
-    """Removes the lock that a dead worker left behind."""
-    lock_path(journal, study, f"{worker}.worker").unlink(missing_ok=True)
-
-
 BEING = {  # what a running stage does to its output, by name of the stage
     "train": "trained",
     "dense": "trained",
@@ -104,9 +71,7 @@ def lock_of(output: Path) -> Path:
 
 
 @contextmanager
-def claimed(
-    requested: Stage | Callable[[], Stage], *, force: bool = False, waits: bool = False, shared: bool = False
-) -> Iterator[bool]:
+def claimed(requested: Stage | Callable[[], Stage], *, force: bool = False, waits: bool = False) -> Iterator[bool]:
     """Yields whether a stage has to run (see `is_needed`), and locks its output for this process if so.
 
     A complete output is not locked: anyone may read it. The block writes the stage with `search.run.stages.written`.
@@ -116,7 +81,6 @@ def claimed(
         force: as in `is_needed`.
         waits: wait for another process that writes the output, then use its result; otherwise that is an error. Waiting
             suits an output that several jobs need and one of them makes; starting a running stage twice is a mistake.
-        shared: share the output with other processes: several machines may search one study.
 
     Of processes that train together the first one claims the stage for all.
 
@@ -146,10 +110,10 @@ def _claimed(requested: Stage | Callable[[], Stage], *, force: bool, waits: bool
     if not needed:
         yield False
     elif waits:
-        with held(lock, f"{stage.name}: {stage.output} is being {being} by {{owner}}; waiting", shared=shared):
+        with held(lock, f"{stage.name}: {stage.output} is being {being} by {{owner}}; waiting"):
             yield is_needed(requested if isinstance(requested, Stage) else requested(), force=force)
     else:
-        with held_now(lock, shared=shared) as free:
+        with held_now(lock) as free:
             if not free:
                 raise InvalidInput(_taken(stage, lock, being))
             yield is_needed(stage, force=force)  # checked again: another process may just have finished it

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from ofa.errors import InvalidInput
 from search.candidates.feasible import find_unseen
 from search.candidates.figures import is_figure
+from search.candidates.history import history_of
 from search.candidates.limits import meets
 from search.candidates.space import Candidate
 from search.candidates.trials import (
-    WORKER,
     SamplerContext,
-    candidate_of,
     distributions,
     named_constraints,
-    state_of,
     trial_parameters,
 )
 
@@ -36,7 +33,7 @@ MUTATION = 0.1
 
 
 def unseen_candidate(
-    context: SamplerContext, seen: Collection[Candidate], near: Sequence[Candidate], rng: np.random.Generator
+    context: SamplerContext, seen: Container[Candidate], near: Sequence[Candidate], rng: np.random.Generator
 ) -> Candidate:
     """Returns a candidate that is not in `seen` and within the target of the step, else within the hard limits.
 
@@ -51,7 +48,7 @@ def unseen_candidate(
             good = np.flatnonzero(context.feasible(fresh, allowed)) if fresh else np.zeros(0, dtype=np.int64)
             if len(good):
                 return fresh[int(good[0])]
-        unseen = find_unseen(context.space, context.figures, allowed, set(seen), rng, near=near)
+        unseen = find_unseen(context.space, context.figures, allowed, seen, rng, near=near)
         if unseen is not None:
             return unseen
     return context.space.sample(rng)
@@ -177,22 +174,9 @@ class FinishedTrial:
 
 def finished_trials(study: Study) -> list[FinishedTrial]:
     """Returns the evaluated trials in the order in which they ended, so that new ones only append."""
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    ordered = sorted(trials, key=_ended)
-    return [
-        FinishedTrial(trial.number, candidate, quality_of(study, trial))
-        for trial in ordered
-        if (candidate := candidate_of(trial)) is not None
-    ]
 
+    def add(found: list[FinishedTrial], trial: FrozenTrial, candidate: Candidate) -> None:
+        found.append(FinishedTrial(trial.number, candidate, quality_of(study, trial)))
 
-def _ended(trial: FrozenTrial) -> tuple[datetime, int]:
-    """Sorts trials by when they ended; the clock counts only with several workers, since a clock can be set back."""
-    shared = WORKER in trial.user_attrs and trial.datetime_complete is not None
-    return (trial.datetime_complete or datetime.min) if shared else datetime.min, trial.number
-
-
-def seen_candidates(study: Study) -> set[Candidate]:
-    """Returns the candidates of all trials, including running trials but not interrupted ones."""
-    trials = [trial for trial in study.get_trials(deepcopy=False) if state_of(trial) != "interrupted"]
-    return {candidate for trial in trials if (candidate := candidate_of(trial)) is not None}
+    known: list[FinishedTrial] = history_of(study).fold("finished_trials", list, add)
+    return list(known)

@@ -7,18 +7,18 @@ several objectives.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
 
 from ofa.errors import InvalidInput
+from search.candidates.history import Known, history_of
 from search.candidates.limits import violations
 from search.candidates.pareto import best_first
 from search.candidates.space import Candidate
-from search.candidates.trials import SamplerContext, candidate_of, figures_of
+from search.candidates.trials import SamplerContext, figures_of
 from search.samplers.candidate_sampler import CandidateSampler, metric_excess
 
 BATCH = 8  # children checked together: free figures are cheap for an array of candidates, not one by one
@@ -58,21 +58,21 @@ class EvolutionSampler(CandidateSampler):
     def next_candidate(self, study: Study) -> Candidate:
         """Returns one new candidate."""
         rng = np.random.default_rng([self._context.seed, self._context.step])
-        finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if self._context.running else []
-        seen = {candidate for trial in [*finished, *running] if (candidate := candidate_of(trial)) is not None}
+        history = history_of(study)
+        finished = history.complete
+        seen = history.fold("complete", _no_candidates, lambda known, _, candidate: known.add(candidate))
+        running = set(history.running.values()) if self._context.running else set()
         targets = self._context.limits.targets
         allowed = self._context.limits.allowed(targets[self._context.step % len(targets)])
         parents = self._select(study, finished, allowed) if len(finished) >= self._startup_trials else []
-        return self._breed(parents, seen, allowed, rng)
+        return self._breed(parents, (seen, running), allowed, rng)
 
-    def _select(self, study: Study, finished: list[FrozenTrial], allowed: Mapping[str, float]) -> list[Candidate]:
+    def _select(self, study: Study, finished: list[Known], allowed: Mapping[str, float]) -> list[Candidate]:
         """The parents, best first: by rank, then by crowding; by the value where there is one objective."""
         eligible = [
             (trial, candidate)
-            for trial in finished
-            if (candidate := candidate_of(trial)) is not None
-            and all(excess <= 0 for excess in violations(figures_of(trial), allowed).values())
+            for trial, candidate in finished
+            if all(excess <= 0 for excess in violations(figures_of(trial), allowed).values())
         ]
         if not eligible:
             return []
@@ -88,7 +88,7 @@ class EvolutionSampler(CandidateSampler):
     def _breed(
         self,
         parents: list[Candidate],
-        seen: set[Candidate],
+        seen: tuple[Container[Candidate], ...],
         allowed: Mapping[str, float],
         rng: np.random.Generator,
     ) -> Candidate:
@@ -98,7 +98,7 @@ class EvolutionSampler(CandidateSampler):
         for _ in range(0, self._tries, BATCH):
             children = [self._child(parents, rng) for _ in range(BATCH)]
             good = [children[index] for index in np.flatnonzero(self._context.feasible(children, allowed))]
-            new = next((child for child in good if child not in seen), None)
+            new = next((child for child in good if not any(child in known for known in seen)), None)
             if new is not None:
                 return new
             repeated = repeated or next(iter(good), None)
@@ -112,6 +112,10 @@ class EvolutionSampler(CandidateSampler):
         if len(parents) == 1 or rng.random() < self._mutated:
             return space.mutate(first, rng, self._mutation)
         return space.crossover(first, parents[int(rng.integers(len(parents)))], rng)
+
+
+def _no_candidates() -> set[Candidate]:
+    return set()
 
 
 def evolution(context: SamplerContext, **options: Any) -> EvolutionSampler:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +73,7 @@ class Observed:
 
     candidates: Sequence[Candidate]
     qualities: Floats
-    seen: frozenset[Candidate]
+    seen: Container[Candidate]
 
 
 def next_batch(
@@ -105,7 +105,7 @@ def _evolve(
     targets: Sequence[Target],
     judged: Sequence[str],
     effort: Effort,
-    seen: frozenset[Candidate],
+    seen: Container[Candidate],
     rng: np.random.Generator,
 ) -> Pool | None:
     """The best new candidates that some target allows, by predicted quality and figures; None if there is none."""
@@ -117,8 +117,9 @@ def _evolve(
     genomes = draw_at_levels(space, rng.random(effort.children), rng)
     for _ in range(effort.generations):
         genomes = np.concatenate([genomes, _children(context.space, parents, effort.children, rng)])
-        excluded = seen.union(best.candidates) if best else seen
-        children = [child for child in dict.fromkeys(candidates_of(space, genomes)) if child not in excluded]
+        kept = set(best.candidates) if best else set()
+        drawn = dict.fromkeys(candidates_of(space, genomes))
+        children = [child for child in drawn if child not in kept and child not in seen]
         genomes = draw(space, effort.children // 10, rng)
         pool = _allowed(context, children, targets)
         if pool is not None:

@@ -15,13 +15,14 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from ofa.errors import InvalidInput
+from search.candidates.history import History, history_of
 from search.candidates.limits import Bools, meets
 from search.candidates.pareto import Floats
 from search.candidates.space import Candidate, CandidateSpace
-from search.candidates.trials import SamplerContext, candidate_of, state_of
+from search.candidates.trials import SamplerContext
 from search.samplers.candidate_sampler import CandidateSampler, objective_figures, qualities_of, unseen_candidate
 from search.samplers.genome import candidates_of, draw_at_levels, genomes_of, mutate
 from search.samplers.guided_batch import Effort, Observed, next_batch
@@ -126,20 +127,16 @@ class GuidedSampler(CandidateSampler):
     def next_candidate(self, study: Study) -> Candidate:
         """Returns one new candidate."""
         context, step = self._context, self._context.step
-        start = self._start_of_batch(step)
-        trials = [trial for trial in study.get_trials(deepcopy=False) if state_of(trial) != "interrupted"]
+        start, history = self._start_of_batch(step), history_of(study)
         batch = _BATCHES.get(study)
         if batch is None or batch[0] != start:
-            finished = [trial for trial in trials if trial.state.is_finished()]
-            batch = (start, self._new_batch(study, finished[:start], start))
+            batch = (start, self._new_batch(study, history, start))
             _BATCHES[study] = batch
-        members = batch[1]
-        seen = {candidate_of(trial) for trial in trials}
+        members, seen = batch[1], history.proposed
         turn = (step - start) % max(len(members), 1)
         new = next((member for member in [*members[turn:], *members[:turn]] if member not in seen), None)
         if new is None:
-            excluded = [candidate for candidate in seen if candidate is not None]
-            new = unseen_candidate(context, excluded, members, np.random.default_rng([context.seed, step, 3]))
+            new = unseen_candidate(context, seen, members, np.random.default_rng([context.seed, step, 3]))
         return new
 
     def _start_of_batch(self, step: int) -> int:
@@ -147,20 +144,21 @@ class GuidedSampler(CandidateSampler):
             return 0
         return step - (step - self._startup_trials) % self._batch
 
-    def _new_batch(self, study: Study, finished: Sequence[FrozenTrial], start: int) -> list[Candidate]:
-        """The batch that begins at step `start`, when `finished` are the trials before it."""
+    def _new_batch(self, study: Study, history: History, start: int) -> list[Candidate]:
+        """The batch that begins at step `start`, from the first `start` trials that finished."""
         limits, length = self._context.limits, self._batch if start else self._startup_trials
         turns = [limits.targets[(start + position) % len(limits.targets)] for position in range(length)]
         targets = [limits.allowed(target) for target in turns]
         rng = np.random.default_rng([self._context.seed, start, 2])
-        rows = [(candidate, trial) for trial in finished if (candidate := candidate_of(trial)) is not None]
-        complete = [(candidate, trial) for candidate, trial in rows if trial.state == TrialState.COMPLETE]
+        complete = [
+            (candidate, trial)
+            for trial, candidate in history.finished[:start]
+            if candidate is not None and trial.state == TrialState.COMPLETE
+        ]
         if not start or len(complete) < 2:
             return startup_design(self._context, targets, rng)
         qualities = qualities_of(study, [trial for _, trial in complete])
-        observed = Observed(
-            [candidate for candidate, _ in complete], qualities, frozenset(candidate for candidate, _ in rows)
-        )
+        observed = Observed([candidate for candidate, _ in complete], qualities, history.before(start))
         return next_batch(self._context, observed, objective_figures(study), targets, self._effort, rng)
 
 

@@ -9,7 +9,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
 from search.candidates.limits import Limits
-from search.candidates.trials import figures_of, state_of
+from search.candidates.trials import RESUMED, figures_of, state_of
 
 EVALUATED = ("evaluated", "given up", "failed")
 
@@ -34,9 +34,9 @@ def reason_to_end(study: Study, limits: Limits, minutes: float | None, patience:
 
 
 def seconds_worked(trials: Sequence[FrozenTrial]) -> float:
-    """Returns in how many seconds some trial was at work, but for those whose process died."""
+    """Returns in how many seconds some trial was at work; one that was begun again counts from then."""
     spans: list[tuple[datetime, datetime]] = sorted(
-        (trial.datetime_start, trial.datetime_complete)
+        (_begun(trial) or trial.datetime_start, trial.datetime_complete)
         for trial in trials
         if trial.datetime_start is not None
         and trial.datetime_complete is not None
@@ -47,6 +47,12 @@ def seconds_worked(trials: Sequence[FrozenTrial]) -> float:
         seconds += max(0.0, (end - max(start, until)).total_seconds())
         until = max(until, end)
     return seconds
+
+
+def _begun(trial: FrozenTrial) -> datetime | None:
+    """When the evaluation that ended a trial began, where a kill had ended an earlier one."""
+    again = trial.user_attrs.get(RESUMED)
+    return None if again is None else datetime.fromisoformat(again)
 
 
 def since_improvement(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], limits: Limits) -> int:

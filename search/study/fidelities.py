@@ -20,11 +20,9 @@ from search.candidates.figures import Floats, is_figure
 from search.candidates.limits import Limits
 from search.candidates.optuna_internals import trial_id
 from search.candidates.pareto import best_first
-from search.candidates.space import Candidate, Evaluate, Evaluation
+from search.candidates.space import Candidate, Evaluate, Evaluation, Gate, Work
 from search.candidates.trials import TrialProgress, figures_of
-from search.evaluation.tune import Gate
 from search.run.scores import MetricFacts
-from search.study.uninterrupted import uninterrupted
 
 RUNG = "quality_at_epoch_"  # of the metric with a sign, so that more is better
 
@@ -35,7 +33,6 @@ def is_promoted(
     """Returns whether a trial is among the best `keep` (a fraction) of those that reached a rung, itself included.
 
     The first `least` of a rung are all promoted. The trial's quality at the rung is stored for later comparisons.
-    Interrupted trials do not count: the same candidate is tried again, and would compete with itself.
 
     Args:
         quality: of the metric at the rung, larger is better.
@@ -43,7 +40,7 @@ def is_promoted(
     """
     trial.set_user_attr(f"{RUNG}{epoch}", quality)
     points = []
-    for other in uninterrupted(study.get_trials(deepcopy=False)):
+    for other in study.get_trials(deepcopy=False):
         other_quality = other.user_attrs.get(f"{RUNG}{epoch}")
         if other_quality is not None and trial_id(other) != trial_id(trial):
             points.append(_point(float(other_quality), figures_of(other), objectives))
@@ -97,34 +94,43 @@ class Fidelities:
     expected: Expected | None = None
 
 
-def evaluate_in_steps(
-    study: Study,
-    trial: Trial,
-    candidate: Candidate,
-    evaluate: Evaluate,
-    fidelities: Fidelities,
-    metric: MetricFacts,
-) -> Evaluation:
-    """Returns the Evaluation of a candidate whose free figures the trial carries.
+def work_of(evaluate: Evaluate, fidelities: Fidelities | None) -> Work:
+    """Returns what an evaluator does with a candidate: its scores in the supernet, then its fine-tuning where one is.
 
-    `evaluate` measures the scores in the supernet, of which `metric` is the objective.
+    The gate is asked where a candidate can be given up alone.
     """
-    objectives = study.metric_names or []
+
+    def work(candidate: Candidate, gate: Gate) -> Evaluation:
+        if fidelities is None:
+            return evaluate(candidate)
+
+        def asked(epoch: int, value: float) -> bool:
+            return gate(epoch, value) if fidelities.pruner is not None or epoch in fidelities.rungs else True
+
+        seconds = 0.0
+        if 0 in fidelities.rungs:
+            first = evaluate(candidate)
+            seconds = first.seconds
+            if not asked(0, first.score.value):
+                return replace(first, stopped_at=0)
+        tuned = fidelities.tune(candidate, asked)
+        return replace(tuned, seconds=tuned.seconds + seconds)
+
+    return work
+
+
+def gate_of(study: Study, trial: Trial, fidelities: Fidelities | None, metric: MetricFacts) -> Gate:
+    """Returns what says whether the evaluation of a trial goes on, from the trials of the study at that moment.
+
+    `metric` is the objective among the scores.
+    """
 
     def gate(epoch: int, value: float) -> bool:
+        assert fidelities is not None
         if fidelities.pruner is not None:
-            trial.report(value, epoch)
+            trial.storage.set_trial_intermediate_value(trial_id(trial), epoch, float(value))
             return not trial.should_prune()
-        if epoch not in fidelities.rungs:
-            return True
         quality, keep, least = metric.quality(value), fidelities.keep, fidelities.least
-        return is_promoted(study, trial, epoch, quality, objectives, keep=keep, least=least)
+        return is_promoted(study, trial, epoch, quality, study.metric_names or [], keep=keep, least=least)
 
-    seconds = 0.0
-    if 0 in fidelities.rungs:
-        first = evaluate(candidate)
-        seconds = first.seconds
-        if not gate(0, first.score.value):
-            return replace(first, stopped_at=0)
-    tuned = fidelities.tune(candidate, gate)
-    return replace(tuned, seconds=tuned.seconds + seconds)
+    return gate

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.study import Study
-from optuna.trial import FrozenTrial
 
 from ofa.errors import InvalidInput
 from search.candidates.optuna_internals import BaseJournalFileLock
-from search.run.file_lock import can_lock, held, held_now, owner_text, take
-from search.run.locks import is_dead, lock_path
+from search.run.file_lock import can_lock, held_now, owner_text, take
 from search.study.journal_chain import (
     LONGEST_LINE,
     START,
@@ -33,6 +30,8 @@ from search.study.journal_chain import (
 from search.study.journal_records import check_record
 
 FIRST_BYTES = b'{"op_code":'
+OF_TRIAL = (7, 8, 9)  # a step or an attribute of a trial, which the line of its end follows
+OF_TRIAL_BYTES = tuple(FIRST_BYTES + str(code).encode() + b"," for code in OF_TRIAL)
 LASTING = (0, 4, 6)  # new study, new trial, state of a trial: what must be on disk before the search continues
 
 
@@ -41,9 +40,9 @@ class Journal(JournalFileBackend):
     lines (see `search.study.journal_chain`), and fewer flushes.
 
     Optuna's own reader ignores a torn last line, but its next append would complete it to garbage that no
-    reader can skip; its lock files outlive a kill. A trial of 45 parameters is some 60 appends: only those
-    in `LASTING` wait for the disk, and flush the earlier ones of the same file too. A killed process loses
-    nothing either way, a power cut at most the unfinished trial.
+    reader can skip; its lock files outlive a kill. Only the lines in `LASTING` wait for the disk, and flush the earlier
+    ones of the same file too. The end of a trial is one append of several lines, the last of which has its state: where
+    a power cut leaves some of them, they are cut off too, so that a trial is as it was claimed or as it ended.
     """
 
     def __init__(self, path: Path) -> None:
@@ -123,7 +122,7 @@ def open_journal(path: Path) -> JournalStorage:
 
 
 def cut_torn_line(path: Path) -> int:
-    """Returns how many bytes of an unfinished last line were cut off the file (0 if it is whole).
+    """Returns how many bytes of an unfinished last line, or end of a trial, were cut off the file (0 if it is whole).
 
     Raises:
         InvalidInput: the file is not a journal; it is not changed.
@@ -135,7 +134,7 @@ def cut_torn_line(path: Path) -> int:
         if start != FIRST_BYTES[: len(start)]:
             raise InvalidInput(f"{path} is not a study's journal: it begins with {start!r}")
         size = file.seek(0, os.SEEK_END)
-        whole = _end_of_last_line(file, size)
+        whole = _end_of_last_trial(file, _end_of_last_line(file, size))
         if whole < size:
             file.truncate(whole)
             os.fsync(file.fileno())
@@ -178,6 +177,16 @@ def _end_of_last_line(file: BinaryIO, size: int) -> int:
     return tail_start + end
 
 
+def _end_of_last_trial(file: BinaryIO, end: int) -> int:
+    """Where the lines of the last trial that was claimed or ended stop, looking back from a line that ends at `end`."""
+    start = max(0, end - (1 << 24))
+    file.seek(start)
+    tail = file.read(end - start)
+    while (begin := tail.rfind(b"\n", 0, len(tail) - 1) + 1) and tail.startswith(OF_TRIAL_BYTES, begin):
+        tail = tail[:begin]
+    return start + len(tail)
+
+
 class _FileLock(BaseJournalFileLock):
     """An exclusive lock that the operating system drops when its owner dies, however it dies."""
 
@@ -202,44 +211,14 @@ def journal_lock(path: Path) -> BaseJournalFileLock:
     return _FileLock(path.with_name(f"{path.name}.lock"))
 
 
-@dataclass(frozen=True)
-class SharedJournal:
-    """A journal shared by the workers of one study, on one machine or on a disk whose locks work across machines."""
-
-    path: Path
-    study: str
-    storage: JournalStorage
-
-    def alone(self) -> AbstractContextManager[None]:
-        """Refuses a second call on the same study."""
-        return only_runner(self.path, self.study)
-
-    def claiming(self) -> AbstractContextManager[None]:
-        """Holds the study for the next proposal."""
-        return held(lock_path(self.path, self.study, "claim"), keep=True)
-
-    def working(self, study: Study, trial_id: int) -> AbstractContextManager[None]:
-        """Does nothing: the lock of a worker shows that it is alive."""
-        return nullcontext()
-
-    def is_dead(self, study: Study, trial: FrozenTrial, worker: str) -> bool:
-        """Whether the lock of a worker is free, or missing."""
-        return is_dead(self.path, self.study, worker) is not False
-
-
-def open_shared_journal(path: Path, study: str) -> SharedJournal:
-    """Returns one study of the journal at `path`, as `open_journal`."""
-    return SharedJournal(path, study, open_journal(path))
-
-
 @contextmanager
-def only_runner(path: Path, study: str) -> Iterator[None]:
-    """Holds one study of the journal at `path` for this process: two runners would both continue it.
+def only_driver(path: Path, study: str) -> Iterator[None]:
+    """Holds one study of the journal at `path` for this process: two drivers would both continue it.
 
     Raises:
-        InvalidInput: another process runs it now.
+        InvalidInput: another process drives it now.
     """
-    lock = lock_path(path, study, "runner")
+    lock = path.with_name(f"{path.name}.{hashlib.sha256(study.encode()).hexdigest()[:8]}.driver")
     with held_now(lock, keep=True) as free:
         if not free:
             raise InvalidInput(

@@ -1,4 +1,4 @@
-"""The plan of a search from its request, made by the verb and by each worker; and running the study of a plan."""
+"""The plan of a search from its request, made by the verb and by each evaluator; and running the study of a plan."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from ofa.space import Space
 from search.candidates.figures import CandidateFigures, objective_metric, objective_names, of_candidates
 from search.candidates.limits import Limits
 from search.candidates.metric_limits import metric_limits
-from search.candidates.space import Candidate, CandidateSpace, Evaluate, Evaluation
+from search.candidates.space import Candidate, CandidateSpace, Evaluate, Evaluation, Work
 from search.candidates.trials import TrialProgress
 from search.config.search import SearchRequest
 from search.device.devices import SearchDevice, free_figures
 from search.device.profile import Profile
+from search.engine import MakeEngine, Source
 from search.evaluation.supernet import Evaluator
+from search.objects import make_partial
 from search.run.locks import WAITS, evaluating
-from search.run.paths import SearchFolder
-from search.run.progress import say, stage_progress
+from search.run.progress import stage_progress
 from search.run.scores import metrics_of, with_first
 from search.run.stages import hash_of
 from search.samplers.sampler_of import sampler_of
-from search.study.database import Place, check_workers
+from search.study.database import Place
 from search.study.logged import evaluations_to
 from search.study.plan import SearchPlan, TrialFiles, fitting
 from search.study.study import SearchResult, run_study
 from search.study.trial_attributes import THIS_RUN
 from search.study.tuning import FineTuning, figures_with, limits_of, space_of, tuning_of
-from search.study.workers import run_workers
 from search.study.zero_shot import ZeroShot, of_archs
 from search.text import times_text
 from search.training.trained import Trained, load_trained
@@ -91,7 +91,7 @@ def plan_inputs(
 
 
 def make_plan(inputs: PlanInputs, trained: Trained | None = None, tuning: FineTuning | None = None) -> SearchPlan:
-    """Returns the plan; a worker's process loads the supernet and makes the fine-tuning itself.
+    """Returns the plan; an evaluator's process loads the supernet and makes the fine-tuning itself.
 
     Raises:
         InvalidInput: a sampler that cannot be used, or a supernet that cannot be loaded.
@@ -171,19 +171,25 @@ def extract_command(search: str, trial: int) -> str:
     return shlex.join(["ofa", "extract", THIS_RUN, f"study={search}", f"trial={trial}"])
 
 
-def place_of(request: SearchRequest, files: SearchFolder) -> Place:
-    """Returns where a search stores its study.
+def make_work(inputs: PlanInputs, trained: Trained | None) -> Work:
+    """Returns what an evaluator in another process does; `trained` None is loaded from the folder of the run."""
+    return make_plan(inputs, trained).work
+
+
+def engine_of(request: SearchRequest) -> MakeEngine:
+    """Returns what gives the engine of a search.
 
     Raises:
-        InvalidInput: several workers, where no lock can coordinate them.
+        InvalidInput: it cannot be made.
     """
-    storage = Place(files.journal, request.storage)
-    check_workers(request.workers, storage)
-    return storage
+    options = {"workers": request.workers, **request.engine}
+    return make_partial("engine", options)  # type: ignore[no-any-return]
 
 
-def search_study(inputs: PlanInputs, plan: SearchPlan, storage: Place, loggers: Sequence[Logger] = ()) -> SearchResult:
-    """Returns the study of a plan once it holds all requested evaluations, made by the requested workers."""
+def search_study(
+    inputs: PlanInputs, plan: SearchPlan, place: Place, trained: Trained, loggers: Sequence[Logger] = ()
+) -> SearchResult:
+    """Returns the study of a plan once it holds all requested evaluations, made by the requested engine."""
     log = evaluations_to(loggers, plan.metric.name)
     _learn_expected(plan)
     with stage_progress("search") as update:
@@ -193,12 +199,9 @@ def search_study(inputs: PlanInputs, plan: SearchPlan, storage: Place, loggers: 
             if ended.score is not None:
                 times = times_text({figure: ended.figures[figure] for figure in plan.latencies})
                 update(ended.done, ended.evaluations, f"{plan.metric.text(ended.score.value)} at {times}")
-            elif ended.state == "interrupted":
-                say(f"search: {ended.reason}")
 
-        if inputs.request.workers == 1:
-            return run_study(plan, storage, show)
-        return run_workers(plan, partial(make_plan, inputs), inputs.request.workers, storage, show)
+        source = Source(plan.work, partial(make_work, inputs), trained)
+        return run_study(plan, place, show, engine_of(inputs.request), source)
 
 
 def _learn_expected(plan: SearchPlan) -> None:

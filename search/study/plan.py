@@ -25,10 +25,10 @@ from search.candidates.figures import (
 )
 from search.candidates.limits import Limits, Target, meets
 from search.candidates.metric_limits import metric_limits
-from search.candidates.space import Candidate, CandidateSpace, Evaluate, Evaluation
+from search.candidates.space import Candidate, CandidateSpace, Evaluate, Evaluation, Work
 from search.run.scores import MetricFacts
 from search.samplers import SamplerFactory, guided
-from search.study.fidelities import Fidelities
+from search.study.fidelities import Fidelities, work_of
 
 # Makes the files of a trial, by name, from the space, its candidate, its evaluation and a title.
 TrialFiles = Callable[[Space, Candidate, Evaluation, str], Mapping[str, str]]
@@ -86,6 +86,11 @@ class SearchPlan:
                 raise InvalidInput(f"{name}={value!r} must be a whole number of at least 1")
         if self.seed < 0:
             raise InvalidInput(f"seed={self.seed!r} must be a whole number of at least 0")
+
+    @property
+    def work(self) -> Work:
+        """What an evaluator does with a candidate."""
+        return work_of(self.evaluate, self.fidelities)
 
     @property
     def objectives(self) -> Directions:

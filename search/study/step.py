@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 import numpy as np
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import NopPruner
 from optuna.samplers import BaseSampler
 from optuna.study import Study
@@ -19,88 +19,54 @@ from ofa.records import content_of
 from ofa.task import Score
 from search.candidates.feasible import find_unseen
 from search.candidates.figures import number_text, unit
+from search.candidates.history import History
 from search.candidates.limits import violations
 from search.candidates.metric_limits import metric_violations
+from search.candidates.optuna_internals import claimed_trial, storage_of, study_id, trial_id
 from search.candidates.space import Candidate, Evaluation
 from search.candidates.trials import (
+    ENDED,
     HISTORY,
-    KILLED,
+    INTERRUPTED,
     REASON,
+    RESUMED,
     SCORES,
     STOPPED_AT,
-    WORKER,
     TrialProgress,
     candidate_of,
+    figures_of,
     propose,
-    state_of,
     trial_parameters,
     write_candidate,
     write_violations,
 )
+from search.engine.engine import FAILURES, first_line
 from search.run.scores import MetricFacts, with_first
 from search.samplers import SamplerContext
-from search.study.fidelities import evaluate_in_steps
 from search.study.plan import SearchPlan
 from search.study.trial_attributes import show_in_dashboard, write_note
-from search.study.uninterrupted import UninterruptedPruner, UninterruptedSampler
-
-
-@dataclass(frozen=True)
-class TrialCounts:
-    """Counts over a study's trials, without interrupted ones: a search resumes as if never interrupted."""
-
-    steps: int  # trials finished or running
-    running: int  # being evaluated by other workers
-    evaluated: int  # evaluated, successfully or not
-    failures: int
-    last_failure: str
-    refused_in_a_row: int  # the latest in a row that were over a limit or duplicates
-    waiting: bool  # a trial is enqueued and not started
-    seen: Mapping[Candidate, int]  # the number of the trial of each candidate evaluated or running
-
-
-def read_history(study: Study) -> TrialCounts:
-    """Returns the TrialCounts of the current trials of a study."""
-    steps = running = evaluated = failures = refused = 0
-    waiting, last_failure = False, ""
-    seen: dict[Candidate, int] = {}
-    for trial in study.get_trials(deepcopy=False):
-        waiting = waiting or trial.state == TrialState.WAITING
-        if trial.state == TrialState.WAITING or (state := state_of(trial)) == "interrupted":
-            continue
-        steps += 1
-        if state in ("infeasible", "duplicate"):
-            refused += 1
-            continue
-        refused = 0
-        running += state == "running"
-        evaluated += state != "running"
-        if (candidate := candidate_of(trial)) is not None:
-            seen[candidate] = trial.number
-        if state == "failed":
-            failures += 1
-            last_failure = str(trial.user_attrs.get(REASON, ""))
-    return TrialCounts(steps, running, evaluated, failures, last_failure, refused, waiting, seen)
 
 
 @dataclass(frozen=True)
 class Step:
-    """A trial with its candidate; `refused` holds its state and the reason if it is not to be evaluated."""
+    """A trial with its candidate; `refused` holds its state and the reason if it is not to be evaluated.
+
+    `resumed` is when its evaluation was begun again, where a kill had ended it.
+    """
 
     trial: Trial
     candidate: Candidate
     figures: Mapping[str, float]
     refused: tuple[str, str] | None = None
+    resumed: datetime | None = None
 
     def ended(self, state: str, reason: str = "", score: Score | None = None) -> TrialProgress:
         """Returns the progress that the end of this trial is."""
         return TrialProgress(state, reason, self.trial.number, score, self.figures)
 
 
-def set_next(study: Study, plan: SearchPlan, start: list[Candidate], history: TrialCounts) -> bool:
+def set_next(study: Study, plan: SearchPlan, start: list[Candidate], history: History) -> bool:
     """Enqueues the next candidate if the sampler is not to choose it; returns False if no candidate is left."""
-    if history.waiting:  # enqueued before an interruption, or to be retried
-        return True
     if len(history.seen) >= plan.space.size:
         return False
     first = next((candidate for candidate in start if candidate not in history.seen), None)
@@ -111,8 +77,7 @@ def set_next(study: Study, plan: SearchPlan, start: list[Candidate], history: Tr
         allowed = [plan.limits.allowed(targets[history.steps % len(targets)]), plan.limits.hard]
         rng = np.random.default_rng([plan.seed, history.steps, 1])
         near = [candidate for candidate in start if candidate in history.seen]
-        seen = set(history.seen)
-        replacements = (find_unseen(plan.space, plan.figures, limit, seen, rng, near=near) for limit in allowed)
+        replacements = (find_unseen(plan.space, plan.figures, limit, history.seen, rng, near=near) for limit in allowed)
         candidate = next((replacement for replacement in replacements if replacement is not None), None)
         if candidate is None:
             return False
@@ -120,10 +85,10 @@ def set_next(study: Study, plan: SearchPlan, start: list[Candidate], history: Tr
     return True
 
 
-def propose_step(study: Study, plan: SearchPlan, history: TrialCounts, worker: str | None = None) -> Step:
-    """Returns the next proposed trial; already reported as pruned if it is over a limit or a duplicate.
+def propose_step(study: Study, plan: SearchPlan, history: History, evaluators: int = 1) -> Step:
+    """Returns the next proposed trial, claimed; or reported as pruned if it is over a limit or a duplicate.
 
-    Several workers propose one after the other: each knows the candidates of the others.
+    `evaluators` is how many candidates are evaluated at once.
     """
     expected = plan.fidelities.expected if plan.fidelities is not None else None
     context = SamplerContext(
@@ -132,15 +97,15 @@ def propose_step(study: Study, plan: SearchPlan, history: TrialCounts, worker: s
         plan.limits,
         plan.seed,
         history.steps,
-        history.running,
+        len(history.running),
         expected,
         fractions=plan.metric.is_fraction,
+        evaluators=evaluators,
     )
     pruner = plan.fidelities.pruner if plan.fidelities is not None else None
-    study.pruner = UninterruptedPruner(pruner or NopPruner())
-    sampler = plan.sampler(context)
-    study.sampler = UninterruptedSampler(sampler, pruner or NopPruner())
-    trial, candidate = _proposed(study, plan, type(sampler))
+    study.pruner = pruner or NopPruner()
+    study.sampler = plan.sampler(context)
+    trial, candidate = _proposed(study, plan, type(study.sampler))
     figures = {name: float(values[0]) for name, values in plan.figures([candidate]).items()}
     hard = plan.limits.hard
     excess = violations(figures, hard)
@@ -151,20 +116,23 @@ def propose_step(study: Study, plan: SearchPlan, history: TrialCounts, worker: s
         return Step(trial, candidate, figures, _refuse(study, trial, "infeasible", _over_text(over, figures)))
     if duplicate_of is not None:
         return Step(trial, candidate, figures, _refuse(study, trial, "duplicate", f"the same as trial {duplicate_of}"))
-    if worker is not None:
-        trial.set_user_attr(WORKER, worker)
-    return Step(trial, candidate, figures)
+    return Step(claimed_trial(study, storage_of(study).claim()), candidate, figures)
 
 
-def evaluate_step(study: Study, plan: SearchPlan, step: Step) -> TrialProgress:
-    """Returns the end of a claimed trial after evaluating and reporting it.
+def resumed_steps(study: Study) -> list[Step]:
+    """Returns the trials that a driver had claimed when it died, to be evaluated again.
 
-    A trial whose worker was meanwhile taken for dead stays as it is: another worker retries its candidate.
+    One without a candidate, which an older version was proposing, is marked as interrupted.
     """
-    try:
-        return _evaluate(study, plan, step)
-    except UpdateFinishedTrialError:
-        return step.ended("interrupted", KILLED)
+    steps = []
+    for trial in storage_of(study).open_trials():
+        claimed = claimed_trial(study, trial_id(trial))
+        if (candidate := candidate_of(trial)) is None:
+            claimed.set_user_attr(REASON, INTERRUPTED[0])
+            study.tell(claimed, state=TrialState.FAIL)
+        else:
+            steps.append(Step(claimed, candidate, figures_of(trial), resumed=datetime.now()))
+    return steps
 
 
 def _proposed(study: Study, plan: SearchPlan, sampler: type[BaseSampler]) -> tuple[Trial, Candidate]:
@@ -174,9 +142,7 @@ def _proposed(study: Study, plan: SearchPlan, sampler: type[BaseSampler]) -> tup
         InvalidInput: a foreign sampler cannot choose in this search.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Heartbeat of storage")  # Optuna's own loop is not used
-            trial = study.ask()
+        trial = study.ask()
         return trial, propose(trial, plan.space)
     except (ValueError, TypeError, RuntimeError, NotImplementedError, ImportError) as error:
         if sampler.__module__.partition(".")[0] == "search":
@@ -187,29 +153,38 @@ def _proposed(study: Study, plan: SearchPlan, sampler: type[BaseSampler]) -> tup
 
 def _refuse(study: Study, trial: Trial, state: str, reason: str) -> tuple[str, str]:
     trial.set_user_attr(REASON, reason)
-    write_note(trial, f"**{state}**, not evaluated: {reason}")
-    study.tell(trial, state=TrialState.PRUNED)
+    _tell(study, trial, TrialState.PRUNED)
+    storage = storage_of(study)
+    written = claimed_trial(study, storage.get_trial_id_from_study_id_trial_number(study_id(study), trial.number))
+    write_note(written, f"**{state}**, not evaluated: {reason}")
+    storage.write_notes()
     return state, reason
 
 
-def _evaluate(study: Study, plan: SearchPlan, step: Step) -> TrialProgress:
+def _tell(study: Study, trial: Trial, state: TrialState, values: Sequence[float] | None = None) -> None:
+    """Ends a trial, with its place among the ended ones where that is not its number."""
+    place = storage_of(study).ended
+    if place != trial.number:
+        trial.set_user_attr(ENDED, place)
+    study.tell(trial, values, state=state)
+
+
+def conclude(study: Study, plan: SearchPlan, step: Step, future: Future[Evaluation]) -> TrialProgress:
+    """Returns the end of a claimed trial after reporting to Optuna what came of its evaluation.
+
+    Raises:
+        Exception: what no candidate fails with.
+    """
     trial, candidate = step.trial, step.candidate
+    if step.resumed is not None:
+        trial.set_user_attr(RESUMED, step.resumed.isoformat())
     try:
-        if plan.fidelities is None:
-            evaluation = plan.evaluate(candidate)
-        else:
-            evaluation = evaluate_in_steps(study, trial, candidate, plan.evaluate, plan.fidelities, plan.metric)
+        evaluation = future.result()
         _check_finite(evaluation)
-    except (
-        InvalidInput,
-        RuntimeError,
-        MemoryError,
-        ArithmeticError,
-        ValueError,
-    ) as error:  # torch raises RuntimeError, a user's metric any of them
-        reason = str(error).split("\n", 1)[0] or type(error).__name__
+    except FAILURES as error:
+        reason = first_line(error)
         trial.set_user_attr(REASON, reason)
-        study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+        _tell(study, trial, TrialState.FAIL)
         return step.ended("failed", reason)
     scores = with_first(evaluation.scores, plan.metric.name)
     results = {SCORES: msgspec.to_builtins(scores), "seconds": evaluation.seconds, "cached": evaluation.cached}
@@ -224,7 +199,7 @@ def _evaluate(study: Study, plan: SearchPlan, step: Step) -> TrialProgress:
         _give_up(study, trial, evaluation, plan.metric)
         return step.ended("given up", score=evaluation.score)
     values = {**figures, plan.metric.name: evaluation.score.value}
-    study.tell(trial, [values[name] for name in plan.objectives], skip_if_finished=True)
+    _tell(study, trial, TrialState.COMPLETE, [values[name] for name in plan.objectives])
     return step.ended("evaluated", score=evaluation.score)
 
 
@@ -238,7 +213,7 @@ def _give_up(study: Study, trial: Trial, evaluation: Evaluation, metric: MetricF
     trial.set_user_attr(STOPPED_AT, evaluation.stopped_at)
     reached = metric.named_text(evaluation.score)
     trial.set_user_attr(REASON, f"given up after {evaluation.stopped_at} epochs at {reached}")
-    study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+    _tell(study, trial, TrialState.PRUNED)
 
 
 def _over_text(over: Mapping[str, float], figures: Mapping[str, float]) -> str:

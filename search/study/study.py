@@ -1,94 +1,107 @@
-"""run_study: proposes candidates, refuses those over a limit, evaluates the rest; can be stopped and resumed."""
+"""run_study: proposes candidates, refuses those over a limit, has the rest evaluated; can be stopped and resumed."""
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.study import Study
 
 from ofa.errors import InvalidInput
 from search.candidates.feasible import check_reachable
-from search.candidates.optuna_internals import trial_id
+from search.candidates.history import History, history_of
+from search.candidates.optuna_internals import study_id
+from search.candidates.space import Candidate, Evaluation
 from search.candidates.trials import TrialProgress
-from search.run.locks import worker_lock
-from search.study.database import Place, Shared, opened
+from search.engine import Engine, MakeEngine, Source, local
+from search.study.database import Place, opened
+from search.study.driver_storage import DriverStorage
 from search.study.ending import reason_to_end
+from search.study.fidelities import gate_of
 from search.study.journal import open_journal
 from search.study.plan import SearchPlan, starting_candidates
-from search.study.step import Step, TrialCounts, evaluate_step, propose_step, read_history, set_next
+from search.study.step import Step, conclude, propose_step, resumed_steps, set_next
 from search.study.trial_attributes import check_attributes, check_states
-from search.study.uninterrupted import retry_lost_trials
 from search.text import count_text
 
 FAILED_AT_FIRST = 5  # evaluations: if all of them failed, the supernet is at fault, not a candidate
-WAIT_SECONDS = 0.2  # between checks for lost trials of other workers, when nothing is left to claim
 
 Progress = Callable[[TrialProgress], None]
 
 
-def work(
-    study: Study,
-    plan: SearchPlan,
-    shared: Shared,
-    storage: Place,
-    progress: Progress | None = None,
-    *,
-    worker: str | None = None,
-    goes_on: Callable[[], bool] = lambda: True,
-) -> str:
-    """Returns why the search of `plan` ended before the requested number of evaluations; empty if it did not.
+class _Driver:
+    """Proposes the candidates of a study, hands them to an engine and reports what comes back."""
 
-    Running trials of other workers count as claimed. A worker with nothing left to claim waits for them: a trial
-    whose worker dies must be retried.
+    def __init__(self, study: Study, plan: SearchPlan, engine: Engine, progress: Progress | None) -> None:
+        self._study, self._plan, self._engine, self._progress = study, plan, engine, progress
+        self._start = starting_candidates(plan)
+        self._running: dict[Future[Evaluation], Step] = {}
 
-    Args:
-        worker: the name of this worker; None if it is the only one.
-        goes_on: called before each claim; False ends the work.
+    def drive(self) -> str:
+        """Returns why the search of the plan ended before the requested number of evaluations; empty if it did not.
 
-    Raises:
-        InvalidInput: every evaluation fails.
-    """
-    start = starting_candidates(plan)
-    while True:
-        with shared.claiming():
-            if not goes_on():
-                return ""
-            retry_lost_trials(study, shared, storage, plan.space, begins=False)
-            history = read_history(study)
-            if history.evaluated >= plan.evaluations:
+        Raises:
+            InvalidInput: every evaluation fails, or no evaluator can begin.
+        """
+        plan, resumed = self._plan, resumed_steps(self._study)
+        while True:
+            history = history_of(self._study)
+            if history.evaluated >= plan.evaluations and not resumed and not self._running:
                 check_failures(history, finished=True)
                 return ""
             check_failures(history)
-            if reason := reason_to_end(study, plan.limits, plan.minutes, plan.patience):
-                return f"ended after {history.evaluated} of {plan.evaluations} evaluations: {reason}"
-            step = None
-            if history.evaluated + history.running < plan.evaluations:
-                step = _next_step(study, plan, history, start, worker)
-        if step is None and not history.running:
-            return (
-                f"{history.evaluated} of {plan.evaluations} evaluations made: no other subnet within "
-                f"the limits was found (the space has {count_text(plan.space.size)} in all)"
-            )
-        if step is None:
-            time.sleep(WAIT_SECONDS)
-            continue
-        if step.refused is None:
-            with shared.working(study, trial_id(step.trial)) if worker is not None else nullcontext():
-                ended = evaluate_step(study, plan, step)
-        else:
-            ended = step.ended(*step.refused)
-        if progress is not None:
-            progress(replace(ended, done=history.evaluated + ended.is_evaluation, evaluations=plan.evaluations))
+            ended = reason_to_end(self._study, plan.limits, plan.minutes, plan.patience)
+            left = "" if ended else self._hand_out(history, resumed)
+            if not self._running:
+                if ended:
+                    return f"ended after {history.evaluated} of {plan.evaluations} evaluations: {ended}"
+                if left:
+                    return left
+            if not any(future.done() for future in self._running):
+                self._engine.wait()
+            for future in [future for future in self._running if future.done()]:
+                self._report(conclude(self._study, plan, self._running.pop(future), future))
+
+    def _hand_out(self, history: History, resumed: list[Step]) -> str:
+        """Gives every free evaluator a candidate; returns, in words, that no other is left, else nothing."""
+        plan, study = self._plan, self._study
+        while self._engine.free and not any(future.done() for future in self._running):
+            if resumed:
+                self._submit(resumed.pop(0))
+                continue
+            history = history_of(study)
+            if history.evaluated + len(history.running) >= plan.evaluations:
+                return ""
+            if not set_next(study, plan, self._start, history):
+                return (
+                    f"{history.evaluated} of {plan.evaluations} evaluations made: no other subnet within "
+                    f"the limits was found (the space has {count_text(plan.space.size)} in all)"
+                )
+            step = propose_step(study, plan, history, len(self._running) + self._engine.free)
+            if step.refused is None:
+                self._submit(step)
+            else:
+                self._report(step.ended(*step.refused))
+        return ""
+
+    def _submit(self, step: Step) -> None:
+        plan = self._plan
+        gate = gate_of(self._study, step.trial, plan.fidelities, plan.metric)
+        self._running[self._engine.submit(step.candidate, gate)] = step
+
+    def _report(self, ended: TrialProgress) -> None:
+        if self._progress is not None:
+            done = history_of(self._study).evaluated
+            self._progress(replace(ended, done=done, evaluations=self._plan.evaluations))
 
 
-def check_failures(history: TrialCounts, finished: bool = False) -> None:
+def check_failures(history: History, finished: bool = False) -> None:
     """Ends a search in which every evaluation fails.
 
     Raises:
@@ -96,13 +109,6 @@ def check_failures(history: TrialCounts, finished: bool = False) -> None:
     """
     if history.failures and history.failures == history.evaluated and (finished or history.failures >= FAILED_AT_FIRST):
         raise InvalidInput(f"all {history.failures} evaluated subnets failed: {history.last_failure}")
-
-
-def _next_step(
-    study: Study, plan: SearchPlan, history: TrialCounts, start: list[Any], worker: str | None
-) -> Step | None:
-    """The next trial; None if no candidate is left."""
-    return propose_step(study, plan, history, worker) if set_next(study, plan, start, history) else None
 
 
 @dataclass(frozen=True)
@@ -118,27 +124,44 @@ class SearchResult:
     stopped: str = ""
 
 
-def run_study(plan: SearchPlan, place: Path | Place, progress: Progress | None = None) -> SearchResult:
+def run_study(
+    plan: SearchPlan,
+    place: Path | Place,
+    progress: Progress | None = None,
+    engine: MakeEngine = local,
+    source: Source | None = None,
+) -> SearchResult:
     """Returns the study of `plan`, stored in a journal file or a `Place`, once it holds `plan.evaluations`
     evaluations.
 
-    A candidate predicted to be over a limit is never evaluated: it is reported as pruned, with its constraints,
-    and does not count; nor does a candidate that the study has evaluated before. An interrupted study resumes
-    with exactly the proposals it would have made. `progress` gets one dictionary per trial.
+    This process alone proposes and writes. A candidate predicted to be over a limit is never evaluated: it is reported
+    as pruned, with its constraints, and does not count; nor does a candidate that the study has evaluated before. An
+    interrupted study resumes: what was running is evaluated again, and with one evaluator exactly the proposals come
+    that it would have made.
+
+    Args:
+        progress: is told the end of every trial.
+        engine: where candidates are evaluated.
+        source: what evaluators in other processes are made of; None: an engine in this process alone.
 
     Raises:
-        InvalidInput: a limit that no candidate meets (at once), a study of another plan, or evaluations that
-        all fail.
+        InvalidInput: a limit that no candidate meets (at once), a study of another plan or that another process
+            drives, or evaluations that all fail.
     """
     check_reachable(plan.space, plan.figures, plan.limits, seed=plan.seed)
     place = Place(place) if isinstance(place, Path) else place
-    with opened(place, plan.name) as shared, shared.alone(), quiet_optuna():
-        study = open_study(plan, shared, place)
-        before = read_history(study).evaluated
-        is_shared = place.address is not None
-        with worker_lock(place.journal, plan.name) if is_shared else nullcontext() as worker:
-            stopped = work(study, plan, shared, place, progress, worker=worker)
+    with opened(place, plan.name) as storage, quiet_optuna():
+        study = open_study(plan, storage, place)
+        before = history_of(study).evaluated
+        if before >= plan.evaluations and not history_of(study).running:
+            return result_of(study, before, "")
+        with engine(source or Source(plan.work, _no_source)) as evaluators:
+            stopped = _Driver(study, plan, evaluators, progress).drive()
         return result_of(study, before, stopped)
+
+
+def _no_source(_: object) -> Callable[[Candidate, object], Evaluation]:
+    raise InvalidInput("evaluators in other processes need a source to be made of")
 
 
 def result_of(study: Study, before: int, stopped: str) -> SearchResult:
@@ -147,7 +170,7 @@ def result_of(study: Study, before: int, stopped: str) -> SearchResult:
     Raises:
         InvalidInput: all of them failed.
     """
-    history = read_history(study)
+    history = history_of(study)
     check_failures(history, finished=True)
     return SearchResult(study, history.evaluated, history.evaluated - before, stopped)
 
@@ -170,32 +193,27 @@ def load_study(journal: Path, name: str) -> Study:
     return study
 
 
-def open_study(plan: SearchPlan, shared: Shared, place: Place, *, begins: bool = True) -> Study:
-    """Returns the plan's study, new or continued: trials that dead workers left running are marked as failed.
-
-    `begins` is False for a worker that joins a running search.
+def open_study(plan: SearchPlan, storage: BaseStorage, place: Place) -> Study:
+    """Returns the plan's study, new or continued, for the one process that drives it.
 
     Raises:
         InvalidInput: the stored study is of another plan.
     """
-    with shared.claiming():
-        storage = shared.storage
-        if plan.name in [study.study_name for study in storage.get_all_studies()]:
-            study = optuna.load_study(study_name=plan.name, storage=storage)
-        else:
-            directions = list(plan.objectives.values())
-            study = optuna.create_study(study_name=plan.name, storage=storage, directions=directions)
-        if not study.get_trials(deepcopy=False):  # new, or interrupted before all of this was written
-            for key, value in plan.attributes.items():
-                study.set_user_attr(key, value)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                study.set_metric_names(list(plan.objectives))
-        _check_same(plan, study, place)
-        check_attributes(study)
-        check_states(study)
-        retry_lost_trials(study, shared, place, plan.space, begins=begins)
-    return study
+    if plan.name in [study.study_name for study in storage.get_all_studies()]:
+        study = optuna.load_study(study_name=plan.name, storage=storage)
+    else:
+        directions = list(plan.objectives.values())
+        study = optuna.create_study(study_name=plan.name, storage=storage, directions=directions)
+    if not study.get_trials(deepcopy=False):  # new, or interrupted before all of this was written
+        for key, value in plan.attributes.items():
+            study.set_user_attr(key, value)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(list(plan.objectives))
+    _check_same(plan, study, place)
+    check_attributes(study)
+    check_states(study)
+    return optuna.load_study(study_name=plan.name, storage=DriverStorage(storage, study_id(study)))
 
 
 def _check_same(plan: SearchPlan, study: Study, storage: Place) -> None:

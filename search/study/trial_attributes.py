@@ -10,6 +10,7 @@ import pickle
 import re
 import textwrap
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -133,7 +134,8 @@ class Attributes(msgspec.Struct):
     history: list[TuningEpoch] | None = None
     stopped_at: Count | None = None
     reason: str | None = None
-    worker: str | None = None
+    ended: Count | None = None
+    resumed: datetime | None = None
     scores: dict[str, Score] | None = None
     seconds: NotNegative | None = None
     cached: bool | None = None

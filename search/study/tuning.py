@@ -16,7 +16,7 @@ from search.candidates.figures import LATENCY, CandidateFigures, Figures, of_can
 from search.candidates.limits import Limits, fraction_limits, needs_default_limits
 from search.candidates.parameters import OneOf
 from search.candidates.search_files import Finalist, Finalists
-from search.candidates.space import Candidate, Evaluation
+from search.candidates.space import Candidate, Evaluation, Gate
 from search.config.rules import Target
 from search.config.search import SearchRequest
 from search.config.searched_keys import SearchedKeys, searched_keys
@@ -25,7 +25,7 @@ from search.device.devices import SearchDevice
 from search.evaluation.caches import TunedCache
 from search.evaluation.sparsities import sparse_figures, sparsities_of
 from search.evaluation.start_weights import INHERIT, REWIND, StartWeights
-from search.evaluation.tune import Gate, longer
+from search.evaluation.tune import longer
 from search.evaluation.tuner import Tuner
 from search.objects import make
 from search.run.locks import WAITS, evaluating

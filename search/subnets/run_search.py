@@ -25,7 +25,8 @@ from search.run.progress import say
 from search.run.scores import metrics_of
 from search.run.stages import Stage, stamped_inputs, written
 from search.samplers.sampler_of import is_seeded, sampler_of
-from search.study.make_plan import make_plan, place_of, plan_inputs, search_study
+from search.study.database import Place
+from search.study.make_plan import engine_of, make_plan, plan_inputs, search_study
 from search.study.plan import TrialFiles, digest_of_candidates
 from search.study.tuning import tuning_of
 from search.study.warm_start import keep_warm_start, warm_candidates
@@ -43,12 +44,12 @@ def check_search(request: SearchRequest) -> None:
     """Validates what depends on more than the request itself, before any long step.
 
     Raises:
-        InvalidInput: an earlier search, searched keys, workers, a device or a sampler that cannot be used.
+        InvalidInput: an earlier search, searched keys, an engine, a device or a sampler that cannot be used.
     """
     warm_candidates(request)
     if request.search.tuning is not None:
         searched_keys(request)
-    place_of(request, SearchFolder(request.folder.search("any")))
+    engine_of(request)
     check_devices(request)
     sampler_of(request.sampler)
     if not is_seeded(request.sampler):
@@ -94,8 +95,7 @@ def run_search(
     warm = warm_candidates(request)
     identity = _digests(trained, devices)
     stage = _stage(request, identity, warm)
-    shared = request.storage is not None and not request.force  # a database allows calls on several machines
-    with claimed(stage, force=request.force, waits=waits, shared=shared) as needed:
+    with claimed(stage, force=request.force, waits=waits) as needed:
         if not needed:
             say(f"search: {stage.output} is there, nothing to do{_more(SearchFolder(stage.output))}")
             return False
@@ -116,7 +116,8 @@ def run_search(
             result = search_study(
                 replace(inputs, artifacts=artifacts, trial_files=trial_files),
                 plan,
-                place_of(request, files),
+                Place(files.journal, request.storage),
+                trained,
                 logged := loggers(f"search/{name}"),
             )
             for logger in logged:

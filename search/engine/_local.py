@@ -1,0 +1,122 @@
+"""engine=local: evaluators are processes of this machine, or this process itself where there is one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from search.candidates.space import Work
+from search.engine.engine import TRIES_AGAIN, Engine, Here, Message, Source, serve
+from search.engine.team import check_counts, team_of
+
+
+@contextmanager
+def local(source: Source, *, workers: int = 1, retries: int = TRIES_AGAIN) -> Iterator[Engine]:
+    """Gives the engine of `workers` processes of this machine; one evaluates in this process.
+
+    Args:
+        source: each process makes its own evaluator of it, and loads what it needs.
+        workers: how many.
+        retries: how often a candidate is tried again whose process died; after that it has failed.
+
+    Raises:
+        InvalidInput: an option out of range, or all processes die before they begin.
+    """
+    check_counts(workers, retries)
+    if workers == 1:
+        yield Here(source.here)
+        return
+    with team_of(_Processes(partial(source.make, None)), workers, retries) as engine:
+        yield engine
+
+
+@dataclass(frozen=True, eq=False)
+class _Process:
+    """A process and the end of its pipe."""
+
+    process: BaseProcess
+    pipe: Connection
+
+
+class _Processes:
+    """Evaluators in processes that each have a pipe to this one."""
+
+    def __init__(self, make: Callable[[], Work]) -> None:
+        self._make = make
+        self._context = multiprocessing.get_context("spawn")  # a fork would share the threads of PyTorch
+        self._running: list[_Process] = []
+
+    def start(self) -> _Process:
+        """Returns a new process."""
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve_here, args=(self._make, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        self._running.append(one := _Process(process, ours))
+        return one
+
+    def tell(self, evaluator: _Process, content: Any) -> None:
+        """Sends an object to a process."""
+        try:
+            evaluator.pipe.send(content)
+        except OSError:
+            pass  # it is dead: its pipe is at its end
+
+    def hear(self) -> list[tuple[_Process, Message | str]]:
+        """Returns what processes said since the last call."""
+        readable = wait([one.pipe for one in self._running])
+        heard: list[tuple[_Process, Message | str]] = []
+        for one in [one for one in self._running if one.pipe in readable]:
+            try:
+                heard.append((one, one.pipe.recv()))
+            except (EOFError, OSError):  # it died, between two messages or within one
+                one.process.join()
+                self.end(one)
+                heard.append((one, _how_it_ended(one.process.exitcode)))
+        return heard
+
+    def end(self, evaluator: _Process) -> None:
+        """Ends a process, which is as safe as a kill."""
+        if evaluator in self._running:
+            self._running.remove(evaluator)
+            evaluator.process.terminate()
+            evaluator.process.join()
+            evaluator.pipe.close()
+
+
+def _how_it_ended(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        return f"killed by signal {-exitcode}"
+    return f"ended with exit code {exitcode}"
+
+
+def _serve_here(make: Callable[[], Work], pipe: Connection) -> None:
+    """The main function of an evaluator's process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the driver, which ends all
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+    serve(make, partial(_unless_gone, pipe.recv), partial(_unless_gone, pipe.send))
+
+
+def _unless_gone(use: Callable[..., Any], *content: Any) -> Any:
+    """Uses the pipe; ends this process where the driver is gone."""
+    try:
+        return use(*content)
+    except (EOFError, OSError):
+        raise SystemExit(1) from None
+
+
+def _end_with_driver() -> None:
+    """Ends this process when the driver is gone: nobody would hear what it finds."""
+    driver = multiprocessing.parent_process()
+    assert driver is not None
+    driver.join()
+    os._exit(1)
