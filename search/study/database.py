@@ -121,7 +121,7 @@ def _driving(connection: Connection, study: str, address: str) -> Iterator[None]
         who = connection.execute(holder, {"key": key}).scalar() or "another process"
         raise InvalidInput(
             f"study {study!r} in {address} is being searched by {who}: one process drives a study; wait for it, give "
-            "that one more evaluators (workers=..., engine=ray), or use another name"
+            "that one more evaluators (workers=...), or use another name"
         )
     try:
         yield

@@ -19,7 +19,7 @@ from ofa.records import content_of
 from ofa.task import Score
 from search.candidates.feasible import find_unseen
 from search.candidates.figures import number_text, unit
-from search.candidates.history import History
+from search.candidates.history import History, history_of
 from search.candidates.limits import violations
 from search.candidates.metric_limits import metric_violations
 from search.candidates.optuna_internals import claimed_trial, storage_of, study_id, trial_id
@@ -90,21 +90,7 @@ def propose_step(study: Study, plan: SearchPlan, history: History, evaluators: i
 
     `evaluators` is how many candidates are evaluated at once.
     """
-    expected = plan.fidelities.expected if plan.fidelities is not None else None
-    context = SamplerContext(
-        plan.space,
-        plan.figures,
-        plan.limits,
-        plan.seed,
-        history.steps,
-        len(history.running),
-        expected,
-        fractions=plan.metric.is_fraction,
-        evaluators=evaluators,
-    )
-    pruner = plan.fidelities.pruner if plan.fidelities is not None else None
-    study.pruner = pruner or NopPruner()
-    study.sampler = plan.sampler(context)
+    _use_parts(study, plan, history, history.steps, evaluators)
     trial, candidate = _proposed(study, plan, type(study.sampler))
     figures = {name: float(values[0]) for name, values in plan.figures([candidate]).items()}
     hard = plan.limits.hard
@@ -119,7 +105,26 @@ def propose_step(study: Study, plan: SearchPlan, history: History, evaluators: i
     return Step(claimed_trial(study, storage_of(study).claim()), candidate, figures)
 
 
-def resumed_steps(study: Study) -> list[Step]:
+def _use_parts(study: Study, plan: SearchPlan, history: History, step: int, evaluators: int = 1) -> None:
+    """Gives a study the pruner of the plan, and its sampler for a step."""
+    expected = plan.fidelities.expected if plan.fidelities is not None else None
+    context = SamplerContext(
+        plan.space,
+        plan.figures,
+        plan.limits,
+        plan.seed,
+        step,
+        len(history.running),
+        expected,
+        fractions=plan.metric.is_fraction,
+        evaluators=evaluators,
+    )
+    pruner = plan.fidelities.pruner if plan.fidelities is not None else None
+    study.pruner = pruner or NopPruner()
+    study.sampler = plan.sampler(context)
+
+
+def resumed_steps(study: Study, plan: SearchPlan) -> list[Step]:
     """Returns the trials that a driver had claimed when it died, to be evaluated again.
 
     One without a candidate, which an older version was proposing, is marked as interrupted.
@@ -132,6 +137,9 @@ def resumed_steps(study: Study) -> list[Step]:
             study.tell(claimed, state=TrialState.FAIL)
         else:
             steps.append(Step(claimed, candidate, figures_of(trial), resumed=datetime.now()))
+    if steps:  # its sampler is told the end of the last that it proposed
+        history = history_of(study)
+        _use_parts(study, plan, history, history.steps - 1)
     return steps
 
 

@@ -49,7 +49,8 @@ class _Driver:
         Raises:
             InvalidInput: every evaluation fails, or no evaluator can begin.
         """
-        plan, resumed = self._plan, resumed_steps(self._study)
+        plan = self._plan
+        resumed = resumed_steps(self._study, plan)
         while True:
             history = history_of(self._study)
             if history.evaluated >= plan.evaluations and not resumed and not self._running:

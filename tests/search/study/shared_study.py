@@ -6,14 +6,18 @@ import json
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from search.candidates.limits import Limits
 from search.candidates.search_files import TrialRow
-from search.candidates.space import Candidate, Evaluation
+from search.candidates.space import Candidate, Evaluation, Work
+from search.engine import Source, local
 from search.samplers import SamplerFactory, evolution
+from search.study.database import Place
 from search.study.plan import SearchPlan
+from search.study.study import Progress, SearchResult, run_study
 from tests.search.scored import ACCURACY, evaluation
 from tests.search.synthetic import Oracle, block_space
 
@@ -73,6 +77,19 @@ class MakePlan:
             identity={"supernet": "abc"},
             warm=self.warm,
         )
+
+
+def work_of(make: MakePlan, _: object) -> Work:
+    """Returns what an evaluator in another process does."""
+    return make().work
+
+
+def run_shared(
+    make: MakePlan, workers: int, place: Path | Place, progress: Progress | None = None, **options: Any
+) -> SearchResult:
+    """Returns the study of a plan, evaluated by processes of this machine."""
+    engine = partial(local, workers=workers, **options)
+    return run_study(make(), place, progress, engine, Source(make().work, partial(work_of, make)))
 
 
 def noted(folder: Path) -> list[dict[str, Any]]:

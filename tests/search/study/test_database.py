@@ -7,26 +7,29 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from optuna.trial import TrialState
+import sqlalchemy
+from optuna.storages import RDBStorage
 
 from ofa.errors import InvalidInput
-from search.candidates.trials import KILLED, trial_rows
+from search.candidates.history import history_of
+from search.candidates.space import Evaluation
+from search.candidates.trials import trial_rows
 from search.config.search import check_address
 from search.report.dashboard import address as dashboard_address
 from search.report.dashboard import make_dashboard
 from search.samplers import tpe
 from search.study.database import Place, opened, with_credentials
+from search.study.step import conclude, propose_step, set_next
 from search.study.study import open_study, run_study
-from search.study.workers import run_workers
 from tests.search.study.postgres_server import postgres_server, server_programs
-from tests.search.study.shared_study import MakePlan, check_whole, noted
+from tests.search.study.shared_study import MakePlan, check_whole
 
 ROOT = Path(__file__).parents[3]
 
@@ -97,83 +100,56 @@ def test_the_same_study_as_in_a_journal(tmp_path: Path, server: str) -> None:
 
 
 @pytest.mark.slow
-def test_two_machines_share_a_study(tmp_path: Path, server: str) -> None:
-    """Two calls at once with folders of their own: what one has, the other does not evaluate."""
-    make = MakePlan(tmp_path, 40, seconds=0.02, name="two")
-    script = (
-        "import sys; from pathlib import Path; from search.study.database import Place\n"
-        "from search.study.study import run_study\n"
-        "from tests.search.study.shared_study import MakePlan\n"
-        "folder = Path(sys.argv[1])\n"
-        "plan = MakePlan(folder.parent, 40, seconds=0.02, name='two')()\n"
-        "run_study(plan, Place(folder / 'j.log', sys.argv[2]))\n"
-    )
-    command = [[sys.executable, "-c", script, str(tmp_path / name), server] for name in ("a", "b")]
-    processes = [subprocess.Popen(one, cwd=ROOT) for one in command]
-    assert [process.wait() for process in processes] == [0, 0]
-    result = run_study(make(), Place(tmp_path / "c" / "j.log", server))
-    assert result.evaluated_now == 0
+def test_a_second_driver_is_told_who_drives(tmp_path: Path, server: str) -> None:
+    make = MakePlan(tmp_path, 40, seconds=0.0, name="two")
+    with opened(Place(tmp_path / "a" / "j.log", server), "two"):
+        with pytest.raises(
+            InvalidInput, match=rf"is being searched by process {os.getpid()} on .*: one process"
+        ):
+            run_study(make(), Place(tmp_path / "b" / "j.log", server))
+        run_study(replace(make, name="another", evaluations=3)(), Place(tmp_path / "b" / "j.log", server))
+    result = run_study(make(), Place(tmp_path / "b" / "j.log", server))
     check_whole(trial_rows(result.study), 40)
-    calls = noted(tmp_path)
-    assert len(calls) == len({call["digest"] for call in calls}) == 40
-    assert len({call["pid"] for call in calls}) == 2
 
 
 @pytest.mark.slow
-def test_a_machine_that_falls_silent_loses_its_trial_alone(tmp_path: Path, server: str) -> None:
-    """Its lock is not here, so that its heartbeat alone tells."""
-    make = MakePlan(tmp_path, 6, seconds=0.0, name="silent")
-    there = Place(tmp_path / "there" / "j.log", server, heartbeat_seconds=1)
+def test_a_driver_that_dies_is_continued_from_another_folder(tmp_path: Path, server: str) -> None:
     script = (
         "import os, sys; from dataclasses import replace; from pathlib import Path\n"
         "from search.study.database import Place\n"
         "from search.study.study import run_study\n"
         "from tests.search.study.shared_study import MakePlan\n"
         "plan = MakePlan(Path(sys.argv[1]), 6, name='silent')()\n"
-        "place = Place(Path(sys.argv[1]) / 'there' / 'j.log', sys.argv[2], heartbeat_seconds=1)\n"
-        "run_study(replace(plan, evaluate=lambda candidate: os._exit(9)), place)\n"
+        "begun = lambda: any(Path(sys.argv[1]).glob('*.jsonl'))\n"
+        "evaluate = lambda candidate: os._exit(9) if begun() else plan.evaluate(candidate)\n"
+        "run_study(replace(plan, evaluate=evaluate), Place(Path(sys.argv[1]) / 'there' / 'j.log', sys.argv[2]))\n"
     )
     assert subprocess.run([sys.executable, "-c", script, str(tmp_path), server], cwd=ROOT).returncode == 9
-    here = Place(tmp_path / "here" / "j.log", server, heartbeat_seconds=1)
-    start = time.monotonic()
-    result = run_study(make(), here)
-    assert time.monotonic() - start > 4  # six heartbeats, less what the other process took to end
-    rows = trial_rows(result.study)
-    check_whole(rows, 6)
-    (lost,) = [row for row in rows if row.state == "interrupted"]
-    assert lost.reason == KILLED
-    assert lost.arch in {row.arch for row in rows if row.state == "evaluated"}
-    with opened(there, "silent") as shared:
-        study = open_study(make(), shared, there)
-        assert not study.get_trials(states=(TrialState.RUNNING, TrialState.WAITING))
+    result = run_study(MakePlan(tmp_path, 6, seconds=0.0, name="silent")(), Place(tmp_path / "here" / "j.log", server))
+    check_whole(trial_rows(result.study), 6)
+    assert [trial.number for trial in result.study.trials if "resumed" in trial.user_attrs] == [1]
 
 
 @pytest.mark.slow
-@pytest.mark.long
-def test_eight_workers_make_500_trials(tmp_path: Path, server: str) -> None:
-    make = MakePlan(tmp_path, 500, seconds=0.02, name="many")
-    killed: list[int] = []
-    over = threading.Event()
-
-    def kill_one() -> None:
-        while not killed and not over.wait(0.5):
-            if len(calls := noted(tmp_path)) > 150:
-                killed.append(calls[0]["pid"])
-                os.kill(killed[0], 9)
-
-    thread = threading.Thread(target=kill_one)
-    thread.start()
-    try:
-        result = run_workers(make(), make, 8, Place(tmp_path / "j.log", server))
-    finally:
-        over.set()
-        thread.join()
-    assert killed
-    rows = trial_rows(result.study)
-    check_whole(rows, 500)
-    lost = [row for row in rows if row.state == "interrupted"]
-    assert len(lost) <= 1
-    assert 500 <= len(noted(tmp_path)) <= 500 + len(lost)
+def test_a_trial_is_two_transactions(tmp_path: Path, server: str) -> None:
+    """One claims it, one ends it, whatever it holds; the history is not read again."""
+    make = MakePlan(tmp_path, 8, seconds=0.0, name="counted")
+    run_study(make(), Place(tmp_path / "j.log", server))
+    with opened(Place(tmp_path / "j.log", server), "counted") as storage:
+        assert isinstance(storage, RDBStorage)
+        commits: list[object] = []
+        sqlalchemy.event.listen(storage.scoped_session.session_factory, "after_commit", commits.append)
+        study = open_study(replace(make, evaluations=20)(), storage, Place(tmp_path / "j.log", server))
+        plan, before = replace(make, evaluations=20)(), len(commits)
+        for _ in range(5):
+            history = history_of(study)
+            set_next(study, plan, [], history)
+            step = propose_step(study, plan, history)
+            if step.refused is None:
+                future: Future[Evaluation] = Future()
+                future.set_result(plan.evaluate(step.candidate))
+                conclude(study, plan, step, future)
+    assert 5 <= len(commits) - before <= 3 * 5
 
 
 def test_the_dashboard_shows_it(tmp_path: Path, server: str) -> None:

@@ -45,7 +45,7 @@ def test_time_is_that_of_work(spans: list[tuple[float, float]], seconds: float) 
 
 
 def test_a_trial_whose_process_died_does_not_count() -> None:
-    dead = trial(begin=10, end=9999, **{REASON: INTERRUPTED})
+    dead = trial(begin=10, end=9999, **{REASON: INTERRUPTED[0]})
     assert seconds_worked([trial(0.5, begin=0, end=10), dead]) == 10
 
 

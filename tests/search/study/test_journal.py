@@ -16,7 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from ofa.errors import InvalidInput
-from search.study.journal import cut_torn_line, only_runner, open_journal
+from search.study.journal import cut_torn_line, only_driver, open_journal
 from search.study.journal_chain import START, head_path, sealed_line
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -206,21 +206,21 @@ def test_locks_die_with_their_owner(tmp_path: Path) -> None:
     path = tmp_path / "journal.log"
     one_study(path)
     code = (
-        "import sys, time; from pathlib import Path; from search.study.journal import journal_lock, only_runner\n"
+        "import sys, time; from pathlib import Path; from search.study.journal import journal_lock, only_driver\n"
         "path = Path(sys.argv[1]); journal_lock(path).acquire()\n"
-        "with only_runner(path, 's'): print('held', flush=True); time.sleep(60)"
+        "with only_driver(path, 's'): print('held', flush=True); time.sleep(60)"
     )
     root = Path(__file__).parents[3]
     owner = subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=root, stdout=subprocess.PIPE)
     assert owner.stdout is not None
     assert owner.stdout.readline() == b"held\n"
-    with pytest.raises(InvalidInput, match="by another process"), only_runner(path, "s"):
+    with pytest.raises(InvalidInput, match="by another process"), only_driver(path, "s"):
         pass
-    with only_runner(path, "another study"):
+    with only_driver(path, "another study"):
         pass
     owner.kill()
     owner.wait()
     start = time.monotonic()
-    with only_runner(path, "s"):
+    with only_driver(path, "s"):
         one_study(path)
     assert time.monotonic() - start < 25  # Optuna's own lock would be waited for, 30 s

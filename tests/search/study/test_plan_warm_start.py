@@ -22,15 +22,13 @@ from search.candidates.trials import trial_rows
 from search.run import stages
 from search.run.paths import RunFolder, SearchFolder
 from search.samplers import guided
-from search.study.database import Place
 from search.study.plan import SearchPlan, digest_of_candidates, fitting, starting_candidates
 from search.study.study import run_study
 from search.study.warm_start import best_candidates, earlier_candidates
-from search.study.workers import run_workers
 from tests.record_files import rewrite
 from tests.search.scored import ACCURACY, evaluation
 from tests.search.study.shared_study import ORACLE as SHARED
-from tests.search.study.shared_study import MakePlan
+from tests.search.study.shared_study import MakePlan, run_shared
 from tests.search.study.trial_rows import trial_row
 from tests.search.synthetic import Oracle, block_space
 
@@ -148,7 +146,7 @@ def test_cut_off_it_goes_on_with_the_same(tmp_path: Path) -> None:
 def test_workers_share_it(tmp_path: Path) -> None:
     warm = tuple(SHARED.candidates.at_level(level / 12) for level in range(1, 5))
     make = MakePlan(tmp_path, 12, warm=warm)
-    rows = trial_rows(run_workers(make(), make, 2, Place(tmp_path / "j.log")).study)
+    rows = trial_rows(run_shared(make, 2, tmp_path / "j.log").study)
     start = starting_candidates(make())
     assert {one.candidate for one in rows[: len(start)]} == set(start)
     assert set(warm) <= set(start)

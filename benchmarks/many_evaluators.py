@@ -1,10 +1,10 @@
-"""Throughput of one study by 1, 2, 4 and 8 workers, in a journal and in PostgreSQL, side by side.
+"""Throughput of one study by 1, 2, 4 and 8 evaluators, in a journal and in PostgreSQL, side by side.
 
 The evaluation sleeps, so that the cores do not limit, or computes on one core; the space is analytic, with 45 choices,
-and the sampler the evolution of Once-for-All. Counted is the second half of the evaluations: all workers are there by
-then. PostgreSQL is left out where no server is installed.
+and the sampler the evolution of Once-for-All. Counted is the second half of the evaluations: all evaluators are there
+by then. PostgreSQL is left out where no server is installed.
 
-    python -m benchmarks.workers
+    python -m benchmarks.many_evaluators
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ofa.paths import write_json
 from ofa.task import Score
 from search.candidates.limits import Limits
-from search.candidates.space import Candidate, Evaluation
+from search.candidates.space import Candidate, Evaluation, Work
 from search.candidates.trials import trial_rows
 from search.device.standalone.machine import describe_machine
+from search.engine import Source, local
 from search.samplers import evolution
 from search.study.database import Place
 from search.study.plan import SearchPlan
 from search.study.study import run_study
-from search.study.workers import run_workers
 from tests.search.scored import ACCURACY
 from tests.search.study.postgres_server import postgres_server, server_programs
 from tests.search.synthetic import Oracle, block_space
@@ -74,11 +75,17 @@ class Make:
         )
 
 
+def work_of(make: Make, _: object) -> Work:
+    """Returns what an evaluator in another process does."""
+    return make().work
+
+
 def throughput(make: Make, workers: int, place: Place) -> dict[str, float]:
     """Returns evaluations a second in the second half, and the seconds of the whole call."""
     start = time.monotonic()
     plan = make()
-    result = run_study(plan, place) if workers == 1 else run_workers(plan, make, workers, place)
+    source = Source(plan.work, partial(work_of, make))
+    result = run_study(plan, place, engine=partial(local, workers=workers), source=source)
     seconds = time.monotonic() - start
     rows = [row for row in trial_rows(result.study) if row.state == "evaluated"]
     assert len(rows) == len({row.arch for row in rows}) == make.evaluations
@@ -106,7 +113,7 @@ def main() -> None:
     parser.add_argument("--sleep", type=float, default=0.25, help="seconds of an evaluation that sleeps")
     parser.add_argument("--compute", type=float, default=0.1, help="processor seconds of an evaluation that computes")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/workers.json"))
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/many_evaluators.json"))
     options = parser.parse_args()
     counts = [int(count) for count in options.workers.split(",")]
     found: dict[tuple[str, str, int], list[dict[str, float]]] = {}
@@ -130,7 +137,7 @@ def main() -> None:
         }
         for (kind, storage, workers), runs in found.items()
     ]
-    print("\n| evaluation | storage | workers | evaluations a second | times one worker |\n|---|---|---|---|---|")
+    print("\n| evaluation | storage | evaluators | evaluations a second | times one evaluator |\n|---|---|---|---|---|")
     for row in rows:
         alone = found[row["evaluation"], row["storage"], counts[0]]
         times = row["per_second"] / statistics.median(run["per_second"] for run in alone)
