@@ -71,7 +71,7 @@ def check_address(address: str) -> str:
 
 def here() -> dict[str, Any]:
     """Returns the engine where no other is named."""
-    return {"_target_": "search.engine.local", "_partial_": True}
+    return {"_target_": "search.engine.local", "_partial_": True, "workers": None, "retries": 2}
 
 
 class FigureLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -148,7 +148,7 @@ class SearchRequest(Request, frozen=True, kw_only=True):
         study: its name; None for one made of the device and the limits.
         latency_ms: a limit in ms, several, or one by name of a device; None for `search.latency_fractions`.
         workers: candidates that are evaluated at once.
-        engine: where, a function of `search.engine`; its own `workers`, where given, count.
+        engine: where, a function of `search.engine`; where its `workers` are None, they are `workers`.
         storage: the address of a database for the study; None for a journal in the search's folder.
         finetune: how the finalists are fine-tuned, with the best after it chosen; None: they are not.
         initializer, dense, prune: groups of the fine-tuning, if there is `search.tuning`.

@@ -182,8 +182,8 @@ def engine_of(request: SearchRequest) -> MakeEngine:
     Raises:
         InvalidInput: it cannot be made.
     """
-    options = {"workers": request.workers, **request.engine}
-    return make_partial("engine", options)  # type: ignore[no-any-return]
+    own = request.engine.get("workers")
+    return make_partial("engine", {**request.engine, "workers": request.workers if own is None else own})  # type: ignore[no-any-return]
 
 
 def search_study(

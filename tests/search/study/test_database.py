@@ -103,9 +103,7 @@ def test_the_same_study_as_in_a_journal(tmp_path: Path, server: str) -> None:
 def test_a_second_driver_is_told_who_drives(tmp_path: Path, server: str) -> None:
     make = MakePlan(tmp_path, 40, seconds=0.0, name="two")
     with opened(Place(tmp_path / "a" / "j.log", server), "two"):
-        with pytest.raises(
-            InvalidInput, match=rf"is being searched by process {os.getpid()} on .*: one process"
-        ):
+        with pytest.raises(InvalidInput, match=rf"is being searched by process {os.getpid()} on .*: one process"):
             run_study(make(), Place(tmp_path / "b" / "j.log", server))
         run_study(replace(make, name="another", evaluations=3)(), Place(tmp_path / "b" / "j.log", server))
     result = run_study(make(), Place(tmp_path / "b" / "j.log", server))
