@@ -20,17 +20,18 @@ from search.engine.team import check_counts, team_of
 
 
 @contextmanager
-def local(source: Source, *, workers: int = 1, retries: int = TRIES_AGAIN) -> Iterator[Engine]:
+def local(source: Source, *, workers: int | None = None, retries: int = TRIES_AGAIN) -> Iterator[Engine]:
     """Gives the engine of `workers` processes of this machine; one evaluates in this process.
 
     Args:
         source: each process makes its own evaluator of it, and loads what it needs.
-        workers: how many.
+        workers: how many; None: one.
         retries: how often a candidate is tried again whose process died; after that it has failed.
 
     Raises:
         InvalidInput: an option out of range, or all processes die before they begin.
     """
+    workers = 1 if workers is None else workers
     check_counts(workers, retries)
     if workers == 1:
         yield Here(source.here)
