@@ -88,12 +88,12 @@ def claimed(requested: Stage | Callable[[], Stage], *, force: bool = False, wait
         InvalidInput: as in `is_needed`; or another process is writing the output.
     """
     with ExitStack() as stack:
-        claim = _claimed(requested, force=force, waits=waits, shared=shared)
+        claim = _claimed(requested, force=force, waits=waits)
         yield processes().from_first(lambda: stack.enter_context(claim))
 
 
 @contextmanager
-def _claimed(requested: Stage | Callable[[], Stage], *, force: bool, waits: bool, shared: bool) -> Iterator[bool]:
+def _claimed(requested: Stage | Callable[[], Stage], *, force: bool, waits: bool) -> Iterator[bool]:
     stage = requested if isinstance(requested, Stage) else requested()
     lock = lock_of(stage.output)
     being = BEING.get(stage.name, "written")
