@@ -112,8 +112,8 @@ def process_group(device: str = "cpu") -> Iterator[Processes]:
         wanted = int(os.environ.get("LOCAL_WORLD_SIZE", launched().count))
         if wanted > there:
             text = (
-                f"device={device}: {wanted} processes of this machine share {there} GPUs, and each needs its own: start "
-                f"at most {there} with --nproc_per_node, or give device=cpu"
+                f"device={device}: {wanted} processes of this machine share {there} GPUs, and each needs its own: "
+                f"start at most {there} with --nproc_per_node, or give device=cpu"
             )
             raise InvalidInput(text) if local == 0 else OtherProcessFailed(text)
         torch.cuda.set_device(local)

@@ -99,6 +99,11 @@ def onnxruntime() -> dict[str, Any]:
     return {"_target_": ONNXRUNTIME, "threads": 1}
 
 
+def local_engine() -> dict[str, Any]:
+    """Returns the engine where no other is named."""
+    return {"_target_": "search.engine.local", "_partial_": True, "workers": None, "retries": 2}
+
+
 def guided() -> dict[str, Any]:
     """Returns the sampler where no other is named."""
     return {

@@ -13,7 +13,7 @@ from search.candidates.figures import LATENCY, is_figure, latency_of, objective_
 from search.candidates.limits import LatencyLimits, check_latency, search_name
 from search.candidates.metric_limits import read_limit
 from search.config.finetuning import Finetuning
-from search.config.request import Device, Request, guided, plain, without
+from search.config.request import Device, Request, guided, local_engine, plain, without
 from search.config.rules import (
     LARGEST,
     CalibrationExamples,
@@ -67,11 +67,6 @@ def check_address(address: str) -> str:
     if not url.database:
         raise InvalidInput(f"storage={address} names no database; it must be like {url.drivername}://db.host/ofa")
     return address
-
-
-def here() -> dict[str, Any]:
-    """Returns the engine where no other is named."""
-    return {"_target_": "search.engine.local", "_partial_": True, "workers": None, "retries": 2}
 
 
 class FigureLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -162,7 +157,7 @@ class SearchRequest(Request, frozen=True, kw_only=True):
     study: Name | None = None
     latency_ms: Any = None
     workers: Processes = 1
-    engine: Target = msgspec.field(default_factory=here)
+    engine: Target = msgspec.field(default_factory=local_engine)
     storage: Text | None = None
     finetune: Finetuning | None = None
     initializer: Target | None = None
