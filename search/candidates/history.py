@@ -16,7 +16,7 @@ T = TypeVar("T")
 Known = tuple[FrozenTrial, Candidate]
 
 
-class History:
+class StudyHistory:
     """The trials of one study, without those that an older version left behind as interrupted.
 
     Attributes:
@@ -111,13 +111,13 @@ class _Before:
         return self._places.get(candidate, float("inf")) < self._place  # type: ignore[call-overload, no-any-return]
 
 
-_HISTORIES: WeakKeyDictionary[Study, History] = WeakKeyDictionary()  # a cache: what a study holds, read again
+_HISTORIES: WeakKeyDictionary[Study, StudyHistory] = WeakKeyDictionary()  # a cache: what a study holds, read again
 
 
-def history_of(study: Study) -> History:
+def history_of(study: Study) -> StudyHistory:
     """Returns the history of the present trials of a study."""
     if study not in _HISTORIES:
-        _HISTORIES[study] = History()
+        _HISTORIES[study] = StudyHistory()
     history = _HISTORIES[study]
     history.update(study.get_trials(deepcopy=False))
     return history

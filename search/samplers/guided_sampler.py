@@ -18,7 +18,7 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from ofa.errors import InvalidInput
-from search.candidates.history import History, history_of
+from search.candidates.history import StudyHistory, history_of
 from search.candidates.limits import Bools, meets
 from search.candidates.pareto import Floats
 from search.candidates.space import Candidate, CandidateSpace
@@ -144,7 +144,7 @@ class GuidedSampler(CandidateSampler):
             return 0
         return step - (step - self._startup_trials) % self._batch
 
-    def _new_batch(self, study: Study, history: History, start: int) -> list[Candidate]:
+    def _new_batch(self, study: Study, history: StudyHistory, start: int) -> list[Candidate]:
         """The batch that begins at step `start`, from the first `start` trials that finished."""
         limits, length = self._context.limits, self._batch if start else self._startup_trials
         turns = [limits.targets[(start + position) % len(limits.targets)] for position in range(length)]

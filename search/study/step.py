@@ -19,7 +19,7 @@ from ofa.records import content_of
 from ofa.task import Score
 from search.candidates.feasible import find_unseen
 from search.candidates.figures import number_text, unit
-from search.candidates.history import History, history_of
+from search.candidates.history import StudyHistory, history_of
 from search.candidates.limits import violations
 from search.candidates.metric_limits import metric_violations
 from search.candidates.optuna_internals import claimed_trial, storage_of, study_id, trial_id
@@ -65,7 +65,7 @@ class Step:
         return TrialProgress(state, reason, self.trial.number, score, self.figures)
 
 
-def set_next(study: Study, plan: SearchPlan, start: list[Candidate], history: History) -> bool:
+def set_next(study: Study, plan: SearchPlan, start: list[Candidate], history: StudyHistory) -> bool:
     """Enqueues the next candidate if the sampler is not to choose it; returns False if no candidate is left."""
     if len(history.seen) >= plan.space.size:
         return False
@@ -85,7 +85,7 @@ def set_next(study: Study, plan: SearchPlan, start: list[Candidate], history: Hi
     return True
 
 
-def propose_step(study: Study, plan: SearchPlan, history: History, evaluators: int = 1) -> Step:
+def propose_step(study: Study, plan: SearchPlan, history: StudyHistory, evaluators: int = 1) -> Step:
     """Returns the next proposed trial, claimed; or reported as pruned if it is over a limit or a duplicate.
 
     `evaluators` is how many candidates are evaluated at once.
@@ -105,7 +105,7 @@ def propose_step(study: Study, plan: SearchPlan, history: History, evaluators: i
     return Step(claimed_trial(study, storage_of(study).claim()), candidate, figures)
 
 
-def _use_parts(study: Study, plan: SearchPlan, history: History, step: int, evaluators: int = 1) -> None:
+def _use_parts(study: Study, plan: SearchPlan, history: StudyHistory, step: int, evaluators: int = 1) -> None:
     """Gives a study the pruner of the plan, and its sampler for a step."""
     expected = plan.fidelities.expected if plan.fidelities is not None else None
     context = SamplerContext(

@@ -15,7 +15,7 @@ from optuna.study import Study
 
 from ofa.errors import InvalidInput
 from search.candidates.feasible import check_reachable
-from search.candidates.history import History, history_of
+from search.candidates.history import StudyHistory, history_of
 from search.candidates.optuna_internals import study_id
 from search.candidates.space import Candidate, Evaluation
 from search.candidates.trials import TrialProgress
@@ -69,7 +69,7 @@ class _Driver:
             for future in [future for future in self._running if future.done()]:
                 self._report(conclude(self._study, plan, self._running.pop(future), future))
 
-    def _hand_out(self, history: History, resumed: list[Step]) -> str:
+    def _hand_out(self, history: StudyHistory, resumed: list[Step]) -> str:
         """Gives every free evaluator a candidate; returns, in words, that no other is left, else nothing."""
         plan, study = self._plan, self._study
         while self._engine.free and not any(future.done() for future in self._running):
@@ -102,7 +102,7 @@ class _Driver:
             self._progress(replace(ended, done=done, evaluations=self._plan.evaluations))
 
 
-def check_failures(history: History, finished: bool = False) -> None:
+def check_failures(history: StudyHistory, finished: bool = False) -> None:
     """Ends a search in which every evaluation fails.
 
     Raises:
