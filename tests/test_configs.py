@@ -106,6 +106,7 @@ def test_all_groups_are_tried_here() -> None:
     tried |= {"task"}  # in tests/ofa/task/test_training_tasks.py
     tried |= {"hydra"}  # launchers
     tried |= {"prune", "dense", "initializer"}  # in tests/search/app/test_prune_recipes.py
+    tried |= {"engine"}  # in tests/search/engine
     tried |= {"finetune"}  # in tests/search/app/test_finetune.py
     tried |= {"compress"}  # in tests/search/app/test_compress_recipes.py
     tried |= {"logger"}  # in tests/search/training/test_loggers.py
