@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,3 +73,11 @@ def named_files(path: Path) -> dict[str, str]:
         if first:
             found[first[1]] = match[3]
     return found
+
+
+def write_programs(folder: Path) -> None:
+    """Writes `ofa` and `python3` of this installation into a folder, which a test puts in front of the path."""
+    folder.mkdir(exist_ok=True)
+    for name, arguments in (("ofa", "-m search.app.main"), ("python3", "")):
+        (folder / name).write_text(f'#!/bin/sh\nexec {sys.executable} {arguments} "$@"\n')
+        (folder / name).chmod(0o755)

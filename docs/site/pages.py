@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 ROOT_PAGES = {"README.md": "index.md", **{name: name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")}}
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".toml": "toml", ".sh": "bash"}
 LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
+BY_THEME = re.compile(r'<img alt="([^"]*)" src="([^"]+)-light\.webp"[^>]*>')
 PICTURE = re.compile(r'<img alt="([^"]*)" src="([^"]+\.svg)"[^>]*>')
 
 # Packages of the API reference, by the page that they are on.
@@ -67,13 +68,19 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
 
 def on_page_content(html: str, page: Page, **_: Any) -> str:
-    """Returns the HTML of a page with its SVG pictures inside, so that they take the colors of the theme."""
+    """Returns the HTML of a page with pictures that follow the theme: SVG inside it, dark ones beside light ones."""
     here = (ROOT / "docs" / page.file.src_uri).parent if page.file.src_uri != "index.md" else ROOT / "docs"
 
     def inside(match: re.Match[str]) -> str:
         return (here / match[2]).read_text().replace("<svg ", f'<svg role="img" aria-label="{match[1]}" ', 1)
 
-    return PICTURE.sub(inside, html)
+    both = r'<img alt="\1" src="\2-light.webp#only-light"><img alt="\1" src="\2-dark.webp#only-dark">'
+    return PICTURE.sub(inside, BY_THEME.sub(both, html))
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Returns a page whose search has a name for those who hear it."""
+    return output.replace('role="dialog"', 'role="dialog" aria-label="Search"')
 
 
 def in_repository(uri: str) -> str:
