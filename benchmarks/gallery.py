@@ -22,22 +22,22 @@ ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs/images/gallery"
 RUN = "run=gallery"
 SMALL = (
-    *("data=digits", "model=resnet20", "model.depth=8", "model.widths=[8,16,32]", "train.epochs=20"),
-    *("search.evaluations=60", "device.profile.seconds=20"),
+    *("data=digits", "model=resnet20", "model.depth=8", "train.epochs=10"),
+    *("search.evaluations=60", "device.profile.seconds=15"),
 )
-SEEDS = ("latency_ms=0.05,0.08", "seed=0,1,2", "search.evaluations=40", "search.finalists.seconds=4")
+SEEDS = ("study=sweep", "search.latency_fractions=[0.5,0.8]", "seed=0,1,2", "search.evaluations=20")
 COMMANDS = (
     ("run", RUN, *SMALL),
     ("prune", RUN, "--multirun", "model=lenet300", "data=digits", "dense.epochs=15", "prune=cubic,rigl,lottery"),
-    ("search", RUN, "--multirun", *SEEDS),
+    ("search", RUN, "--multirun", *SEEDS, "search.finalists.seconds=3"),
     ("report", RUN),
 )
 # Parts of pages by the text of their heading; None: the top. Width and height in pixels.
 PARTS = {
     "report": ("report.html", None, 1100),
     "front": ("report.html", "Accuracy and latency", 760),
-    "latency": ("report.html", "Latency model", 760),
-    "pruning": ("report.html", "Pruning", 900),
+    "latency": ("report.html", "Latency prediction", 760),
+    "pruning": ("report.html", "Pruned networks", 900),
     "sweep": ("sweep.html", None, 1000),
 }
 WIDTH = 1200
@@ -57,7 +57,7 @@ def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         inspected = Path(scratch) / "inspect.html"
-        inspected.write_text(terminal(ofa("inspect", "model=mobilenet", "data=cifar10")))
+        inspected.write_text(terminal(ofa("inspect", "model=mobilenet", "input_shape=[3,32,32]")))
         with open_page(browser, Path(scratch) / "profile", (WIDTH, 1000)) as page:
             for name, (file, heading, height) in PARTS.items():
                 for scheme in ("light", "dark"):

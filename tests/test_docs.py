@@ -13,7 +13,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import open_dict
 
 from ofa.errors import InvalidInput
-from search.app.main import VERBS
+from search.app.launch import OPTIONS_WITH_VALUE
+from search.app.main import VERBS, _with_path
 from search.config.read import read_request
 from search.config.verbs import REQUESTS
 from tests.composed import composed
@@ -104,6 +105,8 @@ def test_commands_compose_into_a_request(command: Command, configs: Path) -> Non
         assert verb in FLAGS
         return
     assert verb in VERBS, f"{verb} is no verb"
+    if verb == "studio":
+        words = _with_path(words, OPTIONS_WITH_VALUE)
     for overrides in overrides_of(words):
         config = composed(verb, *overrides, f"hydra.searchpath=[file://{configs}]", hydra=True)
         HydraConfig.instance().set_config(config)
