@@ -102,3 +102,8 @@ def test_every_pinned_version_has_its_hashes() -> None:
     assert {name: versions[name] for name in hashed.keys() & versions.keys()} == {
         name: version for name, version in hashed.items() if name in versions
     }, "run make lock"
+
+
+def test_wheel_holds_the_page_of_the_studio(wheel: list[str]) -> None:
+    page = {f"search/studio/page/{path.name}" for path in (ROOT / "search/studio/page").iterdir()}
+    assert page and page <= set(wheel)

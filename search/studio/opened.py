@@ -213,7 +213,8 @@ def _at_path(request: StudioRequest) -> tuple[StudioRequest, SubnetFolder | None
     path = Path(request.path)
     if not path.exists():
         raise InvalidInput(f"{path} does not exist: give a run, a subnet's folder, or a file of weights")
-    if path.is_file() and not SubnetFolder(path.parent).card.is_file():
+    known = (SubnetFolder(path.parent).card, SupernetFolder(path.parent).card)
+    if path.is_file() and not any(card.is_file() for card in known):
         if request.model is None or request.data is None:
             raise InvalidInput(f"{path} holds weights alone: say of what by model= and data=, such as model=lenet5")
         start = {"_target_": CHECKPOINT, "_partial_": True, "path": str(path), "ignore": [], "key": None}

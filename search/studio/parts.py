@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from torch import nn
 
 from ofa.data import Dataset
@@ -86,7 +87,10 @@ def schedule_of(name: str, final: float, times: Mapping[str, Any] = MappingProxy
     """
     if name not in menu("schedule"):
         raise InvalidInput(f"setting.schedule={name!r} is not known; {nearest(name, menu('schedule'))}")
-    schedule: Schedule = make({**group_option("prune/schedule", name), "final": final, **times})
+    try:
+        schedule: Schedule = make({**group_option("prune/schedule", name), "final": final, **times})
+    except InstantiationException as error:
+        raise error.__cause__ if isinstance(error.__cause__, InvalidInput) else error from None
     return schedule
 
 
