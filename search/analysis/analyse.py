@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from search.analysis.columns import ABSENT, Column, Integers, Searched, columns_of, dependents, importances
+from search.analysis.columns import ABSENT, Column, Integers, Searched, columns_of, dependents
 from search.analysis.effects import Effect, Floats, effect_of
 from search.analysis.together import Together, together_of
 from search.run.cards import Setting
@@ -26,7 +26,6 @@ class Analysis:
         candidates: their number.
         given_up: the number that stopped early, left out because their scores are of less training.
         decisive: None if they are too few, or all alike.
-        permuted: the share of each choice by permutation importance, see `search.analysis.columns`.
         settings: the settings that were searched beside the Arch.
         effects: the effect of each setting that any candidate has.
         together: schedule, starting weights and sparsity; None if fewer than two of them are searched.
@@ -35,7 +34,6 @@ class Analysis:
     candidates: int
     given_up: int
     decisive: Decisive | None
-    permuted: Mapping[str, float]
     settings: tuple[Searched, ...] = ()
     effects: Mapping[str, Effect] = field(default_factory=dict)
     together: Together | None = None
@@ -51,14 +49,11 @@ def analyse(
     """Returns the Analysis of candidates: choices, settings and qualities (larger is better), in the same order."""
     candidates = [{**arch, **chosen} for arch, chosen in zip(archs, settings, strict=True)]
     reached = np.asarray(quality, dtype=np.float64)
-    enough = len(candidates) >= LEAST
     tried = {name for chosen in settings for name in chosen}
-    decisive_shares = decisive(candidates, quality) if enough else None
     return Analysis(
         candidates=len(candidates),
         given_up=given_up,
-        decisive=decisive_shares,
-        permuted=importances(candidates, quality) if decisive_shares is not None else {},
+        decisive=decisive(candidates, quality) if len(candidates) >= LEAST else None,
         settings=tuple(searched),
         effects={
             setting.name: _effect(setting, candidates, reached, searched)

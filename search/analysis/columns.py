@@ -147,68 +147,7 @@ def _column(name: str, values: Sequence[Setting | None], most_cells: int) -> Col
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-BELOW_RANKS = -1.0  # below every rank of a value
-
-FOLDS = 5
-
-REPEATS = 3
-
-
-def importances(
-    candidates: Sequence[Mapping[str, Setting]], target: Sequence[float], seed: int = 0
-) -> dict[str, float]:
-    """Returns the share of each choice in the predictability of `target`, largest first; sums to 1, or all 0.
-
-    By how much random forests predict held-out candidates worse when one choice's values are shuffled among the
-    candidates that have it: a choice that is active in few candidates is not confused with the depth that it depends
-    on. Source: permutation importance (Breiman 2001, "Random forests", section 10), on held-out folds.
-
-    Args:
-        candidates: the values by choice or setting; inactive ones are missing.
-        target: one number per candidate, such as its quality.
-    """
-    from sklearn.ensemble import RandomForestRegressor  # a slow import, only needed here
-
-    names = list(dict.fromkeys(name for values in candidates for name in values))
-    ranks = _ranks(candidates, names)
-    targets = np.asarray(target, dtype=np.float64)
-    worse = np.zeros(len(names))
-    rng = np.random.default_rng(seed)
-    fold_of = rng.permutation(len(targets)) % FOLDS
-    for fold in range(FOLDS if len(targets) >= 2 * FOLDS else 0):
-        held_out = fold_of == fold
-        forest = RandomForestRegressor(60, min_samples_leaf=2, max_features=0.5, random_state=seed)
-        forest.fit(ranks[~held_out], targets[~held_out])
-        shuffled = _shuffled(ranks[held_out], rng)
-        errors = (forest.predict(shuffled.reshape(-1, len(names))).reshape(len(shuffled), -1) - targets[held_out]) ** 2
-        exact = ((forest.predict(ranks[held_out]) - targets[held_out]) ** 2).sum()
-        worse += errors.sum(axis=1).reshape(len(names), REPEATS).mean(axis=1) - exact
-    worse = np.clip(worse, 0, None)
-    shares = worse / worse.sum() if worse.sum() > 0 else worse
-    order = np.argsort(-shares, kind="stable")
-    return {names[index]: float(shares[index]) for index in order}
-
-
-def _ranks(candidates: Sequence[Mapping[str, Setting]], names: Sequence[str]) -> Floats:
-    """The input of a forest, (candidates, names): the rank of each value among those of its choice."""
-    columns = []
-    for name in names:
-        distinct = sorted({values[name] for values in candidates if name in values}, key=by_size)
-        rank_of = {value: float(index) for index, value in enumerate(distinct)}
-        columns.append([rank_of[values[name]] if name in values else BELOW_RANKS for values in candidates])
-    return np.array(columns, dtype=np.float64).reshape(len(names), len(candidates)).T
-
 
 def by_size(value: Setting) -> tuple[bool, float, str]:
     """Returns the key by which values are sorted: numbers by size, then texts."""
     return (True, 0.0, value) if isinstance(value, str) else (False, float(value), "")
-
-
-def _shuffled(ranks: Floats, rng: np.random.Generator) -> Floats:
-    """The rows (names * REPEATS, rows, names), in each copy one column shuffled among the rows that have it."""
-    copies = np.repeat(ranks[None], ranks.shape[1] * REPEATS, axis=0)
-    for number, copy in enumerate(copies):
-        column = number // REPEATS
-        active = np.flatnonzero(copy[:, column] != BELOW_RANKS)
-        copy[active, column] = copy[rng.permutation(active), column]
-    return copies

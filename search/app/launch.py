@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import traceback
 import warnings
@@ -31,6 +32,7 @@ from search.config.read import read_request
 from search.config.verbs import REQUESTS
 from search.run.paths import conf_dir
 from search.run.progress import PLAIN_VARIABLE, say
+from search.run.stages import command_line
 
 
 def in_multirun() -> bool:
@@ -48,6 +50,7 @@ OPTIONS_WITH_VALUE = (
     *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
     *("--cfg", "-c", "--package", "-p", "--info", "-i"),
 )
+LONGEST_COMMAND = 10_000  # characters, of a stamp's text
 TRACEBACK_VARIABLES = ("HYDRA_FULL_ERROR", "OFA_TRACEBACK")
 
 
@@ -100,8 +103,12 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
             request = read_request(config, REQUESTS[verb])
             _use_threads(request.threads)
             joined = True
-            with together(verb, request):
-                task(request)
+            recorded = command_line.set(_command_line(verb, overrides))
+            try:
+                with together(verb, request):
+                    task(request)
+            finally:
+                command_line.reset(recorded)
         except Exception as error:
             if is_said_elsewhere(error, joined=joined):
                 codes.append(2)
@@ -139,6 +146,17 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
         else:
             os.environ["HYDRA_FULL_ERROR"] = previous
     return max(codes, default=0)
+
+
+def _command_line(verb: str, arguments: Sequence[str]) -> str:
+    """The command line that does the work of this job alone, as a shell reads it; empty where it is endless."""
+    ordered = overrides_first(arguments)
+    given = [argument for argument in ordered if argument not in ("--multirun", "-m")]
+    if in_multirun():  # its own values in place of the lists of them
+        options = next((index for index, argument in enumerate(ordered) if argument.startswith("-")), len(ordered))
+        given = [*HydraConfig.get().overrides.task, *(word for word in ordered[options:] if word in given)]
+    line = shlex.join(["ofa", verb, *given])
+    return line if len(line) < LONGEST_COMMAND else ""
 
 
 def overrides_first(arguments: Sequence[str]) -> list[str]:

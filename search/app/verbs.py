@@ -24,6 +24,7 @@ from search.app.tables import (
     print_sweep,
 )
 from search.app.training import train_stage
+from search.candidates.search_files import SubnetList
 from search.compression.compress_stage import compress_stage
 from search.config.compressing import CompressRequest
 from search.config.request import Request, part, plain, run_text
@@ -79,13 +80,18 @@ def run_task(request: RunRequest) -> None:
     subnets = extract_stage(extract, trained, search.name, force=force or searched, waits=waits)
     report = report_stage(run)
     say(f"done in {duration(time.monotonic() - started)}")
-    print_subnets(subnets, run.root, workloads={device: workload_of(run, device) for device in complete_profiles(run)})
+    show_subnets(subnets, run)
     defaults = {"run": "main", "outputs": "outputs"}
     where = "".join(
         f" {key}={getattr(request, key)}" for key, value in defaults.items() if getattr(request, key) != value
     )
     print(f"report     {report.resolve()}")
     print(f"dashboard  ofa dashboard{where}")
+
+
+def show_subnets(subnets: SubnetList, run: RunFolder) -> None:
+    """Prints the table of the subnets that were extracted from one search."""
+    print_subnets(subnets, run.root, workloads={device: workload_of(run, device) for device in complete_profiles(run)})
 
 
 def profile_task(request: ProfileRequest) -> None:
@@ -116,7 +122,7 @@ def extract_task(request: ExtractRequest) -> None:
     trained = load_trained(run, request.trusted)
     for name in names:
         if request.trial is None:
-            extract_stage(request, trained, name, force=request.force, waits=in_multirun())
+            show_subnets(extract_stage(request, trained, name, force=request.force, waits=in_multirun()), run)
         else:
             extract_trial(request, trained, name, request.trial)
 

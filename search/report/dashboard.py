@@ -16,19 +16,19 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import optuna
-from optuna.artifacts import FileSystemArtifactStore
 from optuna.storages import BaseStorage
 from optuna.study import Study
 
 from ofa.errors import InvalidInput
 from ofa.records import Object
-from search.analysis.columns import importances
+from search.analysis.analyse import LEAST
 from search.candidates.optuna_internals import FrozenStudy, study_attributes, study_id
 from search.candidates.search_files import TrialRow
 from search.candidates.trials import trial_rows
 from search.report.dashboard_figures import importance_figure, limits_figure, metric_of
 from search.report.figures import Figure
 from search.run.scores import MetricFacts
+from search.study.artifacts import TrialFileStore
 from search.study.database import Place, database_storage
 from search.study.journal import open_journal
 from search.study.trial_attributes import THIS_RUN
@@ -36,7 +36,6 @@ from search.study.trial_attributes import THIS_RUN
 HOST = "127.0.0.1"
 Application = Callable[..., Iterable[bytes]]
 NOTES = "note_str:"  # part of the keys of the dashboard's notes
-LEAST = 20  # evaluated trials; with fewer the importances are noise
 GROWN = 1.1  # importances, which take a second, are recomputed once the number of trials grew by this factor
 
 
@@ -69,7 +68,7 @@ def make_dashboard(
     if not 0 <= port <= 65535:
         raise InvalidInput(f"port={port!r} must be a whole number from 0 to 65535")
     storage = open_journal(place.journal) if place.address is None else database_storage(place.address)
-    files = FileSystemArtifactStore(artifacts) if artifacts is not None else None
+    files = TrialFileStore(artifacts) if artifacts is not None else None
     application = only_local(importlib.import_module("optuna_dashboard").wsgi(with_figures(storage, run), files))
     try:
         server = make_server(HOST, port, application, server_class=_ThreadedServer, handler_class=_QuietHandler)
@@ -136,7 +135,7 @@ class _Figures:
         self._scratch = _quiet_study()
         # By study: the number of finished trials, and the attributes made from them.
         self._cache: dict[int, tuple[int, dict[str, Any]]] = {}
-        self._importances: dict[int, tuple[int, dict[str, float]]] = {}
+        self._importances: dict[int, tuple[int, Figure | None]] = {}
 
     def attributes(self, study: FrozenStudy) -> dict[str, Any]:
         """The study attributes that hold the figures."""
@@ -156,17 +155,12 @@ class _Figures:
             return attributes
 
     def _importance(self, identity: int, rows: Sequence[TrialRow], metric: MetricFacts) -> Figure | None:
-        evaluated = [  # without trials that stopped early: they were trained for less
-            (row.arch, row.settings, row.score.value)
-            for row in rows
-            if row.state == "evaluated" and row.arch and row.score is not None
-        ]
-        count, shares = self._importances.get(identity, (0, {}))
-        if len(evaluated) >= max(LEAST, GROWN * count):
-            candidates = [{**arch.values, **settings} for arch, settings, _ in evaluated]
-            count, shares = len(evaluated), importances(candidates, [value for *_, value in evaluated])
-            self._importances[identity] = count, shares
-        return importance_figure(shares, count, metric) if shares else None
+        evaluated = sum(row.state == "evaluated" for row in rows)
+        count, figure = self._importances.get(identity, (0, None))
+        if evaluated >= max(LEAST, GROWN * count):
+            figure = importance_figure(rows, metric)
+            self._importances[identity] = evaluated, figure
+        return figure
 
 
 def _quiet_study() -> Study:

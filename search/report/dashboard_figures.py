@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from optuna.study import Study
 
 from ofa.records import convert
+from search.analysis.analyse import decisive
 from search.candidates.figures import is_latency
 from search.candidates.search_files import TrialRow
-from search.report.data import Chosen, DeviceResult, Trial
+from search.report.data import Choice, Chosen, DeviceResult, Trial
 from search.report.document import light
-from search.report.figures import Figure, layout
+from search.report.figures import Figure
+from search.report.importance_section import LEAST_HELD_OUT, importance_bars, parts_of
 from search.report.pareto_section import pareto_figure
 from search.run.scores import MetricFacts
 
 HEIGHT = 440  # pixels that the dashboard leaves for a figure
-
-
-SHOWN_CHOICES = 16
 
 
 def limits_figure(study: Study, rows: Sequence[TrialRow]) -> Figure | None:
@@ -63,17 +62,24 @@ def metric_of(study: Study) -> MetricFacts:
     return metric
 
 
-def importance_figure(shares: Mapping[str, float], count: int, metric: MetricFacts) -> Figure:
-    """Returns bars of the most important choices, the most important one on top."""
-    top = list(shares.items())[:SHOWN_CHOICES][::-1]
-    bars = {"type": "bar", "orientation": "h", "marker": {"color": "$accent"}} | {
-        "x": [100 * share for _, share in top],
-        "y": [name for name, _ in top],
-        "hovertemplate": "%{y}: %{x:.1f} %<extra></extra>",
-    }
-    frame = layout(f"share of the variance over {count} evaluated subnets, %", "", height=HEIGHT)
-    frame |= {"title": _title(f"What decides the {metric.title}"), "showlegend": False}
-    return _colored({"data": [bars], "layout": frame})
+def importance_figure(rows: Sequence[TrialRow], metric: MetricFacts) -> Figure | None:
+    """Returns the bars of the report's section on importance; None where the forest behind them predicts nothing."""
+    evaluated = [  # without trials that stopped early: they were trained for less
+        (row.arch.values, row.settings, metric.quality(row.score.value))
+        for row in rows
+        if row.state == "evaluated" and row.arch and row.score is not None
+    ]
+    candidates = [{**arch, **settings} for arch, settings, _ in evaluated]
+    found = decisive(candidates, [quality for *_, quality in evaluated])
+    if found is None or found.held_out < LEAST_HELD_OUT:
+        return None
+    values = {key: {arch[key] for arch, *_ in evaluated if key in arch} for arch, *_ in evaluated for key in arch}
+    choices = [Choice(*key.split(".", 1), tuple(sorted(known))) for key, known in values.items()]
+    figure = importance_bars(parts_of(found.mains, choices))
+    said = f"What decides the {metric.title}: unseen subnets predicted with R² = {found.held_out:.2f}"
+    figure["layout"] |= {"height": HEIGHT, "title": _title(said)}
+    figure["layout"]["margin"] |= {"t": figure["layout"]["margin"]["t"] + 28}  # for the title
+    return _colored(figure)
 
 
 def _limit(limit_ms: float) -> Chosen:

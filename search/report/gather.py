@@ -16,7 +16,7 @@ from search.report.gather_device import profile_only, search_result
 from search.report.gather_pruned import gather_pruned
 from search.report.gather_summary import gather_tuned, gather_warnings, summary_of
 from search.run.compressed_cards import CompressedCard
-from search.run.contents import complete_profiles, complete_searches
+from search.run.contents import commands_of, complete_profiles, complete_searches
 from search.run.paths import RunFolder, SupernetFolder
 from search.run.result_files import Layers
 from search.run.stages import hash_of, is_complete
@@ -88,7 +88,7 @@ def _without_supernet(run: RunFolder, pruned: tuple[Pruned, ...], compressed: tu
         history=(),
         metric=None,
         devices=(),
-        commands=_commands(run, [])[1:],
+        commands=_commands(run, []),
         digests={},
         config="",
         versions=versions(),
@@ -110,11 +110,8 @@ def versions() -> dict[str, str]:
 
 def _commands(run: RunFolder, searches: list[str]) -> tuple[str, ...]:
     where = run_arguments(run)
-    return (
-        f"ofa run{where}   # continues or repeats all of it; finished stages are skipped",
-        *(f"ofa dashboard{where} study={search}" for search in searches),
-        f"ofa report{where}",
-    )
+    shown = [f"ofa dashboard{where} study={search}" for search in searches]
+    return (*commands_of(run), *shown, f"ofa report{where}")
 
 
 def run_arguments(run: RunFolder) -> str:

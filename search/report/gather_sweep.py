@@ -17,7 +17,7 @@ from search.report.gather import run_arguments, versions
 from search.report.gather_device import extracted_rows, with_error
 from search.report.workloads import workload_of
 from search.run.cards import Setting
-from search.run.contents import begun_searches, complete_searches
+from search.run.contents import begun_searches, commands_of, complete_searches
 from search.run.paths import RunFolder, SearchFolder
 from search.run.scores import MetricFacts
 from search.run.stages import stamp_path, stamped_config
@@ -139,7 +139,7 @@ def gather_sweep(run: RunFolder) -> SweepData:
         targets=_ordered(_targets(searches), {search.base: search.kind for search in searches}),
         fronts=tuple(_fronts(searches)),
         unfinished=unfinished,
-        commands=(f"ofa sweep{run_arguments(run)}", f"ofa report{run_arguments(run)}   # one search after the other"),
+        commands=(*commands_of(run), f"ofa sweep{run_arguments(run)}", f"ofa report{run_arguments(run)}"),
         versions=versions(),
     )
 

@@ -10,7 +10,7 @@ from search.analysis.analyse import LEAST, Analysis, Decisive
 from search.report.data import Choice
 from search.report.document import KINDS as COLORS
 from search.report.document import Section
-from search.report.figures import Figure, layout, markers
+from search.report.figures import Figure, layout
 from search.report.pictures import KINDS, shortened, stage_of
 
 LEAST_HELD_OUT = 0.1  # R^2; the importances of a forest that predicts worse mean nothing
@@ -23,13 +23,12 @@ ROW = 30  # pixels
 
 @dataclass(frozen=True)
 class Part:
-    """One choice or setting: its bar, kind and name, its share alone, and its permutation importance."""
+    """One choice or setting: its bar, kind and name, and its share alone."""
 
     bar: str
     kind: str
     name: str
     share: float
-    permuted: float
 
 
 def importance_section(analysis: Analysis, choices: Sequence[Choice], prefix: str) -> Section | None:
@@ -39,7 +38,7 @@ def importance_section(analysis: Analysis, choices: Sequence[Choice], prefix: st
     decisive = analysis.decisive
     if decisive is None or decisive.held_out < LEAST_HELD_OUT:
         return Section("importance.html", {"note": _why_not(analysis), "figure_name": ""})
-    parts = parts_of(decisive.mains, analysis.permuted, choices)
+    parts = parts_of(decisive.mains, choices)
     figure = f"{prefix}-importance"
     names = {choice.key: name_of(choice) for choice in choices}
     pairs = [
@@ -91,24 +90,22 @@ def _note(analysis: Analysis, decisive: Decisive, parts: Sequence[Part]) -> str:
         "Each bar is the share of the variance of the metric on validation that a choice explains by itself, by "
         f"functional ANOVA on a random forest fitted to {decisive.candidates} evaluated candidates, all choices drawn "
         f"independently. The forest predicts unseen candidates with R² = {decisive.held_out:.2f}, where 1 is exact and "
-        f"0 is no better than their mean. Choices of the same stage share a bar{most}. The marks are permutation "
-        "importances, which describe the candidates that the search visited and sum to 100 %." + given_up_text(analysis)
+        f"0 is no better than their mean. Choices of the same stage share a bar{most}." + given_up_text(analysis)
     )
 
 
-def parts_of(mains: Mapping[str, float], permuted: Mapping[str, float], choices: Sequence[Choice]) -> list[Part]:
+def parts_of(mains: Mapping[str, float], choices: Sequence[Choice]) -> list[Part]:
     """Returns a Part for each name; choices of the space are in the bar of their stage, settings in their own."""
     choice_of = {choice.key: choice for choice in choices}
     depths = [choice.name for choice in choices if choice.kind == "depth"]
     parts = []
     for name, share in mains.items():
         choice = choice_of.get(name)
-        when_permuted = permuted.get(name, 0.0)
         if choice is None:
-            parts.append(Part(name, SETTING, name, share, when_permuted))
+            parts.append(Part(name, SETTING, name, share))
         else:
             stage = choice.name if choice.name in depths else stage_of(choice.name, depths)
-            parts.append(Part(stage, choice.kind, name_of(choice), share, when_permuted))
+            parts.append(Part(stage, choice.kind, name_of(choice), share))
     return parts
 
 
@@ -118,15 +115,12 @@ def name_of(choice: Choice) -> str:
 
 
 def importance_bars(parts: Sequence[Part]) -> Figure:
-    """Returns horizontal bars, the largest on top, colored by kind, with a mark at each permutation importance."""
+    """Returns horizontal bars, the largest on top, colored by kind."""
     bars = dict.fromkeys(part.bar for part in parts)
     totals = {bar: sum(part.share for part in parts if part.bar == bar) for bar in bars}
     top_bars = sorted(totals, key=lambda bar: -totals[bar])[:SHOWN]
     order = list(COLORS)
     kinds = sorted({part.kind: None for part in parts}, key=lambda kind: order.index(kind) if kind in order else 99)
-    permuted = [100 * sum(part.permuted for part in parts if part.bar == bar) for bar in top_bars]
-    mark = {"color": "$ink", "symbol": "line-ns-open", "size": 13, "line": {"width": 2, "color": "$ink"}}
-    marks = markers("permutation importance", permuted, range(len(top_bars)), map(escape, top_bars), **mark)
     frame = layout("share of variance, %", "", height=ROW * len(top_bars) + 150)
     frame["barmode"] = "stack"
     frame["xaxis"] |= {"rangemode": "tozero"}
@@ -137,10 +131,7 @@ def importance_bars(parts: Sequence[Part]) -> Figure:
     frame["yaxis"] |= {"range": [len(top_bars) - 0.4, -0.6], "showgrid": False, "ticks": ""}
     frame["legend"] |= {"y": 1.0, "yref": "paper", "yanchor": "bottom", "traceorder": "normal"}
     traces = [_bars(kind, top_bars, parts) for kind in kinds]
-    return {
-        "data": [*traces, marks | {"hovertemplate": "%{text}, permuted: %{x:.1f} %<extra></extra>"}],
-        "layout": frame,
-    }
+    return {"data": traces, "layout": frame}
 
 
 def _bars(kind: str, top_bars: Sequence[str], parts: Sequence[Part]) -> Figure:

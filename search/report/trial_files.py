@@ -13,7 +13,7 @@ from search.candidates.space import Candidate, Evaluation
 from search.report.data import Choice
 from search.report.document import picture
 from search.report.pictures import arch_picture
-from search.study.trial_attributes import PICTURE
+from search.study.artifacts import PICTURE
 
 PANEL = 300  # pixels wide
 PANEL_HEIGHT = 200

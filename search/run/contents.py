@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ofa.errors import InvalidInput, nearest
 from search.run.paths import RunFolder, SearchFolder
-from search.run.stages import is_complete, stamp_path, stamped_config
+from search.run.stages import STAMP, is_complete, read_stamp, stamp_path, stamped_config
 
 
 def begun_searches(run: RunFolder) -> list[str]:
@@ -29,6 +29,17 @@ def complete_profiles(run: RunFolder) -> list[str]:
     """Returns the names of the devices that were profiled."""
     stamps = {stamp_path(path) for path in run.profiles.glob("*.json")}
     return sorted(path.stem for path in run.profiles.glob("*.json") if path not in stamps and is_complete(path))
+
+
+def commands_of(run: RunFolder) -> list[str]:
+    """Returns the command lines that the complete stages of a run came from, each once, in the order of the stages."""
+    folders = [run.supernet, *run.dense.glob("*/")]
+    folders += [run.profile(device) for device in complete_profiles(run)]
+    folders += [run.search(name) for name in complete_searches(run)]
+    folders += [path for path in run.subnets.glob("*.json") if not path.name.endswith(STAMP)]
+    folders += [*run.pruned.glob("*/"), *run.compressed.glob("*/"), run.comparison]
+    stamps = [read_stamp(path) for path in folders if not path.name.endswith((".new", ".old"))]
+    return list(dict.fromkeys(stamp.command for stamp in stamps if stamp and stamp.complete and stamp.command))
 
 
 def pick(names: list[str], run: RunFolder, *, device: str | None = None, study: str | None = None) -> list[str]:

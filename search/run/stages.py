@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,9 +20,10 @@ from ofa.errors import InvalidInput
 from ofa.paths import remove_leftovers_below
 from ofa.records import Count, Hex, Object, Record, Text, read_record, write_record
 from search.run.paths import START
-from search.run.stored_inputs import DATA, config_differences, flatten
+from search.run.stored_inputs import DATA, check_finite, config_differences
 
 STAMP = "stage.json"
+command_line: ContextVar[str] = ContextVar("command_line", default="")  # that runs now, for the stamps
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Stamp(Record, frozen=True, kw_only=True):
     config_hash: Hex
     inputs: dict[str, str]
     config: Object
+    command: Text = ""
 
 
 def hash_of(config: Mapping[str, Any]) -> str:
@@ -70,7 +72,7 @@ def is_needed(stage: Stage, *, force: bool = False) -> bool:
     Raises:
         InvalidInput: the output was made (or begun) with another configuration or from other inputs.
     """
-    if (stamp := None if force else _read_stamp(stage.output)) is None:  # a damaged one is redone by force
+    if (stamp := None if force else read_stamp(stage.output)) is None:  # a damaged one is redone by force
         return True
     if differences := _differences(stage, stamp):
         verb = "made" if stamp.complete else "begun"
@@ -109,7 +111,7 @@ def finish_replacing(output: Path) -> None:
 
 def is_outdated(stage: Stage) -> bool:
     """Returns whether the existing output was made (or begun) with another configuration or from other inputs."""
-    stamp = _read_stamp(stage.output)
+    stamp = read_stamp(stage.output)
     return stamp is not None and bool(_differences(stage, stamp))
 
 
@@ -123,7 +125,7 @@ def written(stage: Stage, *, force: bool = False) -> Iterator[Path]:
     target = _beside(stage.output, "new") if force else stage.output
     if force and not _can_resume(stage, target):
         remove_output(target)
-    _check_finite(stage)
+    check_finite(stage.config)
     remove_leftovers_below(target)
     new_folders = [path for path in target.parents if not path.exists()]
     write_record(stamp_path(target), _stamp(stage, complete=False))
@@ -145,19 +147,19 @@ def written(stage: Stage, *, force: bool = False) -> Iterator[Path]:
 
 def is_complete(output: Path) -> bool:
     """Whether a stage finished writing `output`."""
-    stamp = _read_stamp(output)
+    stamp = read_stamp(output)
     return stamp is not None and bool(stamp.complete)
 
 
 def stamped_config(output: Path) -> dict[str, Any]:
     """Returns the configuration that an output was made (or begun) with; empty without an output."""
-    stamp = _read_stamp(output)
+    stamp = read_stamp(output)
     return dict(stamp.config) if stamp else {}
 
 
 def stamped_inputs(output: Path) -> dict[str, str]:
     """Returns the inputs that an output was made (or begun) from; empty without an output."""
-    stamp = _read_stamp(output)
+    stamp = read_stamp(output)
     return dict(stamp.inputs) if stamp else {}
 
 
@@ -174,10 +176,12 @@ def _stamp(stage: Stage, *, complete: bool) -> Stamp:
         config_hash=stage.config_hash,
         inputs=dict(stage.inputs),
         config=dict(stage.config),
+        command=command_line.get(),
     )
 
 
-def _read_stamp(output: Path) -> Stamp | None:
+def read_stamp(output: Path) -> Stamp | None:
+    """Returns the stamp of an output folder or file; None without one."""
     path = stamp_path(output)
     try:
         return read_record(path, Stamp) if path.exists() else None
@@ -190,7 +194,7 @@ def _read_stamp(output: Path) -> Stamp | None:
 def _can_resume(stage: Stage, target: Path) -> bool:
     """Whether a forced stage can resume what lies at `target`: the same stage, incomplete, its stamp readable."""
     try:
-        stamp = _read_stamp(target)
+        stamp = read_stamp(target)
     except InvalidInput:
         return False
     return stamp is None or not (stamp.complete or _differences(stage, stamp))
@@ -240,11 +244,3 @@ def _holds_anything(output: Path) -> bool:
     if output.suffix == ".json":
         return output.exists()
     return any(path.name not in (STAMP, DATA, START) for path in output.iterdir())
-
-
-def _check_finite(stage: Stage) -> None:
-    """Raises InvalidInput where a configuration has NaN or infinity, which JSON cannot hold."""
-    for key, value in flatten(stage.config).items():
-        numbers = value if isinstance(value, list) else [value]
-        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
-            raise InvalidInput(f"{key}={value} must be finite (text that reads like a number goes in quotes)")

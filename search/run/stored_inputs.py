@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -221,3 +222,11 @@ def settings_digest(*parts: Any) -> str:
         else:
             digest.update(repr(part).encode())
     return digest.hexdigest()[:16]
+
+
+def check_finite(config: Object) -> None:
+    """Raises InvalidInput where a configuration has NaN or infinity, which JSON cannot hold."""
+    for key, value in flatten(config).items():
+        numbers = value if isinstance(value, list) else [value]
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            raise InvalidInput(f"{key}={value} must be finite (text that reads like a number goes in quotes)")

@@ -11,12 +11,9 @@ import re
 import textwrap
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
-from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -25,36 +22,18 @@ from ofa.errors import InvalidInput
 from ofa.records import Count, NotNegative
 from ofa.task import Score
 from search.candidates.figures import is_figure, number_text, unit
-from search.candidates.optuna_internals import DASHBOARD_CONSTRAINTS, study_id, trial_id
+from search.candidates.optuna_internals import DASHBOARD_CONSTRAINTS
 from search.candidates.space import Candidate, Evaluation, TuningEpoch
 from search.candidates.trials import ARCH
 from search.run.cards import Setting
+from search.study.artifacts import write_trial_files
 from search.study.fidelities import RUNG
 from search.study.journal_records import is_number
 from search.study.plan import SearchPlan
 
-PICTURE = "arch.svg"
-
 THIS_RUN = "run=THIS"  # a placeholder in notes, which the dashboard replaces by the arguments that name the run
 
 LINE = 76  # characters
-
-
-def write_trial_files(folder: Path, trial: Trial, files: Mapping[str, str]) -> str:
-    """Returns the dashboard's address of the picture of a trial's Arch; "" if `files` has none.
-
-    The files lie in `folder` under Optuna's names, and the trial records their own names and types.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    store, picture = FileSystemArtifactStore(folder), ""
-    with TemporaryDirectory() as scratch:  # the upload takes its name from a file
-        for name, text in files.items():
-            path = Path(scratch) / name
-            path.write_text(text, encoding="utf-8")
-            identity = upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=trial)
-            if name == PICTURE:
-                picture = f"/artifacts/{study_id(trial.study)}/{trial_id(trial)}/{identity}"
-    return picture
 
 
 def show_in_dashboard(

@@ -14,7 +14,7 @@ from tests.search.report.rendered import rendered
 
 MAINS = {"plan": 0.5, "width.stages.0.0.conv1": 0.2, "depth.stages.0": 0.1, "width.stem.conv": 0.05}
 FOUND = Decisive(40, 0.62, MAINS, (("plan", "width.stem.conv", 0.04), ("plan", "depth.stages.0", 0.001)))
-ANALYSIS = Analysis(40, 3, FOUND, {"plan": 1.0})
+ANALYSIS = Analysis(40, 3, FOUND)
 
 
 def section(analysis: Analysis) -> tuple[str, dict[str, Figure]]:
@@ -22,7 +22,7 @@ def section(analysis: Analysis) -> tuple[str, dict[str, Figure]]:
 
 
 def test_choices_of_a_stage_are_in_one_bar() -> None:
-    parts = parts_of(MAINS, {"plan": 1.0}, CHOICES)
+    parts = parts_of(MAINS, CHOICES)
     assert [(part.bar, part.kind) for part in parts] == [
         ("plan", "setting"),
         ("stages.0", "width"),
@@ -35,7 +35,6 @@ def test_choices_of_a_stage_are_in_one_bar() -> None:
     assert traces["width"]["x"] == pytest.approx([0, 20, 5])
     assert traces["depth"]["x"] == pytest.approx([0, 10, 0])
     assert traces["depth"]["text"][1] == "depth of stages.0: 10.0 %"
-    assert traces["permutation importance"]["x"] == [100, 0, 0]
 
 
 def test_the_section_says_how_far_the_forest_is_to_be_trusted() -> None:
@@ -69,7 +68,7 @@ def test_where_it_means_nothing_that_is_said(analysis: Analysis, said: str) -> N
 
 
 def test_without_candidates_there_is_nothing() -> None:
-    assert section(Analysis(0, 5, None, {})) == ("", {})
+    assert section(Analysis(0, 5, None)) == ("", {})
 
 
 def test_many_bars_are_cut_to_the_largest() -> None:
