@@ -19,8 +19,8 @@ SCALE = 16.0  # the digits' gray levels, 0 to 16
 def cluttered_digits(
     *,
     image_size: int = 16,
-    copies: int = 4,
-    pieces: int = 6,
+    copies: int = 3,
+    pieces: int = 4,
     noise: float = 0.1,
     validation: float = 0.2,
     test: float = 0.2,

@@ -104,7 +104,7 @@ class SearchOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     evaluations: Count = 200
     minutes: Positive | None = None
     patience: Count | None = None
-    latency_fractions: tuple[ShareAboveZero, ...] | None = (0.25, 0.35, 0.5)
+    latency_fractions: tuple[ShareAboveZero, ...] | None = (0.3, 0.5, 0.8)
     limits: FigureLimits | None = FigureLimits()
     metric_limits: dict[str, Any] | None = None
     margin: ShareBelowOne | None = None
