@@ -33,10 +33,13 @@ from search.run.paths import conf_dir
 from search.training.trained import run_training
 
 
+DIGITS = ("data=digits", "model=digits_net", "train.epochs=60")
+
+
 def read_recipe(overrides: list[str], seed: int) -> SupernetRecipe:
     """Returns what `ofa train` trains a supernet from, for one seed."""
     with initialize_config_dir(str(conf_dir().resolve()), version_base="1.3"):
-        return read_request(compose("train", [*overrides, f"seed={seed}"]), TrainRequest).recipe
+        return read_request(compose("train", [*DIGITS, *overrides, f"seed={seed}"]), TrainRequest).recipe
 
 
 def train_alone(supernet: ofa.Supernet, arch: ofa.Arch, data: Dataset, recipe: SupernetRecipe) -> float:

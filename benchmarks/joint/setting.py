@@ -26,7 +26,7 @@ from search.training.trained import Trained, load_trained
 # Narrow enough that size costs accuracy, with many images to validate on: candidates are chosen by that.
 NARROW = ("model.widths=[4,8,16]", "space.multiple_of=1", "train.validate_every=0")
 PROBLEMS = {
-    "digits": ("model.depth=20", "data.dataset.validation=0.4"),
+    "digits": ("data=digits", "model=digits_net", "train.epochs=60", "model.depth=20", "data.dataset.validation=0.4"),
     "mnist": (
         *("model=resnet20", "data=mnist", "data.dataset.image_size=14", "train.epochs=30"),
         *("data.dataset.limit_train=4000", "data.dataset.limit_validation=2000", "data.dataset.limit_test=5000"),

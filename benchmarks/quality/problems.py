@@ -58,7 +58,10 @@ PROBLEMS = {
         Problem(
             "cluttered",
             "ResNet-14, cluttered digits",
-            ("data=cluttered_digits", "model=digits_net", "model.widths=[16,24,32]"),
+            (
+                *("data=cluttered_digits", "model=digits_net", "model.widths=[16,24,32]"),
+                *("data.dataset.copies=4", "data.dataset.pieces=6", "data.augment=null"),
+            ),
             12,
         ),
         Problem("mnist", "ResNet-14, MNIST at 14x14, 4,000 images", (*_MNIST, "model=digits_net"), 8, folder="mnist"),

@@ -16,6 +16,7 @@ from search.run.paths import RunFolder
 from search.training.trained import load_trained
 
 # Narrow enough that size costs accuracy, and with as many images to validate on as to train on: the digits are easy.
+DIGITS = ("data=digits", "model=digits_net", "train.epochs=60")
 NARROW = ("model.depth=20", "model.widths=[4,8,16]", "space.multiple_of=1", "data.dataset.validation=0.4")
 FRACTIONS = (0.1, 0.2, 0.35)  # of the largest subnet's multiply-accumulates
 
@@ -25,7 +26,7 @@ def digits_problem(folder: Path, name: str = "digits", overrides: Sequence[str] 
 
     The hypervolume is between the accuracies of the smallest and the largest subnet, a tenth beyond either.
     """
-    arguments = [f"outputs={folder}", f"run={name}", "train.validate_every=0", *overrides]
+    arguments = [f"outputs={folder}", f"run={name}", "train.validate_every=0", *DIGITS, *overrides]
     if ofa(["train", *arguments]) != 0:
         raise InvalidInput(f"no supernet in {folder}: its training failed")
     run = RunFolder(folder / name)
