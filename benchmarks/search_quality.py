@@ -4,9 +4,9 @@
     python -m benchmarks.search_quality digits --folder FOLDER
     python -m benchmarks.search_quality digits_default --folder FOLDER
 
-`synthetic` has 45 choices and made-up accuracy. `digits` is a narrow supernet and `digits_default` that of `ofa run data=digits`;
-each is trained in FOLDER first, and accuracies are kept there. Every study is one seed of one sampler; a candidate over
-the limit by prediction, or known, costs no evaluation, as in `ofa search`. Every study is a row of
+`synthetic` has 45 choices and made-up accuracy. `digits` is a narrow supernet and `digits_default` that of `ofa run
+data=digits`; each is trained in FOLDER first, and accuracies are kept there. Every study is one seed of one sampler; a
+candidate over the limit by prediction, or known, costs no evaluation, as in `ofa search`. Every study is a row of
 benchmarks/results/search_quality_PROBLEM.json and is not repeated, so a benchmark that was cut off goes on.
 """
 

@@ -32,7 +32,6 @@ from search.objects import build_data, build_supernet
 from search.run.paths import conf_dir
 from search.training.trained import run_training
 
-
 DIGITS = ("data=digits", "model=digits_net", "train.epochs=60")
 
 

@@ -7,7 +7,9 @@ import shlex
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -29,7 +31,9 @@ from search.app.process import (
 from search.app.ranks import is_said_elsewhere, rank, refusal, silence, together
 from search.app.user_code import user_line
 from search.config.read import read_request
+from search.config.request import Request
 from search.config.verbs import REQUESTS
+from search.run.contents import explain as explain_outputs
 from search.run.paths import conf_dir
 from search.run.progress import PLAIN_VARIABLE, say
 from search.run.stages import command_line
@@ -50,6 +54,17 @@ OPTIONS_WITH_VALUE = (
     *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
     *("--cfg", "-c", "--package", "-p", "--info", "-i"),
 )
+WATCHED = (
+    "run",
+    "train",
+    "profile",
+    "search",
+    "extract",
+    "finetune",
+    "compare",
+    "prune",
+    "compress",
+)  # verbs of stages
 LONGEST_COMMAND = 10_000  # characters, of a stamp's text
 TRACEBACK_VARIABLES = ("HYDRA_FULL_ERROR", "OFA_TRACEBACK")
 
@@ -105,10 +120,11 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
             joined = True
             recorded = command_line.set(_command_line(verb, overrides))
             try:
-                with together(verb, request):
+                with together(verb, request), _watched(verb, request):
                     task(request)
             finally:
                 command_line.reset(recorded)
+            explain_outputs(Path(request.outputs))
         except Exception as error:
             if is_said_elsewhere(error, joined=joined):
                 codes.append(2)
@@ -125,6 +141,11 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
     try:
         with signals_as_interrupts():
             import_from_here()
+            if {"-h", "--help"} & set(overrides):
+                from search.app.help import verb_help
+
+                print(verb_help(verb, overrides))
+                return 0
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(guarded)()
     except KeyboardInterrupt as stop:
         return say_stopped(verb, stop, silent=rank() > 0)
@@ -148,6 +169,18 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
     return max(codes, default=0)
 
 
+@contextmanager
+def _watched(verb: str, request: Request) -> Iterator[None]:
+    """Keeps the live page of a run while a verb works on it."""
+    if verb not in WATCHED:
+        yield
+        return
+    from search.report.live import live
+
+    with live(request.folder.live, f"ofa {verb}, run {request.run}"):
+        yield
+
+
 def _command_line(verb: str, arguments: Sequence[str]) -> str:
     """The command line that does the work of this job alone, as a shell reads it; empty where it is endless."""
     ordered = overrides_first(arguments)
@@ -155,6 +188,7 @@ def _command_line(verb: str, arguments: Sequence[str]) -> str:
     if in_multirun():  # its own values in place of the lists of them
         options = next((index for index, argument in enumerate(ordered) if argument.startswith("-")), len(ordered))
         given = [*HydraConfig.get().overrides.task, *(word for word in ordered[options:] if word in given)]
+    given = [word for word in given if not word.startswith("outputs=")]  # a run holds no path of its own place
     line = shlex.join(["ofa", verb, *given])
     return line if len(line) < LONGEST_COMMAND else ""
 

@@ -32,9 +32,10 @@ usage: ofa VERB [key=value ...]
 
 {verbs}
 
-  ofa VERB --help             the groups and keys of a verb, with their values
+  ofa VERB --help             the groups and keys of a verb, with their values and what they mean
   ofa VERB ... --cfg job      the configuration that would run
   ofa VERB ... --multirun     every combination of comma-separated values
+  ofa completion              completes verbs, groups and keys in your shell (bash, zsh, fish)
 
 examples:
   ofa run                                          everything, on the bundled digits (a few minutes)
@@ -71,6 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"ofa-search {version('ofa-search')}")
         return 0
     verb, *overrides = arguments
+    if verb == "completion":
+        from search.app.completion import main as complete
+
+        return complete(overrides)
     if verb not in VERBS:
         from ofa.errors import nearest
 

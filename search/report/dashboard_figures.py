@@ -74,7 +74,10 @@ def importance_figure(rows: Sequence[TrialRow], metric: MetricFacts) -> Figure |
     if found is None or found.held_out < LEAST_HELD_OUT:
         return None
     values = {key: {arch[key] for arch, *_ in evaluated if key in arch} for arch, *_ in evaluated for key in arch}
-    choices = [Choice(*key.split(".", 1), tuple(sorted(known))) for key, known in values.items()]
+    choices = [
+        Choice(kind, name, tuple(sorted(values[f"{kind}.{name}"])))
+        for kind, _, name in (key.partition(".") for key in values)
+    ]
     figure = importance_bars(parts_of(found.mains, choices))
     said = f"What decides the {metric.title}: unseen subnets predicted with R² = {found.held_out:.2f}"
     figure["layout"] |= {"height": HEIGHT, "title": _title(said)}

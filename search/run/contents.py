@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from ofa.errors import InvalidInput, nearest
+from ofa.paths import write_atomic
 from search.run.paths import RunFolder, SearchFolder
 from search.run.stages import STAMP, is_complete, read_stamp, stamp_path, stamped_config
+
+README = """# What `ofa` wrote here
+
+Each folder is a run: one supernet or network and all that was found with it. `ofa report run=NAME` makes its page.
+
+| in a run | what it is |
+|---|---|
+| `report.html` | everything found so far, one page; `sweep.html`: searches over limits, devices and seeds |
+| `live.html` | what is being done now, and how far it is |
+| `supernet/` | the trained supernet: weights, configuration, history, `supernet.json` with its scores |
+| `profiles/` | what each device measured, and its latency model |
+| `search/NAME/` | a study: its journal, `trials.json`, `finalists.json`, and each trial's picture in `artifacts/` |
+| `subnets/NAME/` | **the networks to use**: `model.onnx`, `model.safetensors`, `network.py`, `card.json` |
+| `finetune/`, `prune/`, `compressed/`, `dense/` | networks trained on, pruned, compressed, or trained densely |
+| `cache/` | scores of subnets, so that none is evaluated twice; may be deleted |
+| `stage.json` | in each folder: what it was made from, and by which command |
+
+A folder may be moved or copied as a whole. Files are JSON, safetensors, ONNX and text; none of them runs code but
+`network.py`. Delete a run's folder and it is gone; nothing else refers to it.
+"""
+
+
+def explain(outputs: Path) -> None:
+    """Writes a README.md about the files of runs into the folder of all runs, unless there is one."""
+    if outputs.is_dir() and not (outputs / "README.md").exists() and any(outputs.glob("*/*/stage.json")):
+        write_atomic(outputs / "README.md", README.encode())
 
 
 def begun_searches(run: RunFolder) -> list[str]:
@@ -32,14 +60,18 @@ def complete_profiles(run: RunFolder) -> list[str]:
 
 
 def commands_of(run: RunFolder) -> list[str]:
-    """Returns the command lines that the complete stages of a run came from, each once, in the order of the stages."""
+    """Returns the command lines that the complete stages of a run came from, each once, in the order of the stages.
+
+    They name the folder of outputs where the run lies now.
+    """
+    where = "" if str(run.root.parent) == "outputs" else f" {shlex.quote(f'outputs={run.root.parent}')}"
     folders = [run.supernet, *run.dense.glob("*/")]
     folders += [run.profile(device) for device in complete_profiles(run)]
     folders += [run.search(name) for name in complete_searches(run)]
     folders += [path for path in run.subnets.glob("*.json") if not path.name.endswith(STAMP)]
     folders += [*run.pruned.glob("*/"), *run.compressed.glob("*/"), run.comparison]
     stamps = [read_stamp(path) for path in folders if not path.name.endswith((".new", ".old"))]
-    return list(dict.fromkeys(stamp.command for stamp in stamps if stamp and stamp.complete and stamp.command))
+    return list(dict.fromkeys(stamp.command + where for stamp in stamps if stamp and stamp.complete and stamp.command))
 
 
 def pick(names: list[str], run: RunFolder, *, device: str | None = None, study: str | None = None) -> list[str]:

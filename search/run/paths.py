@@ -45,6 +45,11 @@ class RunFolder:
         return self.root / "report.html"
 
     @property
+    def live(self) -> Path:
+        """What is being done now, one HTML file that reloads itself."""
+        return self.root / "live.html"
+
+    @property
     def sweep(self) -> Path:
         """The searches of the run side by side, one HTML file."""
         return self.root / "sweep.html"

@@ -6,7 +6,7 @@ import importlib.util
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol, TextIO
@@ -26,20 +26,56 @@ SECONDS_BETWEEN_LINES = 5.0
 PLAIN_VARIABLE = "OFA_PLAIN_PROGRESS"  # lines on a terminal, too
 NOTEBOOK_SHELL = "ZMQInteractiveShell"  # of IPython, where cells show HTML
 _silent: ContextVar[bool] = ContextVar("silent", default=False)
+_observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
 
 
 class Update(Protocol):
     """Reports how far a stage is: `done` of `total`, and a short text of figures such as "loss 0.41"."""
 
-    def __call__(self, done: int, total: int, figures: str = "") -> None:
-        """Shows the progress."""
+    def __call__(
+        self, done: int, total: int, figures: str = "", point: Mapping[str, float | None] | None = None
+    ) -> None:
+        """Shows the progress; `point` holds figures by name, for those who draw them."""
+
+
+class Observer(Protocol):
+    """Is told of the progress of every stage, by name."""
+
+    def __call__(self, stage: str, done: int, total: int, figures: str, point: Mapping[str, float | None]) -> None:
+        """Takes note of it."""
+
+
+Shown = Callable[[int, int, str], None]
 
 
 @contextmanager
 def stage_progress(name: str, stream: TextIO | None = None) -> Iterator[Update]:
     """Yields the function to call as the work advances; the bar is removed when the block ends."""
+    observer = _observer.get()
+    with _shown(name, stream) as shown:
+
+        def update(done: int, total: int, figures: str = "", point: Mapping[str, float | None] | None = None) -> None:
+            shown(done, total, figures)
+            if observer is not None:
+                observer(name, done, max(done, total), figures, point or {})
+
+        yield update
+
+
+@contextmanager
+def observed_by(observer: Observer) -> Iterator[None]:
+    """Tells `observer` of the progress of all stages in the block."""
+    token = _observer.set(observer)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
+
+
+@contextmanager
+def _shown(name: str, stream: TextIO | None) -> Iterator[Shown]:
     if _silent.get():
-        yield lambda done, total, figures="": None
+        yield lambda done, total, figures: None
         return
     notebook = stream is None and in_notebook()
     stream = stream or sys.stderr
@@ -72,7 +108,7 @@ def _fixed(width: int) -> Column:
 
 
 @contextmanager
-def _bar(name: str, console: Console) -> Iterator[Update]:
+def _bar(name: str, console: Console) -> Iterator[Shown]:
     columns = (
         TextColumn("{task.description}", style="bold", table_column=_fixed(8)),
         BarColumn(bar_width=20, table_column=_fixed(20)),
@@ -96,7 +132,7 @@ def _bar(name: str, console: Console) -> Iterator[Update]:
         yield update
 
 
-def _lines(name: str, stream: TextIO, clock: Callable[[], float]) -> Update:
+def _lines(name: str, stream: TextIO, clock: Callable[[], float]) -> Shown:
     """Returns an update that prints the first call, the last, and one every few seconds in between."""
     start = clock()
     printed = -SECONDS_BETWEEN_LINES

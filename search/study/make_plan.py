@@ -198,7 +198,11 @@ def search_study(
             log(ended)
             if ended.score is not None:
                 times = times_text({figure: ended.figures[figure] for figure in plan.latencies})
-                update(ended.done, ended.evaluations, f"{plan.metric.text(ended.score.value)} at {times}")
+                first = next((ended.figures[figure] for figure in plan.latencies), None)
+                value = ended.score.value
+                point = {"latency, ms": first, plan.metric.with_unit(): plan.metric.shown(value)}
+                point["quality"] = plan.metric.quality(value)
+                update(ended.done, ended.evaluations, f"{plan.metric.text(value)} at {times}", point)
 
         source = Source(plan.work, partial(make_work, inputs), trained)
         return run_study(plan, place, show, engine_of(inputs.request), source)

@@ -59,6 +59,6 @@ def test_a_training_leaves_its_layers_in_the_run(tmp_path: Path, monkeypatch: py
     assert main(["train", "experiment=tiny", "train.epochs=1", "data.dataset.samples=128"][:3]) == 0
     layers = json.loads(next(Path("outputs").rglob("layers.json")).read_text())
     assert layers["parameters"] > layers["smallest"] > 0
-    assert main(["report", *(f"run={path.name}" for path in Path("outputs").iterdir())]) == 0
+    assert main(["report", *(f"run={path.name}" for path in Path("outputs").glob("*/"))]) == 0
     page = next(Path("outputs").rglob("report.html")).read_text()
     assert "<h2>Layers</h2>" in page and "is the network&#39;s output" in page

@@ -28,6 +28,7 @@ def test_run_leaves_everything(tiny_run: Path) -> None:
         "subnets",
         "cache",
         "report.html",
+        "live.html",
     }
     files = {path.name for path in (run / "supernet").iterdir()}
     own = {"model.safetensors", "data.safetensors", "supernet.json", "layers.json"}

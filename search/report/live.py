@@ -1,0 +1,146 @@
+"""The live page of a run: what is being done, how far it is and how good, in one small file that reloads itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ofa.paths import write_atomic
+from search.report.document import DARK, LIGHT, Section, section_html, series_color
+from search.run.progress import duration, observed_by
+
+SECONDS_BETWEEN = 2.0  # times that the page is written, and that it reloads itself
+MOST_POINTS = 400  # of a curve; of more every second one is left out
+WIDTH, HEIGHT, LEFT, TOP = 520, 220, 52, 14  # pixels of a picture, and of its axes
+OVER = "step"  # points with it are on curves over it; others are pairs: what is on the x axis, what is on the y axis
+
+
+@dataclass
+class Progress:
+    """How far one stage is, and its points so far."""
+
+    began: float
+    first: int
+    done: int = 0
+    total: int = 0
+    figures: str = ""
+    seconds: float = 0.0
+    points: list[Mapping[str, float | None]] = field(default_factory=list)
+
+
+class LivePage:
+    """Writes the page of a run as its stages advance, at most every two seconds and at the end of each stage."""
+
+    def __init__(self, path: Path, title: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._title, self._clock = path, title, clock
+        self._stages: dict[str, Progress] = {}
+        self._written = -SECONDS_BETWEEN
+
+    def __call__(self, stage: str, done: int, total: int, figures: str, point: Mapping[str, float | None]) -> None:
+        """Takes note of the progress of a stage."""
+        now = self._clock()
+        row = self._stages.setdefault(stage, Progress(now, done))
+        if row.done > done:  # the same work for another network
+            row = self._stages[stage] = Progress(now, done)
+        row.done, row.total, row.figures, row.seconds = done, total, figures, now - row.began
+        if point:
+            row.points.append(point)
+            row.points[:] = row.points if len(row.points) <= 2 * MOST_POINTS else row.points[::2]
+        if now - self._written >= SECONDS_BETWEEN or done == total:
+            self._written = now
+            self.write()
+
+    def write(self, ended: str = "") -> None:
+        """Writes the page; `ended` says how the work ended, after which it no longer reloads itself."""
+        if self._stages and self._path.parent.is_dir():
+            write_atomic(self._path, live_page(self._title, self._stages, ended).encode())
+
+
+@contextmanager
+def live(path: Path, title: str) -> Iterator[None]:
+    """Keeps the live page of the work in the block at `path`, whose folder that work makes."""
+    page = LivePage(path, title)
+    try:
+        with observed_by(page):
+            yield
+    except BaseException as error:
+        page.write("failed" if isinstance(error, Exception) else "stopped")
+        raise
+    page.write("done")
+
+
+def live_page(title: str, stages: Mapping[str, Progress], ended: str = "") -> str:
+    """Returns the page: a line for each stage, the curves of trainings, and the front of searches."""
+    rows = [
+        {
+            "name": name,
+            "share": 100 * row.done / max(row.total, 1),
+            "text": f"{row.done} of {row.total}, {duration(row.seconds)}",
+            "left": _left(row),
+            "figures": row.figures,
+        }
+        for name, row in stages.items()
+    ]
+    pictures = [picture for name, row in stages.items() for picture in _pictures(name, row.points)]
+    values: dict[str, object] = {"title": title, "ended": ended, "rows": rows, "pictures": pictures}
+    values |= {"light": LIGHT, "dark": DARK, "at": int(time.time()), "reload": int(SECONDS_BETWEEN)}
+    values |= {"width": WIDTH, "height": HEIGHT, "left": LEFT, "top": TOP}
+    return section_html(Section("live.html", values))
+
+
+def _left(row: Progress) -> str:
+    here = row.done - row.first  # without what a resumed stage had done before
+    if row.done >= row.total or here <= 0:
+        return ""
+    return f"{duration(row.seconds / here * (row.total - row.done))} left"
+
+
+def _pictures(stage: str, points: Sequence[Mapping[str, float | None]]) -> list[dict[str, object]]:
+    names = list(dict.fromkeys(name for point in points for name in point))
+    if OVER in names:
+        curves = {name: _known(points, OVER, name) for name in names if name != OVER}
+        losses = {name: pairs for name, pairs in curves.items() if "loss" in name}
+        scores = {name: pairs for name, pairs in curves.items() if name not in losses}
+        return [
+            _picture(f"{stage}: {', '.join(some)}", OVER, some, "curve")
+            for some in (losses, scores)
+            if any(some.values())
+        ]
+    if len(names) != 2:
+        return []
+    across, up = names
+    pairs = _known(points, across, up)
+    return [_picture(f"{stage}: {up} by {across}", across, {up: pairs}, "points")] if pairs else []
+
+
+def _known(points: Sequence[Mapping[str, float | None]], across: str, up: str) -> list[tuple[float, float]]:
+    pairs = [(point.get(across), point.get(up)) for point in points]
+    known = [(x, y) for x, y in pairs if x is not None and y is not None]
+    return known[:: max(1, len(known) // MOST_POINTS)] if across == OVER else known
+
+
+def _picture(
+    title: str, across: str, curves: Mapping[str, Sequence[tuple[float, float]]], kind: str
+) -> dict[str, object]:
+    pairs = [pair for points in curves.values() for pair in points]
+    (left, right), (low, high) = (_ends([pair[axis] for pair in pairs]) for axis in (0, 1))
+
+    def place(x: float, y: float) -> tuple[str, str]:
+        inside_x, inside_y = (x - left) / (right - left), (y - low) / (high - low)
+        return f"{LEFT + inside_x * (WIDTH - LEFT - 12):.1f}", f"{TOP + (1 - inside_y) * (HEIGHT - 44 - TOP):.1f}"
+
+    drawn = [
+        {"name": name, "color": series_color(index)[1:], "points": [place(*pair) for pair in points]}
+        for index, (name, points) in enumerate(curves.items())
+        if points
+    ]
+    numbers = {"left": f"{left:.3g}", "right": f"{right:.3g}", "low": f"{low:.3g}", "high": f"{high:.3g}"}
+    return {"title": title, "across": across, "kind": kind, "drawn": drawn, **numbers}
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    return (low, high) if high > low else (low - 0.5, high + 0.5)

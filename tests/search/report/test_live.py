@@ -1,0 +1,54 @@
+"""The live page: what is told of stages is on it, at most every two seconds, and it ends as the work does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from search.report.live import LivePage, Progress, live, live_page
+from search.run.progress import stage_progress
+
+TRAINED = [{"step": step, "training loss": 2 / step, "largest subnet": 90.0 + step} for step in (1, 2, 3)]
+
+
+def test_curves_front_and_the_time_left_are_shown() -> None:
+    stages = {
+        "train": Progress(0.0, 0, 30, 40, "loss 0.500", 90.0, list(TRAINED)),
+        "search": Progress(0.0, 5, 10, 20, "98 %", 5.0, [{"latency, ms": 0.1, "accuracy, %": 98.0}]),
+        "measure": Progress(0.0, 0, 4, 4, "<b>", 8.0),
+    }
+    page = live_page("ofa run, run main", stages)
+    for said in ("30 of 40, 1 min 30 s", "30 s left", "loss 0.500", "10 of 20, 5 s", "&lt;b&gt;", "location.reload"):
+        assert said in page
+    assert page.count("<polyline") == 2 and page.count("<circle") == 1  # loss, score; one candidate
+    assert "train: largest subnet" in page and "search: accuracy, % by latency, ms" in page
+    assert len(page) < 20_000 and "http" not in page
+    ended = live_page("title", stages, "done")
+    assert "location.reload" not in ended and ">done<" in ended
+
+
+def test_it_is_written_every_two_seconds_and_at_the_end_of_a_stage(tmp_path: Path) -> None:
+    now = [0.0]
+    page = LivePage(tmp_path / "live.html", "run", lambda: now[0])
+    told = []
+    for done in range(5):
+        page("train", done, 4, f"loss {done}", {})
+        told.append((tmp_path / "live.html").read_text().split("loss ")[1][0])
+        now[0] += 0.9
+    assert told == ["0", "0", "0", "3", "4"]
+
+
+def test_a_page_is_made_where_the_run_is_and_says_how_the_work_ended(tmp_path: Path) -> None:
+    path = tmp_path / "run/live.html"
+    with live(path, "none"):
+        pass
+    assert not path.parent.exists()
+    with live(path, "ofa train"), stage_progress("train") as update:
+        path.parent.mkdir()
+        update(1, 1, "loss 1", {"step": 1, "training loss": None})
+    assert ">done<" in path.read_text()
+    with pytest.raises(KeyboardInterrupt), live(path, "ofa train"), stage_progress("train") as update:
+        update(1, 2)
+        raise KeyboardInterrupt
+    assert ">stopped<" in path.read_text()
