@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 from ofa.paths import write_atomic
@@ -15,7 +16,8 @@ from search.run.progress import duration, observed_by
 SECONDS_BETWEEN = 2.0  # times that the page is written, and that it reloads itself
 MOST_POINTS = 400  # of a curve; of more every second one is left out
 WIDTH, HEIGHT, LEFT, TOP = 520, 220, 52, 14  # pixels of a picture, and of its axes
-OVER = "step"  # points with it are on curves over it; others are pairs: what is on the x axis, what is on the y axis
+OVER = "step"  # points with it are on curves over it; others are pairs: what is on the x axis, what is on the y axis,
+QUALITY = "quality"  # beside how good they are, the more the better
 
 
 @dataclass
@@ -109,11 +111,22 @@ def _pictures(stage: str, points: Sequence[Mapping[str, float | None]]) -> list[
             for some in (losses, scores)
             if any(some.values())
         ]
-    if len(names) != 2:
+    if len(names) != 3 or names[-1] != QUALITY:
         return []
-    across, up = names
-    pairs = _known(points, across, up)
-    return [_picture(f"{stage}: {up} by {across}", across, {up: pairs}, "points")] if pairs else []
+    across, up, _ = names
+    pairs, best, front = _known(points, across, up), float("-inf"), []
+    for point in sorted(points, key=lambda point: point[across] or 0.0):
+        if (quality := point[QUALITY] or 0.0) > best:
+            best = quality
+            front.append(point)
+    curves = {up: pairs, "front": _steps(_known(front, across, up))}
+    return [_picture(f"{stage}: {up} by {across}", across, curves, "points")] if pairs else []
+
+
+def _steps(pairs: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The corners of the steps from one pair to the next."""
+    corners = [(x, y) for (_, y), (x, _) in pairwise(pairs)]
+    return [pair for pairs_here in zip_longest(pairs, corners) for pair in pairs_here if pair is not None]
 
 
 def _known(points: Sequence[Mapping[str, float | None]], across: str, up: str) -> list[tuple[float, float]]:
@@ -133,12 +146,17 @@ def _picture(
         return f"{LEFT + inside_x * (WIDTH - LEFT - 12):.1f}", f"{TOP + (1 - inside_y) * (HEIGHT - 44 - TOP):.1f}"
 
     drawn = [
-        {"name": name, "color": series_color(index)[1:], "points": [place(*pair) for pair in points]}
+        {
+            "name": name,
+            "color": series_color(index)[1:],
+            "points": [place(*pair) for pair in points],
+            "line": len(points) > 1 and (kind == "curve" or name == "front"),
+        }
         for index, (name, points) in enumerate(curves.items())
         if points
     ]
     numbers = {"left": f"{left:.3g}", "right": f"{right:.3g}", "low": f"{low:.3g}", "high": f"{high:.3g}"}
-    return {"title": title, "across": across, "kind": kind, "drawn": drawn, **numbers}
+    return {"title": title, "across": across, "drawn": drawn, **numbers}
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:

@@ -10,18 +10,19 @@ from search.report.live import LivePage, Progress, live, live_page
 from search.run.progress import stage_progress
 
 TRAINED = [{"step": step, "training loss": 2 / step, "largest subnet": 90.0 + step} for step in (1, 2, 3)]
+FOUND = [{"latency, ms": x, "accuracy, %": 100 * y, "quality": y} for x, y in ((0.1, 0.9), (0.3, 0.8), (0.2, 0.95))]
 
 
 def test_curves_front_and_the_time_left_are_shown() -> None:
     stages = {
         "train": Progress(0.0, 0, 30, 40, "loss 0.500", 90.0, list(TRAINED)),
-        "search": Progress(0.0, 5, 10, 20, "98 %", 5.0, [{"latency, ms": 0.1, "accuracy, %": 98.0}]),
+        "search": Progress(0.0, 5, 10, 20, "98 %", 5.0, FOUND),
         "measure": Progress(0.0, 0, 4, 4, "<b>", 8.0),
     }
     page = live_page("ofa run, run main", stages)
     for said in ("30 of 40, 1 min 30 s", "30 s left", "loss 0.500", "10 of 20, 5 s", "&lt;b&gt;", "location.reload"):
         assert said in page
-    assert page.count("<polyline") == 2 and page.count("<circle") == 1  # loss, score; one candidate
+    assert page.count("<polyline") == 3 and page.count("<circle") == 3  # loss, score, front; candidates
     assert "train: largest subnet" in page and "search: accuracy, % by latency, ms" in page
     assert len(page) < 20_000 and "http" not in page
     ended = live_page("title", stages, "done")
