@@ -25,7 +25,7 @@ from search.analysis.analyse import LEAST
 from search.candidates.optuna_internals import FrozenStudy, study_attributes, study_id
 from search.candidates.search_files import TrialRow
 from search.candidates.trials import trial_rows
-from search.report.dashboard_figures import importance_figure, limits_figure, metric_of
+from search.report.dashboard_figures import importance_figure, limits_figure, metric_of, study_note, study_title
 from search.report.figures import Figure
 from search.run.scores import MetricFacts
 from search.study.artifacts import TrialFileStore
@@ -111,7 +111,10 @@ def with_figures(storage: BaseStorage, run: str = THIS_RUN) -> BaseStorage:
     def get_all_studies() -> list[FrozenStudy]:
         frozen = studies()
         for study in frozen:
-            study.system_attrs = {**_of_run(study.system_attrs, run), **figures.attributes(study)}
+            ours = figures.attributes(study)  # before the study has another name
+            note = {key: ours.pop(key) for key in [*ours] if "note" in key}  # a person's own comes first
+            study.system_attrs = {**_of_run(note, run), **_of_run(study.system_attrs, run), **ours}
+            study.study_name = study_title(study.study_name, study.user_attrs, run)
         return frozen
 
     setattr(storage, "get_all_studies", get_all_studies)  # noqa: B010, the dashboard only takes a BaseStorage
@@ -150,9 +153,9 @@ class _Figures:
                     "importance": self._importance(identity, rows, metric_of(opened)),
                 }
                 available = {name: figure for name, figure in figures.items() if figure is not None}
-                attributes = _saved(self._scratch, available)
+                attributes = _saved(self._scratch, available, study_note(opened, rows))
                 self._cache[identity] = len(rows), attributes
-            return attributes
+            return dict(attributes)
 
     def _importance(self, identity: int, rows: Sequence[TrialRow], metric: MetricFacts) -> Figure | None:
         evaluated = sum(row.state == "evaluated" for row in rows)
@@ -173,13 +176,15 @@ def _quiet_study() -> Study:
         optuna.logging.set_verbosity(before)
 
 
-def _saved(scratch: Study, figures: Mapping[str, Figure]) -> dict[str, Any]:
-    """The study attributes that the dashboard itself saves for figures, read back from a scratch study."""
+def _saved(scratch: Study, figures: Mapping[str, Figure], note: str) -> dict[str, Any]:
+    """The study attributes that the dashboard itself saves for figures and a note, read back from a scratch study."""
     import plotly.graph_objects as plotly  # a slow import, only needed here
 
-    save = importlib.import_module("optuna_dashboard").save_plotly_graph_object
+    dashboard = importlib.import_module("optuna_dashboard")
+    save = dashboard.save_plotly_graph_object
+    dashboard.save_note(scratch, note)
     for name, figure in figures.items():
         save(scratch, plotly.Figure(figure), graph_object_id=name)
     ours = tuple(f":{name}:" for name in figures)
     saved = study_attributes(scratch)
-    return {key: value for key, value in saved.items() if any(name in key for name in ours)}
+    return {key: value for key, value in saved.items() if "note" in key or any(name in key for name in ours)}

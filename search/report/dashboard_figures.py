@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from optuna.study import Study
 
@@ -16,6 +18,8 @@ from search.report.figures import Figure
 from search.report.importance_section import LEAST_HELD_OUT, importance_bars, parts_of
 from search.report.pareto_section import pareto_figure
 from search.run.scores import MetricFacts
+from search.study.trial_attributes import THIS_RUN
+from search.text import limits_text
 
 HEIGHT = 440  # pixels that the dashboard leaves for a figure
 
@@ -48,6 +52,34 @@ def limits_figure(study: Study, rows: Sequence[TrialRow]) -> Figure | None:
     figure["layout"]["xaxis"]["title"]["text"] = "latency, ms"  # a study does not know what its profile's runs are of
     figure["layout"]["margin"] |= {"t": figure["layout"]["margin"]["t"] + 16}  # for the title
     return _colored(figure)
+
+
+def study_title(name: str, attributes: Mapping[str, Any], run: str) -> str:
+    """Returns the name of a study with its run and limits, such as "onnxruntime (run=main), ≤ 0.25 ms, ≤ 0.5 ms"."""
+    return ", ".join([f"{name} ({run})", *_limit_texts(attributes)])
+
+
+def study_note(study: Study, rows: Sequence[TrialRow]) -> str:
+    """Returns what a study is about, as Markdown; its run stands there as `THIS_RUN`."""
+    metric, ended = metric_of(study), [row for row in rows if row.state == "evaluated"]
+    refused = sum(row.state == "infeasible" for row in rows)
+    limits = ", ".join(_limit_texts(study.user_attrs)) or "none"
+    lines = [
+        f"Search `{study.study_name}` for the best {metric.title} ({metric.better}).",
+        f"- limits: {limits}",
+        f"- evaluated: {len(ended)}; over a limit by prediction, and so not evaluated: {refused}",
+    ]
+    known = [(metric.quality(row.score.value), row) for row in ended if row.score is not None]
+    if known:
+        best = max(known, key=lambda pair: pair[0])[1]
+        lines.append(f"- best: trial {best.number} with {metric.text(best.score)}")
+    name = shlex.quote(study.study_name)
+    command = f"ofa extract {THIS_RUN} study={name}"
+    return "\n".join(lines) + f"\n\nWrite the subnets that it chose:\n```sh\n{command}\n```"
+
+
+def _limit_texts(attributes: Mapping[str, Any]) -> list[str]:
+    return [limits_text(target, "≤ ") for target in attributes.get("limits", {}).get("targets", []) if target]
 
 
 def metric_of(study: Study) -> MetricFacts:

@@ -21,7 +21,7 @@ from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.records import Count, NotNegative
 from ofa.task import Score
-from search.candidates.figures import is_figure, number_text, unit
+from search.candidates.figures import is_figure
 from search.candidates.optuna_internals import DASHBOARD_CONSTRAINTS
 from search.candidates.space import Candidate, Evaluation, TuningEpoch
 from search.candidates.trials import ARCH
@@ -30,6 +30,7 @@ from search.study.artifacts import write_trial_files
 from search.study.fidelities import RUNG
 from search.study.journal_records import is_number
 from search.study.plan import SearchPlan
+from search.text import cost_text
 
 THIS_RUN = "run=THIS"  # a placeholder in notes, which the dashboard replaces by the arguments that name the run
 
@@ -83,7 +84,7 @@ def _in_lines(arch: Arch) -> str:
 
 
 def _with_unit(name: str, value: float) -> str:
-    return f"{number_text(name, value)} {unit(name)}" if is_figure(name) else f"{value:.4g}"
+    return cost_text(name, value) if is_figure(name) else f"{value:.4g}"
 
 
 CONSTRAINT = "constraints:"  # Optuna's own names

@@ -85,7 +85,8 @@ def get(url: str, raw: bool = False, **headers: str) -> Any:
 def test_feasible_and_infeasible_are_shown_as_such(url: str, journal: Path) -> None:
     (summary,) = get(f"{url}/api/studies")["study_summaries"]
     shown = get(f"{url}/api/studies/{summary['study_id']}")
-    assert summary["study_name"] == "digits"
+    assert summary["study_name"] == f"digits (run=THIS), ≤ {LIMIT:#.3g} ms"
+    assert shown["note"]["body"].startswith("Search `digits` for the best accuracy (higher is better).\n- limits: ≤ ")
     assert shown["objective_names"] == ["accuracy", "latency_ms"]
     over = {trial["number"]: trial["constraints"][0] > 0 for trial in shown["trials"]}
     pruned = {trial["number"]: trial["state"] == "Pruned" for trial in shown["trials"]}

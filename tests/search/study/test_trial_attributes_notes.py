@@ -15,7 +15,11 @@ def test_a_note_has_every_figure_with_its_unit_and_the_command() -> None:
         {"accuracy": "98.00 %"},
         "ofa extract trial=3",
     )
-    assert text.splitlines()[:3] == ["- latency_ms@phone: 0.25 ms", "- params: 123456 params", "- accuracy: 98.00 %"]
+    assert text.splitlines()[:3] == [
+        "- latency_ms@phone: 0.250 ms on phone",
+        "- params: 123 k params",
+        "- accuracy: 98.00 %",
+    ]
     assert "- sparsity: 0.9" in text
     assert '{"width": {"stem": 8}}' in text
     assert "ofa extract trial=3" in text
