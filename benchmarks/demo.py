@@ -2,8 +2,8 @@
 
     python -m benchmarks.demo --folder FOLDER [--seeds 5]
 
-Each seed is a whole `ofa run`, kept in FOLDER and not made again: another training, search and choice. For each limit, a
-fraction of the largest subnet's time, the test score is the mean over seeds with its standard error, and so is the
+Each seed is a whole `ofa run`, kept in FOLDER and not made again: another training, search and choice. For each limit,
+a fraction of the largest subnet's time, the test score is the mean over seeds with its standard error, and so is the
 difference from the limit before it, seed by seed.
 """
 
@@ -50,9 +50,8 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = [subnets_of(arguments.folder, seed) for seed in range(arguments.seeds)]
     write_json(RESULTS, [{"seed": seed, "subnets": subnets} for seed, subnets in enumerate(rows)])
-    print(
-        "| subnet | measured, of the largest, % | MACs | test accuracy, % | from the one before, points |\n|---|---|---|---|---|"
-    )
+    print("| subnet | measured, of the largest, % | MACs | test accuracy, % | from the one before, points |")
+    print("|---|---|---|---|---|")
     columns = list(zip(*rows, strict=True))
     for index, column in enumerate(columns):
         title = "largest" if index == len(columns) - 1 else f"limit {index + 1}"
