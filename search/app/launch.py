@@ -124,7 +124,8 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
                     task(request)
             finally:
                 command_line.reset(recorded)
-            explain_outputs(Path(request.outputs))
+            if rank() == 0:
+                explain_outputs(Path(request.outputs))
         except Exception as error:
             if is_said_elsewhere(error, joined=joined):
                 codes.append(2)
@@ -172,7 +173,7 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
 @contextmanager
 def _watched(verb: str, request: Request) -> Iterator[None]:
     """Keeps the live page of a run while a verb works on it."""
-    if verb not in WATCHED:
+    if verb not in WATCHED or rank() > 0:
         yield
         return
     from search.report.live import live
