@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 
 from ofa.errors import InvalidInput
 from ofa.records import read_limited, read_record
@@ -116,6 +117,6 @@ def _commands(run: RunFolder, searches: list[str]) -> tuple[str, ...]:
 
 def run_arguments(run: RunFolder) -> str:
     """Returns the arguments that name a run, such as " run=cifar"; empty for the default run."""
-    outputs = "" if str(run.root.parent) == "outputs" else f" outputs={run.root.parent}"
-    name = "" if run.name == "main" else f" run={run.name}"
-    return f"{name}{outputs}"
+    default = {f"run={run.name}": run.name == "main"}
+    default |= {f"outputs={run.root.parent}": str(run.root.parent) == "outputs"}
+    return "".join(f" {shlex.quote(argument)}" for argument, is_default in default.items() if not is_default)

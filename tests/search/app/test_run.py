@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -172,3 +174,22 @@ def test_a_search_begins_with_the_best_of_another(tiny_copy: Path, capsys: pytes
     assert "search.warm_start=5 must be a list of texts" in capsys.readouterr().err
     assert main(["search", *warm[:-2], "study=cold", "search.warm_start=[cold]"]) == 2
     assert "has the search itself" in capsys.readouterr().err
+
+
+def test_the_commands_on_a_page_make_the_same_run_in_a_new_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = []
+    commands = [["train", TINY, "run=my run", "train.epochs=1", "train.validate_every=0", "model.widths=[8, 16, 16]"]]
+    commands.append(["report", "run=my run"])
+    for place in (tmp_path / "first", tmp_path / "second"):
+        place.mkdir()
+        monkeypatch.chdir(place)
+        assert [main(command) for command in commands] == [0] * len(commands)
+        page = (place / "outputs/my run/report.html").read_text()
+        lines = unescape(page.split('<pre tabindex="0">')[1].split("</pre>")[0]).splitlines()
+        commands = [shlex.split(line)[1:] for line in lines]
+        digests.append(json.loads((place / "outputs/my run/supernet/supernet.json").read_text())["digest"])
+    assert digests[0] == digests[1] and [command[0] for command in commands] == ["train", "report"]
+    assert "# What `ofa` wrote here" in (place / "outputs/README.md").read_text()
+    assert ">done<" in (place / "outputs/my run/live.html").read_text()
