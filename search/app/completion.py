@@ -33,14 +33,14 @@ FISH = "complete -c ofa -f -a '(ofa completion query (commandline -cp) 2>/dev/nu
 SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
-def completion(arguments: Sequence[str]) -> int:
+def completion(arguments: Sequence[str], verbs: Sequence[str]) -> int:
     """Returns the exit code of `ofa completion`: installs it for the shell in use, or prints a shell's script.
 
     Raises:
         InvalidInput: another shell.
     """
     if arguments[:1] == ["query"]:
-        print("\n".join(candidates(" ".join(arguments[1:]))))
+        print("\n".join(candidates(" ".join(arguments[1:]), verbs)))
         return 0
     if arguments:
         print(_script(arguments[0]), end="")
@@ -74,16 +74,14 @@ def _install(shell: str, script: str, home: Path) -> Path:
     return path
 
 
-def candidates(line: str) -> list[str]:
+def candidates(line: str, verbs: Sequence[str]) -> list[str]:
     """Returns what the last word of a command line may become; a space ends those that are complete."""
-    from search.app.main import VERBS
-
     _, *words = line.split(" ")
     *before, word = words or [""]
     before = [other for other in before if other]
     if not before:
-        return [f"{verb} " for verb in VERBS if verb.startswith(word)]
-    if before[0] not in VERBS:
+        return [f"{verb} " for verb in verbs if verb.startswith(word)]
+    if before[0] not in verbs:
         return []
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -102,10 +100,10 @@ def candidates(line: str) -> list[str]:
     return sorted(one for one in found if one.startswith(word))
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], verbs: Sequence[str]) -> int:
     """Returns the exit code of `ofa completion`, with its error in one line."""
     try:
-        return completion(arguments)
+        return completion(arguments, verbs)
     except InvalidInput as error:
         print(error, file=sys.stderr)
         return 2

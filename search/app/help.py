@@ -14,9 +14,12 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from search.app.launch import OPTIONS_WITH_VALUE
 from search.run.paths import conf_dir
 
+OPTIONS_WITH_VALUE = (
+    *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
+    *("--cfg", "-c", "--package", "-p", "--info", "-i"),
+)
 LINE = re.compile(
     r"""(?P<indent>\ *)(?P<key>[A-Za-z_][\w@/]*):(?:[^#'"]|'[^']*'|"[^"]*")*?(?:\s+\#\s*(?P<comment>.*))?$""",
     re.VERBOSE,

@@ -19,6 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ofa.errors import CollapseWarning
+from search.app.help import OPTIONS_WITH_VALUE, verb_help
 from search.app.messages import explain
 from search.app.process import (
     hidden_modules,
@@ -50,10 +51,6 @@ def is_first_job() -> bool:
 
 
 Task = Callable[[Any], Any]
-OPTIONS_WITH_VALUE = (
-    *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
-    *("--cfg", "-c", "--package", "-p", "--info", "-i"),
-)
 WATCHED = (
     "run",
     "train",
@@ -143,8 +140,6 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
         with signals_as_interrupts():
             import_from_here()
             if {"-h", "--help"} & set(overrides):
-                from search.app.help import verb_help
-
                 print(verb_help(verb, overrides))
                 return 0
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(guarded)()

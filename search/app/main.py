@@ -75,13 +75,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb == "completion":
         from search.app.completion import main as complete
 
-        return complete(overrides)
+        return complete(overrides, tuple(VERBS))
     if verb not in VERBS:
         from ofa.errors import nearest
 
         print(f"ofa: {verb!r} is not a verb; {nearest(verb, VERBS)} (see ofa --help)", file=sys.stderr)
         return 2
-    from search.app.launch import OPTIONS_WITH_VALUE, launch
+    from search.app.help import OPTIONS_WITH_VALUE
+    from search.app.launch import launch
 
     if verb == "studio":
         overrides = _with_path(overrides, OPTIONS_WITH_VALUE)

@@ -97,19 +97,15 @@ def _train(stage: Stage, request: TrainRequest, check: Callable[[Task], None]) -
         with stage_progress("train") as update:
 
             def show(step: TrainingStep) -> None:
-                ends = {f"{end} subnet": shown_value(step.value(end, metric.name), metric) for end in ENDS}
-                point = {"step": step.step, "training loss": step.loss, **ends}
+                scores = {f"{end} subnet": step.value(end, metric.name) for end in ENDS}
+                shown = {end: None if value is None else metric.shown(value) for end, value in scores.items()}
+                point = {"step": step.step, "training loss": step.loss, **shown}
                 update(step.step, step.total_steps, _figures(step, metric), point)
                 say_warnings("train", early_warnings(step, ENDS, task, data))
 
             history = run_training(supernet, data, request.recipe, files.checkpoint, show, loggers=loggers("train"))
         if processes().is_first:
             _save(supernet, data, task, history, files, {**stage.config, "space": space}, request.recipe.train)
-
-
-def shown_value(value: float | None, metric: MetricFacts) -> float | None:
-    """Returns a value of a metric as it is shown, such as in percent; None of an unknown one."""
-    return None if value is None else metric.shown(value)
 
 
 def _save(

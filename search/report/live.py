@@ -21,7 +21,7 @@ QUALITY = "quality"  # beside how good they are, the more the better
 
 
 @dataclass
-class Progress:
+class StageProgress:
     """How far one stage is, and its points so far."""
 
     began: float
@@ -38,15 +38,15 @@ class LivePage:
 
     def __init__(self, path: Path, title: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._title, self._clock = path, title, clock
-        self._stages: dict[str, Progress] = {}
+        self._stages: dict[str, StageProgress] = {}
         self._written = -SECONDS_BETWEEN
 
     def __call__(self, stage: str, done: int, total: int, figures: str, point: Mapping[str, float | None]) -> None:
         """Takes note of the progress of a stage."""
         now = self._clock()
-        row = self._stages.setdefault(stage, Progress(now, done))
+        row = self._stages.setdefault(stage, StageProgress(now, done))
         if row.done > done:  # the same work for another network
-            row = self._stages[stage] = Progress(now, done)
+            row = self._stages[stage] = StageProgress(now, done)
         row.done, row.total, row.figures, row.seconds = done, total, figures, now - row.began
         if point:
             row.points.append(point)
@@ -74,7 +74,7 @@ def live(path: Path, title: str) -> Iterator[None]:
     page.write("done")
 
 
-def live_page(title: str, stages: Mapping[str, Progress], ended: str = "") -> str:
+def live_page(title: str, stages: Mapping[str, StageProgress], ended: str = "") -> str:
     """Returns the page: a line for each stage, the curves of trainings, and the front of searches."""
     rows = [
         {
@@ -93,7 +93,7 @@ def live_page(title: str, stages: Mapping[str, Progress], ended: str = "") -> st
     return section_html(Section("live.html", values))
 
 
-def _left(row: Progress) -> str:
+def _left(row: StageProgress) -> str:
     here = row.done - row.first  # without what a resumed stage had done before
     if row.done >= row.total or here <= 0:
         return ""

@@ -15,18 +15,20 @@ from search.app.main import VERBS, main
 
 
 def test_verbs_come_first() -> None:
-    assert candidates("ofa ") == [f"{verb} " for verb in VERBS]
-    assert candidates("ofa pro") == ["profile "]
-    assert candidates("ofa nothing x") == []
+    assert candidates("ofa ", tuple(VERBS)) == [f"{verb} " for verb in VERBS]
+    assert candidates("ofa pro", tuple(VERBS)) == ["profile "]
+    assert candidates("ofa nothing x", tuple(VERBS)) == []
 
 
 def test_groups_options_and_keys_follow() -> None:
-    assert candidates("ofa train data=cif") == ["data=cifar10 "]
-    assert candidates("ofa train train.ep") == ["train.epochs="]
-    assert "model.repeats=" not in candidates("ofa train model.")
-    assert candidates("ofa train data=digits data.dataset.c") == []  # keys are those of the option chosen before
-    assert candidates("ofa train data.dataset.c") == ["data.dataset.copies="]
-    assert candidates("ofa train nonsense=3 seed") == ["seed="]
+    assert candidates("ofa train data=cif", tuple(VERBS)) == ["data=cifar10 "]
+    assert candidates("ofa train train.ep", tuple(VERBS)) == ["train.epochs="]
+    assert "model.repeats=" not in candidates("ofa train model.", tuple(VERBS))
+    assert (
+        candidates("ofa train data=digits data.dataset.c", tuple(VERBS)) == []
+    )  # keys are those of the option chosen before
+    assert candidates("ofa train data.dataset.c", tuple(VERBS)) == ["data.dataset.copies="]
+    assert candidates("ofa train nonsense=3 seed", tuple(VERBS)) == ["seed="]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

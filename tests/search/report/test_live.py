@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search.report.live import LivePage, Progress, live, live_page
+from search.report.live import LivePage, StageProgress, live, live_page
 from search.run.progress import stage_progress
 
 TRAINED = [{"step": step, "training loss": 2 / step, "largest subnet": 90.0 + step} for step in (1, 2, 3)]
@@ -15,9 +15,9 @@ FOUND = [{"latency, ms": x, "accuracy, %": 100 * y, "quality": y} for x, y in ((
 
 def test_curves_front_and_the_time_left_are_shown() -> None:
     stages = {
-        "train": Progress(0.0, 0, 30, 40, "loss 0.500", 90.0, list(TRAINED)),
-        "search": Progress(0.0, 5, 10, 20, "98 %", 5.0, FOUND),
-        "measure": Progress(0.0, 0, 4, 4, "<b>", 8.0),
+        "train": StageProgress(0.0, 0, 30, 40, "loss 0.500", 90.0, list(TRAINED)),
+        "search": StageProgress(0.0, 5, 10, 20, "98 %", 5.0, FOUND),
+        "measure": StageProgress(0.0, 0, 4, 4, "<b>", 8.0),
     }
     page = live_page("ofa run, run main", stages)
     for said in ("30 of 40, 1 min 30 s", "30 s left", "loss 0.500", "10 of 20, 5 s", "&lt;b&gt;", "location.reload"):
