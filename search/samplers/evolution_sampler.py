@@ -7,14 +7,15 @@ several objectives.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial
 
 from ofa.errors import InvalidInput
-from search.candidates.history import Known, history_of
+from search.candidates.history import Known, StudyHistory, history_of
 from search.candidates.limits import violations
 from search.candidates.pareto import best_first
 from search.candidates.space import Candidate
@@ -64,22 +65,26 @@ class EvolutionSampler(CandidateSampler):
         running = set(history.running.values()) if self._context.running else set()
         targets = self._context.limits.targets
         allowed = self._context.limits.allowed(targets[self._context.step % len(targets)])
-        parents = self._select(study, finished, allowed) if len(finished) >= self._startup_trials else []
+        parents = self._select(study, history, allowed) if len(finished) >= self._startup_trials else []
         return self._breed(parents, (seen, running), allowed, rng)
 
-    def _select(self, study: Study, finished: list[Known], allowed: Mapping[str, float]) -> list[Candidate]:
+    def _select(self, study: Study, history: StudyHistory, allowed: Mapping[str, float]) -> list[Candidate]:
         """The parents, best first: by rank, then by crowding; by the value where there is one objective."""
-        eligible = [
-            (trial, candidate)
-            for trial, candidate in finished
-            if all(excess <= 0 for excess in violations(figures_of(trial), allowed).values())
-        ]
-        if not eligible:
-            return []
+        most = max(2, round(self._parents * self._population))
+        directions = tuple(study.directions)
+        key = ("evolution", most, directions, tuple(sorted(allowed.items())))
+        best = history.fold(key, lambda: _Best(most, directions, allowed), _Best.add)
+        if best.misses:
+            return self._select_nearest(study, history.complete, allowed)
+        count = max(2, round(self._parents * min(self._population, best.eligible)))
+        return best.first(count) if best.eligible else []
+
+    def _select_nearest(self, study: Study, finished: list[Known], allowed: Mapping[str, float]) -> list[Candidate]:
+        """The parents where trials miss limits on metrics: where too few keep them, the nearest breed too."""
+        eligible = [(trial, candidate) for trial, candidate in finished if _is_within(trial, allowed)]
         excess = [metric_excess(trial) for trial, _ in eligible]
-        if any(excess):  # those that miss limits on metrics breed where too few keep them, the nearest first
-            order = sorted(range(len(eligible)), key=lambda index: excess[index])
-            eligible = [eligible[index] for index in order[: max(2, excess.count(0.0))]]
+        order = sorted(range(len(eligible)), key=lambda index: excess[index])
+        eligible = [eligible[index] for index in order[: max(2, excess.count(0.0))]]
         points = np.array([trial.values for trial, _ in eligible], dtype=np.float64)
         points *= [-1.0 if way == StudyDirection.MAXIMIZE else 1.0 for way in study.directions]
         count = max(2, round(self._parents * min(self._population, len(eligible))))
@@ -112,6 +117,51 @@ class EvolutionSampler(CandidateSampler):
         if len(parents) == 1 or rng.random() < self._mutated:
             return space.mutate(first, rng, self._mutation)
         return space.crossover(first, parents[int(rng.integers(len(parents)))], rng)
+
+
+class _Best:
+    """The trials within a target that fewer than `most` of them dominate: no other is among the first `most`.
+
+    A trial comes after all that dominate it, and what dominates one that was left out dominates what that does: the
+    order of the first `most` is that of all trials, and adding one costs the same after many.
+    """
+
+    def __init__(self, most: int, directions: Sequence[StudyDirection], allowed: Mapping[str, float]) -> None:
+        self._most, self._allowed = most, allowed
+        self._signs = np.array([-1.0 if way == StudyDirection.MAXIMIZE else 1.0 for way in directions])
+        self._points = np.zeros((0, len(directions)))
+        self._above = np.zeros(0, dtype=np.int64)  # how many dominate each
+        self._candidates: list[Candidate] = []
+        self.eligible = 0
+        self.misses = False  # whether one misses a limit on a metric
+
+    def add(self, trial: FrozenTrial, candidate: Candidate) -> None:
+        """Takes in a trial."""
+        if not _is_within(trial, self._allowed):
+            return
+        self.eligible += 1
+        self.misses = self.misses or metric_excess(trial) > 0
+        point = self._signs * trial.values
+        self._above += (point <= self._points).all(axis=1) & (point < self._points).any(axis=1)
+        above = int(((self._points <= point).all(axis=1) & (self._points < point).any(axis=1)).sum())
+        points, counts = np.concatenate([self._points, point[None]]), np.append(self._above, above)
+        kept = np.flatnonzero(counts < self._most)
+        if len(kept) < len(counts):
+            candidates = [*self._candidates, candidate]
+            self._candidates = [candidates[index] for index in kept]
+        else:
+            self._candidates.append(candidate)
+        self._points, self._above = points[kept], counts[kept]
+
+    def first(self, count: int) -> list[Candidate]:
+        """Returns the first `count` candidates, best first."""
+        front = np.flatnonzero(self._above == 0)
+        among = front if len(front) >= count else np.arange(len(self._points))
+        return [self._candidates[among[index]] for index in best_first(self._points[among])[:count]]
+
+
+def _is_within(trial: FrozenTrial, allowed: Mapping[str, float]) -> bool:
+    return all(excess <= 0 for excess in violations(figures_of(trial), allowed).values())
 
 
 def _no_candidates() -> set[Candidate]:

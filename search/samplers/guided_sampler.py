@@ -9,25 +9,27 @@ spread over it is evaluated next. Related: BRP-NAS (Dudziak et al. 2020, 2007.08
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from optuna.study import Study
-from optuna.trial import TrialState
 
 from ofa.errors import InvalidInput
 from search.candidates.history import StudyHistory, history_of
 from search.candidates.limits import Bools, meets
-from search.candidates.pareto import Floats
+from search.candidates.pareto import Floats, Integers
 from search.candidates.space import Candidate, CandidateSpace
-from search.candidates.trials import SamplerContext
+from search.candidates.trials import SamplerContext, figures_of
 from search.samplers.candidate_sampler import CandidateSampler, objective_figures, qualities_of, unseen_candidate
 from search.samplers.genome import candidates_of, draw_at_levels, genomes_of, mutate
 from search.samplers.guided_batch import Effort, Observed, next_batch
 
 DRAWS = 1024
+MOST = 1000  # trials that a batch learns from: a fit to more takes long, and says little more
+SIZES = 50  # parts of the trials by size, of which the best are learned from
 NEAREST = 32  # candidates in size, of which the one least like those chosen before is taken
 
 
@@ -139,27 +141,50 @@ class GuidedSampler(CandidateSampler):
             new = unseen_candidate(context, seen, members, np.random.default_rng([context.seed, step, 3]))
         return new
 
+    @property
+    def _length(self) -> int:
+        """The steps of a batch: one for each evaluator at least."""
+        return max(self._batch, self._context.evaluators)
+
     def _start_of_batch(self, step: int) -> int:
         if step < self._startup_trials:
             return 0
-        return step - (step - self._startup_trials) % self._batch
+        return step - (step - self._startup_trials) % self._length
 
     def _new_batch(self, study: Study, history: StudyHistory, start: int) -> list[Candidate]:
         """The batch that begins at step `start`, from the first `start` trials that finished."""
-        limits, length = self._context.limits, self._batch if start else self._startup_trials
+        limits, length = self._context.limits, self._length if start else self._startup_trials
         turns = [limits.targets[(start + position) % len(limits.targets)] for position in range(length)]
         targets = [limits.allowed(target) for target in turns]
         rng = np.random.default_rng([self._context.seed, start, 2])
-        complete = [
-            (candidate, trial)
-            for trial, candidate in history.finished[:start]
-            if candidate is not None and trial.state == TrialState.COMPLETE
+        complete = history.complete[
+            : bisect_left(history.complete, float(start), key=lambda one: history.proposed[one[1]])
         ]
         if not start or len(complete) < 2:
             return startup_design(self._context, targets, rng)
-        qualities = qualities_of(study, [trial for _, trial in complete])
-        observed = Observed([candidate for candidate, _ in complete], qualities, history.before(start))
+        qualities = qualities_of(study, [trial for trial, _ in complete])
+        candidates = [candidate for _, candidate in complete]
+        if len(complete) > MOST:
+            name = next(iter(targets[0]), next(iter(figures_of(complete[0][0]))))
+            sizes = np.array([float(trial.user_attrs[name]) for trial, _ in complete])
+            chosen = learned_from(sizes, qualities, np.random.default_rng([self._context.seed, start, 4]))
+            candidates, qualities = [candidates[index] for index in chosen], qualities[chosen]
+        seen = history.before(start)
+        if self._context.running:  # a constant liar: what is being evaluated counts as average, so others are tried
+            running = list(history.running.values())
+            candidates, seen = candidates + running, history.proposed
+            qualities = np.append(qualities, np.full(len(running), qualities.mean()))
+        observed = Observed(candidates, qualities, seen)
         return next_batch(self._context, observed, objective_figures(study), targets, self._effort, rng)
+
+
+def learned_from(sizes: Floats, qualities: Floats, rng: np.random.Generator) -> Integers:
+    """Returns the indices of `MOST` trials, ascending: half the best of every size, the others drawn from the rest."""
+    share = MOST // 2 // SIZES
+    parts = np.array_split(np.argsort(sizes, kind="stable"), SIZES)
+    best = np.concatenate([part[np.argsort(-qualities[part], kind="stable")[:share]] for part in parts])
+    rest = np.setdiff1d(np.arange(len(sizes)), best)
+    return np.sort(np.concatenate([best, rng.choice(rest, MOST - len(best), replace=False)]))
 
 
 def guided(context: SamplerContext, **options: Any) -> GuidedSampler:

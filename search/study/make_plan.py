@@ -99,8 +99,6 @@ def make_plan(inputs: PlanInputs, trained: Trained | None = None, tuning: FineTu
     request = inputs.request
     run, options = request.folder, request.search
     if trained is None:
-        torch.set_num_threads(request.threads)
-        threadpool_limits(request.threads)  # of NumPy and scikit-learn, which samplers use
         trained = load_trained(run, request.trusted, show=False)
     tuning = tuning_of(request, trained) if tuning is None else tuning
     calibration = trained.calibration(options.calibration_images)
@@ -173,6 +171,8 @@ def extract_command(search: str, trial: int) -> str:
 
 def make_work(inputs: PlanInputs, trained: Trained | None) -> Work:
     """Returns what an evaluator in another process does; `trained` None is loaded from the folder of the run."""
+    torch.set_num_threads(inputs.request.threads)
+    threadpool_limits(inputs.request.threads)  # of NumPy and scikit-learn
     return make_plan(inputs, trained).work
 
 
