@@ -54,13 +54,16 @@ def bytes_text(count: float | None) -> str:
     return f"{text}B" if text[-1].isalpha() else f"{text} B"
 
 
+OF_BYTES = {"bytes": "", "bytes_on_disk": " on disk", "peak_activation_bytes": " of activations"}
+
+
 def cost_text(name: str, value: float | None) -> str:
     """Returns a figure as "0.250 ms", "3.00 ms on laptop", "1.20 M params" or "200 kB of activations"."""
     if is_latency(name):
         device = device_of(name)
         return f"{ms_text(value)} on {device}" if device else ms_text(value)
-    if name in ("bytes", "peak_activation_bytes"):
-        return bytes_text(value) + (" of activations" if name != "bytes" else "")
+    if name in OF_BYTES:
+        return bytes_text(value) + OF_BYTES[name]
     return f"{count_text(value)} {'MACs' if name == 'macs' else name}"
 
 

@@ -27,7 +27,8 @@ from search.run.scores import MetricFacts
 from search.subnets.advantage import purposes_text
 from search.text import NOTHING, bytes_text, count_text, limits_text, ms_text, percent_text
 
-SIZES = {"bytes": "size", "peak_activation_bytes": "activations"}  # shown if they are limited
+# Shown if they are limited.
+SIZES = {"bytes": "size", "bytes_on_disk": "on disk", "peak_activation_bytes": "activations"}
 PRUNED = ("density", "weights", "kept", "test", "vs. dense", "MACs", "slim")
 PRUNED_WIDTHS = (8, 9, 9, 16, 20, 9, 9)
 RULE = Box("    \n    \n ── \n    \n    \n    \n    \n    ")  # one line, below the titles

@@ -17,9 +17,10 @@ from search.candidates.space import Candidate
 from search.run.scores import MetricFacts
 
 LATENCY = "latency_ms"
-COUNTS = ("macs", "params", "bytes", "peak_activation_bytes")  # exact; they depend on the network alone
+BYTES_ON_DISK = "bytes_on_disk"  # of a coded file, predicted, and measured of finalists
+COUNTS = ("macs", "params", "bytes", BYTES_ON_DISK, "peak_activation_bytes")  # they depend on the network alone
 FIGURES = (LATENCY, *COUNTS)
-UNITS = {LATENCY: "ms", "macs": "MACs", "params": "params", "bytes": "bytes", "peak_activation_bytes": "bytes"}
+UNITS = {LATENCY: "ms", "macs": "MACs", "params": "params"} | dict.fromkeys(COUNTS[2:], "bytes")
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 # Maps Archs to their figures by name, each an array (archs,); latencies are predictions.

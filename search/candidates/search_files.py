@@ -115,8 +115,8 @@ class MeasuredTrial(MeasuredSubnet, frozen=True, kw_only=True):
         raw: the scores before `finetune`, by which the search ranked it; empty without.
         gain: what `finetune` has changed of the objective on validation, of the same examples.
         among: how many fine-tuned candidates it was chosen from.
-        int8: its scores with weights and activations in int8, where a device of the search computes so; else empty.
-        int8_gain: by which the objective there is from `score`, of the same examples.
+        file_bytes: of its coded file, counted, where these matter.
+        int8, int8_gain: its scores in int8, where a device computes so, and the objective's difference from `score`.
     """
 
     trial: Count
@@ -126,6 +126,7 @@ class MeasuredTrial(MeasuredSubnet, frozen=True, kw_only=True):
     raw: Mapping[Name, Score] = {}
     gain: Score | None = None
     among: Count = 0
+    file_bytes: Count | None = None
     int8: Mapping[Name, Score] = {}
     int8_gain: Score | None = None
 
@@ -204,12 +205,12 @@ class SubnetRow(Part, frozen=True, kw_only=True, omit_defaults=True):
         limits: all limits by figure, latencies in ms.
         predicted_ms, measured_ms: latency on the search's first device.
         predicted, measured: ms by the name of the device's latency figure.
-        macs: multiply-accumulates of one example.
-        bytes: parameters and buffers as stored.
+        macs, bytes: multiply-accumulates of one example; parameters and buffers as stored.
         margin: how far below its limits it measured, a fraction.
         raw: the scores before its fine-tuning; None where the weights are the supernet's.
         gain: of the objective by fine-tuning, where it is known example by example.
         quantized: the same in int8 or int4, where that was asked for.
+        bytes_on_disk: of its coded file, where that was limited or optimized.
         arch: set for the largest alone, which has no folder.
     """
 
@@ -232,6 +233,7 @@ class SubnetRow(Part, frozen=True, kw_only=True, omit_defaults=True):
     raw: Scores | None = None
     gain: Gain | None = None
     quantized: Quantized | None = None
+    bytes_on_disk: Count | None = None
     arch: Arch | None = None
 
 

@@ -70,11 +70,12 @@ def check_address(address: str) -> str:
 
 
 class FigureLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Hard limits beside latency, for one example; None for none. Bytes are those of the stored weights."""
+    """Hard limits beside latency, for one example; None for none; bytes of weights as stored, and of the coded file."""
 
     macs: Annotated[float, Meta(gt=0, le=LARGEST, title="a number of MACs above 0")] | None = None
     params: Annotated[float, Meta(gt=0, le=LARGEST, title="a number of params above 0")] | None = None
     bytes: Annotated[float, Meta(gt=0, le=LARGEST, title="a number of bytes above 0")] | None = None
+    bytes_on_disk: Annotated[float, Meta(gt=0, le=LARGEST, title="a number of bytes above 0")] | None = None
     peak_activation_bytes: Annotated[float, Meta(gt=0, le=LARGEST, title="a number of bytes above 0")] | None = None
 
     @property

@@ -14,7 +14,8 @@ from ofa._cost import cost
 from ofa.arch import Arch
 from ofa.errors import InvalidInput, nearest
 from ofa.peak_memory import peak_activation_bytes
-from search.candidates.figures import Figures
+from search.candidates.coded_bytes import CodedBytes, coded_bytes
+from search.candidates.figures import BYTES_ON_DISK, Figures
 from search.config.read import converted
 from search.config.request import Device, plain
 from search.config.rules import Target
@@ -204,7 +205,7 @@ PEAK = "peak_activation_bytes"
 def free_figures(supernet: Supernet, profiles: Mapping[str, Profile], needed: Collection[str] = ()) -> Figures:
     """Returns the function that gives the figures of Archs by name, each float64 (archs,): ms, MACs, counts, bytes.
 
-    If the peak of the activations cannot be determined, that figure is left out.
+    If the peak of the activations cannot be determined, that figure is left out. Bytes on disk are there if needed.
 
     Args:
         profiles: the device's profile by the name of its latency figure.
@@ -213,7 +214,7 @@ def free_figures(supernet: Supernet, profiles: Mapping[str, Profile], needed: Co
     Raises:
         InvalidInput: the peak of the activations is needed and cannot be determined, with the reason.
     """
-    has_peak = True
+    has_peak, coded = True, list[CodedBytes]()
     try:
         peak_activation_bytes(supernet, [supernet.space.smallest])
     except InvalidInput as error:
@@ -225,6 +226,9 @@ def free_figures(supernet: Supernet, profiles: Mapping[str, Profile], needed: Co
         costs = cost(supernet, archs)
         by_name: dict[str, Any] = {name: profile.predict_archs(supernet, archs) for name, profile in profiles.items()}
         by_name |= {name: np.asarray(costs[name], dtype=np.float64) for name in ("macs", "params", "bytes")}
+        if BYTES_ON_DISK in needed:
+            coded.extend([] if coded else [coded_bytes(supernet)])  # when it is first asked for: it takes a second
+            by_name[BYTES_ON_DISK] = coded[0].predict(supernet, archs)
         if has_peak:
             by_name[PEAK] = np.asarray(peak_activation_bytes(supernet, archs), dtype=np.float64)
         return by_name

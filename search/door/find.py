@@ -74,7 +74,7 @@ def find(
         supernet: trained.
         data: subnets are calibrated on its training images and compared on its validation images.
         limits: by figure: "latency_ms" (in ms at batch 1; a number, several, or one by name of a profiled device),
-            "macs", "params", "bytes" and "peak_activation_bytes"; and by metric of the task, such as
+            "macs", "params", "bytes", "bytes_on_disk" and "peak_activation_bytes"; and by metric of the task, such as
             {"recall": ">= 0.9"}, which is looked at after an evaluation. Where no latency is limited, the usual
             fractions of the largest subnet's are.
         task: how subnets are called and judged; None: the run's, or classification of the data.

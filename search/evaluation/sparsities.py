@@ -11,7 +11,8 @@ import numpy as np
 from ofa._cost import entries_of
 from ofa.prune.allocation._by_group import LayerGroup, by_group, check_named, group_of, read_groups
 from ofa.prune.weights import prunable_weights
-from search.candidates.figures import CandidateFigures, Figures, Floats
+from search.candidates.coded_bytes import CodedBytes, coded_bytes
+from search.candidates.figures import BYTES_ON_DISK, CandidateFigures, Figures, Floats
 from search.candidates.space import Candidate
 from search.config.rules import Target
 from search.config.searched_keys import SearchedKeys
@@ -104,7 +105,7 @@ def sparse_figures(
     keep: Sequence[str] = (),
     include: Sequence[str] = (),
 ) -> CandidateFigures:
-    """Returns the figures of candidates, where "bytes" is the size on disk without zeros.
+    """Returns the figures of candidates, where "bytes" is the size without zeros, and "bytes_on_disk" of them pruned.
 
     It is exact where each layer has its own sparsity, alone or in a group. Where all layers are ranked together, each
     layer is assumed to have its share of the zeros; the exact figure is known after pruning.
@@ -120,14 +121,19 @@ def sparse_figures(
     weights = prunable_weights(supernet.model, keep, include, supernet.inputs)
     names, entry_bytes = list(weights), np.array([weight.element_size() for weight in weights.values()])[:, None]
     sparsities.check(names)
+    coded = list[CodedBytes]()
 
     def of(candidates: Sequence[Candidate]) -> Mapping[str, Floats]:
         archs = [candidate.arch for candidate in candidates]
         by_name = dict(figures(archs))
         entries = entries_of(supernet, archs, names)
-        kept = entries - np.rint(sparsities.of(candidates, names) * entries)
+        removed = sparsities.of(candidates, names)
+        kept = entries - np.rint(removed * entries)
         kept = np.where(entries > 0, np.maximum(kept, 1), 0)  # no layer is emptied
         stored = np.minimum(entries * entry_bytes, kept * entry_bytes + -(-entries // 8))
+        if BYTES_ON_DISK in by_name:
+            coded.extend([] if coded else [coded_bytes(supernet, names)])
+            by_name[BYTES_ON_DISK] = coded[0].predict(supernet, archs, dict(zip(names, removed, strict=True)))
         by_name["bytes"] = by_name["bytes"] - (entries * entry_bytes).sum(axis=0) + stored.sum(axis=0)
         return by_name
 

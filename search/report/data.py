@@ -35,9 +35,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class Chosen:
-    """One extracted subnet, from its card; `limit_ms` is None without a latency limit.
+    """One extracted subnet, from its card; `predicted_ms` and `measured_ms` are of the first device.
 
-    `predicted_ms` and `measured_ms` are of the first device; `times` has those of several. `limits` are all, by figure.
+    `times` are of several, `limits` all, by figure; `limit_ms` is None without one; `bytes_on_disk` of the coded file.
     """
 
     device: str
@@ -60,6 +60,7 @@ class Chosen:
     gain: Score | None = None  # on test, by its fine-tuning, of the same examples
     among: int = 0  # fine-tuned candidates that it is the best of on validation
     quantized: Quantized | None = None  # the same in int8 or int4, where it was extracted so
+    bytes_on_disk: int | None = None
     alike: int = 0  # other candidates within the limits that are as good within noise
 
 
@@ -113,8 +114,7 @@ class PrunedLayer:
     """One layer of a pruned network.
 
     Attributes:
-        name: of the parameter.
-        weights, kept: the number of entries, and of those that are not removed.
+        weights, kept: the number of entries of a parameter, and of those that are not removed.
         low, high: the range of the remaining weights; both 0 if none remain.
         counts: a histogram of them, in bins of equal width from `low` to `high`.
     """

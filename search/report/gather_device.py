@@ -174,5 +174,6 @@ def _network(finalists: Finalists, subnet: MeasuredSubnet, row: SubnetRow | None
         raw=None if row is None or row.raw is None else first(row.raw.test),
         gain=None if row is None or row.gain is None else row.gain.test,
         quantized=None if row is None else row.quantized,
+        bytes_on_disk=None if row is None else row.bytes_on_disk,
         others=tuple((metric, on_test[metric.name]) for metric in others if metric.name in on_test),
     )

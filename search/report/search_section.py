@@ -84,6 +84,8 @@ def _facts(subnet: Chosen, largest: Chosen | None, metric: MetricFacts, workload
     facts |= {"MACs": count_text(subnet.macs), "parameters": count_text(subnet.params)}
     if subnet.peak_activation_bytes is not None:
         facts["activations"] = bytes_text(subnet.peak_activation_bytes)
+    if subnet.bytes_on_disk is not None:
+        facts["coded file"] = bytes_text(subnet.bytes_on_disk)
     if largest is not None and largest.measured_ms and subnet.measured_ms:
         facts["time vs. largest"] = _shares(subnet, largest)
         if largest.test is not None and subnet.test is not None:

@@ -135,6 +135,7 @@ class SubnetFacts(Record, frozen=True, kw_only=True):
         raw: the scores that it had with the supernet's weights; None where it has these.
         gain: of the objective by fine-tuning, where it is known example by example.
         quantized: the same network in int8 or int4; None where it was not asked for.
+        bytes_on_disk: of its coded file, counted by the search; None where bytes on disk did not matter.
         metrics: that its scores are of, the objective first.
         metric_limits: that it was chosen under: the worst value allowed, by metric.
         data: the data set's name.
@@ -164,6 +165,7 @@ class SubnetFacts(Record, frozen=True, kw_only=True):
     raw: Scores | None = None
     gain: Gain | None = None
     quantized: Quantized | None = None
+    bytes_on_disk: Count | None = None
     metric_limits: Mapping[str, float] = {}
     data: Text | None = None
     num_classes: Count | None = None

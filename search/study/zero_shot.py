@@ -16,7 +16,7 @@ import numpy as np
 
 from ofa.arch import Arch
 from ofa.records import read_record, write_record
-from search.candidates.figures import Floats
+from search.candidates.figures import BYTES_ON_DISK, Floats
 from search.candidates.limits import Limits, meets
 from search.candidates.space import Candidate
 from search.candidates.start_files import EvaluatedArch, EvaluatedArchs
@@ -27,7 +27,7 @@ from search.samplers.quality_model import Pool, QualityModel, fit_quality, pool_
 from search.study.plan import SearchPlan
 from search.study.study import Progress, run_study
 
-OF_PRUNED = "bytes"  # a limit on it concerns pruned candidates, not their Arch
+OF_PRUNED = ("bytes", BYTES_ON_DISK)  # a limit on them concerns pruned candidates, not their Arch
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,6 @@ class ZeroShot:
 
 def of_archs(limits: Limits) -> Limits:
     """Returns the limits that an Arch has to meet before anything is removed from it."""
-    targets = ({name: limit for name, limit in target.items() if name != OF_PRUNED} for target in limits.targets)
+    targets = ({name: limit for name, limit in target.items() if name not in OF_PRUNED} for target in limits.targets)
     distinct = {tuple(sorted(target.items())): target for target in targets}
     return Limits(tuple(distinct.values()), limits.margin)

@@ -47,18 +47,17 @@ def extract_stage(
             say(f"extract: {stage.output} is there, nothing to do")
             return read_record(stage.output, SubnetList)
         calibration = trained.calibration(export.calibration_images)
-        chosen = [(each, run.subnet(subnet_name(name, finalists, each.target))) for each in finalists.finalists]
-        for finalist, folder in [] if request.force else chosen:
+        folders = [(each, run.subnet(subnet_name(name, finalists, each.target))) for each in finalists.finalists]
+        for finalist, folder in [] if request.force else folders:
             check_replaceable(folder, name, finalist.target)
         rows = []
         with written(stage, force=force) as target, stage_progress("extract") as update:
-            for index, (finalist, folder) in enumerate(chosen):
-                tuned = finalist.chosen.tuned
-                tuned_folder = None if tuned is None else SearchFolder(run.search(name)).tuned(tuned)
-                facts = finalist_facts(name, finalists, finalist)
-                card = extract_network(trained, finalist.chosen.arch, folder, calibration, facts, tuned_folder, export)
+            for index, (finalist, folder) in enumerate(folders):
+                chosen, facts = finalist.chosen, finalist_facts(name, finalists, finalist)
+                tuned = None if chosen.tuned is None else SearchFolder(run.search(name)).tuned(chosen.tuned)
+                card = extract_network(trained, chosen.arch, folder, calibration, facts, tuned, export)
                 rows.append(row_of(card, folder.relative_to(run.root)))
-                update(index + 1, len(chosen), str(folder))
+                update(index + 1, len(folders), str(folder))
             subnets = SubnetList(metrics=finalists.metrics, rows=(*rows, _largest_row(trained, finalists, calibration)))
             write_record(Path(target), subnets)
     return subnets
@@ -82,6 +81,7 @@ def finalist_facts(search: str, finalists: Finalists, finalist: Finalist) -> Sub
         predicted=chosen.predicted,
         measured=chosen.measured,
         peak_activation_bytes=_peak(chosen.figures),
+        bytes_on_disk=chosen.file_bytes,
     )
 
 
@@ -246,4 +246,5 @@ def row_of(card: SubnetCard, folder: Path) -> SubnetRow:
         raw=card.raw,
         gain=card.gain,
         quantized=card.quantized,
+        bytes_on_disk=card.bytes_on_disk,
     )

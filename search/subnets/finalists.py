@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from types import MappingProxyType
 
 from msgspec import structs
 
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
-from search.candidates.figures import LATENCY, device_of, is_latency
+from search.candidates.figures import BYTES_ON_DISK, LATENCY, device_of, is_latency
 from search.candidates.limits import Target, check_target, target_text
 from search.candidates.metric_limits import meets_metrics, metric_limits_text, metric_violations
 from search.candidates.search_files import Finalist, MeasuredTrial, TrialRow
 from search.candidates.space import Candidate
-from search.run.scores import MetricFacts, first, is_noise
-from search.text import limits_text, noise_text, times_text
+from search.run.scores import MetricFacts, is_noise
 
+# Counts the bytes of a candidate's coded file.
+FileBytes = Callable[[MeasuredTrial], int]
 # Measures Archs together: ms of each, by the name of a device's latency figure.
 Measure = Callable[[Sequence[Arch]], Mapping[str, Sequence[float]]]
 
@@ -31,6 +34,7 @@ def choose_finalists(
     metric_limits: Mapping[str, float] = MappingProxyType({}),
     top: int = 3,
     spare: float = 0.0,
+    file_bytes: FileBytes | None = None,
 ) -> list[Finalist]:
     """Returns one Finalist per target, in order of the targets.
 
@@ -42,6 +46,7 @@ def choose_finalists(
         latencies: the latency figures that `measure` returns, one per device.
         metric_limits: the worst values allowed, by metric.
         spare: the fraction of a latency limit that a measurement must leave.
+        file_bytes: counts a candidate's bytes on disk, for those that the times allow; None: they do not matter.
 
     Raises:
         InvalidInput: no candidate meets a target; names the nearest.
@@ -67,7 +72,9 @@ def choose_finalists(
                 arch: {name: float(times[name][index]) for name in latencies} for index, arch in enumerate(new)
             }
         for index in unserved:
-            finalists[index] = _first_that_meets(queues[index][: ends[index]], targets[index], measured, spare)
+            finalists[index] = _first_that_meets(
+                queues[index][: ends[index]], targets[index], measured, spare, file_bytes
+            )
         if None not in finalists:
             break
     served = [finalist for finalist in finalists if finalist is not None]
@@ -75,7 +82,8 @@ def choose_finalists(
         index = finalists.index(None)
         if not queues[index] and (others := candidates_for(rows, targets[index], latencies, metrics[0])):
             raise InvalidInput(_none_keeps(others, metric_limits, metrics))
-        raise InvalidInput(_none_meets(targets[index], queues[index], measured, spare, metrics[0]))
+        tried = [_counted(_measured(row, measured), file_bytes) for row in queues[index]]
+        raise InvalidInput(_none_meets(targets[index], tried, spare, metrics[0]))
     return [_with_alike(finalist, queue) for finalist, queue in zip(served, queues, strict=True)]
 
 
@@ -104,6 +112,7 @@ def contenders(
     measured: Mapping[Arch, Mapping[str, float]],
     metric: MetricFacts,
     top: int,
+    file_bytes: FileBytes | None = None,
 ) -> list[MeasuredTrial]:
     """Returns the measured candidates that meet a target, those best in a metric first, at most `top`.
 
@@ -113,20 +122,35 @@ def contenders(
     """
     latencies = list(next(iter(measured.values()), {}))
     queue = [row for row in candidates_for(rows, target, latencies, metric) if row.arch in measured]
-    return [trial for row in queue if _meets(trial := _measured(row, measured), target)][:top]
+    quick = (trial for row in queue if _in_time(trial := _measured(row, measured), target))
+    return list(islice((trial for each in quick if fits(trial := _counted(each, file_bytes), target)), top))
 
 
-def _meets(trial: MeasuredTrial, target: Target, spare: float = 0.0) -> bool:
+def _in_time(trial: MeasuredTrial, target: Target, spare: float = 0.0) -> bool:
     return all(ms <= target[name] * (1 - spare) for name, ms in trial.measured.items() if name in target)
 
 
+def _counted(trial: MeasuredTrial, file_bytes: FileBytes | None) -> MeasuredTrial:
+    """A candidate with the bytes of its file, where they matter."""
+    return trial if file_bytes is None else structs.replace(trial, file_bytes=file_bytes(trial))
+
+
+def fits(trial: MeasuredTrial, target: Target) -> bool:
+    """Returns whether the coded file of a candidate keeps a limit on bytes on disk, if there is one."""
+    return trial.file_bytes is None or trial.file_bytes <= target.get(BYTES_ON_DISK, math.inf)
+
+
 def _first_that_meets(
-    queue: Sequence[TrialRow], target: Target, measured: Mapping[Arch, Mapping[str, float]], spare: float
+    queue: Sequence[TrialRow],
+    target: Target,
+    measured: Mapping[Arch, Mapping[str, float]],
+    spare: float,
+    file_bytes: FileBytes | None,
 ) -> Finalist | None:
     missed: list[MeasuredTrial] = []
     for row in queue:
         trial = _measured(row, measured)
-        if _meets(trial, target, spare):
+        if _in_time(trial, target, spare) and fits(trial := _counted(trial, file_bytes), target):
             margin = min((1 - share for share in _shares(trial, target)), default=None)
             return Finalist(target=target, margin=margin, chosen=trial, missed=tuple(missed))
         missed.append(trial)
@@ -151,25 +175,27 @@ def _measured(row: TrialRow, measured: Mapping[Arch, Mapping[str, float]]) -> Me
 
 
 def _shares(trial: MeasuredTrial, target: Target) -> list[float]:
-    """The measured latencies as fractions of their limits."""
-    return [ms / target[name] for name, ms in trial.measured.items() if name in target]
+    """The measured latencies, and the bytes counted, as fractions of their limits."""
+    shares = [ms / target[name] for name, ms in trial.measured.items() if name in target]
+    counted = BYTES_ON_DISK in target and trial.file_bytes is not None
+    return [*shares, trial.file_bytes / target[BYTES_ON_DISK]] if counted else shares  # type: ignore[operator]
 
 
 def _none_meets(
     target: Target,
-    queue: Sequence[TrialRow],
-    measured: Mapping[Arch, Mapping[str, float]],
+    tried: Sequence[MeasuredTrial],
     spare: float,
     metric: MetricFacts,
 ) -> str:
     limit = target_text(target) or "no limit"
-    if not queue:
+    if not tried:
         return f"{limit}: no evaluated subnet is predicted to meet it; search longer or loosen the limit"
-    nearest = min((_measured(row, measured) for row in queue), key=lambda trial: max(_shares(trial, target)))
+    nearest = min(tried, key=lambda trial: max(_shares(trial, target)))
+    file_text = "" if nearest.file_bytes is None else f" and {nearest.file_bytes:,} bytes on disk"
     spare_text = f" with {spare:.1%} to spare" if spare else ""
     return (
-        f"{limit}: none of {len(queue)} candidates measured within it{spare_text}; the nearest is trial "
-        f"{nearest.trial} at {_times_text(nearest.measured)} (predicted {_times_text(nearest.predicted)}, "
+        f"{limit}: none of {len(tried)} candidates measured within it{spare_text}; the nearest is trial "
+        f"{nearest.trial} at {_times_text(nearest.measured)}{file_text} (predicted {_times_text(nearest.predicted)}, "
         f"{metric.named_text(nearest.score)})"
     )
 
@@ -192,37 +218,3 @@ def _times_text(times: Mapping[str, float]) -> str:
     """Milliseconds, with their devices if there are several."""
     on = {name: f" on {device_of(name)}" if device_of(name) else "" for name in times}
     return " and ".join(f"{ms:.4g} ms{on[name]}" for name, ms in times.items())
-
-
-def tuned_text(chosen: MeasuredTrial, metric: MetricFacts) -> str:
-    """Returns what a fine-tuning has changed, in words; empty where there was none."""
-    if not chosen.raw:
-        return ""
-    gain = (
-        metric.difference_text(chosen.score, first(chosen.raw))
-        if chosen.gain is None
-        else metric.gain_text(chosen.gain)
-    )
-    of = f", the best of {chosen.among}" if chosen.among > 1 else ""
-    return f"; fine-tuned{of}: {gain} from {metric.text(first(chosen.raw))}"
-
-
-def int8_text(chosen: MeasuredTrial, metric: MetricFacts) -> str:
-    """Returns the score in int8, in words, and how far it is from that in float32; empty where there is none."""
-    if not chosen.int8:
-        return ""
-    score = first(chosen.int8)
-    by = metric.gain_or_difference_text(chosen.int8_gain, score, chosen.score)
-    return f"; in int8 {metric.text(score)}, {by}"
-
-
-def finalist_text(finalist: Finalist, metric: MetricFacts) -> str:
-    """Returns what was chosen for a target, in words."""
-    chosen = finalist.chosen
-    missed = f", after {len(finalist.missed)} that missed" if finalist.missed else ""
-    return (
-        f"{limits_text(finalist.target) or 'no limit'}: {metric.named_text(chosen.score)} on "
-        f"{chosen.score.examples:,} validation examples, {times_text(chosen.measured)} measured "
-        f"({times_text(chosen.predicted)} predicted){missed}{tuned_text(chosen, metric)}{int8_text(chosen, metric)}"
-        f"{noise_text(finalist.alike)}"
-    )

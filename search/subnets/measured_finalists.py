@@ -38,7 +38,8 @@ from search.run.locks import measuring, only_one
 from search.run.paths import RunFolder, SearchFolder
 from search.run.progress import say, stage_progress
 from search.study.plan import SearchPlan
-from search.subnets.finalists import choose_finalists, finalist_text
+from search.subnets.finalist_text import finalist_text
+from search.subnets.finalists import FileBytes, choose_finalists
 from search.text import percent_text
 from search.training.trained import Trained
 
@@ -52,6 +53,7 @@ class Bench:
     Attributes:
         files: the folder of the search, which receives bundles for measurements on other machines.
         settings: how many are measured for each target, and how.
+        file_bytes: counts the bytes of a candidate's coded file; None where bytes on disk do not matter.
     """
 
     run: RunFolder
@@ -59,6 +61,7 @@ class Bench:
     files: SearchFolder
     devices: Sequence[SearchDevice]
     settings: FinalistSettings
+    file_bytes: FileBytes | None = None
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -112,6 +115,7 @@ def find_finalists(
             latencies=plan.latencies,
             metric_limits=plan.metric_limits,
             top=top,
+            file_bytes=bench.file_bytes,
         )
     for device in devices:
         learn_from(bench.run, bench.trained, device, measured[device.figure])

@@ -10,7 +10,7 @@ from ofa.errors import InvalidInput
 from ofa.records import content_of, read_record, write_record
 from ofa.task import Task
 from search.candidates.feasible import check_reachable
-from search.candidates.figures import LATENCY, objective_metric, objective_names
+from search.candidates.figures import BYTES_ON_DISK, LATENCY, objective_metric, objective_names
 from search.candidates.metric_limits import metric_limits
 from search.candidates.search_files import Trials
 from search.candidates.space import Candidate
@@ -31,8 +31,8 @@ from search.study.plan import TrialFiles, digest_of_candidates
 from search.study.tuning import tuning_of
 from search.study.warm_start import keep_warm_start, warm_candidates
 from search.subnets.extract import refined_rows
+from search.subnets.finalist_networks import counted_bytes, in_int8, quantized_finalists
 from search.subnets.measured_finalists import Bench, Refine, find_finalists
-from search.subnets.quantized_finalists import in_int8, quantized_finalists
 from search.subnets.tuned_finalists import final_tuning, tuned_finalists
 from search.training.loggers import log_rows, loggers_of
 from search.training.trained import Trained
@@ -127,7 +127,9 @@ def run_search(
             write_record(files.trials, content)
             if result.stopped:
                 say(f"search: {result.stopped}")
-            bench = Bench(run, trained, files, devices, request.search.finalists)
+            counted = counted_bytes(trained, files, request.search.calibration_images)
+            file_bytes = counted if BYTES_ON_DISK in inputs.figures else None
+            bench = Bench(run, trained, files, devices, request.search.finalists, file_bytes)
             if tuning is not None:
                 rows = refined_rows(rows, plan, tuning, bench)
             refinements: list[Refine] = []

@@ -22,7 +22,7 @@ from search.run.scores import MetricFacts, first, is_noise, with_first
 from search.run.stages import hash_of
 from search.run.training_cards import TrainingStep
 from search.study.plan import SearchPlan
-from search.subnets.finalists import contenders
+from search.subnets.finalists import contenders, fits
 from search.subnets.finetune import FinetuneSettings, MakeTeacher, finetune, finetune_settings
 from search.subnets.finetune_stage import save_finetuned, taught_by
 from search.subnets.measured_finalists import Bench
@@ -93,7 +93,7 @@ def tuned_finalists(
     """
     kept = [row for row in rows if row.scores and meets_metrics(row.scores, plan.metric_limits, plan.metrics)]
     top = bench.settings.candidates
-    tried = [contenders(kept, finalist.target, measured, plan.metric, top) for finalist in found]
+    tried = [contenders(kept, finalist.target, measured, plan.metric, top, bench.file_bytes) for finalist in found]
     archs = list(dict.fromkeys(trial.arch for trials in tried for trial in trials))
     cards = dict[Arch, TunedCard]()
     with stage_progress("fine-tune") as update, evaluating(bench.run, WAITS):
@@ -101,7 +101,8 @@ def tuned_finalists(
             cards[arch] = _tuned(arch, bench, tuning, _Shown(update, number, len(archs)), loggers)
 
     def after(trial: MeasuredTrial, among: int) -> MeasuredTrial:
-        return _after(trial, tuning.digest(trial.arch, bench.trained), cards[trial.arch], plan.metric, among)
+        tuned = _after(trial, tuning.digest(trial.arch, bench.trained), cards[trial.arch], plan.metric, among)
+        return tuned if bench.file_bytes is None else structs.replace(tuned, file_bytes=bench.file_bytes(tuned))
 
     return [
         _best(finalist, [after(trial, len(trials)) for trial in trials], plan)
@@ -153,7 +154,10 @@ def _after(trial: MeasuredTrial, digest: str, card: TunedCard, metric: MetricFac
 
 def _best(finalist: Finalist, trials: Sequence[MeasuredTrial], plan: SearchPlan) -> Finalist:
     """The finalist with the candidate that is best after the fine-tuning, of those that keep the limits on metrics."""
-    keeping = [trial for trial in trials if meets_metrics(trial.scores, plan.metric_limits, plan.metrics)]
+    fitting = [trial for trial in trials if fits(trial, finalist.target)]
+    if not fitting:
+        say(f"search: warning: {limits_text(finalist.target)}: after the fine-tuning every file is larger")
+    keeping = [trial for trial in fitting or trials if meets_metrics(trial.scores, plan.metric_limits, plan.metrics)]
     if not keeping:
         say(
             f"search: warning: {limits_text(finalist.target) or 'no limit'}: after the fine-tuning no candidate has "

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from ofa.checkpoint import weights
+from ofa.compress import coded_sizes
 from ofa.errors import InvalidInput
 from search.candidates.space import Candidate, CandidateSpace
 from search.config.searched_keys import searched_keys
@@ -38,6 +40,10 @@ def test_bytes_of_groups_are_foretold_exactly(run: RunFolder, trained: Trained, 
     figures = figures_with(tuning, joint_request(GROUPED), trained, free_figures(trained.supernet, {}))
     (foretold,) = figures([candidate])["bytes"]
     assert foretold == found.bytes
+    needs = free_figures(trained.supernet, {}, {"bytes_on_disk"})
+    (coded,) = figures_with(tuning, joint_request(GROUPED), trained, needs)([candidate])["bytes_on_disk"]
+    assert coded == pytest.approx(coded_sizes(weights(found.model)).total, rel=0.15)  # weights of the supernet foretell
+    assert coded < 0.8 * needs([arch])["bytes_on_disk"][0]
 
 
 def test_a_setting_that_is_not_searched_is_that_of_the_configuration(trained: Trained) -> None:

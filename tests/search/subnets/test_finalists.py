@@ -10,8 +10,9 @@ from msgspec import structs
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.records import content_of
-from search.candidates.search_files import State, TrialRow
-from search.subnets.finalists import choose_finalists
+from search.candidates.search_files import MeasuredTrial, State, TrialRow
+from search.subnets.finalist_text import file_text
+from search.subnets.finalists import choose_finalists, contenders
 from tests.search.scored import ACCURACY, LOSS, score
 from tests.search.study.trial_rows import trial_row
 
@@ -187,3 +188,26 @@ def test_limits_on_metrics_are_kept_and_the_nearest_is_named() -> None:
         InvalidInput, match=r"none of 3 evaluated subnets has accuracy ≥ 99.00 %; the nearest is trial 24"
     ):
         choose_finalists(both, [{}], at_once, metrics, metric_limits={"accuracy": 0.99})
+
+
+def test_of_those_in_time_the_first_whose_file_is_small_enough_is_taken() -> None:
+    rows = [structs.replace(row, figures={**row.figures, "bytes_on_disk": 100.0}) for row in ROWS]
+    asked = list[int]()
+
+    def file_bytes(trial: MeasuredTrial) -> int:
+        asked.append(trial.trial)
+        return 120 if trial.trial == 24 else 95
+
+    targets = [{"latency_ms": 4.0, "bytes_on_disk": 110.0}]
+    (finalist,) = choose_finalists(rows, targets, Bench({32: 1.1}), METRICS, file_bytes=file_bytes)
+    assert (finalist.chosen.trial, finalist.chosen.file_bytes) == (16, 95)
+    assert [one.trial for one in finalist.missed] == [32, 24]
+    assert asked == [24, 16]  # 32 measured above its limit
+    measured = {row.arch: {"latency_ms": row.figures["latency_ms"]} for row in rows if row.arch}
+    contending = contenders(rows[:5], targets[0], measured, ACCURACY, 2, file_bytes)
+    assert [trial.trial for trial in contending] == [32, 16]
+    assert file_text(finalist.chosen) == ", 95 bytes on disk (100 predicted)"
+    with pytest.raises(InvalidInput, match=r"none of 4 candidates measured within it.* and 120 bytes on disk"):
+        sizes = {8: 130, 16: 130, 24: 130, 32: 120}
+        limits = [{"bytes_on_disk": 110.0}]
+        choose_finalists(rows[:4], limits, Bench(), METRICS, file_bytes=lambda trial: sizes[trial.trial])

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from ofa.checkpoint import weights
+from ofa.compress.ofaz import encoded
 from ofa.errors import InvalidInput
+from ofa.identity import digest_of
 from ofa.records import read_record
 from search.app.main import main
 from search.candidates.search_files import Finalists, TrialRow, Trials
@@ -20,8 +23,10 @@ from search.config.request import Device, Sampling
 from search.config.search import FigureLimits, FinalistSettings, SearchOptions, SearchRequest
 from search.config.verbs import Export, ExtractRequest
 from search.device.devices import search_devices
+from search.networks.compressed_file import ofaz_card
 from search.networks.folder import SubnetFolder
 from search.networks.network_files import file_digest
+from search.networks.rebuild import load
 from search.run.cards import SubnetCard
 from search.run.paths import SearchFolder
 from search.run.scores import first
@@ -209,3 +214,30 @@ def test_on_other_devices_nothing_is_quantized_unless_asked_for(request_: Search
     asked = replace(extract, export=Export(quantize="int4"), force=True)
     low = extract_stage(asked, trained, "floats", force=True).rows[0].quantized
     assert low is not None and low.precision == "int4" and low.bytes < low.float_bytes
+
+
+def test_a_limit_of_bytes_on_disk_is_kept_by_the_file_itself(
+    request_: SearchRequest, trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = FigureLimits(bytes_on_disk=25_000)
+    request = replace(request_, study="disk", search=replace(request_.search, limits=limits))
+    _, rows = searched(request, trained)
+    assert all((row.figures["bytes_on_disk"] <= 25_000) == (row.state != "infeasible") for row in rows)
+    (finalist,) = read_record(SearchFolder(request.folder.search("disk")).finalists, Finalists).finalists
+    size = finalist.chosen.file_bytes
+    assert size is not None and 0.95 * finalist.chosen.figures["bytes_on_disk"] < size <= 25_000
+    assert f"{size:,} bytes on disk (" in capsys.readouterr().err
+    extract = ExtractRequest(run=request.run, outputs=request.outputs, export=Export(calibration_images=64))
+    row = extract_stage(extract, trained, "disk", force=False).rows[0]
+    assert row.folder is not None and row.bytes_on_disk == size
+    folder = SubnetFolder(request.folder.root / row.folder)
+    net, card = load(folder.root), read_record(folder.card, SubnetCard)
+    written = encoded(weights(net), ofaz_card(card.rebuild, finalist.chosen.arch, (), digest_of(net)))[0]
+    assert len(written) == size
+
+
+def test_bytes_on_disk_that_no_subnet_has_are_refused(request_: SearchRequest, trained: Trained) -> None:
+    limits = FigureLimits(bytes_on_disk=2000)
+    request = replace(request_, study="nothing", search=replace(request_.search, limits=limits))
+    with pytest.raises(InvalidInput, match=r"bytes_on_disk=2000 bytes cannot be met: the smallest reachable is"):
+        searched(request, trained)

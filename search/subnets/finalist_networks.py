@@ -1,8 +1,10 @@
-"""Finalists on devices that compute in int8: judged in int8 too, and the best of the candidates in int8 is chosen."""
+"""The networks of finalists: coded to count their bytes on disk, and judged in int8 where a device computes so."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 from msgspec import structs
@@ -10,22 +12,32 @@ from torch import nn
 
 import ofa
 from ofa.arch import Arch
+from ofa.checkpoint import weights
+from ofa.identity import digest_of
 from ofa.task import paired_difference
+from search.candidates.coded_bytes import file_bytes
 from search.candidates.metric_limits import meets_metrics, metric_limits_text
 from search.candidates.search_files import Finalist, MeasuredTrial, TrialRow
 from search.candidates.space import Candidate
 from search.config.rules import CalibrationExamples
 from search.device.devices import SearchDevice
+from search.device.flat import first_shape
 from search.device.quantization import INT8
+from search.networks.compressed_file import ofaz_card
+from search.networks.network_files import plain
 from search.networks.quantized_network import in_bits, judged_in_bits, runs_int8
+from search.objects import make
+from search.run.cards import Rebuild
 from search.run.locks import WAITS, evaluating
+from search.run.paths import SearchFolder
 from search.run.progress import say, stage_progress
 from search.run.scores import first, is_noise, with_first
 from search.study.plan import SearchPlan
 from search.subnets.extract import find_refined, load_refined
-from search.subnets.finalists import contenders
+from search.subnets.finalists import FileBytes, contenders
 from search.subnets.measured_finalists import Bench
 from search.text import limits_text
+from search.training.trained import Trained
 
 
 def in_int8(devices: Sequence[SearchDevice]) -> list[str]:
@@ -57,7 +69,7 @@ def quantized_finalists(
     tried = [
         [finalist.chosen]
         if finalist.chosen.tuned is not None
-        else contenders(kept, finalist.target, measured, plan.metric, top)
+        else contenders(kept, finalist.target, measured, plan.metric, top, bench.file_bytes)
         for finalist in found
     ]
     distinct = {_key(trial): trial for trials in tried for trial in trials}
@@ -77,7 +89,7 @@ def _key(trial: MeasuredTrial) -> str:
 
 
 def _judged(trial: MeasuredTrial, images: Any, plan: SearchPlan, bench: Bench) -> MeasuredTrial:
-    trained, net = bench.trained, _network(trial, images, bench)
+    trained, net = bench.trained, _network(trial, images, bench.trained, bench.files)
     low = in_bits(net, ofa.resized(images, trial.arch), INT8)
     before, after = judged_in_bits(net, low, ofa.resized(trained.data, trial.arch), trained.task, "validation")
     return structs.replace(
@@ -87,9 +99,42 @@ def _judged(trial: MeasuredTrial, images: Any, plan: SearchPlan, bench: Bench) -
     )
 
 
-def _network(trial: MeasuredTrial, images: Any, bench: Bench) -> nn.Module:
+def counted_bytes(trained: Trained, files: SearchFolder, calibration_images: CalibrationExamples) -> FileBytes:
+    """Returns what counts the bytes of a candidate's coded file, with its card, as `ofa compress` would write it.
+
+    The file is of the candidate's weights as they are: `compress=code_only`, before its units are reordered.
+
+    Args:
+        files: of the search, with the weights of candidates that were fine-tuned.
+    """
+    images = cache(partial(trained.calibration, calibration_images))
+    known = dict[tuple[int, str | None], int]()
+
+    def count(trial: MeasuredTrial) -> int:
+        key = trial.trial, trial.tuned
+        if key not in known:
+            net = _network(trial, images(), trained, files)
+            tensors = {name: tensor.contiguous() for name, tensor in weights(net).items()}
+            known[key] = file_bytes(tensors, ofaz_card(_rebuild(trained), trial.arch, (), digest_of(net)))
+        return known[key]
+
+    return count
+
+
+def _rebuild(trained: Trained) -> Rebuild:
+    rules = plain(dataclasses.asdict(make(trained.config["space"])))
+    shape = first_shape(trained.supernet.inputs)[1:]
+    model = trained.config["model"]
+    return Rebuild(
+        model=None if model is None else plain(model),
+        input_shape=shape,
+        num_classes=trained.data.num_outputs,
+        space_rules=rules,
+    )
+
+
+def _network(trial: MeasuredTrial, images: Any, trained: Trained, files: SearchFolder) -> nn.Module:
     """A candidate with the weights that it was chosen with."""
-    trained, files = bench.trained, bench.files
     folder = files.tuned(trial.tuned) if trial.tuned else None
     if trial.settings:
         folder = find_refined(Candidate(trial.arch, tuple(trial.settings.items())), files)
