@@ -42,7 +42,9 @@ def test_bytes_of_groups_are_foretold_exactly(run: RunFolder, trained: Trained, 
     assert foretold == found.bytes
     needs = free_figures(trained.supernet, {}, {"bytes_on_disk"})
     (coded,) = figures_with(tuning, joint_request(GROUPED), trained, needs)([candidate])["bytes_on_disk"]
-    assert coded == pytest.approx(coded_sizes(weights(found.model)).total, rel=0.15)  # weights of the supernet foretell
+    assert coded == pytest.approx(
+        coded_sizes(weights(found.model)).total, rel=0.3
+    )  # the supernet's weights, each alike pruned, foretell
     assert coded < 0.8 * needs([arch])["bytes_on_disk"][0]
 
 
