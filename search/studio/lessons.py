@@ -47,7 +47,7 @@ REGULARIZERS = {
     "proximal_l1": 2e-2,
     "group_lasso": 3e-2,
     "sparse_group_lasso": 3e-2,
-    "integers": 2e-2,
+    "integers": 5e-4,
 }
 INTEGER_BITS = 3  # few enough that the grid shows
 
@@ -137,13 +137,14 @@ def regularizers(body: Mapping[str, Any], tell: Tell) -> None:
 
         def show(epoch: int, name: str = name, net: nn.Module = net, weight: Tensor = weight) -> None:
             values = weight.detach()
+            most = max(0.5, float(values.abs().max()))
             tell(
                 {
                     "epoch": {
                         "name": name,
                         "epoch": epoch,
-                        "range": 0.5,
-                        "histogram": histogram(values.clamp(-0.5, 0.5), 0.5),
+                        "range": most,
+                        "histogram": histogram(values, most),
                         "zeros": float((values == 0).double().mean()),
                         "rows": float((values == 0).all(dim=1).double().mean()),
                         "image": image_of(values, signed=True),

@@ -280,7 +280,7 @@ function draw() {
   }
   if (now.history.length) {
     const last = now.history.at(-1);
-    $("history").textContent = `${now.history.length} epochs: loss ${now.history[0].loss.toFixed(3)} to ${last.loss.toFixed(3)}`;
+    $("history").textContent = `${now.history.length} epoch${now.history.length > 1 ? "s" : ""}: loss ${now.history[0].loss.toFixed(3)} to ${last.loss.toFixed(3)}`;
   } else $("history").textContent = "Weights are removed as the schedule says while the network trains on. Moving shape or sparsity begins anew.";
 }
 

@@ -219,7 +219,7 @@ def test_an_epoch_of_fine_tuning_and_an_extraction(page: Page, opened: Opened, p
     put(page, f"layer-{STEM}", 90)
     put(page, "epochs", 1, settles=False)
     press(page, "tune")
-    page.wait("document.getElementById('history').textContent.startsWith('1 epochs')")
+    page.wait("document.getElementById('history').textContent.startsWith('1 epoch: ')")
     settle(page)
     assert figure(page, "score") == expected(opened, layers={STEM: 0.9}, epochs=1)
     put(page, "extract-name", "by-hand")
