@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,7 +55,8 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
         folder = "search" if package is search else package.__name__
         text = (site / f"reference/{folder}.html").read_text()
         for name in package.__all__:
-            assert f"{package.__name__}.{name}</span>" in text, f"{package.__name__}.{name}"
+            full = re.escape(f"{package.__name__}.{name}")
+            assert re.search(rf"</code>\s+{full}\s", text), full
 
 
 def test_pages_hold_pictures_and_sources(site: Path) -> None:
@@ -68,6 +70,9 @@ def test_pages_hold_pictures_and_sources(site: Path) -> None:
 @pytest.mark.parametrize(("width", "dark"), LOOKS)
 def test_nothing_is_cut_fetched_or_hard_to_read(page: Page, site: Path, width: int, dark: bool) -> None:
     page.look(width, dark=dark)
+    page.open((site / "index.html").as_uri())
+    page.wait("document.readyState === 'complete'")
+    page.value("localStorage.clear()")  # the theme that was chosen last
     for name in LOOKED_AT:
         page.open((site / f"{name}.html").as_uri())
         page.wait("document.readyState === 'complete' && document.querySelector('article h1') !== null")

@@ -98,8 +98,12 @@ def progress_shown(shown: bool) -> Iterator[None]:
 
 def in_notebook() -> bool:
     """Returns whether this runs in a notebook cell that can show a bar, for which rich needs ipywidgets."""
+    return _is_notebook_shell() and importlib.util.find_spec("ipywidgets") is not None
+
+
+def _is_notebook_shell() -> bool:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return type(shell).__name__ == NOTEBOOK_SHELL and importlib.util.find_spec("ipywidgets") is not None
+    return type(shell).__name__ == NOTEBOOK_SHELL
 
 
 def _fixed(width: int) -> Column:
@@ -165,6 +169,9 @@ def duration(seconds: float) -> str:
 
 
 def say(message: str, stream: TextIO | None = None) -> None:
-    """Prints one line about the run immediately, unless progress is silenced."""
+    """Prints one line about the run immediately, unless progress is silenced.
+
+    A notebook shows what goes to stderr like an error, so there it is stdout.
+    """
     if not _silent.get():
-        print(message, file=stream or sys.stderr, flush=True)
+        print(message, file=stream or (sys.stdout if _is_notebook_shell() else sys.stderr), flush=True)

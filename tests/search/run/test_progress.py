@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import sys
+from types import SimpleNamespace
+
+import pytest
 
 from search.run.progress import _lines, duration, in_notebook, progress_shown, say, stage_progress
 
@@ -54,3 +58,15 @@ def test_silenced_work_shows_nothing_and_what_follows_is_shown() -> None:
 
 def test_a_test_is_no_notebook() -> None:
     assert not in_notebook()
+
+
+def test_messages_in_a_notebook_are_not_shown_like_errors(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    say("profile: done")
+    assert capsys.readouterr() == ("profile: done\n", "")
+    monkeypatch.delitem(sys.modules, "IPython")
+    say("profile: done")
+    assert capsys.readouterr() == ("", "profile: done\n")
