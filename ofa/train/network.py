@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from ofa.train.first_batch import check_first_batch
 from ofa.train.layer_rates import layer_rates
 from ofa.train.loop import Callback
 from ofa.train.rate_test import found_rate, is_auto, with_rate
+from ofa.train.recomputing import recomputed
 from ofa.train.saved_state import training_record
 from ofa.train.settings import TrainSettings
 from ofa.train.state import History, new_state
@@ -169,7 +171,8 @@ def train_network(
     pruning = [] if pruner is None else [Pruning(pruner)]
     found = found_rate(step, feed.epoch, made_state, settings)
     callbacks = [*found, *pruning, validation(measure, settings), *([] if stop is None else [stop]), *callbacks]
-    history = run_from_checkpoint(step, feed.epoch, state, settings, callbacks, file)
+    with recomputed(model) if settings.checkpoint_gradients else nullcontext():
+        history = run_from_checkpoint(step, feed.epoch, state, settings, callbacks, file)
     if stop is not None:
         stop.restore(model)
     return NetworkTraining(history, pruner)

@@ -17,7 +17,15 @@ from ofa.train.precision import DTYPES
 from ofa.train.schedules import Schedule, cosine
 
 # Fields that say how a training is run and change nothing that comes out of it.
-HOW_TO_RUN = ("device", "stop_step", "validate_every", "calibration_images", "checkpoint_seconds", "checkpoint_steps")
+HOW_TO_RUN = (
+    "device",
+    "stop_step",
+    "validate_every",
+    "calibration_images",
+    "checkpoint_seconds",
+    "checkpoint_steps",
+    "checkpoint_gradients",
+)
 
 ARCHS_PER_RANK = ("same", "different")
 
@@ -48,6 +56,8 @@ class TrainSettings:
         compile: whether networks of every step run through `torch.compile`: the network itself, or a supernet's largest
             and smallest subnet. Compiling takes seconds to minutes, and pays for some networks only; the bits
             differ from those of a training without it, and what cannot be compiled runs as it is, with a warning.
+        checkpoint_gradients: whether activations inside blocks are computed anew in the backward pass, in less memory
+            and more time (see `ofa.train.recomputing`); the bits are the same.
         synchronize_norms: whether batch norms take their statistics from the examples of all processes that train
             together; otherwise each from its own. Alone it changes nothing.
         archs_per_rank: whether processes that train together draw the "same" Archs in a step, or "different" ones.
@@ -80,6 +90,7 @@ class TrainSettings:
     ema: float | None = None
     precision: str = "float32"
     compile: bool = False
+    checkpoint_gradients: bool = False
     synchronize_norms: bool = False
     archs_per_rank: str = "same"
     device: torch.device | str = "cpu"
@@ -128,6 +139,11 @@ class TrainSettings:
             raise InvalidInput(
                 "synchronize_norms=True takes statistics of one network from all processes, and archs_per_rank="
                 "'different' gives each another network: give one of them"
+            )
+        if self.checkpoint_gradients and (self.compile or self.synchronize_norms):
+            other = "compile" if self.compile else "synchronize_norms"
+            raise InvalidInput(
+                f"checkpoint_gradients=True runs blocks a second time, and {other}=True cannot: give one of them"
             )
         if self.synchronize_norms and self.compile:
             raise InvalidInput(

@@ -22,6 +22,7 @@ from ofa.train.first_batch import check_first_batch
 from ofa.train.layer_rates import layer_rates
 from ofa.train.loop import Callback
 from ofa.train.rate_test import found_rate, with_rate
+from ofa.train.recomputing import recomputed_view
 from ofa.train.saved_state import training_record
 from ofa.train.settings import TrainSettings
 from ofa.train.state import History, new_state
@@ -96,6 +97,7 @@ def train(
     file = None if checkpoint is None else Checkpoint(Path(checkpoint), record, settings)
 
     views = CompiledViews({supernet.space.largest, supernet.space.smallest}) if settings.compile else training_view
+    views = recomputed_view if settings.checkpoint_gradients else views
 
     def step(batch: Batch, context: StepContext) -> Tensor:
         return strategy(supernet, batch, replace(context, view=views))

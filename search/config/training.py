@@ -23,7 +23,7 @@ from search.config.rules import (
 from search.config.sorting import Sorting
 
 # Keys of a training that do not change its result.
-HOW_TO_RUN = ("checkpoint_seconds", "validate_every")
+HOW_TO_RUN = ("checkpoint_seconds", "checkpoint_gradients", "validate_every")
 
 
 class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,6 +33,7 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         epochs: 0 leaves the weights as they are at the start.
         minutes: after which the training ends, if its epochs have not; None: any time.
         compile: whether networks of every step run through torch.compile.
+        checkpoint_gradients: whether activations inside blocks are computed anew in the backward pass.
         synchronize_norms: whether batch norms see the examples of all processes that train together.
         accumulation: micro-batches that each batch is split into.
         ema: decay per step of an average of the weights, such as 0.999; None for no average.
@@ -54,6 +55,7 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     patience: Count | None = None
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = False
+    checkpoint_gradients: bool = False
     synchronize_norms: bool = False
     device: Text = "cpu"
     validate_every: FromZero = 5
