@@ -255,6 +255,8 @@ def main() -> int:
         print("gpu: skipped: torch sees no CUDA device here (--device cpu --quick runs the same script small)")
         return 0
     device, began = torch.device(options.device), time.monotonic()
+    if options.quick:
+        torch.set_num_threads(1)  # of a processor that does other things too
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout

@@ -46,6 +46,7 @@ def test_how_it_is_run_decides_nothing():
         "calibration_images": 64,
         "checkpoint_seconds": None,
         "checkpoint_steps": 2,
+        "checkpoint_gradients": True,
     }
     assert otherwise.keys() == set(HOW_TO_RUN)
     assert dataclasses.replace(SETTINGS, **otherwise).deciding() == SETTINGS.deciding()
