@@ -114,7 +114,8 @@ def counted_bytes(trained: Trained, files: SearchFolder, calibration_images: Cal
         key = trial.trial, trial.tuned
         if key not in known:
             net = _network(trial, images(), trained, files)
-            tensors = {name: tensor.contiguous() for name, tensor in weights(net).items()}
+            # What masks removed may be -0, which is made +0 before `ofa compress` codes it, too.
+            tensors = {name: tensor.masked_fill(tensor == 0, 0).contiguous() for name, tensor in weights(net).items()}
             known[key] = file_bytes(tensors, ofaz_card(_rebuild(trained), trial.arch, (), digest_of(net)))
         return known[key]
 
