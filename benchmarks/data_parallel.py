@@ -133,7 +133,7 @@ def main() -> None:
     if not options.quick:
         models = {"ResNet-20": ResNet(SHAPE, 10, depth=20), "MobileNet": MobileNet(SHAPE, 10)}
     batch = options.batch * options.processes
-    count = max(options.steps * batch, 2 * options.batch) * 5 // 3 + 30  # some of them are held out
+    count = max(100, max(options.steps * batch, 2 * options.batch) * 5 // 3 + 30)  # some of them are held out
     data = synthetic(channels=SHAPE[0], image_size=SHAPE[1], num_classes=10, samples=count)
     figures: dict[str, dict[str, float]] = {}
     for name, model in models.items():
