@@ -1,0 +1,156 @@
+"""engine=ray: evaluators are actors of a Ray cluster, on one machine or on many."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ofa.errors import InvalidInput, is_number
+from search.candidates.space import Work
+from search.engine.engine import TRIES_AGAIN, Engine, Message, Source, serve
+from search.engine.team import check_counts, team_of
+
+LOCAL, AUTO = "local", "auto"  # addresses: a cluster for this search alone, and the one that this machine is in
+
+
+@contextmanager
+def ray(
+    source: Source,
+    *,
+    address: str = AUTO,
+    workers: int | None = None,
+    cpus_per_worker: float = 1,
+    gpus_per_worker: float = 0,
+    retries: int = TRIES_AGAIN,
+) -> Iterator[Engine]:
+    """Gives the engine of `workers` actors of a Ray cluster.
+
+    Ray places them where the cluster has what each needs, as it comes. What evaluators share is put into the object
+    store, which keeps it once on each machine. An actor is told its GPUs by CUDA_VISIBLE_DEVICES.
+
+    Args:
+        source: each actor makes its own evaluator of it.
+        address: "auto", "local", or host:port of a cluster; without effect where this process is in one already.
+        workers: how many; None: one.
+        cpus_per_worker: cores that each is given.
+        gpus_per_worker: GPUs that each is given; a fraction shares one.
+        retries: how often a candidate is tried again whose actor died; after that it has failed.
+
+    Raises:
+        InvalidInput: Ray is not installed, no cluster is at the address, or it has too little for one actor; or an
+            option out of range.
+    """
+    workers = 1 if workers is None else workers
+    check_counts(workers, retries)
+    for name, value in (("cpus_per_worker", cpus_per_worker), ("gpus_per_worker", gpus_per_worker)):
+        if not is_number(value) or value < 0:
+            raise InvalidInput(f"engine.{name}={value!r} must be a number of at least 0")
+    with _cluster(address) as library:
+        there = library.cluster_resources()
+        for name, kind, value in (("cpus", "CPU", cpus_per_worker), ("gpus", "GPU", gpus_per_worker)):
+            if value > there.get(kind, 0):
+                raise InvalidInput(
+                    f"engine.{name}_per_worker={value:g}: the cluster has {there.get(kind, 0):g} {kind}s in all"
+                )
+        actors = _Actors(library, source, cpus_per_worker, gpus_per_worker)
+        with team_of(actors, workers, retries) as engine:
+            yield engine
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Any]:
+    """Gives the library, connected to a cluster; one that was begun here ends here."""
+    if importlib.util.find_spec("ray") is None:
+        raise InvalidInput("engine=ray needs Ray: pip install 'ofa-search[ray]', or use engine=local")
+    library: Any = importlib.import_module("ray")
+    if library.is_initialized():
+        yield library
+        return
+    options = {"include_dashboard": False} if address == LOCAL else {}
+    try:
+        library.init(address=address, logging_level="ERROR", log_to_driver=False, **options)
+    except Exception as error:  # of a start that takes too long it raises no class of its own
+        reason = " ".join(str(error).split(". ")[0].split())
+        raise InvalidInput(
+            f"engine.address={address!r}: {reason}; begin a cluster by `ray start --head`, or use engine.address=local"
+        ) from None
+    try:
+        yield library
+    finally:
+        library.shutdown()
+
+
+class _Evaluator:
+    """What an actor is: an evaluator in a thread, which is told one thing and says one thing in turn."""
+
+    def __init__(self, make: Callable[[Any], Work], shared: Any, folder: str, path: Sequence[str]) -> None:
+        if os.path.isdir(folder):  # the same place on a shared disk, or on the driver's machine
+            os.chdir(folder)
+        sys.path.extend(entry for entry in path if entry not in sys.path)
+        self._heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._said: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        arguments = (partial(make, shared), self._heard.get, self._said.put)
+        threading.Thread(target=serve, args=arguments, daemon=True).start()
+
+    def begin(self) -> Message:
+        """Returns the first message."""
+        return self._said.get()
+
+    def tell(self, content: Any) -> Message:
+        """Returns the message that answers a candidate, or an answer."""
+        self._heard.put(content)
+        return self._said.get()
+
+
+@dataclass(frozen=True, eq=False)
+class _Actor:
+    """An actor by its handle."""
+
+    handle: Any
+
+
+class _Actors:
+    """Evaluators that are actors; each has one call at most that has not returned."""
+
+    def __init__(self, library: Any, source: Source, cpus: float, gpus: float) -> None:
+        self._library = library
+        # An actor is not restarted: a call to one that restarts fails at once, and would count as a death of its own.
+        self._class = library.remote(_Evaluator).options(num_cpus=cpus, num_gpus=gpus, max_restarts=0)
+        self._arguments = (library.put(source.make), library.put(source.shared), os.getcwd(), list(sys.path))
+        self._calls: dict[Any, _Actor] = {}
+
+    def start(self) -> _Actor:
+        """Returns a new actor, which begins where and when the cluster has room."""
+        actor = _Actor(self._class.remote(*self._arguments))
+        self._calls[actor.handle.begin.remote()] = actor
+        return actor
+
+    def tell(self, evaluator: _Actor, content: Any) -> None:
+        """Sends an object to an actor."""
+        self._calls[evaluator.handle.tell.remote(content)] = evaluator
+
+    def hear(self) -> list[tuple[_Actor, Message | str]]:
+        """Returns what an actor said."""
+        heard: list[tuple[_Actor, Message | str]] = []
+        ready, _ = self._library.wait(list(self._calls), num_returns=1)
+        for call in ready:
+            actor = self._calls.pop(call)
+            try:
+                heard.append((actor, self._library.get(call)))
+            except self._library.exceptions.RayActorError:
+                heard.append((actor, "killed, or its machine lost"))
+        return heard
+
+    def end(self, evaluator: _Actor) -> None:
+        """Ends an actor at any moment."""
+        self._calls = {call: actor for call, actor in self._calls.items() if actor is not evaluator}
+        self._library.kill(evaluator.handle)
