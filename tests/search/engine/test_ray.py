@@ -64,6 +64,7 @@ def cluster() -> Iterator[Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.long  # a cluster takes a minute to begin
 def test_the_seam(cluster: Any) -> None:
     """Half a GPU each; gates are asked in this process; a candidate that kills each time fails once."""
     asked: list[int] = []
@@ -95,6 +96,7 @@ def test_the_seam(cluster: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long  # a cluster takes a minute to begin
 def test_a_study_whose_actors_are_killed(cluster: Any, tmp_path: Path) -> None:
     make = MakePlan(tmp_path, 60, seconds=0.05)
     killed: list[int] = []
