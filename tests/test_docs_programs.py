@@ -38,7 +38,7 @@ GIVEN = {
     "docs/compression.md": set(),
     "docs/joint_search.md": {"archs", "settings", "accuracies", "searched"},
     "docs/latency.md": set(),
-    "docs/many_machines.md": MODEL | {"settings", "train", "sandwich"},
+    "docs/many_machines.md": MODEL | {"settings", "train", "sandwich", "batch", "number", "steps", "task"},
     "docs/pruning.md": MODEL | {"first_batches", "scheduler", "batches", "dense"},
     "docs/python.md": MODEL | {"network", "images", "labels", "MyNet"},
     "docs/regularization.md": MODEL | {"loss"},
