@@ -74,7 +74,7 @@ def test_a_supernet_is_trained_once_and_said_once(tmp_path: Path) -> None:
     assert codes == [0, 0] and voices[1] == ""
     assert "train: 12/12" in voices[0] and voices[0].count("accuracy on 64 test examples") == 1
     made = {path.name for path in (tmp_path / "outputs/tiny").iterdir()}
-    assert made == {"supernet"} and not list(tmp_path.rglob("checkpoint*"))
+    assert made == {"supernet", "live.html"} and not list(tmp_path.rglob("checkpoint*"))
     codes, voices = run(2, tmp_path, "train", *TINY)
     assert codes == [0, 0] and "nothing to do" in voices[0] and voices[1] == ""
 
