@@ -129,11 +129,11 @@ def test_a_kill_of_one_ends_all_and_any_number_resumes(tmp_path: Path) -> None:
     assert run(2, tmp_path / "whole", *long)[0] == [0, 0]
     checkpoint = tmp_path / "outputs/tiny/supernet/checkpoint.safetensors"
     for killed in (1, 0):
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         children = start(2, tmp_path, *long)
-        time.sleep(1.5)
-        until = time.monotonic() + 120
-        while not checkpoint.exists() and time.monotonic() < until:
-            time.sleep(0.1)
+        until = time.monotonic() + 120  # a kill before they have joined would leave the other waiting for them
+        while not (checkpoint.exists() and checkpoint.stat().st_mtime_ns > before) and time.monotonic() < until:
+            time.sleep(0.05)
         os.kill(children[killed], signal.SIGKILL)
         codes = ended(children)
         assert codes[killed] == -signal.SIGKILL and codes[1 - killed] not in (0, -signal.SIGKILL)
