@@ -36,8 +36,7 @@ from search.config.request import Request
 from search.config.verbs import REQUESTS
 from search.run.contents import explain as explain_outputs
 from search.run.paths import conf_dir
-from search.run.progress import PLAIN_VARIABLE, say
-from search.run.stages import command_line
+from search.run.progress import PLAIN_VARIABLE, recorded_command, say
 
 
 def in_multirun() -> bool:
@@ -115,12 +114,9 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
             request = read_request(config, REQUESTS[verb])
             _use_threads(request.threads)
             joined = True
-            recorded = command_line.set(_command_line(verb, overrides))
-            try:
-                with together(verb, request), _watched(verb, request):
-                    task(request)
-            finally:
-                command_line.reset(recorded)
+            # By functions of modules alone: this one is sent to other processes, and a context variable cannot be.
+            with recorded_command(_command_line(verb, overrides)), together(verb, request), _watched(verb, request):
+                task(request)
             if rank() == 0:
                 explain_outputs(Path(request.outputs))
         except Exception as error:

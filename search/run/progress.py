@@ -175,3 +175,21 @@ def say(message: str, stream: TextIO | None = None) -> None:
     """
     if not _silent.get():
         print(message, file=stream or (sys.stdout if _is_notebook_shell() else sys.stderr), flush=True)
+
+
+_COMMAND: ContextVar[str] = ContextVar("command", default="")
+
+
+def command_line() -> str:
+    """Returns the command line that runs now, as a shell reads it, for the stamps of stages; empty if there is none."""
+    return _COMMAND.get()
+
+
+@contextmanager
+def recorded_command(text: str) -> Iterator[None]:
+    """Makes `text` the command line that runs now."""
+    before = _COMMAND.set(text)
+    try:
+        yield
+    finally:
+        _COMMAND.reset(before)

@@ -11,7 +11,6 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,10 +19,10 @@ from ofa.errors import InvalidInput
 from ofa.paths import remove_leftovers_below
 from ofa.records import Count, Hex, Object, Record, Text, read_record, write_record
 from search.run.paths import START
+from search.run.progress import command_line
 from search.run.stored_inputs import DATA, check_finite, config_differences
 
 STAMP = "stage.json"
-command_line: ContextVar[str] = ContextVar("command_line", default="")  # that runs now, for the stamps
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,7 @@ def _stamp(stage: Stage, *, complete: bool) -> Stamp:
         config_hash=stage.config_hash,
         inputs=dict(stage.inputs),
         config=dict(stage.config),
-        command=command_line.get(),
+        command=command_line(),
     )
 
 
