@@ -16,9 +16,9 @@ from search.candidates.trials import candidate_of, state_of
 from search.study.journal import open_journal
 
 # Times of this machine, digests of files that hold some, and numbers of trials, of which interrupted ones have some.
-LEFT_OUT = {"seconds", "date_utc", "checksum", "files", "inputs", "trial", "number", "cached", "reason"}
-PRESENT = {".html", ".onnx", ".py", ".svg", ".npz", ".csv"}  # whose content follows from that of others
-IGNORED = {".lock", ".log", ".head", ".jsonl", ".claim", ".runner", ".worker"}
+LEFT_OUT = {"seconds", "date_utc", "checksum", "files", "inputs", "trial", "number", "cached", "reason", "command"}
+PRESENT = {".html", ".onnx", ".py", ".svg", ".npz", ".csv", ".md"}  # whose content follows from that of others
+IGNORED = {".lock", ".log", ".head", ".jsonl", ".driver"}
 Outcome = dict[str, Any]
 
 

@@ -97,7 +97,7 @@ KINDS = (
     Kind("tuned card", rf"{TINY}/search/[^/]+/tuned/[^/]+/card\.json", record(TunedCard), JSON),
     Kind("tuned network", rf"{TINY}/search/[^/]+/tuned/[^/]+/.*\.safetensors", readers.tuned, SAFETENSORS, share=HEAVY),
     Kind("subnet list", rf"{TINY}/subnets/[^/]+(?<!stage)\.json", record(SubnetList), JSON),
-    Kind("lock", rf"{TINY}/.*\.(claim|runner|lock|worker)", readers.lock, (), "any", share=0.2),
+    Kind("lock", rf"{TINY}/.*\.(driver|lock)", readers.lock, (), "any", share=0.2),
     Kind(
         "report of all",
         rf"{TINY}/(?!profiles/bundles|.*levels/).*(supernet|history|stage|finalists|trials|card|comparison|[a-z]+)\.json",
@@ -106,7 +106,8 @@ KINDS = (
 )
 # What nothing of ours reads: pages, pictures and what people open; configurations beside cards that hold the same.
 WRITTEN_ONLY = (
-    r".*/report\.html",
+    r".*/(report|live)\.html",
+    r"outputs/README\.md",
     r".*/artifacts/.*",
     r".*/(dense|prune)/[^/]+/config\.yaml",
     r"[a-z0-9]+\.zip",

@@ -125,15 +125,6 @@ def test_who_waits_takes_what_the_other_has_made(tmp_path: Path) -> None:
     assert told == [False]
 
 
-def test_those_that_share_keep_out_who_redoes(tmp_path: Path) -> None:
-    asked = stage(tmp_path / "run/out", "search")
-    with claimed(asked, shared=True), claimed(asked, shared=True) as needed:
-        assert needed
-        with pytest.raises(InvalidInput, match="is being searched by another process"), claimed(asked, force=True):
-            pass
-    assert not (tmp_path / "run").exists()
-
-
 def test_a_lock_is_no_link_to_another_file(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     lock_of(tmp_path / "out").symlink_to(tmp_path / "precious")
@@ -231,7 +222,7 @@ def test_two_trainings_of_one_run_end_as_one(tmp_path: Path, capsys: pytest.Capt
         assert job.exitcode == 0
     assert "seed: 0" in (tmp_path / "tiny/supernet/config.yaml").read_text()
     assert read_record(tmp_path / "tiny/supernet/stage.json", Stamp).complete
-    assert sorted(path.name for path in (tmp_path / "tiny").iterdir()) == ["supernet"]
+    assert sorted(path.name for path in (tmp_path / "tiny").iterdir()) == ["live.html", "supernet"]
     assert main(again) == 0
     assert "nothing to do" in capsys.readouterr().err
 
@@ -241,4 +232,4 @@ def test_a_training_whose_owner_was_killed_goes_on(tmp_path: Path) -> None:
         kill(job)
         assert main([*TRAIN, f"outputs={tmp_path}"]) == 0
     assert is_complete(tmp_path / "tiny/supernet")
-    assert sorted(path.name for path in (tmp_path / "tiny").iterdir()) == ["supernet"]
+    assert sorted(path.name for path in (tmp_path / "tiny").iterdir()) == ["live.html", "supernet"]
