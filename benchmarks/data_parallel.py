@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from ofa.data import Dataset, synthetic
 from ofa.models import MobileNet, ResNet
 from ofa.train import TrainSettings, sandwich, single, train
 from ofa.train.shared_gradients import Gradients
+from tests.ofa.ranks import on_ranks
 
 SHAPE = (3, 32, 32)
 
@@ -50,27 +50,32 @@ class Stopwatch:
         return timed
 
 
+@dataclass
+class Total:
+    """The bytes that autograd holds now, and the most that it held."""
+
+    now: int = 0
+    most: int = 0
+
+
 class Held:
     """A tensor that autograd holds; counts its bytes while it lives."""
 
-    now, most = 0, 0
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor, self.bytes = tensor, tensor.numel() * tensor.element_size()
-        Held.now += self.bytes
-        Held.most = max(Held.most, Held.now)
+    def __init__(self, total: Total, tensor: Tensor) -> None:
+        self.total, self.tensor, self.bytes = total, tensor, tensor.numel() * tensor.element_size()
+        total.now += self.bytes
+        total.most = max(total.most, total.now)
 
     def __del__(self) -> None:
-        Held.now -= self.bytes
+        self.total.now -= self.bytes
 
 
 def held_at_most(supernet: ofa.Supernet, data: Dataset, strategy: Any, batch: int) -> int:
     """Returns the most bytes of activations that are held at once in some steps."""
-    Held.now = Held.most = 0
-    settings = settings_of(batch, 2)
-    with torch.autograd.graph.saved_tensors_hooks(Held, lambda held: held.tensor):
-        train(supernet, data, strategy, settings)
-    return Held.most
+    total = Total()
+    with torch.autograd.graph.saved_tensors_hooks(partial(Held, total), lambda held: held.tensor):
+        train(supernet, data, strategy, settings_of(batch, 2))
+    return total.most
 
 
 def settings_of(batch: int, steps: int) -> TrainSettings:
@@ -79,8 +84,8 @@ def settings_of(batch: int, steps: int) -> TrainSettings:
     return TrainSettings(optimizer=optimizer, epochs=1, batch_size=batch, stop_step=steps, validate_every=0)
 
 
-def shares(supernet: ofa.Supernet, data: Dataset, batch: int, steps: int) -> dict[str, float]:
-    """Returns the share that views and exchange have in a step's processor time, in this process."""
+def shares(rank: int, supernet: ofa.Supernet, data: Dataset, batch: int, steps: int) -> dict[str, float]:
+    """Returns the share that views and exchange have in a step's processor time, in the process of this rank."""
     whole, views, exchange = Stopwatch(), Stopwatch(), Stopwatch()
     subnet, add_up = supernet.subnet, Gradients.add_up
     supernet.subnet = views.around(subnet)  # type: ignore[method-assign]
@@ -93,29 +98,6 @@ def shares(supernet: ofa.Supernet, data: Dataset, batch: int, steps: int) -> dic
         "exchange": exchange.seconds / whole.seconds,
         "together": (views.seconds + exchange.seconds) / whole.seconds,
     }
-
-
-def on_group(count: int, work: Callable[[], dict[str, float]]) -> list[dict[str, float]]:
-    """Returns what `work` returns in each of `count` forked processes of a group."""
-    with tempfile.TemporaryDirectory() as folder:
-        children = []
-        for rank in range(count):
-            child = os.fork()
-            if child:
-                children.append(child)
-                continue
-            code = 1
-            try:
-                torch.distributed.init_process_group(
-                    "gloo", init_method=f"file://{folder}/group", rank=rank, world_size=count
-                )
-                Path(folder, f"{rank}.json").write_text(json.dumps(work()))
-                torch.distributed.barrier()
-                code = 0
-            finally:
-                os._exit(code)
-        assert not any(os.waitpid(child, 0)[1] for child in children)
-        return [json.loads(Path(folder, f"{rank}.json").read_text()) for rank in range(count)]
 
 
 def main() -> None:
@@ -138,7 +120,9 @@ def main() -> None:
     figures: dict[str, dict[str, float]] = {}
     for name, model in models.items():
         supernet = ofa.Supernet(model, torch.zeros(2, *SHAPE))
-        rows = on_group(options.processes, partial(shares, supernet, data, batch, options.steps))
+        rows = on_ranks(
+            options.processes, partial(shares, supernet=supernet, data=data, batch=batch, steps=options.steps)
+        )
         found = {key: max(row[key] for row in rows) for key in rows[0]}
         alone, all_four = (held_at_most(supernet, data, each, options.batch) for each in (single, sandwich))
         figures[name] = found | {"largest_mib": alone / 2**20, "sandwich_mib": all_four / 2**20}

@@ -131,10 +131,6 @@ class Processes:
                 data.copy_(dense)
 
 
-# Settings of trainings that several processes share. With these values they decide nothing, so that outputs of older
-# versions, which had no such settings, are those of the same training.
-USUAL: Mapping[str, Any] = {"synchronize_norms": False, "archs_per_rank": "same"}
-
 ALONE = Processes()
 _acts_alone: ContextVar[bool] = ContextVar("acts_alone", default=False)
 

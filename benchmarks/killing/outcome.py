@@ -12,10 +12,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from ofa.paths import TEMPORARY
-from search.candidates.trials import candidate_of, state_of
+from search.candidates.trials import candidate_of
 from search.study.journal import open_journal
 
-# Times of this machine, digests of files that hold some, and numbers of trials, of which interrupted ones have some.
+# Times of this machine, digests of files that hold some, and numbers of trials.
 LEFT_OUT = {"seconds", "date_utc", "checksum", "files", "inputs", "trial", "number", "cached", "reason", "command"}
 PRESENT = {".html", ".onnx", ".py", ".svg", ".npz", ".csv", ".md"}  # whose content follows from that of others
 IGNORED = {".lock", ".log", ".head", ".jsonl", ".driver"}
@@ -40,7 +40,7 @@ def finished_trials(folder: Path) -> dict[str, tuple[Any, ...]]:
         storage = open_journal(path)
         for study in storage.get_all_studies():
             for trial in storage.get_all_trials(study._study_id, deepcopy=False):
-                if trial.state.is_finished() and state_of(trial) != "interrupted":
+                if trial.state.is_finished():
                     key = f"{path.parent.name}/{study.study_name}/{trial.number}"
                     found[key] = (candidate_of(trial), trial.state, trial.values, trial.datetime_complete)
     return found
@@ -84,9 +84,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items() if key not in LEFT_OUT}
     if isinstance(value, list):
-        return [_plain(inner) for inner in value if not _is_interrupted(inner)]
+        return [_plain(inner) for inner in value]
     return value
-
-
-def _is_interrupted(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("state") == "interrupted"

@@ -76,7 +76,8 @@ class HubStream(BatchSource):
         Raises:
             InvalidInput: a batch that ranks cannot share evenly.
         """
-        rank, world = _world()
+        group = processes()
+        rank, world = group.rank, group.count
         if batch_size % world:
             raise InvalidInput(f"{self.origin}: batch_size={batch_size} must be a multiple of the {world} processes")
         by_shard = world > 1 and self.whole
@@ -143,12 +144,6 @@ class HubStream(BatchSource):
                 yield as_batch(value)
             except InvalidInput as error:
                 raise InvalidInput(f"{self.origin}: {error}") from None
-
-
-def _world() -> tuple[int, int]:
-    """This process's rank and how many there are, where a process group is initialized."""
-    group = processes()
-    return group.rank, group.count
 
 
 def _shuffled(table: Any, seed: int, buffer: int) -> Any:

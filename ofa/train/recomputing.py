@@ -29,7 +29,7 @@ def recomputed_view(supernet: Supernet, arch: Arch) -> nn.Module:
     """Returns a view for training, see `training_view`, of which blocks are computed anew in its backward pass."""
     view = training_view(supernet, arch)
     for block in blocks_of(view):
-        _wrap(block)
+        recompute_(block)
     return view
 
 
@@ -38,7 +38,7 @@ def recomputed(net: nn.Module) -> Iterator[None]:
     """Has the blocks of a network computed anew in backward passes of what runs within the block below."""
     blocks = blocks_of(net)
     for block in blocks:
-        _wrap(block)
+        recompute_(block)
     try:
         yield
     finally:
@@ -62,7 +62,8 @@ def _blocks_below(module: nn.Module) -> Iterator[nn.Module]:
             yield from _blocks_below(child)
 
 
-def _wrap(block: nn.Module) -> None:
+def recompute_(block: nn.Module) -> None:
+    """Has a module computed anew in backward passes, until its own `forward` is deleted."""
     contexts = partial(_contexts, block)
     block.__dict__["forward"] = partial(checkpoint, block.forward, use_reentrant=False, context_fn=contexts)
 

@@ -11,7 +11,6 @@ import torch
 
 from ofa.data import Augment
 from ofa.errors import InvalidInput, nearest
-from ofa.processes import USUAL
 from ofa.train.optimizers import OptimizerBuilder
 from ofa.train.precision import DTYPES
 from ofa.train.schedules import Schedule, cosine
@@ -158,8 +157,7 @@ class TrainSettings:
     def deciding(self) -> Mapping[str, Any]:
         """Returns the settings that decide the trained weights, by name."""
         measured = () if self.patience is None else ("validate_every", "calibration_images")  # scores decide then
-        kept = {name: value for name, value in vars(self).items() if name not in HOW_TO_RUN or name in measured}
-        return {name: value for name, value in kept.items() if name not in USUAL or value != USUAL[name]}
+        return {name: value for name, value in vars(self).items() if name not in HOW_TO_RUN or name in measured}
 
 
 def _at_least(least: int, name: str, value: int, otherwise: str = "") -> None:

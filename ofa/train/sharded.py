@@ -16,15 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ofa.arch import Arch
 from ofa.supernet import Supernet
 from ofa.task import Batch, Task
+from ofa.train.recomputing import recompute_
 from ofa.train.step import StepContext, Strategy, step_rng
 
 
@@ -52,7 +51,7 @@ class ShardedStep(nn.Module):
     def _view(self, supernet: Supernet, arch: Arch) -> nn.Module:
         view = supernet.subnet(arch)
         if self._recompute:
-            view.__dict__["forward"] = partial(checkpoint, view.forward, use_reentrant=False)
+            recompute_(view)
         return view
 
 

@@ -17,7 +17,7 @@ Known = tuple[FrozenTrial, Candidate]
 
 
 class StudyHistory:
-    """The trials of one study, without those that an older version left behind as interrupted.
+    """The trials of one study.
 
     Attributes:
         steps: trials finished or running.
@@ -59,7 +59,7 @@ class StudyHistory:
         if trial.number in self.running or trial.state == TrialState.WAITING:
             return
         state, candidate = state_of(trial), candidate_of(trial)
-        if state == "interrupted" or (state == "running" and candidate is None):
+        if state == "running" and candidate is None:
             return
         self.steps += 1
         self.refused_in_a_row = self.refused_in_a_row + 1 if state in ("infeasible", "duplicate") else 0
@@ -69,8 +69,7 @@ class StudyHistory:
             self.proposed.setdefault(candidate, float("inf"))
 
     def _end(self, trial: FrozenTrial) -> None:
-        if (state := state_of(trial)) == "interrupted":
-            return
+        state = state_of(trial)
         candidate = self.running.pop(trial.number, None) or candidate_of(trial)
         if candidate is not None:
             self.proposed[candidate] = min(self.proposed.get(candidate, float("inf")), len(self.finished))

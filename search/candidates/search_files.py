@@ -18,7 +18,7 @@ from search.run.scores import Gain, MetricFacts, Scores, Values, check_scored, f
 Figures = Mapping[str, NotNegative]
 Metrics = Annotated[tuple[MetricFacts, ...], Meta(min_length=1)]
 PROPOSED = ("given up", "infeasible", "duplicate")
-State = Literal["evaluated", "given up", "infeasible", "duplicate", "failed", "interrupted"]
+State = Literal["evaluated", "given up", "infeasible", "duplicate", "failed"]
 
 
 class TrialRow(Part, frozen=True, kw_only=True):

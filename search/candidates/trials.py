@@ -31,7 +31,6 @@ SETTINGS = "settings"  # besides the Arch; absent where nothing else is searched
 HISTORY = "history"  # of its fine-tuning, one row per epoch
 STOPPED_AT = "stopped_at"  # the epoch after which a candidate was stopped early
 REASON = "reason"  # why a trial has no values: why it was not evaluated, or what failed
-INTERRUPTED = ("interrupted", "its worker died")  # reasons of trials that an older version left unfinished
 ENDED = "ended"  # how many trials had ended before it, where that is not its number
 RESUMED = "resumed"  # when its evaluation was begun again, where a kill had ended it: ISO 8601
 
@@ -99,7 +98,7 @@ def state_of(trial: FrozenTrial) -> State | Literal["running"]:
         return "given up"
     if trial.state == TrialState.PRUNED:
         return "infeasible" if any(value > 0 for value in trial.constraints.values()) else "duplicate"
-    return "interrupted" if trial.user_attrs.get(REASON) in INTERRUPTED else "failed"
+    return "failed"
 
 
 def _row(trial: FrozenTrial) -> TrialRow:

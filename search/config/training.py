@@ -7,7 +7,6 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from ofa.errors import InvalidInput
-from ofa.processes import USUAL
 from search.config.request import plain, without
 from search.config.rules import (
     Between,
@@ -72,8 +71,7 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def decides(self) -> dict[str, Any]:
         """The keys that decide the trained weights, as plain values."""
         measured = () if self.patience is None else ("validate_every",)  # scores decide then
-        usual = (name for name, value in USUAL.items() if getattr(self, name, value) == value)
-        return without(plain(self), *(name for name in HOW_TO_RUN if name not in measured), *usual)
+        return without(plain(self), *(name for name in HOW_TO_RUN if name not in measured))
 
 
 class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -21,7 +21,7 @@ from search.candidates.pareto import non_dominated
 from search.candidates.search_files import Finalist, Finalists, MeasuredTrial, TrialRow, Trials
 from search.config.search import SearchRequest
 from search.config.verbs import Export
-from search.networks.quantized_network import settled
+from search.networks.quantized_network import with_precision
 from search.run.cards import SubnetCard
 from search.run.paths import SearchFolder
 from search.run.progress import progress_shown
@@ -119,7 +119,7 @@ class Findings:
             InvalidInput: a limit that was not searched for, or a folder with other files.
         """
         finalist = self._finalist(limit)
-        export = settled(Export(), SearchFolder(self.folder))
+        export = with_precision(Export(), SearchFolder(self.folder))
         with progress_shown(progress):
             calibration = self.trained.calibration(export.calibration_images)
             facts = finalist_facts(self.request.name, self._content, finalist)

@@ -157,13 +157,13 @@ def runs_int8(profile: Profile) -> bool:
     return profile.runtime.get("precision") == INT8
 
 
-def settled(export: Export, files: SearchFolder) -> Export:
+def with_precision(export: Export, files: SearchFolder) -> Export:
     """Returns an export that says which precision a search's subnets are written in, where it was "auto"."""
     if export.quantize != AUTO:
         return export
     paths = map(files.profile, read_record(files.finalists, Finalists).devices.values())
-    int8 = any(runs_int8(read_profile(path)) for path in paths if path.is_file())
-    return structs.replace(export, quantize=INT8 if int8 else None)
+    computes = any(runs_int8(read_profile(path)) for path in paths if path.is_file())
+    return structs.replace(export, quantize=INT8 if computes else None)
 
 
 def quantized_parts(
@@ -178,7 +178,7 @@ def quantized_parts(
     Raises:
         InvalidInput: the network cannot be quantized.
     """
-    assert export.quantize == "int8" or export.quantize == "int4"  # see `settled`
+    assert export.quantize == "int8" or export.quantize == "int4"  # see `with_precision`
     low = in_bits(net, calibration, export.quantize, export.opset)
     facts = quantized_facts(net, low, data, task, export.max_drop)
     return facts, {} if facts.refused else {low.precision: low.model}, _drop_warning(facts, task)

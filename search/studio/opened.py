@@ -32,7 +32,6 @@ from search.run.paths import RunFolder, SupernetFolder
 from search.subnets.finetune import adapted
 from search.training.trained import Trained, load_trained, train_settings
 
-CHECKPOINT = "ofa.start.checkpoint"
 USUAL_IMAGES = 1024  # of norm statistics, where no supernet's card says how many it takes
 
 
@@ -212,13 +211,7 @@ def _at_path(request: StudioRequest) -> tuple[StudioRequest, SubnetFolder | None
         return request, None
     path = Path(request.path)
     if not path.exists():
-        raise InvalidInput(f"{path} does not exist: give a run, a subnet's folder, or a file of weights")
-    known = (SubnetFolder(path.parent).card, SupernetFolder(path.parent).card)
-    if path.is_file() and not any(card.is_file() for card in known):
-        if request.model is None or request.data is None:
-            raise InvalidInput(f"{path} holds weights alone: say of what by model= and data=, such as model=lenet5")
-        start = {"_target_": CHECKPOINT, "_partial_": True, "path": str(path), "ignore": [], "key": None}
-        return replace(request, path=None, start=start), None
+        raise InvalidInput(f"{path} does not exist: give a run, or the folder of a network in one")
     folder = path.parent if path.is_file() else path
     if SupernetFolder(folder).card.is_file():
         folder = folder.parent
@@ -230,7 +223,7 @@ def _at_path(request: StudioRequest) -> tuple[StudioRequest, SubnetFolder | None
         return replace(_in_run(request, folder.parents[1]), path=None, pruned=folder.name), None
     raise InvalidInput(
         f"{path} is no run and no network in one: give outputs/<run>, or a folder in its subnets/ or prune/; "
-        f"for weights of your own add model= and data="
+        f"for weights of your own give model=, data=, start=checkpoint and start.path={path}"
     )
 
 

@@ -38,9 +38,7 @@ def seconds_worked(trials: Sequence[FrozenTrial]) -> float:
     spans: list[tuple[datetime, datetime]] = sorted(
         (_begun(trial) or trial.datetime_start, trial.datetime_complete)
         for trial in trials
-        if trial.datetime_start is not None
-        and trial.datetime_complete is not None
-        and state_of(trial) != "interrupted"  # it ended when that was noticed
+        if trial.datetime_start is not None and trial.datetime_complete is not None
     )
     seconds, until = 0.0, datetime.min
     for start, end in spans:

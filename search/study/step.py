@@ -27,7 +27,6 @@ from search.candidates.space import Candidate, Evaluation
 from search.candidates.trials import (
     ENDED,
     HISTORY,
-    INTERRUPTED,
     REASON,
     RESUMED,
     SCORES,
@@ -125,15 +124,12 @@ def _use_parts(study: Study, plan: SearchPlan, history: StudyHistory, step: int,
 
 
 def resumed_steps(study: Study, plan: SearchPlan) -> list[Step]:
-    """Returns the trials that a driver had claimed when it died, to be evaluated again.
-
-    One without a candidate, which an older version was proposing, is marked as interrupted.
-    """
+    """Returns the trials that a driver had claimed when it died, to be evaluated again."""
     steps = []
     for trial in storage_of(study).open_trials():
         claimed = claimed_trial(study, trial_id(trial))
         if (candidate := candidate_of(trial)) is None:
-            claimed.set_user_attr(REASON, INTERRUPTED[0])
+            claimed.set_user_attr(REASON, "another program began it, without a candidate")
             study.tell(claimed, state=TrialState.FAIL)
         else:
             steps.append(Step(claimed, candidate, figures_of(trial), resumed=datetime.now()))

@@ -20,7 +20,7 @@ from search.device.devices import PEAK
 from search.evaluation.supernet import held_out_scores
 from search.networks.folder import SubnetFolder, check_replaceable, subnet_name
 from search.networks.network_files import VERIFY_IMAGES
-from search.networks.quantized_network import quantized_parts, quantized_text, settled
+from search.networks.quantized_network import quantized_parts, quantized_text, with_precision
 from search.objects import make
 from search.run.cards import InputPreprocessing, SubnetCard, SubnetFacts, TunedCard
 from search.run.locks import claimed
@@ -39,7 +39,7 @@ def extract_stage(
     """Returns the list of subnets, a row each, the largest last, after extracting them; `waits` for another process."""
     run = request.folder
     finalists = read_record(SearchFolder(run.search(name)).finalists, Finalists)
-    export = settled(request.export, SearchFolder(run.search(name)))
+    export = with_precision(request.export, SearchFolder(run.search(name)))
     inputs = {"supernet": trained.digest, "search": hash_of(content_of(finalists))}
     stage = Stage("extract", run.subnet_list(name), {"export": request.export.decides}, inputs)
     with claimed(stage, force=force, waits=waits) as needed:
@@ -148,7 +148,7 @@ def extract_trial(request: ExtractRequest, trained: Trained, name: str, trial: i
                 f"trial={trial} of {name} was fine-tuned only for comparison, and its weights were not kept; those of "
                 f"the best search.finalists.candidates for each limit are"
             )
-    export = settled(request.export, SearchFolder(run.search(name)))
+    export = with_precision(request.export, SearchFolder(run.search(name)))
     extract_network(trained, row.candidate.arch, folder, calibration, facts, tuned_folder, export)
     say(f"extract: {folder}")
 

@@ -31,10 +31,10 @@ from search.run.cards import Rebuild
 from search.run.locks import WAITS, evaluating
 from search.run.paths import SearchFolder
 from search.run.progress import say, stage_progress
-from search.run.scores import first, is_noise, with_first
+from search.run.scores import with_first
 from search.study.plan import SearchPlan
 from search.subnets.extract import find_refined, load_refined
-from search.subnets.finalists import FileBytes, contenders
+from search.subnets.finalists import FileBytes, best_judged_anew, contenders
 from search.subnets.measured_finalists import Bench
 from search.text import limits_text
 from search.training.trained import Trained
@@ -147,15 +147,10 @@ def _network(trial: MeasuredTrial, images: Any, trained: Trained, files: SearchF
 
 def _best(finalist: Finalist, trials: Sequence[MeasuredTrial], plan: SearchPlan) -> Finalist:
     """The finalist with the candidate that is best in int8, of those that keep the limits on metrics there."""
-    keeping = [trial for trial in trials if meets_metrics(trial.int8, plan.metric_limits, plan.metrics)]
-    if not keeping:
+    best, keeps = best_judged_anew(finalist, trials, lambda trial: trial.int8, plan.ordered_metrics, plan.metric_limits)
+    if not keeps:
         say(
             f"search: warning: {limits_text(finalist.target) or 'no limit'}: in int8 no candidate has "
             f"{metric_limits_text(plan.metric_limits, plan.metrics)} any more"
         )
-    chosen = max(
-        keeping or trials, key=lambda trial: (plan.metric.quality(first(trial.int8).value), -trial.measured_ms)
-    )
-    shares = [1 - ms / finalist.target[name] for name, ms in chosen.measured.items() if name in finalist.target]
-    alike = sum(is_noise(first(chosen.int8), first(trial.int8)) for trial in trials if trial is not chosen)
-    return structs.replace(finalist, chosen=chosen, margin=min(shares, default=None), alike=alike)
+    return best

@@ -11,12 +11,13 @@ from msgspec import structs
 
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
+from ofa.task import Score
 from search.candidates.figures import BYTES_ON_DISK, LATENCY, device_of, is_latency
 from search.candidates.limits import Target, check_target, target_text
 from search.candidates.metric_limits import meets_metrics, metric_limits_text, metric_violations
 from search.candidates.search_files import Finalist, MeasuredTrial, TrialRow
 from search.candidates.space import Candidate
-from search.run.scores import MetricFacts, is_noise
+from search.run.scores import MetricFacts, first, is_noise
 
 # Counts the bytes of a candidate's coded file.
 FileBytes = Callable[[MeasuredTrial], int]
@@ -124,6 +125,27 @@ def contenders(
     queue = [row for row in candidates_for(rows, target, latencies, metric) if row.arch in measured]
     quick = (trial for row in queue if _in_time(trial := _measured(row, measured), target))
     return list(islice((trial for each in quick if fits(trial := _counted(each, file_bytes), target)), top))
+
+
+def best_judged_anew(
+    finalist: Finalist,
+    trials: Sequence[MeasuredTrial],
+    scores: Callable[[MeasuredTrial], Mapping[str, Score]],
+    metrics: Sequence[MetricFacts],
+    metric_limits: Mapping[str, float],
+) -> tuple[Finalist, bool]:
+    """Returns the finalist with the candidate that is best by other scores, and whether any keeps limits on metrics.
+
+    Args:
+        trials: its contenders.
+        scores: those of a candidate that decide now, the objective first, such as those after a fine-tuning.
+    """
+    keeping = [trial for trial in trials if meets_metrics(scores(trial), metric_limits, metrics)]
+    quality, score = metrics[0].quality, {id(trial): first(scores(trial)) for trial in trials}
+    chosen = max(keeping or trials, key=lambda trial: (quality(score[id(trial)].value), -trial.measured_ms))
+    alike = sum(is_noise(score[id(chosen)], score[id(trial)]) for trial in trials if trial is not chosen)
+    margin = min((1 - share for share in _shares(chosen, finalist.target)), default=None)
+    return structs.replace(finalist, chosen=chosen, margin=margin, alike=alike), bool(keeping)
 
 
 def _in_time(trial: MeasuredTrial, target: Target, spare: float = 0.0) -> bool:

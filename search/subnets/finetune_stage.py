@@ -26,7 +26,7 @@ from search.config.request import plain
 from search.config.rules import Target
 from search.config.verbs import Export, ExtractRequest, FinetuneRequest
 from search.networks.folder import SubnetFolder, subnet_name
-from search.networks.quantized_network import settled
+from search.networks.quantized_network import with_precision
 from search.run.cards import SubnetCard, TunedCard
 from search.run.locks import claimed, written_by_first
 from search.run.paths import PrunedFolder, SearchFolder
@@ -203,7 +203,7 @@ def put_in_place(shared: FinetunedSearch, finalist: Finalist, tuned: PrunedFolde
     facts = structs.replace(finalist_facts(shared.search, shared.finalists, finalist), raw=raw, finetuned=digest)
     calibration = shared.trained.calibration(shared.export.calibration_images)
     search = SearchFolder(shared.request.folder.search(shared.search))
-    export = settled(shared.export, search)
+    export = with_precision(shared.export, search)
     extract_network(shared.trained, finalist.chosen.arch, folder, calibration, facts, tuned, export)
     say(f"finetune: {folder} has the fine-tuned weights")
     metric, after = shared.finalists.metrics[0], read_record(tuned.card, TunedCard).scores

@@ -18,11 +18,11 @@ from search.run.cards import TunedCard
 from search.run.locks import WAITS, evaluating
 from search.run.paths import PrunedFolder
 from search.run.progress import Update, say, stage_progress
-from search.run.scores import MetricFacts, first, is_noise, with_first
+from search.run.scores import MetricFacts, first, with_first
 from search.run.stages import hash_of
 from search.run.training_cards import TrainingStep
 from search.study.plan import SearchPlan
-from search.subnets.finalists import contenders, fits
+from search.subnets.finalists import best_judged_anew, contenders, fits
 from search.subnets.finetune import FinetuneSettings, MakeTeacher, finetune, finetune_settings
 from search.subnets.finetune_stage import save_finetuned, taught_by
 from search.subnets.measured_finalists import Bench
@@ -157,13 +157,12 @@ def _best(finalist: Finalist, trials: Sequence[MeasuredTrial], plan: SearchPlan)
     fitting = [trial for trial in trials if fits(trial, finalist.target)]
     if not fitting:
         say(f"search: warning: {limits_text(finalist.target)}: after the fine-tuning every file is larger")
-    keeping = [trial for trial in fitting or trials if meets_metrics(trial.scores, plan.metric_limits, plan.metrics)]
-    if not keeping:
+    best, keeps = best_judged_anew(
+        finalist, fitting or trials, lambda trial: trial.scores, plan.ordered_metrics, plan.metric_limits
+    )
+    if not keeps:
         say(
             f"search: warning: {limits_text(finalist.target) or 'no limit'}: after the fine-tuning no candidate has "
             f"{metric_limits_text(plan.metric_limits, plan.metrics)} any more; lower finetune.learning_rate"
         )
-    chosen = max(keeping or trials, key=lambda trial: (plan.metric.quality(trial.score.value), -trial.measured_ms))
-    shares = [1 - ms / finalist.target[name] for name, ms in chosen.measured.items() if name in finalist.target]
-    alike = sum(is_noise(chosen.score, trial.score) for trial in trials if trial is not chosen)
-    return structs.replace(finalist, chosen=chosen, margin=min(shares, default=None), alike=alike)
+    return best

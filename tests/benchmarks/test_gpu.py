@@ -33,7 +33,7 @@ def test_the_same_script_on_a_processor(tmp_path: Path) -> None:
     found = json.loads(output.read_text())
     assert all(row["passed"] for row in found["correctness"].values())
     assert {row["step"] for row in found["throughput"]} == {"static", "view", "sandwich"}
-    assert len(found["latency"]) == 3 and found["accuracy"]["scores"]["largest"]["accuracy"] > 0
+    assert len(found["latency"]) == 3 and found["accuracy"]["scores"]["largest"]["accuracy"] > 0.3  # chance: 0.1
     assert found["hardware"]["name"] == "CPU" and found["commit"] and found["date"]
 
 

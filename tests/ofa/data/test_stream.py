@@ -13,6 +13,7 @@ from ofa.data import batches, steps_per_epoch, stream
 from ofa.data.contents import changes, contents_of
 from ofa.errors import InvalidInput
 from ofa.inputs import Inputs
+from ofa.processes import Processes
 
 pytest.importorskip("datasets")
 
@@ -90,7 +91,7 @@ def test_ranks_read_shards_of_their_own(folder: Path, monkeypatch: pytest.Monkey
     data = of(folder, shuffle_buffer=0)
     seen = []
     for rank in range(2):
-        monkeypatch.setattr("ofa.data.hub_streams._world", lambda rank=rank: (rank, 2))
+        monkeypatch.setattr("ofa.data.hub_streams.processes", lambda rank=rank: Processes(rank, 2))
         assert len(data.train) == 100 and steps_per_epoch(data.train, 10) == 10
         whole, rest = (list(batches(data.train, 10, seed=0, epoch=0, start=start)) for start in (0, 3))
         assert {len(targets) for _, targets in whole} == {5}  # of 10 of both ranks
@@ -105,7 +106,7 @@ def test_no_rank_trains_on_rows_that_are_held_out(folder: Path, monkeypatch: pyt
     data = of(folder, validation=30, test=12, shuffle_buffer=20)
     seen: list[int] = []
     for rank in range(world):
-        monkeypatch.setattr("ofa.data.hub_streams._world", lambda rank=rank: (rank, world))
+        monkeypatch.setattr("ofa.data.hub_streams.processes", lambda rank=rank: Processes(rank, world))
         assert steps_per_epoch(data.train, 2 * world) == 58 // (2 * world)
         whole = [inputs for inputs, _ in batches(data.train, 2 * world, seed=0, epoch=1)]
         rest = [inputs for inputs, _ in batches(data.train, 2 * world, seed=0, epoch=1, start=3)]

@@ -176,8 +176,6 @@ def test_killed_and_called_again_it_resumes(tmp_path: Path) -> None:
     job.send_signal(signal.SIGKILL)
     assert job.wait() == -signal.SIGKILL, "it was not killed in the midst of the search"
     resumed = search.find(supernet(), data(), MET, evaluations=12, run="mine", outputs=tmp_path / "b", **QUICK)
-    cut = [row for row in resumed.trials if row.state == "interrupted"]
-    assert len(cut) <= 1
     evaluated = [[row[2:] for row in proposed(one.trials) if row[1] == "evaluated"] for one in (undisturbed, resumed)]
     assert evaluated[0] == evaluated[1]
 

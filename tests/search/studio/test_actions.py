@@ -70,8 +70,8 @@ def test_a_candidate_is_kept_by_name(session: Session, opened: Opened) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["path=nowhere"], "nowhere does not exist: give a run, a subnet's folder, or a file of weights"),
-        (["path=/"], "is no run and no network in one"),
+        (["path=nowhere"], "nowhere does not exist: give a run, or the folder of a network in one"),
+        (["path=/"], "no run and no network in one.* give model=, data=, start=checkpoint and start.path=/"),
         (["path=outputs/tiny/supernet/config.yaml"], ""),
         (["run=none"], "holds no trained supernet"),
         (["pruned=none", "run=tiny"], "pruned=none"),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from threading import Event
 from typing import Any
 
-from search.studio.desk import Desk
+from search.studio.desk import Action, Desk
 from search.studio.shaping import Tell
 
 
@@ -16,10 +16,11 @@ async def heard(desk: Desk, slot: str, action: Any) -> list[dict[str, Any]]:
     return [json.loads(line) async for line in desk.stream(slot, action, {})]
 
 
-def test_a_newer_request_ends_the_one_before_and_another_slot_goes_on() -> None:
+def endless() -> tuple[Event, Event, Action]:
+    """Work that ends when it is no longer wanted alone, and what is set when it has begun and ended."""
     begun, ended = Event(), Event()
 
-    def long(body: Mapping[str, Any], tell: Tell) -> None:
+    def work(body: Mapping[str, Any], tell: Tell) -> None:
         begun.set()
         try:
             while True:
@@ -27,6 +28,12 @@ def test_a_newer_request_ends_the_one_before_and_another_slot_goes_on() -> None:
                 ended.wait(0.001)
         finally:
             ended.set()
+
+    return begun, ended, work
+
+
+def test_a_newer_request_ends_the_one_before_and_another_slot_goes_on() -> None:
+    begun, ended, long = endless()
 
     async def both() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         desk = Desk({"live": "one", "other": "two"})
@@ -42,16 +49,7 @@ def test_a_newer_request_ends_the_one_before_and_another_slot_goes_on() -> None:
 
 
 def test_who_goes_away_ends_the_work() -> None:
-    begun, ended = Event(), Event()
-
-    def long(body: Mapping[str, Any], tell: Tell) -> None:
-        begun.set()
-        try:
-            while True:
-                tell({"text": "works"})
-                ended.wait(0.001)
-        finally:
-            ended.set()
+    _, ended, long = endless()
 
     async def leaves() -> None:
         desk = Desk({"live": "one"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from search.studio.opened import Opened
 from search.studio.session import Session
 from search.studio.shaping import Workbench
 from tests.browser import Page, find_browser, open_page
+from tests.search.studio.page_controls import SCORED, figure, press, put, settle, text
 
 uvicorn = pytest.importorskip("uvicorn")
 BROWSER = find_browser()
@@ -32,8 +32,6 @@ pytestmark = [
 LOOKS = [(width, dark) for width in (1440, 768, 390) for dark in (False, True)]
 STEM = "stem.conv.weight"
 PAGES = ("studio", "tickets", "regularizers", "compression", "initializers", "schedules")
-SCORED = "document.querySelector('[data-figure=score]') !== null"
-SETTLED = f"document.getElementById('working').textContent === '' && {SCORED}"
 
 
 @pytest.fixture(scope="module")
@@ -68,34 +66,6 @@ def page(browser: Page, url: str) -> Iterator[Page]:
     yield browser
     assert browser.errors == []
     assert browser.value("document.getElementById('error').hidden"), browser.text()[:500]
-
-
-def settle(page: Page) -> None:
-    page.wait(SETTLED)
-    page.wait("!document.querySelector('[data-figure=score] .value').textContent.includes('…')")
-
-
-def put(page: Page, identity: str, value: Any, *, settles: bool = True) -> None:
-    """Gives a control a value, as moving it does."""
-    page.value(
-        f"(control => {{ control.value = {json.dumps(value)};"
-        "for (const kind of ['input', 'change']) control.dispatchEvent(new Event(kind, {bubbles: true}));"
-        f"}})(document.getElementById({json.dumps(identity)}))"
-    )
-    if settles:
-        settle(page)
-
-
-def press(page: Page, identity: str) -> None:
-    page.value(f"document.getElementById({json.dumps(identity)}).click()")
-
-
-def text(page: Page, selector: str) -> str:
-    return str(page.value(f"document.querySelector({json.dumps(selector)}).textContent"))
-
-
-def figure(page: Page, key: str) -> str:
-    return text(page, f'[data-figure="{key}"] .value')
 
 
 def expected(opened: Opened, **setting: Any) -> str:

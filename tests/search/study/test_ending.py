@@ -11,7 +11,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.candidates.limits import Limits
-from search.candidates.trials import INTERRUPTED, REASON, trial_rows
+from search.candidates.trials import RESUMED, trial_rows
 from search.study.ending import reason_to_end, seconds_worked, since_improvement
 from search.study.study import run_study
 from tests.search.study.synthetic_plan import Counting, plan
@@ -44,9 +44,9 @@ def test_time_is_that_of_work(spans: list[tuple[float, float]], seconds: float) 
     assert seconds_worked([trial(0.5, begin=begin, end=end) for begin, end in spans]) == seconds
 
 
-def test_a_trial_whose_process_died_does_not_count() -> None:
-    dead = trial(begin=10, end=9999, **{REASON: INTERRUPTED[0]})
-    assert seconds_worked([trial(0.5, begin=0, end=10), dead]) == 10
+def test_a_trial_that_a_kill_cut_off_counts_from_when_it_was_begun_again() -> None:
+    again = trial(0.5, begin=10, end=9999, **{RESUMED: (NOON + timedelta(seconds=9990)).isoformat()})
+    assert seconds_worked([trial(0.5, begin=0, end=10), again]) == 10 + 9
 
 
 def count(trials: list[FrozenTrial], *directions: StudyDirection, limits: Limits | None = None) -> int:
