@@ -113,7 +113,7 @@ def test_options_out_of_range(options: dict[str, int], message: str) -> None:
 @pytest.mark.slow
 def test_evaluators_share_a_study_and_one_goes_on_alone(tmp_path: Path) -> None:
     ends: list[TrialProgress] = []
-    make = MakePlan(tmp_path, 24)
+    make = MakePlan(tmp_path, 24, together=3)
     result = run_shared(make, 3, tmp_path / "j.log", ends.append)
     assert result.evaluated == result.evaluated_now == 24
     check_whole(trial_rows(result.study), 24)

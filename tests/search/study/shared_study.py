@@ -29,16 +29,21 @@ LARGEST = float(ORACLE.figures([ORACLE.space.largest])["latency_ms"][0])
 class Noted:
     """Evaluates by the oracle; a candidate's digest decides whether it raises, is NaN, or kills its process.
 
-    Of ten candidates `fails` do one of the three.
+    Of ten candidates `fails` do one of the three. The first calls return when `together` processes have made one: a
+    process that is slow to begin is waited for.
     """
 
     notes: Path
     seconds: float = 0.003
     fails: int = 0
+    together: int = 0
 
     def __call__(self, candidate: Candidate) -> Evaluation:
         with open(self.notes / f"{os.getpid()}.jsonl", "a") as file:
             file.write(json.dumps({"digest": candidate.digest, "pid": os.getpid()}) + "\n")
+        end = time.monotonic() + 120
+        while len(list(self.notes.glob("*.jsonl"))) < self.together and time.monotonic() < end:
+            time.sleep(0.02)
         time.sleep(self.seconds)
         number = int(candidate.digest[:8], 16)
         if number % 10 < self.fails:
@@ -62,13 +67,14 @@ class MakePlan:
     name: str = "s"
     seed: int = 0
     warm: tuple[Candidate, ...] = ()
+    together: int = 0
 
     def __call__(self) -> SearchPlan:
         return SearchPlan(
             self.name,
             ORACLE.candidates,
             ORACLE.candidate_figures,
-            Noted(self.notes, self.seconds, self.fails),
+            Noted(self.notes, self.seconds, self.fails, self.together),
             self.evaluations,
             (ACCURACY,),
             Limits(({"latency_ms": 0.7 * LARGEST},)),
