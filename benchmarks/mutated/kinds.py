@@ -17,11 +17,12 @@ from benchmarks.mutated.readers import Reader, record
 from ofa.arch import ArchFile
 from ofa.prune.lottery_folder import LotterySettings
 from search.candidates.search_files import Finalists, SubnetList, Trials
-from search.candidates.start_files import EvaluatedArchs, WarmStart
 from search.run.cards import SubnetCard, TunedCard
 from search.run.pruned_cards import PrunedCard, SlimCard
 from search.run.result_files import Comparison
 from search.run.training_cards import DenseCard, History, SupernetCard
+from search.study.warm_start import WarmStart
+from search.study.zero_shot import EvaluatedArchs
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from search.device.workload import USUAL, Workload
 from search.report.gather_sweep import SweepData
 from search.report.page import layers_text
 from search.report.sweep_page import TITLES, target_cells
-from search.run.compressed_cards import CompressedCard
-from search.run.compressed_folder import CompressedFolder
+from search.run.compressed_cards import CompressedCard, CompressedFolder
 from search.run.pruned_cards import PrunedCard
 from search.run.result_files import Comparison, Layers, PairComparison, SubnetComparison, SubnetOnDevice
 from search.run.scores import MetricFacts

@@ -41,8 +41,7 @@ from search.run.stages import Stage, hash_of, is_needed
 from search.run.stored_inputs import DATA, begin_with, check_same, show_data, write_stored_config
 from search.run.training_cards import TrainingStep, history_of
 from search.text import count_text
-from search.training.baseline import early_warnings
-from search.training.first_scores import check_metrics
+from search.training.baseline import check_metrics, early_warnings
 from search.training.loggers import log_rows, loggers_of
 from search.training.probe import probe_of, probe_warnings
 from search.training.settled import settled

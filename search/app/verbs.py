@@ -46,10 +46,10 @@ from search.objects import build_data, supernet_of
 from search.report.dashboard import address, make_dashboard
 from search.report.gather import gather
 from search.report.gather_sweep import gather_sweep
+from search.report.latency_section import workload_of
 from search.report.page import render
 from search.report.sweep_page import render_sweep
 from search.report.trial_files import trial_files
-from search.report.workloads import workload_of
 from search.run.contents import begun_searches, complete_profiles, complete_searches, pick
 from search.run.paths import RunFolder, SearchFolder
 from search.run.progress import duration, say

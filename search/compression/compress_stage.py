@@ -20,8 +20,7 @@ from search.config.read import converted
 from search.config.verbs import Export, ExtractRequest
 from search.networks.folder import SubnetFolder, compressed_name, subnet_name
 from search.objects import make_partial
-from search.run.compressed_cards import CompressedCard
-from search.run.compressed_folder import CompressedFolder
+from search.run.compressed_cards import CompressedCard, CompressedFolder
 from search.run.contents import begun_searches, complete_searches, pick
 from search.run.locks import claimed
 from search.run.paths import SearchFolder

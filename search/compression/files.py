@@ -21,8 +21,7 @@ from search.networks.compressed_file import load_compressed, ofaz_card
 from search.networks.network_files import file_digest
 from search.pruning.dense import held_out
 from search.run.cards import InputPreprocessing
-from search.run.compressed_cards import CompressedCard, StageRow
-from search.run.compressed_folder import CompressedFolder
+from search.run.compressed_cards import CompressedCard, CompressedFolder, StageRow
 from search.run.progress import say
 from search.run.scores import Scores, is_noise, metrics_of
 

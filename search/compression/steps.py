@@ -19,8 +19,7 @@ from search import compression
 from search.compression.compressed import Compressed, Stage, StageContext, clean_
 from search.networks.compressed_file import factored
 from search.pruning.dense import held_out
-from search.run.compressed_cards import SizeRow, StageRow, StageState
-from search.run.compressed_folder import CompressedFolder
+from search.run.compressed_cards import CompressedFolder, SizeRow, StageRow, StageState
 from search.run.progress import say
 from search.run.scores import Scores
 

@@ -19,10 +19,23 @@ from search.config.rules import (
     Target,
     Text,
 )
-from search.config.sorting import Sorting
 
 # Keys of a training that do not change its result.
 HOW_TO_RUN = ("checkpoint_seconds", "checkpoint_gradients", "validate_every")
+
+
+class Sorting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How units and blocks are sorted before a training, see conf/train/adapt.yaml.
+
+    Attributes:
+        by: what a unit is worth (see `ofa.importance`).
+        batches: of training examples that this is measured on.
+        blocks: whether the order in which blocks leave is measured too.
+    """
+
+    by: Target
+    batches: Count = 8
+    blocks: bool = False
 
 
 class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

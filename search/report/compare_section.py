@@ -10,8 +10,8 @@ from search.device.workload import USUAL
 from search.report.data import Choice, Compared, ComparedPair, ComparedSide, ComparedSubnet, OnDevice
 from search.report.document import Card, Section, series_color
 from search.report.figures import Figure, drawn, layout, lines, markers
+from search.report.latency_section import workload_of
 from search.report.pictures import silhouette
-from search.report.workloads import workload_of
 from search.run.paths import RunFolder
 from search.run.result_files import Comparison, PairComparison, SubnetComparison, SubnetOnDevice
 from search.run.scores import MetricFacts

@@ -1,10 +1,11 @@
-"""The section on compressed networks: the metric over bytes, bytes and score by stage, and bytes by tensor."""
+"""The section on compressed networks: the metric over bytes, bytes and score by stage and by tensor; gathering it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
+from ofa.records import read_record
 from search.compression.text import (
     TENSOR_TITLES,
     ratio_text,
@@ -14,8 +15,10 @@ from search.compression.text import (
 )
 from search.report.document import Section, series_color
 from search.report.figures import Figure, layout, lines, logarithmic
-from search.run.compressed_cards import CompressedCard, StageRow
+from search.run.compressed_cards import CompressedCard, CompressedFolder, StageRow
+from search.run.paths import RunFolder
 from search.run.scores import MetricFacts
+from search.run.stages import is_complete
 from search.text import bytes_text, percent_text
 
 PARTS = ("positions", "values", "tables", "rest")
@@ -110,3 +113,14 @@ def _bars(names: Sequence[str], parts: dict[str, list[int]], title: str, height:
     frame["xaxis"] |= {"tickangle": -40, "automargin": True}
     frame["legend"] |= {"xanchor": "left", "y": 1.02, "yref": "paper"}
     return {"data": traces, "layout": frame}
+
+
+def gather_compressed(run: RunFolder) -> tuple[CompressedCard, ...]:
+    """Returns the cards of the compressed networks of a run that are finished, the smallest file first of each source.
+
+    Raises:
+        InvalidInput: a damaged card; names it.
+    """
+    folders = [path for path in sorted(run.compressed.glob("*/")) if not path.name.endswith((".new", ".old"))]
+    cards = [read_record(CompressedFolder(path).card, CompressedCard) for path in folders if is_complete(path)]
+    return tuple(sorted(cards, key=lambda card: (card.source, card.bytes, card.name)))

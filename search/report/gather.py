@@ -11,11 +11,11 @@ from ofa.records import read_limited, read_record
 from search.device.profile_device import tool_version
 from search.report.began import gather_began
 from search.report.compare_section import gather_compared
+from search.report.compress_section import gather_compressed
 from search.report.data import Choice, DeviceResult, Pruned, ReportData
-from search.report.gather_compressed import gather_compressed
 from search.report.gather_device import profile_only, search_result
-from search.report.gather_pruned import gather_pruned
 from search.report.gather_summary import gather_tuned, gather_warnings, summary_of
+from search.report.prune_section import gather_pruned
 from search.run.compressed_cards import CompressedCard
 from search.run.contents import commands_of, complete_profiles, complete_searches
 from search.run.paths import RunFolder, SupernetFolder

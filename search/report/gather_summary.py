@@ -16,8 +16,7 @@ from search.candidates.search_files import Finalists, TrialRow, Trials
 from search.networks.folder import SubnetFolder
 from search.report.data import Trial, Warned
 from search.run.cards import SubnetCard
-from search.run.compressed_cards import CompressedCard
-from search.run.compressed_folder import CompressedFolder
+from search.run.compressed_cards import CompressedCard, CompressedFolder
 from search.run.paths import NetworkFolder, PrunedFolder, RunFolder, SearchFolder, SupernetFolder
 from search.run.pruned_cards import PrunedCard, SlimCard
 from search.run.scores import MetricFacts

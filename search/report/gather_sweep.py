@@ -15,7 +15,7 @@ from search.candidates.search_files import Finalist, Finalists, SubnetRow, Trial
 from search.device.workload import USUAL, Workload
 from search.report.gather import run_arguments, versions
 from search.report.gather_device import extracted_rows, with_error
-from search.report.workloads import workload_of
+from search.report.latency_section import workload_of
 from search.run.cards import Setting
 from search.run.contents import begun_searches, commands_of, complete_searches
 from search.run.paths import RunFolder, SearchFolder

@@ -1,14 +1,16 @@
-"""The section on a device's latency model: predicted against measured latency of its subnets."""
+"""The section on a device's latency model: predicted against measured latency; what the latencies are of."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
+from search.device import read_profile
 from search.device.workload import USUAL, Workload
 from search.report.data import AnchorPrediction, Chosen, DeviceResult
 from search.report.document import Section
 from search.report.figures import Figure, arch_text, drawn, layout, lines, markers
+from search.run.paths import RunFolder
 from search.text import percent_text
 
 
@@ -58,3 +60,13 @@ def _pairs(name: str, pairs: Sequence[tuple[float, float, str]], *, color: str, 
     marker = {"color": color, "symbol": symbol, "size": size, "opacity": 0.9, "line": {"width": 0}}
     template = "measured %{x:.4g} ms, predicted %{y:.4g} ms<br>%{text}<extra></extra>"
     return markers(name, x, y, texts, **marker) | {"hovertemplate": template}
+
+
+def workload_of(run: RunFolder, device: str) -> Workload:
+    """Returns what a run on a device computed; one example where its profile is gone.
+
+    Raises:
+        InvalidInput: a damaged profile; names it.
+    """
+    path = run.profile(device)
+    return read_profile(path).workload if path.is_file() else USUAL

@@ -1,7 +1,9 @@
-"""Cards of compressed networks: what each stage left of bytes and score, as JSON validated when it is read."""
+"""Cards and folders of compressed networks: what each stage left of bytes and score, validated when it is read."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
@@ -159,3 +161,35 @@ class OfazCard(Part, frozen=True, kw_only=True, omit_defaults=True):
     classes: Count | None = None
     example: Object | None = None
     factors: tuple[Factors, ...] = ()
+
+
+@dataclass(frozen=True)
+class CompressedFolder:
+    """The files of a compressed network."""
+
+    root: Path
+
+    @property
+    def network(self) -> Path:
+        """The network, one file (see `ofa.compress.load`)."""
+        return self.root / "model.ofaz"
+
+    @property
+    def card(self) -> Path:
+        """What is known about it: bytes and scores after each stage, where it came from."""
+        return self.root / "card.json"
+
+    @property
+    def log(self) -> Path:
+        """The same as text, with the bytes of every tensor."""
+        return self.root / "log.txt"
+
+    @property
+    def state(self) -> Path:
+        """An unfinished compression: what the stages that are done have left."""
+        return self.root / "state.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state of a stage's unfinished training."""
+        return self.root / "checkpoint.safetensors"

@@ -91,7 +91,7 @@ class RunFolder:
 
     @property
     def compressed(self) -> Path:
-        """The folder that holds one folder per compressed network (see `search.run.compressed_folder`)."""
+        """The folder that holds one folder per compressed network (see `search.run.compressed_cards`)."""
         return self.root / "compressed"
 
     def profile(self, device: str) -> Path:

@@ -1,14 +1,16 @@
-"""Warm start: the best candidates of earlier searches, which a search begins with."""
+"""Warm start: the best candidates of earlier searches, which a search begins with; their file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
+from ofa.arch import Arch
 from ofa.errors import InvalidInput, nearest
-from ofa.records import read_record, write_record
+from ofa.records import Part, Record, read_record, write_record
 from search.candidates.figures import (
     Objective,
     is_latency,
@@ -17,12 +19,28 @@ from search.candidates.figures import (
 from search.candidates.pareto import best_first
 from search.candidates.search_files import Trials
 from search.candidates.space import Candidate
-from search.candidates.start_files import StartCandidate, WarmStart
 from search.config.search import SearchRequest
+from search.run.cards import Setting
 from search.run.contents import begun_searches
 from search.run.paths import RunFolder, SearchFolder
 from search.run.progress import say
 from search.run.stages import stamped_config
+
+
+class StartCandidate(Part, frozen=True, kw_only=True):
+    """A candidate that a search starts from."""
+
+    arch: Arch
+    settings: Mapping[str, Setting] = {}
+
+
+class WarmStart(Record, frozen=True, kw_only=True):
+    """warm_start.json."""
+
+    KIND: ClassVar[str] = "warm start"
+    REMEDY: ClassVar[str] = "restore it, or search again with force=true"
+
+    rows: tuple[StartCandidate, ...]
 
 
 def warm_candidates(request: SearchRequest) -> tuple[Candidate, ...]:

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from ofa.arch import Arch
-from ofa.records import read_record, write_record
+from ofa.records import Part, Record, read_record, write_record
+from ofa.task import Score
 from search.candidates.figures import BYTES_ON_DISK, Floats
 from search.candidates.limits import Limits, meets
 from search.candidates.space import Candidate
-from search.candidates.start_files import EvaluatedArch, EvaluatedArchs
 from search.candidates.trials import trial_rows
 from search.config.tuning import LEAST_ARCHS
 from search.run.locks import only_one
@@ -28,6 +29,22 @@ from search.study.plan import SearchPlan
 from search.study.study import Progress, run_study
 
 OF_PRUNED = ("bytes", BYTES_ON_DISK)  # a limit on them concerns pruned candidates, not their Arch
+
+
+class EvaluatedArch(Part, frozen=True, kw_only=True):
+    """An Arch with the score of the objective in the supernet."""
+
+    arch: Arch
+    score: Score
+
+
+class EvaluatedArchs(Record, frozen=True, kw_only=True):
+    """The Archs that were evaluated in the supernet before the first fine-tuning."""
+
+    KIND: ClassVar[str] = "evaluated archs"
+    REMEDY: ClassVar[str] = "delete it: the same ofa search evaluates them again"
+
+    rows: tuple[EvaluatedArch, ...]
 
 
 @dataclass(frozen=True)

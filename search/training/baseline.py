@@ -1,4 +1,4 @@
-"""The baseline: what a task answers without looking at the inputs; and warnings of networks that are no better."""
+"""Scores without learning: the baseline, a task's answer without a look at the inputs, and an untrained network's."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ofa.data import Dataset
-from ofa.task import Batch, Score, Task
+import ofa
+from ofa.data import BatchSource, Dataset, Split
+from ofa.errors import InvalidInput
+from ofa.task import Batch, Score, Task, scores
 from ofa.task.scoring import baseline_scores
 from ofa.train.callbacks import first_third
 from search.run.scores import NOISE, MetricFacts, Scores, Values, facts_of
@@ -18,6 +20,8 @@ from search.run.training_cards import TrainingStep
 
 MOST_BATCHES = 64  # of a training split whose targets are not a tensor in memory
 ROWS = 4096  # targets at a time
+EXAMPLES = 512  # that the metrics of a network that has learned nothing are tried on
+_BATCH = 64
 
 
 def baseline_of(task: Task, data: Dataset) -> Scores | None:
@@ -91,3 +95,28 @@ def _targets(split: Any, most: int | None = None) -> Iterator[Any]:
         return
     for rows in torch.split(targets, ROWS):
         yield Batch(torch.zeros(len(rows), 0), rows)
+
+
+def check_metrics(supernet: ofa.Supernet, data: Dataset, task: Task) -> None:
+    """Checks that every metric of the smallest subnet, which has learned nothing, is a number on validation examples.
+
+    Some of them decide, spread over the split; where those have no value, as of a class that does not occur among
+    them, all do.
+
+    Raises:
+        InvalidInput: a metric that is not a finite number, or outputs that are not.
+    """
+    net = supernet.subnet(supernet.space.smallest)
+    try:
+        scores(net, _some(data.validation), task, standard_errors=False)
+    except InvalidInput:
+        scores(net, data.validation.in_order(_BATCH), task, standard_errors=False)
+
+
+def _some(split: Split) -> Iterator[Any]:
+    if isinstance(split.pixels, BatchSource):
+        yield split.seen(split.pixels.some(EXAMPLES, 0))
+        return
+    rows = torch.linspace(0, len(split) - 1, min(EXAMPLES, len(split))).round().long()
+    for part in torch.split(rows, _BATCH):
+        yield split.take(part)

@@ -14,9 +14,8 @@ from ofa.models import LeNet5
 from ofa.randomize import randomize_
 from ofa.records import read_record
 from search.app.main import main
-from search.report.gather_compressed import gather_compressed
-from search.run.compressed_cards import CompressedCard
-from search.run.compressed_folder import CompressedFolder
+from search.report.compress_section import gather_compressed
+from search.run.compressed_cards import CompressedCard, CompressedFolder
 from search.run.paths import RunFolder
 from tests.composed import options
 

@@ -15,8 +15,7 @@ from search.compression import finetune, low_rank, prune, reorder, share
 from search.compression import training as stage_training
 from search.compression.compressed import Compressed, StageContext
 from search.compression.steps import NamedStage, checked, read_state, rehearse, run_stages, write_state
-from search.run.compressed_cards import StageRow
-from search.run.compressed_folder import CompressedFolder
+from search.run.compressed_cards import CompressedFolder, StageRow
 from tests.search.compression.small import begin, context
 
 

@@ -12,12 +12,10 @@ from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.records import read_record, write_record
 from search.compression.text import log_text, stage_cells, stage_titles
-from search.report.compress_section import compress_section, stages_figure, tensors_figure
-from search.report.gather_compressed import gather_compressed
+from search.report.compress_section import compress_section, gather_compressed, stages_figure, tensors_figure
 from search.report.page import render
 from search.run.cards import InputPreprocessing, Rebuild
-from search.run.compressed_cards import CompressedCard, SizeRow, StageRow
-from search.run.compressed_folder import CompressedFolder
+from search.run.compressed_cards import CompressedCard, CompressedFolder, SizeRow, StageRow
 from search.run.paths import RunFolder
 from search.run.scores import Scores
 from search.run.stages import Stage, written

@@ -11,9 +11,8 @@ import pytest
 from ofa.errors import InvalidInput
 from search.report.data import Level, Pruned, PrunedLayer
 from search.report.figures import Figure
-from search.report.gather_pruned import gather_pruned
 from search.report.page import render
-from search.report.prune_section import prune_section
+from search.report.prune_section import gather_pruned, prune_section
 from search.run.paths import RunFolder
 from search.run.stages import Stage, written
 from tests.search.report.example import example

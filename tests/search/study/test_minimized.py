@@ -130,7 +130,7 @@ def test_archs_evaluated_first_are_ranked_by_their_loss(tmp_path: Path) -> None:
 
 def trial_rows_of(learned: ZeroShot) -> Any:
     from ofa.records import read_record
-    from search.candidates.start_files import EvaluatedArchs
+    from search.study.zero_shot import EvaluatedArchs
 
     return read_record(learned.file, EvaluatedArchs).rows
 
