@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from search.app.main import main
 
 TINY = ["data=synthetic", "data.dataset.image_size=8", "data.dataset.samples=320", "model=resnet20", "model.depth=8"]
+VERDICT = "(?:no better than|within two standard errors of)"
 PRUNE = [*TINY, "dense.epochs=3", "dense.batch_size=32"]
 
 
@@ -19,18 +21,18 @@ def report(outputs: Path) -> str:
 
 
 def test_a_training_at_chance_level(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    train = ["train", *TINY, "train.epochs=6", "train.batch_size=32", "train.optimizer.lr=100", f"outputs={tmp_path}"]
-    assert main(train) == 0
+    """Images are noise, and next to nothing is learned: whatever the processor rounds, scores are those of chance."""
+    noise = ["data.dataset.noise=1e6", "train.epochs=3", "train.batch_size=32", "train.optimizer.lr=1e-6"]
+    assert main(["train", *TINY, *noise, f"outputs={tmp_path}"]) == 0
 
     said = capfd.readouterr().err
-    early = "train: warning: the largest subnet is no better than the baseline: accuracy 25.00 % on 64 examples"
-    assert early in said and "after 2 of 6 epochs: lower the learning rate (now 8" in said
+    line = rf"the (largest|smallest) subnet is {VERDICT} the baseline"
+    early = rf"warning: {line}: accuracy \S+ % on 64 .*, after 1 of 3 epochs: lower the learning rate \(now \S+e-07\)"
+    assert re.findall(early, said) == ["largest", "smallest"]
     card = json.loads((tmp_path / "main" / "supernet" / "supernet.json").read_text())
-    assert [line.partition(":")[0] for line in card["warnings"]] == [
-        "the largest subnet is no better than the baseline",
-        "the smallest subnet is no better than the baseline",
-    ]
-    assert "2 warnings" in (page := report(tmp_path)) and "the largest subnet is no better than the baseline" in page
+    assert re.findall(line, "\n".join(card["warnings"])) == ["largest", "smallest"]
+    page = report(tmp_path)
+    assert "2 warnings" in page and re.search(line, page)
 
 
 def test_a_network_of_next_to_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
