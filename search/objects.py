@@ -18,7 +18,6 @@ from ofa.modes import in_mode
 from ofa.records import Object
 from ofa.task import Batch, Task, as_batch, classification
 from ofa.task.scoring import check_finite
-from ofa.weights_file import load_weights_
 
 FILLED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -164,7 +163,7 @@ def supernet_of(
     classes: int,
     seed: int,
     *,
-    weights: str | None = None,
+    fill: Callable[[nn.Module], None] | None = None,
     data: Dataset | None = None,
 ) -> ofa.Supernet:
     """Returns the supernet of a `model` and a `space` group for inputs of a shape, whatever its outputs are.
@@ -174,14 +173,14 @@ def supernet_of(
         input_shape: (C, H, W) of images, (T,) of texts.
         classes: offered to the model.
         seed: of its fresh weights and of the example.
-        weights: a file that fills them (see `ofa.weights_file`).
+        fill: gives it other ones.
         data: tells what inputs are; None: noise for images, and token ids for texts.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = make_model(model, input_shape, classes)
-        if weights is not None:
-            load_weights_(net, weights)
+        if fill is not None:
+            fill(net)
         return ofa.Supernet(net, example_of(input_shape) if data is None else example_for(data), make(space))
 
 

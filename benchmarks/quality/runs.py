@@ -26,7 +26,8 @@ from search.config.request import plain
 from search.config.tuning import SupernetRecipe, TrainRequest
 from search.objects import build_data, build_supernet, build_task
 from search.run.paths import conf_dir
-from search.training.trained import run_training, train_settings
+from search.training.settings import train_settings
+from search.training.trained import run_training
 
 CALIBRATION_IMAGES = 1024
 

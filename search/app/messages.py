@@ -23,6 +23,9 @@ LAUNCHERS_COME_WITH = "joblib, submitit and slurm need pip install 'ofa-search[s
 
 LONGEST_LINE, LINE_END = 1000, 300  # characters, and those of its end, which holds the remedy
 
+# What people look for under another name.
+ELSEWHERE_NAMED = {"weights": "start=checkpoint start.path=FILE, or another option of the group start"}
+
 # Groups that later verbs read back from the supernet.
 OF_TRAINING = ("model", "data", "task", "teacher", "space", "train")
 
@@ -95,6 +98,8 @@ def _composition(error: ConfigCompositionException) -> str:
         key = override.group(1) if override and not full.startswith(f"{override.group(1)}.") else full
         parent = getattr(cause, "parent_node", None)
         choices = [str(name) for name in parent if name != "hydra"] if parent is not None else []
+        if key in ELSEWHERE_NAMED:
+            return f"{key} is not a key of this verb; give {ELSEWHERE_NAMED[key]}"
         last = str(key).rpartition(".")[2]
         return f"{key} is not a key of this verb; {nearest(last, choices, 5)}"
     group = re.match(r"Could not override '([^'@]+)'.*No match in the defaults list", str(error), re.DOTALL)

@@ -60,6 +60,7 @@ from search.subnets.compare_stage import compare_stage
 from search.subnets.extract_stage import extract_stage, extract_trial
 from search.subnets.finetune_stage import finetune_stage
 from search.subnets.run_search import check_metrics, check_search, run_search
+from search.training.starts import Beginning
 from search.training.trained import load_trained
 
 
@@ -232,9 +233,10 @@ def inspect_task(request: InspectRequest) -> None:
     if shape is None:
         data = build_data(plain(request.data))
         shape, classes = data.input_shape, data.num_outputs
-    supernet = supernet_of(
-        request.model, request.space, shape, classes, request.seed, weights=request.weights, data=data
-    )
+    beginning = Beginning(request.start, None)
+    supernet = supernet_of(request.model, request.space, shape, classes, request.seed, fill=beginning, data=data)
+    if beginning.record is not None:
+        say(f"inspect: weights of {beginning.record}")
     layers = layers_of(inspect(supernet), type(supernet.model).__name__)
     print_layers(layers)
     if request.output is not None:

@@ -21,7 +21,7 @@ from search.compression.compressed import partial_masks, zeros_as_masks
 from search.config.compressing import CompressRequest
 from search.config.read import converted
 from search.config.request import plain, run_text
-from search.config.tuning import NetworkRecipe, SupernetRecipe
+from search.config.tuning import NetworkRecipe
 from search.networks.folder import SubnetFolder, network_label
 from search.networks.rebuild import load
 from search.objects import build_data, build_task
@@ -31,8 +31,9 @@ from search.run.paths import PrunedFolder
 from search.run.stages import is_complete
 from search.run.stored_inputs import check_same, read_stored_config, show_data
 from search.run.trust import Trust, check_stored
+from search.training.settings import supernet_settings, train_settings
 from search.training.settled import check_settled, settled
-from search.training.trained import Trained, train_settings
+from search.training.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,6 @@ def subnet_source(request: CompressRequest, trained: Trained, folder: SubnetFold
     network = trained.supernet.extract(arch)
     load_weights(network, load_checkpoint(folder.weights)[0], str(folder.weights))
     masks = load_checkpoint(folder.masks)[0] if folder.masks.is_file() else {}
-    recipe = converted(trained.config, SupernetRecipe)
     return CompressionSource(
         name=folder.root.name,
         text=f"the subnet {folder.root.name}",
@@ -99,7 +99,7 @@ def subnet_source(request: CompressRequest, trained: Trained, folder: SubnetFold
         masks=partial_masks(masks),
         data=ofa.resized(trained.data, arch),
         task=trained.task,
-        training=train_settings(recipe.train, recipe.data.augment, recipe.seed),
+        training=supernet_settings(trained.config, trained.config["seed"]),
         arch=arch,
         rebuild=card.rebuild,
         full=_own(card.rebuild, request, trained.supernet.model),

@@ -127,7 +127,7 @@ def _joined(prefix: str, path: Sequence[str]) -> str:
 
 
 def group_option(group: str, name: str) -> dict[str, Any]:
-    """Returns an option of the group `device` or `sampler`, whose options only build on others of their group.
+    """Returns an option of a group whose options only build on others of their group, such as `device`.
 
     Raises:
         InvalidInput: there is no such option.

@@ -177,16 +177,16 @@ class InspectRequest(Request, frozen=True, kw_only=True):
     """The request of `ofa inspect`.
 
     Attributes:
-        weights: a file of the model's weights, .safetensors or of `torch.save`; None for fresh ones.
+        start: what fills the model with weights; None for those of its class.
         input_shape: (C, H, W) in place of the data set's, which then is not loaded.
         classes: how many, where `input_shape` is given.
         output: a JSON file to write.
     """
 
     model: Target
+    start: Target | None = None
     data: Data
     space: Target
-    weights: Text | None = None
     input_shape: (
         Annotated[tuple[Count, ...], Meta(min_length=1, max_length=4, title="sizes (C, H, W), such as [3,224,224]")]
         | None

@@ -10,38 +10,33 @@ from typing import Any
 import ofa
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
-from ofa.records import read_record
-from ofa.saving import plain_rules
-from ofa.task import Task, classification
+from ofa.task import Task
 from search.config.read import converted
 from search.config.request import Request, plain
-from search.config.rules import CalibrationExamples
 from search.config.search import SearchRequest
 from search.device.devices import made_runtime, profile_stage, say_profile, search_devices, show_measuring
 from search.device.profile import Profile
 from search.device.profile_device import profile_device
 from search.door.findings import Findings
+from search.door.in_memory import task_of, trained_in
 from search.door.inputs import (
     AnyDevice,
     check_data,
     check_supernet,
     device_of,
+    finetune_config,
     one_line_errors,
     plain_values,
     sampler_config,
     split_limits,
 )
-from search.evaluation.supernet import supernet_card
-from search.objects import build_task
 from search.report.trial_files import trial_files
-from search.run.paths import RunFolder, SupernetFolder
+from search.run.paths import RunFolder
 from search.run.progress import progress_shown, stage_progress
-from search.run.stages import hash_of, is_complete
-from search.run.stored_inputs import begin_with, check_same, read_stored_config, show_data
-from search.run.training_cards import SupernetCard
-from search.run.trust import TOOLKIT_ALONE, check_stored, packages_to_trust
+from search.run.stages import is_complete
+from search.run.stored_inputs import show_data
+from search.run.trust import packages_to_trust
 from search.subnets.run_search import check_metrics, check_search, run_search
-from search.training.trained import Trained
 
 TEMPORARY_RUN = "find"
 
@@ -60,6 +55,7 @@ def find(
     run: str | None = None,
     outputs: Path | str = "outputs",
     study: str | None = None,
+    finetune: str | Mapping[str, Any] | None = None,
     workers: int = 1,
     force: bool = False,
     progress: bool = True,
@@ -87,6 +83,8 @@ def find(
             read. None: a temporary folder, which goes with the result.
         outputs: the folder of all runs.
         study: a name for this search beside others of the run.
+        finetune: how finalists are fine-tuned before one is chosen: a name of conf/finetune, such as "default", or its
+            keys, such as {"epochs": 6}; None: they are not.
         workers: processes that search at once; they need a run with the supernet, see `search.adopt`.
         force: whether it is searched anew.
         progress: whether it is shown.
@@ -102,7 +100,7 @@ def find(
         check_supernet(supernet, "find")
         temporary = None if run is not None else TemporaryDirectory(prefix="ofa-find-")
         where = {"run": run or TEMPORARY_RUN, "outputs": str(outputs) if temporary is None else temporary.name}
-        task = task or _task_of(Request(run=where["run"], outputs=where["outputs"]).folder, data)
+        task = task or task_of(Request(run=where["run"], outputs=where["outputs"]).folder, data)
         check_data(data, supernet, "find", task)
         latency_ms, figures, of_metrics = split_limits(limits, task)
         of_search = {"evaluations": evaluations, "objective": objective, "limits": figures, "metric_limits": of_metrics}
@@ -116,6 +114,7 @@ def find(
                 "latency_ms": latency_ms,
                 "device": plain(device_of(device)),
                 "sampler": sampler_config(sampler),
+                "finetune": finetune_config(finetune),
                 "search": {**of_search, **options},
             }
         )
@@ -129,7 +128,7 @@ def find(
         check_search(request)
         check_metrics(request, task)
         show_data(data, {"dataset": {"_target_": "memory"}})
-        trained = _trained_in(request.folder, supernet, data, task, request.search.calibration_images)
+        trained = trained_in(request.folder, supernet, data, task, request.search.calibration_images)
         request = converted({**values, "trust": list(packages_to_trust(trained.config))}, SearchRequest)
         devices = search_devices(request, trained, force=False, as_it_is=True)
         run_search(request, trained, devices, trial_files=trial_files)
@@ -186,53 +185,6 @@ def profile(
             )
         say_profile(measured)
     return measured
-
-
-def _task_of(run: RunFolder, data: Dataset) -> Task:
-    """What the run's supernet learned; classification where the run has none.
-
-    Raises:
-        InvalidInput: data that are not of the package's types, or a task of the run that is not the toolkit's.
-    """
-    files = SupernetFolder(run.supernet)
-    if not is_complete(files.root):
-        return classification(data)
-    config = read_stored_config(files.config)["task"]
-    check_stored(config, TOOLKIT_ALONE, files.config)
-    return build_task(config, data)
-
-
-def _trained_in(
-    run: RunFolder, supernet: ofa.Supernet, data: Dataset, task: Task, calibration_images: CalibrationExamples
-) -> Trained:
-    """The supernet and the data as a search takes them, with what is known of them in the run.
-
-    A run without a supernet of its own keeps a record of the data, so that it is gone on with the same alone.
-
-    Raises:
-        InvalidInput: the run is of another supernet or of other data.
-    """
-    files = SupernetFolder(run.supernet)
-    if is_complete(files.root):
-        card = read_record(files.card, SupernetCard)
-        if card.digest != supernet.digest:
-            raise InvalidInput(
-                f"{files.root} is another supernet ({card.digest}, this one is {supernet.digest}): use run=NAME for "
-                f"another run, or adopt this one with force=True"
-            )
-        check_same(data, files.root, "adopt it with force=True")
-        return Trained(supernet, data, task, read_stored_config(files.config), card)
-    begin_with(data, run.root, f"delete {run.root} to begin anew")
-    config: dict[str, Any] = {
-        "model": None,
-        "data": {"dataset": None, "augment": None},
-        "task": None,
-        "space": {"_target_": "ofa.SpaceRules", **plain_rules(supernet.rules)},
-        "train": None,
-        "seed": 0,
-    }
-    card = supernet_card(supernet, data, task, calibration_images, hash_of(config), 0.0)
-    return Trained(supernet, data, task, config, card)
 
 
 def _check_workers_can_load(workers: int, run: RunFolder) -> None:

@@ -145,6 +145,27 @@ def sampler_config(sampler: Any) -> dict[str, Any]:
     return {"_target_": f"{module}.{name}", **partial, **plain_values(given)}
 
 
+def finetune_config(finetune: Any) -> dict[str, Any] | None:
+    """Returns the `finetune` group of a request; None for none.
+
+    Args:
+        finetune: a name of conf/finetune, such as "default", or a mapping of keys that differ from it.
+
+    Raises:
+        InvalidInput: an unknown name, or something else.
+    """
+    if finetune is None:
+        return None
+    if isinstance(finetune, str):
+        return group_option("finetune", finetune)
+    if isinstance(finetune, Mapping):
+        return {**group_option("finetune", "default"), **plain_values(finetune)}
+    raise InvalidInput(
+        f"finetune={finetune!r:.80} must be 'default', a mapping of keys of conf/finetune/default.yaml, such as "
+        "{'epochs': 6}, or None"
+    )
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turns what Hydra says of an object that cannot be made into the one line that the command line would say.

@@ -28,7 +28,8 @@ from search.pruning.recipe import Recipe, pruner_of, read_recipe
 from search.pruning.retraining import finished, retrain
 from search.run.scores import Values
 from search.run.training_cards import Epoch, TrainingStep, history_of
-from search.training.trained import showing, train_settings
+from search.training.settings import train_settings
+from search.training.trained import showing
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,9 @@ from search.run.stored_inputs import begin_with, show_data, write_stored_config
 from search.run.training_cards import DenseCard, TrainingStep, history_of
 from search.training.baseline import early_warnings, no_better, validation_baseline
 from search.training.loggers import MakeLoggers, no_loggers
+from search.training.settings import train_settings
 from search.training.starts import Beginning, start_inputs
-from search.training.trained import say_end, say_warnings, showing, train_settings
+from search.training.trained import say_end, say_warnings, showing
 
 NAME = "the dense network"
 INITIAL_IMAGES = 512  # training images that an initializer sees

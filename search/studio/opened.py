@@ -20,17 +20,16 @@ from ofa.task import Task
 from ofa.train import TrainSettings
 from search.compression.source import CompressionSource, pruned_source, started_source, subnet_source
 from search.config.compressing import StudioRequest, StudioSetting
-from search.config.read import converted
 from search.config.request import run_text
 from search.config.rules import short
-from search.config.tuning import SupernetRecipe
 from search.device.profile import Profile, read_profile
 from search.networks.folder import SubnetFolder
 from search.run.cards import Rebuild
 from search.run.contents import complete_profiles
 from search.run.paths import RunFolder, SupernetFolder
 from search.subnets.finetune import adapted
-from search.training.trained import Trained, load_trained, train_settings
+from search.training.settings import supernet_settings
+from search.training.trained import Trained, load_trained
 
 USUAL_IMAGES = 1024  # of norm statistics, where no supernet's card says how many it takes
 
@@ -47,7 +46,7 @@ class Opened:
         network: plain, in eval mode; None: the supernet's subnets.
         masks: bool by parameter name, of what was removed from the network before.
         arch: the network's choices, or the supernet's largest.
-        training: how an epoch is trained; None: not known.
+        training: how an epoch is trained.
         rebuild: how the network is built again.
         sample: validation examples that scores are of.
         calibration: training inputs that norm statistics are measured on.
@@ -62,7 +61,7 @@ class Opened:
     data: Dataset
     task: Task
     arch: Arch
-    training: TrainSettings | None
+    training: TrainSettings
     rebuild: Rebuild
     sample: int
     calibration: Any
@@ -156,7 +155,7 @@ def open_studio(request: StudioRequest) -> Opened:
         data=trained.data,
         task=trained.task,
         arch=trained.supernet.space.largest,
-        training=_training(request, trained),
+        training=adapted(supernet_settings(trained.config, request.seed), request.finetune),
         rebuild=Rebuild(model=trained.config["model"]),
         sample=request.sample,
         calibration=trained.calibration(request.calibration_images),
@@ -185,14 +184,6 @@ def _of_source(
         sample=request.sample,
         calibration=source.data.calibration(images if isinstance(images, int) else USUAL_IMAGES),
     )
-
-
-def _training(request: StudioRequest, trained: Trained) -> TrainSettings | None:
-    """How subnets of a supernet are fine-tuned; None where it was trained in a loop of its own."""
-    if trained.config["train"] is None:
-        return None
-    recipe = converted(trained.config, SupernetRecipe)
-    return adapted(train_settings(recipe.train, recipe.data.augment, request.seed), request.finetune)
 
 
 def _own_arguments(request: StudioRequest) -> tuple[str, ...]:

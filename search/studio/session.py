@@ -81,7 +81,6 @@ class Session:
             "menus": {group: menu(group) for group in MENUS},
             "bits": MOST_BITS,
             "devices": [profile.name for profile in opened.profiles],
-            "trains": opened.training is not None,
             "setting": plain(opened.canonical(self.request.begun)),
             "blank": plain(StudioSetting()),
             "candidates": [to_builtins(row) for row in actions.kept_candidates(opened)],

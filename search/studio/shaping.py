@@ -18,11 +18,10 @@ from ofa.arch import Arch
 from ofa.collapse import thin_layers
 from ofa.compress import Sharing, share
 from ofa.data import Dataset
-from ofa.errors import InvalidInput
 from ofa.prune import Pruner, resolved
 from ofa.prune.context import Batches
 from ofa.prune.granularity.positions import WeightUse, find_use
-from ofa.train import Event, TrainSettings, progress_rows, train_network
+from ofa.train import Event, progress_rows, train_network
 from ofa.train.state import TrainState
 from ofa.train.teacher_batches import scoring_batches
 from search.config.compressing import StudioSetting
@@ -155,8 +154,8 @@ def _begin(opened: Opened, arch: Arch, data: Dataset) -> tuple[nn.Module, Weight
 
 def pruned(network: nn.Module, setting: StudioSetting, data: Dataset, opened: Opened) -> dict[str, Tensor]:
     """Returns the masks of a network, bool by parameter name, after removing what a setting says, in place."""
-    size = 64 if opened.training is None else opened.training.batch_size
-    pruner = pruner_of(network, setting, opened, data=data, batches=scoring_batches(data.train, size, SCORING, 0))
+    batches = scoring_batches(data.train, opened.training.batch_size, SCORING, 0)
+    pruner = pruner_of(network, setting, opened, data=data, batches=batches)
     pruner.prune(setting.sparsity)
     return _finished(pruner)
 
@@ -164,12 +163,10 @@ def pruned(network: nn.Module, setting: StudioSetting, data: Dataset, opened: Op
 def tuned(
     network: nn.Module, setting: StudioSetting, data: Dataset, opened: Opened, tell: Tell
 ) -> tuple[dict[str, Tensor], tuple[Mapping[str, Any], ...]]:
-    """Returns the masks and the history of a network, after training it in place as a setting says.
-
-    Raises:
-        InvalidInput: how it was trained is not known.
-    """
-    settings = _training(setting, opened)
+    """Returns the masks and the history of a network, after training it in place as a setting says."""
+    settings = replace(
+        opened.training, epochs=setting.epochs, minutes=None, patience=None, validate_every=1, scoring=SCORING
+    )
 
     def make_pruner(model: nn.Module, optimizer: torch.optim.Optimizer, total_steps: int, batches: Batches) -> Pruner:
         schedule = schedule_of(setting.schedule, setting.sparsity or max(setting.layers.values()))
@@ -194,17 +191,6 @@ def tuned(
         for row in training.history
     )
     return {} if training.pruner is None else _finished(training.pruner), history
-
-
-def _training(setting: StudioSetting, opened: Opened) -> TrainSettings:
-    if opened.training is None:
-        raise InvalidInput(
-            f"{opened.title} was trained in a loop of its own, so there is no recipe to train an epoch by: "
-            "extract it, and fine-tune it there"
-        )
-    return replace(
-        opened.training, epochs=setting.epochs, minutes=None, patience=None, validate_every=1, scoring=SCORING
-    )
 
 
 def shared(network: nn.Module, setting: StudioSetting) -> Sharing | None:

@@ -20,16 +20,17 @@ from ofa.resolution import resized
 from ofa.task import Replicates, Task, paired_difference, replicates
 from ofa.train import Distillation, Teacher, TrainSettings, logged, train_network
 from search.config.finetuning import Finetuning
-from search.config.read import converted
 from search.config.rules import CalibrationExamples
-from search.config.tuning import Pruning, SupernetRecipe
+from search.config.tuning import Pruning
 from search.objects import make_partial
 from search.pruning.job import with_rate
 from search.pruning.recipe import Recipe, pruner_of, read_recipe
 from search.pruning.retraining import finished, retrain
+from search.run.progress import say
 from search.run.scores import Gain, Scores
 from search.run.training_cards import Epoch, TrainingStep, history_of
-from search.training.trained import Trained, showing, train_settings
+from search.training.settings import UNKNOWN_TRAINING, supernet_settings
+from search.training.trained import Trained, showing
 
 # The keys of a fine-tuning that take the place of the supernet's, where they are set.
 _OTHERWISE = ("batch_size", "gradient_clip", "accumulation", "precision")
@@ -103,13 +104,12 @@ def finetune_settings(request: Finetuning, prune: Pruning | None, trained: Train
         InvalidInput: arguments that a `_target_` does not take, a rate that cannot be scaled, or a method of pruning
             that is more than one training.
     """
-    if trained.config["train"] is None:
-        raise InvalidInput(
-            "the supernet was trained in a loop of its own and adopted, so there is no recipe that finetune changes: "
-            "leave finetune out, and fine-tune the extracted subnet in that loop"
+    training = adapted(supernet_settings(trained.config, seed), request)
+    if trained.config["train"] is None and request.optimizer is None:
+        say(
+            "fine-tuning: how the supernet was trained is not known, so AdamW is taken, with the keys of "
+            f"train={UNKNOWN_TRAINING}; finetune.optimizer is another one"
         )
-    of_supernet = converted(trained.config, SupernetRecipe)
-    training = adapted(train_settings(of_supernet.train, of_supernet.data.augment, seed), request)
     if prune is None:
         return FinetuneSettings(training, request.distill, request.temperature, request.calibration_images, None)
     method = make_partial("prune.method", prune.method)

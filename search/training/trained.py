@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import torch
 
 import ofa
 from ofa import Supernet
@@ -19,13 +17,11 @@ from ofa.errors import InvalidInput
 from ofa.loggers import Logger
 from ofa.records import convert, read_record
 from ofa.task import Task
-from ofa.train import Callback, History, OptimizerBuilder, TrainSettings, logged, progress_rows, train
-from ofa.train.rate_test import is_auto
-from search.config.request import plain, without
-from search.config.rules import AUTO, CalibrationExamples, Target
-from search.config.training import Training
+from ofa.train import Callback, History, TrainSettings, logged, progress_rows, train
+from search.config.request import without
+from search.config.rules import AUTO, CalibrationExamples
 from search.config.tuning import SupernetRecipe
-from search.objects import build_data, build_supernet, build_task, make_partial
+from search.objects import build_data, build_supernet, build_task
 from search.run.paths import RunFolder, SupernetFolder
 from search.run.progress import say
 from search.run.stages import hash_of, is_complete
@@ -34,6 +30,7 @@ from search.run.training_cards import SupernetCard, TrainingStep
 from search.run.trust import TOOLKIT_ALONE, Trust, check_stored
 from search.training.probe import probing
 from search.training.rates import rate_said
+from search.training.settings import train_settings
 from search.training.settled import check_settled
 from search.training.sorting import sort_supernet_
 from search.training.strategies import build_strategy
@@ -42,9 +39,6 @@ from search.training.teachers import build_teacher
 START_KEY = "start"  # of the configuration
 _VALIDATED = 1024  # examples of norm statistics during a training, where its end says how many it takes
 STORED = "ofa.data_file.load_data"  # the function that reads a data set from a file
-
-# The keys of a Training that go into its settings unchanged.
-SCALARS = tuple(name for name in Training.__struct_fields__ if name not in ("optimizer", "schedule"))
 
 
 def run_training(
@@ -95,28 +89,6 @@ def run_training(
     )
 
 
-def train_settings(training: Training, augment: Target | None, seed: int, group: str = "train") -> TrainSettings:
-    """Returns the settings of a training, with optimizer, schedule and augmentation instantiated.
-
-    Args:
-        group: the group of the configuration, for messages.
-
-    Raises:
-        InvalidInput: an optimizer, a schedule or an augmentation that does not take its arguments.
-    """
-    optimizer = make_partial(f"{group}.optimizer", training.optimizer)
-    if is_auto(optimizer) and group != "train":
-        raise InvalidInput(f"{group}.optimizer.lr='auto' is found for supernets (train.optimizer.lr): give a number")
-    _try_optimizer(partial(optimizer, lr=1.0) if is_auto(optimizer) else optimizer, f"{group}.optimizer")
-    return TrainSettings(
-        optimizer=optimizer,
-        schedule=make_partial(f"{group}.schedule", training.schedule),
-        augment=make_partial("data.augment", augment) if augment else None,
-        seed=seed,
-        **plain(training, *SCALARS),
-    )
-
-
 def showing(show: Callable[[TrainingStep], None]) -> Callback:
     """Returns a callback of a training that shows how far it is, about twice a second and after each epoch."""
     return progress_rows(lambda row: show(convert(row, TrainingStep, "progress")))
@@ -125,18 +97,6 @@ def showing(show: Callable[[TrainingStep], None]) -> Callback:
 def _steps(data: Dataset, settings: TrainSettings, fraction: float) -> int:
     total = steps_per_epoch(data.train, settings.batch_size) * settings.epochs
     return max(1, round(fraction * total))
-
-
-def _try_optimizer(build: OptimizerBuilder, name: str) -> None:
-    """Builds the optimizer on a dummy parameter, so that a wrong setting fails here and not during the training.
-
-    Raises:
-        InvalidInput: with the optimizer's own message.
-    """
-    try:
-        build([{"params": [torch.nn.Parameter(torch.zeros(1))]}])
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidInput(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,6 @@ function build() {
   }
   options($("schedule"), begun.menus.schedule, setting.schedule);
   $("bits").replaceChildren(...bitOptions("32, as they are"));
-  $("tuning").hidden = !begun.trains;
   $("searching").hidden = !begun.choices.length;
   for (const kind of Object.keys(KINDS)) shapes(kind, begun.choices.filter(choice => choice.kind === kind));
   for (const layer of begun.layers) rows[layer.name] = layerOf(layer);

@@ -33,8 +33,9 @@ def test_it_prints_layers_and_what_would_free_the_rest(capsys: pytest.CaptureFix
 
 def test_the_weights_of_a_file_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save(LeNet5((1, 28, 28), 7, (16, 32), (128, 64), True).state_dict(), tmp_path / "lenet.pt")
-    assert main([*LENET, f"weights={tmp_path}/lenet.pt"]) == 0
-    assert main([*LENET[:-1], "classes=9", f"weights={tmp_path}/lenet.pt"]) == 2
+    assert main([*LENET, "start=checkpoint", f"start.path={tmp_path}/lenet.pt"]) == 0
+    assert "weights of" in capsys.readouterr().err
+    assert main([*LENET[:-1], "classes=9", "start=checkpoint", f"start.path={tmp_path}/lenet.pt"]) == 2
     assert "build the model that the file was saved from" in capsys.readouterr().err
 
 
@@ -43,9 +44,9 @@ def test_the_weights_of_a_file_are_checked(tmp_path: Path, capsys: pytest.Captur
     [
         ("input_shape=[3,224]", "give (channels, height, width)"),
         ("input_shape=[3,0,8]", "input_shape"),
-        ("weights=nowhere.pt", "nowhere.pt does not exist"),
+        ("weights=nowhere.pt", "weights is not a key of this verb; give start=checkpoint start.path=FILE"),
         ("space.width_ratios=[2]", "width_ratios"),
-        ("wieghts=a.pt", "weights"),
+        ("start=chekpoint", "did you mean checkpoint"),
     ],
 )
 def test_an_unusable_value_is_one_line(override: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,6 +44,8 @@ def test_every_verb_goes_on_from_an_adopted_supernet(
     assert main(["profile", *mine, *PROFILE]) == 0
     assert main(["search", *mine, *SEARCH]) == 0
     assert main(["extract", *mine]) == 0
+    assert main(["finetune", *mine, "finetune.epochs=1"]) == 0
+    assert main(["compress", *mine, "compress=integers"]) == 0
     assert main(["compare", *mine, "seconds=2", "visits=4"]) == 0
     assert main(["report", "run=mine"]) == 0
     (folder,) = [path.parent for path in (tmp_path / "outputs/mine/subnets").glob("*/model.onnx")]

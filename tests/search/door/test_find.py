@@ -180,6 +180,18 @@ def test_killed_and_called_again_it_resumes(tmp_path: Path) -> None:
     assert evaluated[0] == evaluated[1]
 
 
+def test_finalists_of_a_supernet_of_an_unknown_training_are_fine_tuned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = {"epochs": 3, "distill": 0.0, "learning_rate": 1.0}  # there is nothing to learn from random weights
+    found = search.find(supernet(), data(), MET, evaluations=3, finetune=recipe, **QUICK)
+    assert "how the supernet was trained is not known, so AdamW is taken" in capsys.readouterr().err
+    chosen = found.best()
+    assert chosen.raw is not None and chosen.gain is not None and chosen.gain.value > 0.1
+    card = found.extract(tmp_path / "subnet")
+    assert card.finetuned == chosen.tuned and card.scores.validation["accuracy"].value == chosen.score.value
+
+
 @pytest.mark.slow
 def test_several_workers_search_an_adopted_run(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"workers=2: each builds the supernet again .* search\.adopt"):

@@ -37,6 +37,9 @@ from tests.search.door.small import DEVICE, MET, QUICK, data, supernet
         ({"evaluations": 0}, r"search\.evaluations=0 must be a whole number, at least 1"),
         ({"evaluation": 9}, r"search\.evaluation is unknown; did you mean evaluations"),
         ({"seed": 1.5}, r"seed=1\.5 must be a whole number"),
+        ({"finetune": "defualt"}, r"finetune='defualt' is not known; did you mean default\?"),
+        ({"finetune": {"epoch": 3}}, r"finetune\.epoch is unknown; did you mean epochs"),
+        ({"finetune": True}, r"finetune=True must be 'default', a mapping of keys"),
         ({"run": "a/b"}, r"run='a/b' must be a plain name"),
     ],
 )

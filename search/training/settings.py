@@ -1,0 +1,69 @@
+"""The settings of a training, made from its configuration: of any network, and of a run's supernet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+
+from ofa.errors import InvalidInput
+from ofa.train import OptimizerBuilder, TrainSettings
+from ofa.train.rate_test import is_auto
+from search.config.read import converted, group_option
+from search.config.request import plain
+from search.config.rules import Target
+from search.config.training import SupernetTraining, Training
+from search.objects import make_partial
+
+UNKNOWN_TRAINING = "sandwich_adamw"  # of conf/train, for supernets that were trained in a loop of one's own
+
+# The keys of a Training that go into its settings unchanged.
+SCALARS = tuple(name for name in Training.__struct_fields__ if name not in ("optimizer", "schedule"))
+
+
+def train_settings(training: Training, augment: Target | None, seed: int, group: str = "train") -> TrainSettings:
+    """Returns the settings of a training, with optimizer, schedule and augmentation instantiated.
+
+    Args:
+        group: the group of the configuration, for messages.
+
+    Raises:
+        InvalidInput: an optimizer, a schedule or an augmentation that does not take its arguments.
+    """
+    optimizer = make_partial(f"{group}.optimizer", training.optimizer)
+    if is_auto(optimizer) and group != "train":
+        raise InvalidInput(f"{group}.optimizer.lr='auto' is found for supernets (train.optimizer.lr): give a number")
+    _try_optimizer(partial(optimizer, lr=1.0) if is_auto(optimizer) else optimizer, f"{group}.optimizer")
+    return TrainSettings(
+        optimizer=optimizer,
+        schedule=make_partial(f"{group}.schedule", training.schedule),
+        augment=make_partial("data.augment", augment) if augment else None,
+        seed=seed,
+        **plain(training, *SCALARS),
+    )
+
+
+def supernet_settings(config: Mapping[str, Any], seed: int) -> TrainSettings:
+    """Returns the settings of a supernet's training, which a fine-tuning of its subnets departs from.
+
+    Where they are not known, they are those of AdamW, which moves networks of any kind.
+
+    Args:
+        config: of the run.
+    """
+    training = converted(config["train"] or group_option("train", UNKNOWN_TRAINING), SupernetTraining, "train")
+    return train_settings(training, config["data"].get("augment"), seed)
+
+
+def _try_optimizer(build: OptimizerBuilder, name: str) -> None:
+    """Builds the optimizer on a dummy parameter, so that a wrong setting fails here and not during the training.
+
+    Raises:
+        InvalidInput: with the optimizer's own message.
+    """
+    try:
+        build([{"params": [torch.nn.Parameter(torch.zeros(1))]}])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInput(f"{name}: {error}") from None
