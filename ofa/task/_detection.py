@@ -17,7 +17,13 @@ from ofa.task.box_targets import by_image, check_boxes
 from ofa.task.boxes import most_likely
 from ofa.task.choosing import chosen
 from ofa.task.detail import Detail
-from ofa.task.detection_metrics import Matches, matches, mean_average_precision, rows_of_classes
+from ofa.task.detection_metrics import (
+    Matches,
+    drawn_mean_average_precision,
+    matches,
+    mean_average_precision,
+    rows_of_classes,
+)
 from ofa.task.facts import class_count, class_names
 from ofa.task.losses import full_precision
 from ofa.task.metric import Metric
@@ -81,6 +87,7 @@ def detection(
             unit="%",
             label=label,
             additive=False,
+            drawn=partial(drawn_mean_average_precision, threshold=threshold),
         )
         for name, threshold, label in (("map", None, "mAP"), ("map_50", 0.5, "mAP@.5"), ("map_75", 0.75, "mAP@.75"))
     }

@@ -71,6 +71,7 @@ def multilabel(
             value=_mean_average_precision,
             unit="%",
             additive=False,
+            drawn=_drawn_mean_average_precision,
         ),
         Metric(
             name="exact_match",
@@ -186,7 +187,11 @@ def _scored(outputs: Any, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def _mean_average_precision(entries: tuple[Tensor, Tensor]) -> float:
-    return float(average_precisions(*entries).nanmean())
+    return float(_drawn_mean_average_precision(entries, torch.ones(1, len(entries[0]))))
+
+
+def _drawn_mean_average_precision(entries: tuple[Tensor, Tensor], times: Tensor) -> Tensor:
+    return average_precisions(*entries, times).nanmean(dim=1)
 
 
 def _rows(sums: Tensor, *, names: tuple[str, ...]) -> tuple[dict[str, Any], ...]:

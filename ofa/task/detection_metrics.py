@@ -82,35 +82,79 @@ def _found(shares: NDArray[Any]) -> NDArray[np.bool_]:
     return found
 
 
-def average_precisions(entries: Sequence[Matches]) -> dict[int, NDArray[np.float64]]:
-    """Returns by label the average precision at each of `THRESHOLDS`; labels without a true box are left out."""
-    true = np.concatenate([entry.true for entry in entries])
-    labels = np.concatenate([entry.labels for entry in entries])
+def average_precisions(
+    entries: Sequence[Matches], times: NDArray[np.int64], thresholds: slice = slice(None)
+) -> dict[int, NDArray[np.float64]]:
+    """Returns by label the average precisions (R, thresholds), NaN where no true box of the label was drawn.
+
+    Args:
+        entries: of the images.
+        times: (R, images): how often each image counts, in each of R draws.
+        thresholds: of `THRESHOLDS`.
+    """
     scores = np.concatenate([entry.scores for entry in entries])
-    found = np.concatenate([entry.found for entry in entries], axis=1)
     order = np.argsort(-scores, kind="stable")
-    labels, found = labels[order], found[:, order]
-    counts = dict(zip(*(part.tolist() for part in np.unique(true, return_counts=True)), strict=True))
-    return {label: _average_precision(found[:, labels == label], count) for label, count in counts.items()}
+    labels = np.concatenate([entry.labels for entry in entries])[order]
+    found = np.concatenate([entry.found for entry in entries], axis=1)[thresholds][:, order]
+    images = np.arange(len(entries))
+    image = np.repeat(images, [len(entry.labels) for entry in entries])[order]
+    true = np.concatenate([entry.true for entry in entries])
+    true_image = np.repeat(images, [len(entry.true) for entry in entries])
+    result = {}
+    for label in np.unique(true).tolist():
+        rows = labels == label
+        boxes = times[:, true_image[true == label]].sum(axis=1)
+        result[label] = _average_precision(found[:, rows], times[:, image[rows]], boxes)
+    return result
 
 
-def _average_precision(found: NDArray[np.bool_], count: int) -> NDArray[np.float64]:
-    """(thresholds,): the mean over 101 recalls of the best precision at that recall or more."""
-    hits = found.cumsum(axis=1).astype(np.float64)
-    precision = hits / np.arange(1, found.shape[1] + 1)
-    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    result = np.zeros(len(found))
-    for row, recall in enumerate(hits / count):
-        places = np.searchsorted(recall, _RECALLS, side="left")
-        result[row] = best[row, places[places < len(recall)]].sum() / len(_RECALLS)
+def _average_precision(
+    found: NDArray[np.bool_], times: NDArray[np.int64], boxes: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(R, thresholds): the mean over 101 recalls of the best precision at that recall or more.
+
+    Args:
+        found: (thresholds, D), the likeliest detection first.
+        times: (R, D), how often each detection counts.
+        boxes: (R,), how many true boxes there are.
+    """
+    seen = times.cumsum(axis=1)
+    finds = found.any(axis=0)  # precision is best where a box is found, so that the other detections only count as seen
+    found, seen, times = found[:, finds], seen[:, finds], times[:, finds]
+    result = np.full((len(times), len(found)), np.nan)
+    for draw in np.flatnonzero(boxes):
+        hits = (found * times[draw]).cumsum(axis=1)
+        precision = hits / np.maximum(seen[draw], 1)
+        best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        for row, recall in enumerate(hits / boxes[draw]):
+            places = np.searchsorted(recall, _RECALLS, side="left")
+            result[draw, row] = best[row, places[places < len(recall)]].sum() / len(_RECALLS)
     return result
 
 
 def mean_average_precision(entries: Sequence[Matches], *, threshold: float | None = None) -> float:
     """Returns the mean over labels of average precision at a threshold of `THRESHOLDS`, over all of them if None."""
-    chosen = slice(None) if threshold is None else THRESHOLDS.index(threshold)
-    by_label = [float(np.mean(values[chosen])) for values in average_precisions(entries).values()]
-    return float(np.mean(by_label)) if by_label else float("nan")
+    return float(drawn_mean_average_precision(entries, _once(entries), threshold=threshold)[0])
+
+
+def drawn_mean_average_precision(
+    entries: Sequence[Matches], times: Tensor, *, threshold: float | None = None
+) -> Tensor:
+    """Returns `mean_average_precision` of images drawn anew, (R,) float64; NaN where no true box was drawn.
+
+    Args:
+        times: (R, images): how often each image was drawn.
+    """
+    first = 0 if threshold is None else THRESHOLDS.index(threshold)
+    chosen = slice(first, None if threshold is None else first + 1)
+    by_label = [values.mean(axis=1) for values in average_precisions(entries, times.numpy(), chosen).values()]
+    if not by_label:
+        return torch.full((len(times),), torch.nan, dtype=torch.float64)
+    return torch.from_numpy(np.stack(by_label)).nanmean(dim=0)
+
+
+def _once(entries: Sequence[Matches]) -> Tensor:
+    return torch.ones(1, len(entries), dtype=torch.int64)
 
 
 def rows_of_classes(entries: Sequence[Matches], *, names: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
@@ -123,5 +167,5 @@ def rows_of_classes(entries: Sequence[Matches], *, names: tuple[str, ...]) -> tu
             "map": float(values.mean()),
             "map_50": float(values[0]),
         }
-        for label, values in average_precisions(entries).items()
+        for label, (values,) in average_precisions(entries, _once(entries).numpy()).items()
     )

@@ -164,6 +164,8 @@ class Sum:
             generator = torch.Generator().manual_seed(0)
             gathered = self.gathered.all
             drawn = [torch.randint(examples, (examples,), generator=generator) for _ in range(_FEWER_RESAMPLES)]
+            if self.metric.drawn is not None:
+                return self.metric.drawn(gathered, torch.stack([rows.bincount(minlength=examples) for rows in drawn]))
             return torch.tensor([self._of(gathered, rows) for rows in drawn], dtype=torch.float64)
         return None if self.resampled is None else _of_each(self.metric, self.resampled).double()
 

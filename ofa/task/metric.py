@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from torch import Tensor
+
 from ofa.task.batch import Batch
 
 
@@ -40,6 +42,9 @@ class Metric:
         unit: what follows a number, such as "bits per byte"; "%" shows fractions in percent; "" for a plain number.
         label: for people, such as "balanced accuracy"; empty for the name with spaces.
         additive: see `statistics`.
+        drawn: of a metric that is not additive, (all that is kept, times (R, N)) -> values (R,) float64 on the CPU:
+            of R draws in which examples occur so many times, NaN where it has no value. It makes standard errors quick.
+            None: `value` is called for each draw.
         standard_error: "binomial" of a fraction of examples, "bootstrap" over examples otherwise.
     """
 
@@ -50,12 +55,18 @@ class Metric:
     unit: str = ""
     label: str = ""
     additive: bool = True
+    drawn: Callable[[Any, Tensor], Tensor] | None = None
     standard_error: Literal["binomial", "bootstrap"] = "bootstrap"
 
     @property
     def title(self) -> str:
         """The metric's name for people."""
         return self.label or self.name.replace("_", " ")
+
+    @property
+    def has_quick_error(self) -> bool:
+        """Whether its standard error takes no call of `value` for each draw."""
+        return self.additive or self.drawn is not None
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -22,7 +22,12 @@ Outputs = Any  # what a network returns
 
 
 def scores(
-    net: nn.Module, batches: Iterable[Any], task: Task, *, standard_errors: bool = True, names: Iterable[str] = ()
+    net: nn.Module,
+    batches: Iterable[Any],
+    task: Task,
+    *,
+    standard_errors: bool | Literal["quick"] = True,
+    names: Iterable[str] = (),
 ) -> dict[str, Score]:
     """Returns the score of each metric of `task`, by name, of `net` in eval mode; its mode is left as it was.
 
@@ -33,7 +38,8 @@ def scores(
         net: a network or a view.
         batches: see `ofa.task.as_batch`; moved to the network's device.
         task: says how the network is called and judged.
-        standard_errors: whether they are computed, where that takes more than a closed form.
+        standard_errors: whether they are computed, where that takes more than a closed form; "quick": where it takes no
+            new computation of the metric for each draw.
         names: of the metrics that are computed; none for all.
 
     Raises:
@@ -42,7 +48,8 @@ def scores(
     wanted, known = set(names), [metric.name for metric in task.metrics]
     if unknown := sorted(wanted - set(known)):
         raise InvalidInput(f"task {task.name} has no metric {unknown[0]!r}; {nearest(unknown[0], known)}")
-    sums = [Sum(metric, standard_errors) for metric in task.metrics if not wanted or metric.name in wanted]
+    judged = [metric for metric in task.metrics if not wanted or metric.name in wanted]
+    sums = [Sum(metric, metric.has_quick_error if standard_errors == "quick" else standard_errors) for metric in judged]
     examples, generator = 0, torch.Generator().manual_seed(0)
     for outputs, batch in answers(net, batches, task):
         add_batch(sums, outputs, batch, task, generator)

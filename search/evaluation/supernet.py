@@ -71,9 +71,8 @@ class Evaluator:
         with torch.no_grad():
             view = calibrate(self._supernet.subnet(arch), resized(self._calibration, arch), self._batch_size)
             batches = resized(self._data, arch).validation.in_order(self._batch_size)
-            # A metric of lists, such as mAP, is computed anew for each resample: too slow for every trial.
-            errors = all(metric.additive for metric in self._task.metrics)
-            found = scores(view, batches, self._task, standard_errors=errors)
+            # What is computed anew for each draw of a bootstrap, such as metrics of torchmetrics, is slow for trials.
+            found = scores(view, batches, self._task, standard_errors="quick")
         evaluation = Evaluation(found, time.perf_counter() - start)
         if self.cache is not None:
             self.cache.put(arch, evaluation)

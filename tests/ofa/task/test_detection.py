@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ofa.errors import InvalidInput
 from ofa.task import Batch, details, detection, own_loss, scores
 from ofa.task.boxes import most_likely, non_maximum_suppression, overlaps
-from ofa.task.detection_metrics import matches, mean_average_precision
+from ofa.task.detection_metrics import drawn_mean_average_precision, matches, mean_average_precision
 
 Images = list[dict[str, Tensor]]
 
@@ -94,6 +94,26 @@ def test_mean_average_precision_is_that_of_pycocotools(seed: int) -> None:
     ours = [mean_average_precision(measured, threshold=threshold) for threshold in (None, 0.5, 0.75)]
     assert ours == pytest.approx(by_pycocotools(found, true), abs=1e-9)
     assert 0.1 < ours[0] < ours[1]
+
+
+def test_images_drawn_several_times_are_those_images_repeated() -> None:
+    found, true = random_images(0)
+    for image, each in enumerate(found):
+        each["scores"] = each["scores"] + 1e-4 * torch.arange(len(each["scores"])) + 1e-6 * image  # without ties
+    measured = entries(found, true)
+    times = torch.randint(3, (5, len(measured)), generator=torch.Generator().manual_seed(1))
+    for threshold in (None, 0.75):
+        expected = [
+            mean_average_precision(
+                [measured[row] for row in torch.arange(len(each)).repeat_interleave(each)], threshold=threshold
+            )
+            for each in times
+        ]
+        assert drawn_mean_average_precision(measured, times, threshold=threshold).tolist() == pytest.approx(expected)
+    empty = entries([{"boxes": torch.zeros(0, 4), "scores": torch.zeros(0), "labels": torch.zeros(0)}], true[:1])
+    assert torch.isnan(
+        drawn_mean_average_precision([*empty, *measured[1:]], torch.zeros(2, 30, dtype=torch.int64))
+    ).all()
 
 
 def test_average_precision_worked_by_hand() -> None:

@@ -39,7 +39,12 @@ def test_average_precision_of_scores_with_ties(seed: int) -> None:
     tied = torch.randint(6, (40, 3), generator=generator).double()
     targets = torch.randint(2, (40, 3), generator=generator).bool()
     expected = oracle.average_precision_score(targets, tied, average=None)
-    assert average_precisions(tied, targets).tolist() == pytest.approx(expected.tolist())
+    (once,) = average_precisions(tied, targets, torch.ones(1, 40))
+    assert once.tolist() == pytest.approx(expected.tolist())
+    times = torch.randint(3, (4, 40), generator=generator)
+    for each, drawn in zip(times, average_precisions(tied, targets, times), strict=True):
+        expected = oracle.average_precision_score(targets, tied, average=None, sample_weight=each)
+        assert drawn.tolist() == pytest.approx(expected.tolist())
 
 
 def test_labels_that_no_example_has_are_left_out_of_the_mean() -> None:

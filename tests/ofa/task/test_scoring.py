@@ -98,6 +98,26 @@ def test_draws_of_examples_that_have_no_value_are_left_out() -> None:
     assert score.value == 14.5 and 0.8 < score.standard_error < 2.4
 
 
+def test_quick_standard_errors_compute_no_metric_anew() -> None:
+    net, batch = net_and_batch(30)
+    calls = []
+
+    def mean(entries: list[float]) -> float:
+        calls.append(len(entries))
+        return sum(entries) / len(entries)
+
+    def means(entries: list[float], times: torch.Tensor) -> torch.Tensor:
+        return times.double() @ torch.tensor(entries, dtype=torch.float64) / times.sum(dim=1)
+
+    listed = judged_by(mean, lambda outputs, batch: list(range(len(outputs))), additive=False)
+    assert scores(net, [batch], listed, standard_errors="quick")["share"].standard_error is None
+    slow = scores(net, [batch], listed)["share"].standard_error
+    calls.clear()
+    quick = judged_by(mean, listed.objective.statistics, additive=False, drawn=means)
+    found = scores(net, [batch], quick, standard_errors="quick")["share"]
+    assert found.standard_error == pytest.approx(slow) and calls == [30]
+
+
 def test_statistics_of_a_wrong_form_are_refused() -> None:
     net, batch = net_and_batch()
     for statistics, message in (
