@@ -33,7 +33,7 @@ class Filled:
     ignored: tuple[str, ...] = ()
 
 
-def fill_(model: nn.Module, tensors: Mapping[str, Tensor], source: str, ignore: Sequence[str] = ()) -> Filled:
+def fill_(model: nn.Module, tensors: Mapping[str, Tensor], source: str, ignore: Sequence[str] | None = ()) -> Filled:
     """Returns what was set, after setting a model's parameters and buffers, in place: all of them, or none.
 
     Names may begin with a wrapper's prefix, such as "module."; a tied weight may be there under one of its names.
@@ -44,11 +44,13 @@ def fill_(model: nn.Module, tensors: Mapping[str, Tensor], source: str, ignore: 
         tensors: by name.
         source: where they come from, for messages.
         ignore: patterns of names, such as "head.*", that the model keeps and the file loses: those of a new head.
+            None: none, and messages offer none.
 
     Raises:
         InvalidInput: names that are missing, surplus or of another shape, each with their count and the nearest name;
             weights that are NaN or infinite; a pattern that matches nothing. The model is untouched then.
     """
+    offers, ignore = ignore is not None, ignore or ()
     wanted = model.state_dict(keep_vars=True)
     given = unwrapped({name: tensor for name, tensor in tensors.items() if name not in COUNTERS}, wanted)
     _check_patterns(ignore, [*wanted, *given])
@@ -69,7 +71,7 @@ def fill_(model: nn.Module, tensors: Mapping[str, Tensor], source: str, ignore: 
         ]
         raise InvalidInput(
             f"{source} is of another network than {type(model).__name__}: {'; '.join(part for part in parts if part)}; "
-            f"{_remedy([*missing, *surplus, *misshapen], len(wanted))}"
+            f"{_remedy([*missing, *surplus, *misshapen], len(wanted), offers)}"
         )
     _check_values(used, wanted, source)
     with torch.no_grad():
@@ -175,10 +177,10 @@ def _misshapen_text(names: Sequence[str], used: Mapping[str, Tensor], wanted: Ma
     return f"{len(names)} {'has' if len(names) == 1 else 'have'} another shape: {_listed(shapes)}"
 
 
-def _remedy(names: Sequence[str], count: int) -> str:
-    """What to do: build another model, or leave out a head where little differs."""
+def _remedy(names: Sequence[str], count: int, offers: bool) -> str:
+    """What to do: build another model, or leave out a head where little differs and patterns are offered."""
     stems = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
-    if len(names) <= max(4, count // 10) and all(stems) and len(stems) <= SHOWN:
+    if offers and len(names) <= max(4, count // 10) and all(stems) and len(stems) <= SHOWN:
         patterns = ", ".join(f"{stem}.*" for stem in stems)
         return f"for a new head give ignore=[{patterns}], else build the model that the file was saved from"
     return "build the model with the sizes and names that the file was saved with"

@@ -45,7 +45,7 @@ def load_weights_(model: nn.Module, path: Path | str) -> Filled:
         InvalidInput: no such file, no state dict, names that are missing, unknown or of another shape; naming them.
             Nothing is changed then.
     """
-    return fill_(model, read_weights(path), str(path))
+    return fill_(model, read_weights(path), str(path), None)
 
 
 def weight_files(path: Path | str) -> tuple[Path, ...]:

@@ -79,7 +79,7 @@ def play(problem: Problem, seed: int, say: Callable[[str], None]) -> Play:
         label_weight=problem.label_weight,
         features=problem.features,
     )
-    train(supernet, data, strategy, replace(problem.adapt, seed=seed), task=task)
+    train(supernet, data, strategy, replace(problem.adapt, seed=seed), task=task, teacher=start)
     adapt_seconds = preparing + time.process_time() - started
     adapted = [score(ofa.calibrate(supernet.subnet(arch), images), problem) for arch in archs]
     say(f"  adapted {np.mean(adapted):.4f} in {adapt_seconds:.0f} s, before {np.mean(before):.4f}")

@@ -47,7 +47,7 @@ from search.training.probe import probe_of, probe_warnings
 from search.training.settled import settled
 from search.training.sorting import ordered_blocks
 from search.training.starts import Beginning, copy_of, start_inputs
-from search.training.teachers import teacher_inputs
+from search.training.teachers import check_teacher, teacher_inputs
 from search.training.trained import run_training, say_end, say_warnings
 
 
@@ -84,7 +84,7 @@ def _train(stage: Stage, request: TrainRequest, check: Callable[[Task], None]) -
     beginning = Beginning(request.start, copy_of(stage, request.start, force=request.force))
     supernet = build_supernet(request.model, request.space, data, request.seed, task=task, fill=beginning)
     supernet, space = ordered_blocks(supernet, data, task, request.recipe)
-    check_metrics(supernet, data, task)
+    check_metrics(supernet.subnet(supernet.space.smallest), data, task)
     metric = facts_of(task.objective)
     say(f"train: {_describe(supernet, data)}")
     if beginning.record is not None:
@@ -173,7 +173,10 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
     loggers = loggers_of(request.logger, run)
     network = network_of(request.network, run)
     with torch.random.fork_rng(devices=[]):
-        check_recipe(recipe, network.build(), network.data)
+        net = network.build()
+        check_recipe(recipe, net, network.data)
+        if recipe.distill:
+            check_teacher(request.teacher, net, network.data, network.task)
     check_judged(method, network.task)
     settings = _training(network, request.prune.retraining)
     opset = request.export.opset

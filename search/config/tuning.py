@@ -19,6 +19,7 @@ from search.config.rules import (
     Target,
     Text,
 )
+from search.config.teaching import check_teaching
 from search.config.training import HOW_TO_RUN as HOW_TO_RUN
 from search.config.training import SupernetTraining as SupernetTraining
 from search.config.training import Training as Training
@@ -50,37 +51,12 @@ class SupernetRecipe(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _check_epochs("train", self.train.epochs, self.start)
-        if is_average(self.teacher) and self.train.ema is None:
-            raise InvalidInput("teacher=average learns from averaged weights, and train.ema=null has none: give 0.99")
+        check_teaching(self.teacher, self.train)
 
     @property
     def decides(self) -> dict[str, Any]:
         """The inputs that decide the trained weights, as plain values."""
         return {**plain(self), "train": self.train.decides}
-
-
-def is_average(teacher: Target | None) -> bool:
-    """Returns whether a `teacher` group is the average of the weights that are trained, which is no other network."""
-    return teacher is not None and teacher.get("_target_") == "ofa.train.average_teacher.taught_by_average"
-
-
-def check_taught(teacher: Target | None, share: float, key: str) -> None:
-    """Checks the `teacher` group of a training after the supernet's or the dense network's.
-
-    Args:
-        share: of the loss against its outputs.
-        key: of that share.
-
-    Raises:
-        InvalidInput: the average of a supernet that is being trained, or a share of 0, with which it teaches nothing.
-    """
-    if is_average(teacher):
-        raise InvalidInput(
-            "teacher=average is of the training of a supernet: give teacher=largest, teacher=start or teacher=network"
-        )
-    if teacher and not share:
-        name = str(teacher.get("_target_")).rpartition(".")[2]
-        raise InvalidInput(f"teacher={name} teaches nothing with {key}=0: give a share of the loss, such as {key}=0.5")
 
 
 def _check_epochs(group: str, epochs: int, start: Target | None) -> None:

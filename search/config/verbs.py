@@ -16,8 +16,9 @@ from search.config.finetuning import Finetuning, Length
 from search.config.request import Device, Request, part, plain, without
 from search.config.rules import AUTO, LARGEST, CalibrationExamples, Count, FromZero, Name, Port, Positive, Target, Text
 from search.config.search import SearchRequest, check_address
+from search.config.teaching import check_taught
 from search.config.training import SupernetTraining, Training
-from search.config.tuning import Data, NetworkRecipe, Pruning, TrainRequest, check_taught
+from search.config.tuning import Data, NetworkRecipe, Pruning, TrainRequest
 
 
 class ProfileRequest(Request, frozen=True, kw_only=True):

@@ -33,7 +33,7 @@ from search.run.scores import Scores, metrics_of
 from search.run.stages import Stage, hash_of
 from search.run.stored_inputs import begin_with, show_data, write_stored_config
 from search.run.training_cards import DenseCard, TrainingStep, history_of
-from search.training.baseline import early_warnings, no_better, validation_baseline
+from search.training.baseline import check_metrics, early_warnings, no_better, validation_baseline
 from search.training.loggers import MakeLoggers, no_loggers
 from search.training.settings import train_settings
 from search.training.starts import Beginning, start_inputs
@@ -183,6 +183,7 @@ def dense_stage(network: Network, *, force: bool = False, loggers: MakeLoggers =
 def _train(network: Network, stage: Stage, *, force: bool, loggers: Sequence[Logger]) -> None:
     net = network.initial()
     settings = network.training()
+    check_metrics(net, network.data, network.task)
     count = sum(parameter.numel() for parameter in net.parameters())
     say(f"dense: {type(net).__name__} of {count:,} parameters on {network.data.name}")
     with written_by_first(stage, force=force) as target:

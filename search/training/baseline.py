@@ -7,9 +7,8 @@ from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-import ofa
 from ofa.data import BatchSource, Dataset, Split
 from ofa.errors import InvalidInput
 from ofa.task import Batch, Score, Task, scores
@@ -97,8 +96,8 @@ def _targets(split: Any, most: int | None = None) -> Iterator[Any]:
         yield Batch(torch.zeros(len(rows), 0), rows)
 
 
-def check_metrics(supernet: ofa.Supernet, data: Dataset, task: Task) -> None:
-    """Checks that every metric of the smallest subnet, which has learned nothing, is a number on validation examples.
+def check_metrics(net: nn.Module, data: Dataset, task: Task) -> None:
+    """Checks that every metric of a network that has learned nothing yet is a number on validation examples.
 
     Some of them decide, spread over the split; where those have no value, as of a class that does not occur among
     them, all do.
@@ -106,7 +105,6 @@ def check_metrics(supernet: ofa.Supernet, data: Dataset, task: Task) -> None:
     Raises:
         InvalidInput: a metric that is not a finite number, or outputs that are not.
     """
-    net = supernet.subnet(supernet.space.smallest)
     try:
         scores(net, _some(data.validation), task, standard_errors=False)
     except InvalidInput:

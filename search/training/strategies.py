@@ -10,8 +10,8 @@ from ofa.train.gradients import combined
 from ofa.train.sampling import sampled
 from ofa.train.warm_start import warm_start
 from search.config.rules import Target
+from search.config.teaching import is_average
 from search.config.training import SupernetTraining
-from search.config.tuning import is_average
 from search.objects import make_partial
 
 

@@ -14,13 +14,16 @@ from ofa._calibrate import calibrate
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.identity import digest_of_tensors
+from ofa.task import Task
 from ofa.train import Teacher
+from ofa.train.first_batch import check_first_batch
 from ofa.weights_file import load_weights_, read_weights
 from search.config.rules import Target
-from search.config.tuning import is_average
+from search.config.teaching import is_average
 from search.objects import make_model, make_partial
 from search.run.stages import stamped_config, stamped_inputs
 
+_TRIED = 8  # examples that a teacher is tried on
 INPUT = "teacher"  # the name of a stage's input, and the key of its configuration
 
 
@@ -73,6 +76,19 @@ def build_teacher(config: Target | None, net: nn.Module, data: Dataset) -> nn.Mo
         made = f"{config.get('_target_')} made a {type(teacher).__name__}"
         raise InvalidInput(f"teacher: {made}; it must return an nn.Module or an ofa.train.Teacher")
     return teacher
+
+
+def check_teacher(config: Target | None, net: nn.Module, data: Dataset, task: Task) -> None:
+    """Checks that another network which will teach `net` has its weights and fits, before a training on the way to it.
+
+    Raises:
+        InvalidInput: weights that are missing, damaged or of another network, or outputs that do not fit.
+    """
+    if (config or {}).get("_target_") != f"{__name__}.{network.__name__}":
+        return
+    teacher = build_teacher(config, net, data)
+    assert isinstance(teacher, Teacher)  # it is `network` that makes it
+    check_first_batch(task, net, iter(data.train.in_order(_TRIED)), torch.device("cpu"), teacher)
 
 
 def teacher_inputs(config: Target | None, outputs: Iterable[Path]) -> dict[str, str]:

@@ -159,12 +159,16 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+PRUNE = ["model=resnet20", "model.depth=8", "dense.epochs=2", "prune.retraining.epochs=1"]
+OF_SEVEN = ["teacher=network", "model@teacher.model=resnet20", "teacher.model.depth=8", "teacher.weights=seven.pt"]
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str], verb: str = "train") -> str:
     """Returns the line that a command ends with."""
-    assert main(["train", *SMALL, *arguments]) == 2
+    assert main([verb, *(PRUNE if verb == "prune" else SMALL), *arguments]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert not [line for line in lines if "Traceback" in line]
-    assert lines[-1].startswith("ofa train: ") and "unexpected " not in lines[-1], lines[-1]
+    assert lines[-1].startswith(f"ofa {verb}: ") and "unexpected " not in lines[-1], lines[-1]
     return lines[-1]
 
 
@@ -174,6 +178,25 @@ def test_one_line_and_no_supernet(name: str, place: Path, capsys: pytest.Capture
     line = refused(arguments, capsys)
     assert all(word in line for word in words), line
     assert not (place / "outputs/main/supernet").exists()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_is_trained_on_the_way_to_a_pruning(name: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, words = CASES[name]
+    line = refused(arguments, capsys, "prune")
+    assert all(word in line for word in words), line
+    assert not list((place / "outputs").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("verb", ["train", "prune"])
+def test_a_teacher_of_other_classes(verb: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(ResNet((1, 8, 8), 7, depth=8).state_dict(), place / "seven.pt")
+    data = ["data=digits", *(["prune.retraining.distill=1"] if verb == "prune" else [])]
+    line = refused([*data, *OF_SEVEN], capsys, verb)
+    assert "seven.pt is of another network than ResNet" in line and "ignore" not in line
+    line = refused([*data, *OF_SEVEN, "+teacher.model.num_classes=7"], capsys, verb)
+    assert "the teacher ResNet returns (" in line and ", 7), and ResNet (" in line
+    assert not list((place / "outputs").rglob("*.safetensors"))
 
 
 @pytest.mark.parametrize("name", LOADERS)

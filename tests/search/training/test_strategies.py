@@ -53,6 +53,8 @@ def test_their_arguments_are_those_of_the_keys() -> None:
 
 
 def test_parts_that_cannot_be_are_refused_by_their_key() -> None:
+    with pytest.raises(InvalidInput, match=r"teacher=start teaches nothing with train\.strategy\.label_weight=1"):
+        step_of("teacher=start", "train.strategy.label_weight=1")
     with pytest.raises(InvalidInput, match=r"teacher=average .*train\.ema=null"):
         step_of("teacher=average")
     wrong = "train.gradients={_target_: ofa.train.gradients.capped, _partial_: true, most: 2}"
