@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.candidates.space import Candidate
 from search.candidates.trials import ENDED, REASON, candidate_of, state_of
 
+R = TypeVar("R")
 T = TypeVar("T")
 Known = tuple[FrozenTrial, Candidate]
 
@@ -87,13 +88,18 @@ class StudyHistory:
 
     def fold(self, key: Any, start: Callable[[], T], add: Callable[[T, FrozenTrial, Candidate], object]) -> T:
         """Returns what `add` has made of `start()` and of every complete trial; each is added once for a key."""
-        place, folded = self._folds.get(key, (0, None))
-        if folded is None:
-            folded = start()
-        for trial, candidate in self.complete[place:]:
-            add(folded, trial, candidate)
-        self._folds[key] = len(self.complete), folded
-        return folded  # type: ignore[no-any-return]
+        return self._folded(self.complete, key, start, lambda folded, row: add(folded, *row))
+
+    def fold_finished(self, key: Any, start: Callable[[], T], add: Callable[[T, FrozenTrial], object]) -> T:
+        """Returns what `fold` does, of every finished trial."""
+        return self._folded(self.finished, key, start, lambda folded, row: add(folded, row[0]))
+
+    def _folded(self, rows: list[R], key: Any, start: Callable[[], T], add: Callable[[T, R], object]) -> T:
+        place, folded = self._folds[key] if key in self._folds else (0, start())
+        for row in rows[place:]:
+            add(folded, row)
+        self._folds[key] = len(rows), folded
+        return folded
 
     def before(self, place: int) -> Container[Candidate]:
         """Returns the candidates of the first `place` finished trials."""

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 from ofa.errors import InvalidInput
 from search.candidates.history import Known, StudyHistory, history_of
 from search.candidates.limits import violations
-from search.candidates.pareto import best_first
+from search.candidates.pareto import best_first, crowding_distances
 from search.candidates.space import Candidate
 from search.candidates.trials import SamplerContext, figures_of
 from search.samplers.candidate_sampler import CandidateSampler, metric_excess
@@ -145,19 +145,20 @@ class _Best:
         self._above += (point <= self._points).all(axis=1) & (point < self._points).any(axis=1)
         above = int(((self._points <= point).all(axis=1) & (self._points < point).any(axis=1)).sum())
         points, counts = np.concatenate([self._points, point[None]]), np.append(self._above, above)
-        kept = np.flatnonzero(counts < self._most)
-        if len(kept) < len(counts):
-            candidates = [*self._candidates, candidate]
-            self._candidates = [candidates[index] for index in kept]
-        else:
-            self._candidates.append(candidate)
+        kept = counts < self._most
+        self._candidates.append(candidate)
+        for index in np.flatnonzero(~kept)[::-1]:
+            del self._candidates[index]
         self._points, self._above = points[kept], counts[kept]
 
     def first(self, count: int) -> list[Candidate]:
         """Returns the first `count` candidates, best first."""
         front = np.flatnonzero(self._above == 0)
-        among = front if len(front) >= count else np.arange(len(self._points))
-        return [self._candidates[among[index]] for index in best_first(self._points[among])[:count]]
+        if len(front) >= count:  # of one rank
+            order = front[np.argsort(-crowding_distances(self._points[front]), kind="stable")]
+        else:
+            order = np.array(best_first(self._points))
+        return [self._candidates[index] for index in order[:count]]
 
 
 def _is_within(trial: FrozenTrial, allowed: Mapping[str, float]) -> bool:

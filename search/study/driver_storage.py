@@ -42,7 +42,7 @@ class DriverStorage(BaseStorage):
         self._system_attributes = dict(storage.get_study_system_attrs(study))
         self._trials = list(storage.get_all_trials(study, deepcopy=False))
         self._numbers = {trial_id(trial): trial.number for trial in self._trials}
-        self._draft: FrozenTrial | None = None
+        self._drafting = False  # whether the last of the trials is a draft
         self._notes: dict[str, Any] = {}  # attributes of the study that the next end of a trial writes
         self._at_end: dict[str, Any] = {}  # attributes of the study that belong to the trial that ends next
         self._claims: dict[int, FrozenTrial] = {}  # open trials as they are stored
@@ -59,26 +59,20 @@ class DriverStorage(BaseStorage):
     @property
     def ended(self) -> int:
         """How many trials have ended."""
-        return len(self._trials) - len(self._claims)
+        return len(self._trials) - len(self._claims) - self._drafting
 
     def claim(self) -> int:
         """Returns the id of the draft after writing it as a running trial: the one write of a proposal."""
-        draft = self._taken_draft()
-        identity = self._write(draft)
-        self._claims[identity] = copy.copy(draft)
+        identity = self._write_draft()
+        self._claims[identity] = copy.copy(self._trials[-1])
         return identity
 
-    def _write(self, trial: FrozenTrial) -> int:
-        identity = self.storage.create_new_trial(self._study, trial)
-        self._trials.append(numbered(trial, identity))
-        self._numbers[identity] = trial.number
-        self._take_of_study(trial)
+    def _write_draft(self) -> int:
+        draft, self._drafting = self._trials[-1], False
+        identity = self.storage.create_new_trial(self._study, draft)
+        self._numbers[trial_id(numbered(draft, identity))] = draft.number
+        self._take_of_study(draft)
         return identity
-
-    def _taken_draft(self) -> FrozenTrial:
-        assert self._draft is not None
-        draft, self._draft = self._draft, None
-        return draft
 
     def _take_of_study(self, trial: FrozenTrial) -> None:
         for key, value in trial.system_attrs.items():
@@ -89,35 +83,31 @@ class DriverStorage(BaseStorage):
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Begins a draft, and returns its id."""
-        given = template_trial or create_trial(state=TrialState.RUNNING)
-        self._draft = copy.copy(given)
-        self._draft.number = len(self._trials)
-        self._draft.datetime_start = datetime.now()
+        draft = copy.copy(template_trial or create_trial(state=TrialState.RUNNING))
+        draft.number, draft.datetime_start = len(self._trials), datetime.now()
+        self._trials.append(numbered(draft, DRAFT))
+        self._drafting = True
         return DRAFT
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Returns a trial, not copied."""
-        if trial_id == DRAFT:
-            return self._trials[-1] if self._draft is None else self._draft  # it has ended
-        return self._trials[self._numbers[trial_id]]
+        """Returns a trial, not copied; a draft that has ended goes by its old id until the next."""
+        return self._trials[-1 if trial_id == DRAFT else self._numbers[trial_id]]
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Returns the trials in one of `states`, the draft among them."""
-        draft = [] if self._draft is None else [self._draft]
-        if states is None:
-            found = [*self._trials, *draft]
-        elif not any(state.is_finished() for state in TrialState if state in states):
-            found = [trial for trial in [*self.open_trials(), *draft] if trial.state in states]
-        else:
-            found = [trial for trial in [*self._trials, *draft] if trial.state in states]
+        """Returns the trials in one of `states`, the draft among them; all of them as the list that grows, since a
+        copy of it for every proposal would cost more after many.
+        """
+        found = self._trials
+        if states is not None:
+            if not any(state.is_finished() for state in TrialState if state in states):
+                found = [*self.open_trials(), *self._trials[len(self._trials) - self._drafting :]]
+            found = [trial for trial in found if trial.state in states]
         return copy.deepcopy(found) if deepcopy else found
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
         """Returns the id of the trial of a number."""
-        if trial_number == len(self._trials) and self._draft is not None:
-            return DRAFT
         return trial_id(self._trials[trial_number])
 
     def set_trial_param(
@@ -154,7 +144,7 @@ class DriverStorage(BaseStorage):
         if values is not None:
             trial.values = list(values)
         if trial_id == DRAFT:
-            self._write(self._taken_draft())
+            self._write_draft()
             return True
         claim = self._claims.pop(trial_id)
         trial.system_attrs = {**trial.system_attrs, **self._at_end}
@@ -189,7 +179,7 @@ class DriverStorage(BaseStorage):
             self._notes[key] = value
             return
         self._system_attributes[key] = value
-        if self._draft is not None:
+        if self._drafting:
             self.set_trial_system_attr(DRAFT, f"{OF_STUDY}{key}", value)
         else:
             self._at_end[f"{OF_STUDY}{key}"] = value

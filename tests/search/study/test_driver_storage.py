@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import TrialState
 
 from search.candidates.trials import trial_rows
 from search.samplers import evolution, guided, random
@@ -34,3 +35,14 @@ def test_a_trial_is_two_appends_at_most(sampler: Any, tmp_path: Path, monkeypatc
     assert len(ends) == 18
     assert all(codes[-1] == 6 for codes in ends)
     assert trial_rows(load_study(tmp_path / "j.log", "s")) == trial_rows(result.study)
+
+
+def test_all_trials_are_one_list_that_grows(tmp_path: Path) -> None:
+    """A proposal after many trials copies none of them."""
+    study = run_study(MakePlan(tmp_path, 2, random, seconds=0.0)(), tmp_path / "j.log").study
+    before = study.get_trials(deepcopy=False)
+    trial = study.ask()
+    assert study.get_trials(deepcopy=False) is before
+    assert before[-1].number == trial.number and before[-1].state == TrialState.RUNNING
+    assert [one.number for one in study.get_trials(deepcopy=False, states=[TrialState.RUNNING])] == [trial.number]
+    assert study.trials is not before

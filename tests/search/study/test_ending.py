@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.candidates.limits import Limits
 from search.candidates.trials import RESUMED, trial_rows
-from search.study.ending import reason_to_end, seconds_worked, since_improvement
+from search.study.ending import SinceImprovement, Worked, reason_to_end
 from search.study.study import run_study
 from tests.search.study.synthetic_plan import Counting, plan
 
@@ -30,6 +30,13 @@ def trial(*values: float, begin: float = 0, end: float = 1, state: TrialState | 
     return made
 
 
+def seconds_worked(*trials: FrozenTrial) -> float:
+    worked = Worked()
+    for one in trials:
+        worked.add(one)
+    return worked.seconds
+
+
 @pytest.mark.parametrize(
     ("spans", "seconds"),
     [
@@ -38,19 +45,23 @@ def trial(*values: float, begin: float = 0, end: float = 1, state: TrialState | 
         ([(0, 10), (3600, 3605)], 15),  # the night between two processes does not count
         ([(0, 10), (5, 12), (6, 8)], 12),  # nor does a second of several workers twice
         ([(6, 8), (5, 12), (0, 10)], 12),
+        ([(20, 30), (0, 5), (40, 50), (4, 10), (29, 41)], 40),  # nor where a clock was set back
     ],
 )
 def test_time_is_that_of_work(spans: list[tuple[float, float]], seconds: float) -> None:
-    assert seconds_worked([trial(0.5, begin=begin, end=end) for begin, end in spans]) == seconds
+    assert seconds_worked(*(trial(0.5, begin=begin, end=end) for begin, end in spans)) == seconds
 
 
 def test_a_trial_that_a_kill_cut_off_counts_from_when_it_was_begun_again() -> None:
     again = trial(0.5, begin=10, end=9999, **{RESUMED: (NOON + timedelta(seconds=9990)).isoformat()})
-    assert seconds_worked([trial(0.5, begin=0, end=10), again]) == 10 + 9
+    assert seconds_worked(trial(0.5, begin=0, end=10), again) == 10 + 9
 
 
 def count(trials: list[FrozenTrial], *directions: StudyDirection, limits: Limits | None = None) -> int:
-    return since_improvement(trials, directions, limits or Limits())
+    since = SinceImprovement(directions, limits or Limits())
+    for one in trials:
+        since.add(one)
+    return since.count
 
 
 def test_of_one_objective_only_the_best_yet_improves() -> None:
