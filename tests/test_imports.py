@@ -17,7 +17,7 @@ FORBIDDEN = {"search", "hydra", "omegaconf", "optuna", "plotly", "rich", "onnxru
 OFA_FLOORS = (
     "cures errors modes norms randomize",
     "computed_weights inputs kernel_transforms one_of processes",
-    "arrays collapse fill input_record models paths plain_network spectral_norms task",
+    "arrays collapse fill input_record models paths plain_network quantization spectral_norms task",
     "loggers weights_file records data compress recipes _calibrate _evaluate",
     "arch",
     "choice resolution",

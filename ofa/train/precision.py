@@ -1,4 +1,4 @@
-"""Number formats of training: float32, or mixed precision with float32 weights."""
+"""Number formats of training: float32, mixed precision with float32 weights, or rounded as in fewer bits."""
 
 from __future__ import annotations
 
@@ -10,20 +10,30 @@ import torch
 from torch import Tensor, nn
 
 from ofa.errors import InvalidInput, nearest
+from ofa.quantization import in_training
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+FEWER_BITS = ("int8", "int4")  # float32 that is rounded on the way, see `ofa.quantization`
+PRECISIONS = (*DTYPES, *FEWER_BITS)
 
 
 @dataclass(frozen=True)
 class Precision:
-    """How forward, backward and the optimizer's step run in one number format on one kind of device."""
+    """How forward, backward and the optimizer's step run in one number format on one kind of device.
+
+    Attributes:
+        bits: "int8" or "int4" where forward passes round as a network in them does; empty for no rounding.
+    """
 
     dtype: torch.dtype
     device_type: str
     scaler: torch.amp.GradScaler | None
+    bits: str = ""
 
     def autocast(self) -> AbstractContextManager[object]:
         """Makes the context manager of a forward pass."""
+        if self.bits:
+            return in_training(self.bits)
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device_type, self.dtype)
@@ -56,12 +66,14 @@ class Precision:
 
 
 def precision_of(name: str, device: torch.device) -> Precision:
-    """Returns the Precision called "float32", "bfloat16" or "float16".
+    """Returns the Precision of a name in `PRECISIONS`.
 
     Raises:
         InvalidInput: another name.
     """
-    if name not in DTYPES:
-        raise InvalidInput(f"precision {name!r} is unknown; {nearest(str(name), DTYPES)}")
+    if name not in PRECISIONS:
+        raise InvalidInput(f"precision {name!r} is unknown; {nearest(str(name), PRECISIONS)}")
+    if name in FEWER_BITS:
+        return Precision(torch.float32, device.type, None, name)
     scaler = torch.amp.GradScaler(device.type) if name == "float16" else None
     return Precision(DTYPES[name], device.type, scaler)

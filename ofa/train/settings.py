@@ -12,7 +12,7 @@ import torch
 from ofa.data import Augment
 from ofa.errors import InvalidInput, nearest
 from ofa.train.optimizers import OptimizerBuilder
-from ofa.train.precision import DTYPES
+from ofa.train.precision import FEWER_BITS, PRECISIONS
 from ofa.train.schedules import Schedule, cosine
 
 # Fields that say how a training is run and change nothing that comes out of it.
@@ -51,7 +51,8 @@ class TrainSettings:
             the average, and the model holds it when the training returns. At first the decay is less, (1 + step) /
             (10 + step), so that short trainings are not dominated by their start. None: no average. Source: Polyak
             and Juditsky 1992, Acceleration of stochastic approximation by averaging.
-        precision: "float32", "bfloat16" or "float16".
+        precision: "float32", "bfloat16" or "float16"; "int8" or "int4" is float32 with weights (of int8
+            activations, too) rounded as in a runtime, see `ofa.quantization`; validation scores the float32 network.
         compile: whether networks of every step run through `torch.compile`: the network itself, or a supernet's largest
             and smallest subnet. Compiling takes seconds to minutes, and pays for some networks only; the bits
             differ from those of a training without it, and what cannot be compiled runs as it is, with a warning.
@@ -129,8 +130,14 @@ class TrainSettings:
                 raise InvalidInput(
                     f"patience={self.patience} counts validations and validate_every=0 means none: give it 1 or more"
                 )
-        if self.precision not in DTYPES:
-            raise InvalidInput(f"precision {self.precision!r} is unknown; {nearest(str(self.precision), DTYPES)}")
+        if self.precision not in PRECISIONS:
+            raise InvalidInput(f"precision {self.precision!r} is unknown; {nearest(str(self.precision), PRECISIONS)}")
+        if self.precision in FEWER_BITS and (self.compile or self.checkpoint_gradients):
+            other = "compile" if self.compile else "checkpoint_gradients"
+            raise InvalidInput(
+                f"precision={self.precision!r} rounds what layers are called with, which {other}=True goes past: give "
+                "one of them"
+            )
         if self.archs_per_rank not in ARCHS_PER_RANK:
             choices = nearest(str(self.archs_per_rank), ARCHS_PER_RANK)
             raise InvalidInput(f"archs_per_rank={self.archs_per_rank!r} is unknown; {choices}")

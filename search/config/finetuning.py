@@ -65,7 +65,7 @@ class Finetuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ema: Between | None = None
     layer_decay: ShareAboveZero | None = None
     patience: Count | None = None
-    precision: Literal["float32", "bfloat16", "float16"] | None = None
+    precision: Literal["float32", "bfloat16", "float16", "int8", "int4"] | None = None
     compile: bool = False
     device: Text = "cpu"
     calibration_images: CalibrationExamples = 1024

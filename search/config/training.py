@@ -65,7 +65,7 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ema: Between | None = None
     layer_decay: ShareAboveZero | None = None
     patience: Count | None = None
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16", "int8", "int4"] = "float32"
     compile: bool = False
     checkpoint_gradients: bool = False
     synchronize_norms: bool = False

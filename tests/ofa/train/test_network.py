@@ -116,6 +116,7 @@ RECIPES = {
     "augmented": {"augment": partial(random_shift, pixels=1)},
     "bfloat16": {"precision": "bfloat16"},
     "float16": {"precision": "float16"},
+    "int8": {"precision": "int8"},
     "teacher": {"distillation": Distillation(net(7), 0.5, temperature=2.0)},
     "all": {"accumulation": 2, "ema": 0.5, "optimizer": ADAMW, "distillation": Distillation(net(7), 0.5)},
 }
@@ -195,6 +196,7 @@ def test_a_loss_that_is_not_finite_names_the_step(data, tmp_path):
         ({"seed": -1}, "seed=-1"),
         ({"gradient_clip": 0.0}, "gradient_clip=0.0"),
         ({"precision": "float8"}, "precision 'float8' is unknown; did you mean float32"),
+        ({"precision": "int8", "compile": True}, "rounds what layers are called with, which compile=True goes past"),
         ({"stop_step": -1}, "stop_step=-1"),
         ({"start_step": -1}, "start_step=-1"),
         ({"scoring": 0}, "scoring=0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,9 @@ import torch
 from torch import Tensor, nn
 
 import ofa
+from ofa.inputs import as_inputs
+from ofa.quantization import LEVELS, Simulated, in_training, observed
+from ofa.randomize import randomize_statistics_
 from search.config.verbs import Export
 from search.device.export import onnx_bytes
 from search.networks.quantized_network import OnnxNetwork, in_bits, quantized_parts, quantized_text
@@ -96,3 +100,43 @@ def test_a_file_stands_for_a_network_of_several_inputs_and_outputs() -> None:
         assert torch.allclose(exact["sum"], expected["sum"], atol=1e-5) and exact["labels"].dtype == torch.int64
         assert torch.equal(exact["labels"], expected["labels"])
         assert 0 < (near["sum"] - expected["sum"]).abs().max() < 0.1 * expected["sum"].abs().max()
+
+
+def both_in_int8(net: nn.Module, images: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Returns what the file in int8 and its simulation answer, and the distance of two neighboring answers."""
+    ranges = observed(net, [as_inputs(images)])
+    with torch.no_grad():
+        expected, near = in_bits(net, images, "int8").network(images), Simulated(net, ranges)(images)
+    return expected, near, float(ranges[-1][1] - ranges[-1][0]) / LEVELS
+
+
+def test_a_small_network_simulated_in_torch_answers_as_its_file_in_int8_but_for_ties() -> None:
+    expected, near, step = both_in_int8(network(), DATA.calibration(64))
+    off = ((near - expected) / step).round().abs()
+    assert off.max() <= 1 and (off > 0).double().mean() < 0.1
+
+
+@pytest.mark.parametrize("make", [ofa.models.ResNet, ofa.models.MobileNet], ids=["ResNet", "MobileNet"])
+def test_a_deep_network_simulated_in_torch_is_nearer_to_its_file_in_int8_than_float32(
+    make: Callable[..., nn.Module],
+) -> None:
+    torch.manual_seed(0)
+    net = make((3, 16, 16), 10)
+    randomize_statistics_(net.eval(), torch.Generator().manual_seed(0))
+    images = torch.randn(64, 3, 16, 16)
+    expected, near, step = both_in_int8(net, images)
+    with torch.no_grad():
+        exact = net(images)
+    # Ties that float32 rounds to the other side are made larger by twenty layers of random weights.
+    assert (near - expected).abs().max() < 6.5 * step
+    assert (near - expected).square().mean() < 0.6 * (exact - expected).square().mean()
+
+
+def test_weights_of_int4_in_torch_are_those_of_the_file_but_for_ties() -> None:
+    net, images = network(), DATA.calibration(16)
+    low = in_bits(net, images, "int4")
+    with torch.no_grad():
+        expected, exact = low.network(images), net(images)
+        with in_training("int4"):
+            near = net(images)
+    assert (near - expected).abs().max() < 0.05 * (exact - expected).abs().max()

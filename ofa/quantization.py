@@ -1,0 +1,195 @@
+"""Networks that compute in float32 as in fewer bits: what a runtime's kernels will do, judged and trained for.
+
+A mode quantizes and dequantizes around the layers of any network or view, by the calls of its forward: no module is
+changed or added. Gradients go through as if nothing had been rounded (straight-through, Bengio et al. 2013, 1308.3432),
+so that a training in the mode is one for the network in fewer bits (Jacob et al. 2018, 1712.05877).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from ofa.inputs import Inputs, map_tensors
+from ofa.modes import in_mode, op_by_op
+
+STEPS = 64  # of an int8 weight to each side: 7 bits, see `search.device.quantization.int8`
+LEVELS = 255  # steps of an activation in 8 bits, from its least value to its greatest
+BLOCK = 32  # inputs of a linear layer that have a scale together in 4 bits
+_SHRUNK = torch.linspace(1.0, 0.7, 13)  # of a block's largest weight: what is tried as the largest of 4 bits
+
+# The least and the greatest value of an activation: scalars.
+Range: TypeAlias = tuple[Tensor, Tensor]
+
+_LAYERS: dict[Any, int] = {  # by the dimension of the weight's output channels
+    **dict.fromkeys((functional.conv1d, functional.conv2d, functional.conv3d, functional.linear), 0),
+    **dict.fromkeys((functional.conv_transpose1d, functional.conv_transpose2d, functional.conv_transpose3d), 1),
+}
+# What takes its inputs in 8 bits besides, by how many of them are activations. The runtime joins norms and rectifiers
+# to the layer before, and others make no new values.
+_OTHERS: dict[Any, int] = {
+    **dict.fromkeys((torch.add, Tensor.add, Tensor.__add__, Tensor.__radd__, Tensor.__iadd__), 2),
+    **dict.fromkeys((torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__, Tensor.__imul__), 2),
+    **dict.fromkeys((torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm), 2),
+    **dict.fromkeys((functional.hardswish, functional.hardsigmoid, functional.leaky_relu, functional.softmax), 1),
+    **dict.fromkeys((torch.sigmoid, Tensor.sigmoid, functional.sigmoid, functional.silu, functional.gelu), 1),
+    **dict.fromkeys((functional.avg_pool1d, functional.avg_pool2d), 1),
+    **dict.fromkeys((functional.adaptive_avg_pool1d, functional.adaptive_avg_pool2d), 1),
+    functional.scaled_dot_product_attention: 3,
+}
+
+
+def int8_weight(weight: Tensor, channels: int = 0) -> Tensor:
+    """Returns a weight rounded to whole multiples of a scale for each output channel, `STEPS` to each side of 0.
+
+    A norm after the layer changes no code: it multiplies a channel's scale.
+
+    Args:
+        channels: the dimension of the output channels.
+    """
+    largest = weight.detach().abs().movedim(channels, 0).flatten(1).amax(dim=1)
+    scales = torch.where(largest > 0, largest / STEPS, 1.0)
+    zeros = torch.zeros_like(scales, dtype=torch.int32)
+    return torch.fake_quantize_per_channel_affine(weight, scales, zeros, channels, -STEPS, STEPS)
+
+
+def int4_weight(weight: Tensor, channels: int = 0) -> Tensor:
+    """Returns a weight rounded to 16 values: of an output channel, or of `BLOCK` inputs of a linear layer's output.
+
+    Of some scales that with the smallest squared error is taken.
+
+    Args:
+        channels: the dimension of the output channels.
+    """
+    rows = weight.detach().movedim(channels, 0).flatten(1)
+    if weight.dim() == 2:
+        rows = functional.pad(rows, (0, -rows.shape[1] % BLOCK))
+        rows = rows.reshape(len(rows), -1, BLOCK)
+    largest = rows.abs().amax(dim=-1, keepdim=True).clamp(min=1e-12)
+    tried = torch.stack([_four_bits(rows, share * largest / 7) for share in _SHRUNK.tolist()])
+    best = (tried - rows).square().sum(dim=-1, keepdim=True).argmin(dim=0, keepdim=True)
+    rounded = tried.gather(0, best.expand_as(tried[:1]))[0].flatten(1)
+    shape = weight.movedim(channels, 0).shape
+    rounded = rounded[:, : shape[1:].numel()].reshape(shape).movedim(0, channels)
+    return weight + (rounded - weight.detach())
+
+
+def _four_bits(rows: Tensor, scale: Tensor) -> Tensor:
+    return (rows / scale).round().clamp(-8, 7) * scale
+
+
+def int8_activation(values: Tensor, least: Tensor, greatest: Tensor) -> Tensor:
+    """Returns an activation rounded to 256 values from `least` to `greatest`, of which one is 0."""
+    low, high = least.clamp(max=0), greatest.clamp(min=0)
+    scale = (high - low) / LEVELS
+    scale = torch.where(scale > 0, scale, 1.0)
+    zero = (-low / scale).round().to(torch.int32)
+    return torch.fake_quantize_per_tensor_affine(values, scale, zero, 0, LEVELS)
+
+
+Activation = Callable[[Tensor], Tensor]
+
+
+class Quantized(TorchFunctionMode):
+    """Forwards inside of it compute with quantized weights, and what meets in a layer is quantized too.
+
+    Args:
+        weight: (weight, dimension of output channels) -> the rounded weight; None: as it is.
+        activation: rounds an input of a layer, a sum, a product or a mean; None: as it is.
+    """
+
+    def __init__(self, weight: Callable[[Tensor, int], Tensor] | None, activation: Activation | None) -> None:
+        super().__init__()
+        self._weight, self._activation = weight, activation
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Returns what a call returns with its inputs rounded."""
+        kwargs = dict(kwargs or {})
+        if func in _LAYERS and len(args) > 1:
+            values, weight, *others = args
+            args = (self._rounded(values), self._rounded_weight(weight, _LAYERS[func]), *others)
+        elif func in _OTHERS:
+            count = _OTHERS[func]
+            args = (*map(self._rounded, args[:count]), *args[count:])
+        return func(*args, **kwargs)
+
+    def _rounded(self, values: Any) -> Any:
+        if self._activation is None or not isinstance(values, Tensor) or values.dim() < 2:
+            return values
+        return self._activation(values) if values.is_floating_point() else values
+
+    def _rounded_weight(self, weight: Tensor, channels: int) -> Tensor:
+        return weight if self._weight is None else self._weight(weight, channels)
+
+
+def of_batch(values: Tensor) -> Tensor:
+    """Returns an activation in 8 bits between its own least and greatest value, as while training."""
+    return int8_activation(values, *values.detach().aminmax())
+
+
+def in_training(name: str) -> Quantized:
+    """Returns the mode of a forward pass of a training for "int8", or for "int4" of weights alone."""
+    return Quantized(int8_weight, of_batch) if name == "int8" else Quantized(int4_weight, None)
+
+
+def observed(net: nn.Module, batches: Iterable[Inputs]) -> tuple[Range, ...]:
+    """Returns the ranges of a network's activations over some inputs, in the order of its calls, its outputs last.
+
+    Args:
+        net: in float32; it runs in eval mode.
+    """
+    found: list[Range] = []
+    place = 0
+
+    def note(values: Tensor) -> Tensor:
+        nonlocal place
+        least, greatest = values.aminmax()
+        if place == len(found):
+            found.append((least, greatest))
+        else:
+            found[place] = torch.minimum(found[place][0], least), torch.maximum(found[place][1], greatest)
+        place += 1
+        return values
+
+    for batch in batches:
+        place = 0
+        with in_mode(net, training=False), torch.no_grad(), op_by_op():
+            with Quantized(None, note):
+                outputs = batch.call(net)
+            _of_floats(note, outputs)
+    return tuple(found)
+
+
+class Simulated(nn.Module):
+    """A network in the place of itself in int8: its outputs are those of a runtime, but for rare ties of rounding.
+
+    Args:
+        net: in float32, in eval mode.
+        ranges: of its activations, see `observed`.
+    """
+
+    def __init__(self, net: nn.Module, ranges: Sequence[Range]) -> None:
+        super().__init__()
+        self.network = net
+        self._ranges = ranges
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns what the network returns in int8."""
+        ranges = iter(self._ranges)
+
+        def between(values: Tensor) -> Tensor:
+            return int8_activation(values, *next(ranges))
+
+        with Quantized(int8_weight, between):
+            outputs = self.network(*args, **kwargs)
+        return _of_floats(between, outputs)
+
+
+def _of_floats(change: Activation, outputs: Any) -> Any:
+    """The outputs of a network with those changed that are no whole numbers."""
+    return map_tensors(outputs, lambda tensor: change(tensor) if tensor.is_floating_point() else tensor)
