@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from ofa.errors import InvalidInput
-from ofa.inputs import Example, as_inputs
+from ofa.inputs import Example, Inputs, as_inputs
 from ofa.norms import BatchNorm
 from ofa.spectral_norms import iterate_
 
 Net = TypeVar("Net", bound=nn.Module)
 
 
-def calibrate(net: Net, images: Example, batch_size: int = 512) -> Net:
+@runtime_checkable
+class Rows(Protocol):
+    """Inputs that are taken some at a time: `Inputs`, and what reads them when asked for."""
+
+    @property
+    def batch(self) -> int:
+        """How many examples."""
+
+    def rows(self, start: int, stop: int) -> Inputs:
+        """Returns those from `start` to before `stop`."""
+
+
+def calibrate(net: Net, images: Example | Rows, batch_size: int = 512) -> Net:
     """Returns `net`, in eval mode, its batch norm statistics measured on `images`: (N, C, H, W), or any inputs of it.
+
+    Of `Rows`, such as `ofa.data.selection.Selection`, no more than a batch is in memory.
 
     Each layer gets the mean and the unbiased variance over all that it saw: with one batch exactly those of
     the batch, with several the pooled ones (the variance between batches counts too). Only batch norm layers
@@ -33,10 +47,10 @@ def calibrate(net: Net, images: Example, batch_size: int = 512) -> Net:
     layers = [(name, module) for name, module in net.named_modules() if _has_statistics(module)]
     if not layers:
         return net
-    count = len(images) if isinstance(images, Tensor) else as_inputs(images).batch
+    count = len(images) if isinstance(images, Tensor) else _rows(images).batch
     if count == 0 or batch_size < 1:
         raise InvalidInput(f"calibration on {count} images in batches of {batch_size}: both must be at least 1")
-    inputs = as_inputs(images)
+    inputs = _rows(images)
     watched = [_Watched(name, layer) for name, layer in layers if isinstance(layer, BatchNorm)]
     device = next((tensor.device for tensor in net.parameters()), torch.device("cpu"))
     try:
@@ -54,6 +68,10 @@ def calibrate(net: Net, images: Example, batch_size: int = 512) -> Net:
     for layer_run, statistics in zip(watched, pooled, strict=True):
         layer_run.stop(statistics)
     return net
+
+
+def _rows(images: Example | Rows) -> Rows:
+    return images if isinstance(images, Rows) else as_inputs(images)
 
 
 def _has_statistics(module: nn.Module) -> bool:

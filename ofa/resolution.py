@@ -18,6 +18,7 @@ from torch import Tensor
 from ofa.arch import Arch
 from ofa.data.dataset import Dataset
 from ofa.data.resizing import resized_images
+from ofa.data.selection import Selection
 from ofa.errors import InvalidInput
 from ofa.inputs import Inputs, as_inputs
 
@@ -34,7 +35,7 @@ def resized(inputs: T, arch: Arch) -> T:
 
     Args:
         inputs: images (N, C, H, W), floating-point, at the resolution of the largest subnet or any other; `Inputs` of
-            such a tensor alone; or a Dataset of images, whose splits then give resized images.
+            such a tensor alone; or a Dataset of images or a `Selection` of one, which then gives resized images.
         arch: of the subnet; `arch.resolution` is {"input": height in pixels}, the width is in proportion.
 
     Raises:
@@ -46,6 +47,8 @@ def resized(inputs: T, arch: Arch) -> T:
     if isinstance(inputs, Dataset):
         splits = {part: getattr(inputs, part).with_height(height) for part in ("train", "validation", "test")}
         return cast(T, replace(inputs, **splits))
+    if isinstance(inputs, Selection):
+        return cast(T, inputs.with_height(height))
     images = images_of(as_inputs(cast(Any, inputs)))
     if images is None:
         raise InvalidInput(f"a resolution of {height} pixels is of images (N, C, H, W), not of {_what(inputs)}")

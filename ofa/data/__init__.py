@@ -1,7 +1,8 @@
 """Data sets as three splits of images, batches as functions of (seed, epoch, step), and augmentation."""
 
 from ofa.data._shapes import shapes
-from ofa.data.array_sets import from_arrays, from_npz
+from ofa.data.array_files import from_npz
+from ofa.data.array_sets import from_arrays
 from ofa.data.augmenting import Augment, JointAugment
 from ofa.data.batch_source import BatchSource
 from ofa.data.batching import batches, shared_batches, steps_per_epoch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,9 @@ from ofa.data.dataset import Dataset, Split, ordered
 from ofa.data.held_out import held_out
 from ofa.data.preprocessing import Preprocessing
 from ofa.data.statistics import preprocessing_of
+from ofa.data.stored_arrays import StoredArray, stored_array
 from ofa.data.targets import Targets, are_labels, check_targets, rows_of_targets
-from ofa.errors import InvalidInput, nearest
-
-_TARGET_NAMES = ("targets", "labels", "y")
+from ofa.errors import InvalidInput
 
 
 def from_arrays(
@@ -40,6 +38,7 @@ def from_arrays(
     Args:
         inputs: floating point: rows of a table (N, C), signals (N, C, T), images (N, C, H, W) of any number of
             channels; whole numbers are token ids, and uint8 of three or more dimensions images, normalized by channel.
+            Of `numpy.load(file, mmap_mode="r")` rows are read when they are needed, and not looked through for NaN.
         targets: labels (N,), numbers or truth values (N,) or (N, K), masks (N, H, W), a dictionary of those, a list of
             N entries, or None.
         validation, test: the fraction of the examples that each takes, as a function of `seed`, labels of every class
@@ -56,7 +55,7 @@ def from_arrays(
         InvalidInput: shapes, types or counts that do not fit, or fractions that leave a split empty.
     """
     given = {"train": (_inputs("train", inputs), as_targets(targets))}
-    count = len(given["train"][0])
+    count = given["train"][0].shape[0]
     check_targets(given["train"][1], count, f"inputs {tuple(given['train'][0].shape)}")
     cut: dict[str, float] = {}
     for part, value in (("validation", validation), ("test", test)):
@@ -70,7 +69,7 @@ def from_arrays(
         whole, of_whole = given["train"]
         labels = of_whole if are_labels(of_whole) else None
         rows = held_out(count, cut, seed=seed, labels=labels, groups=groups)
-        given |= {part: (whole[index], rows_of_targets(of_whole, index)) for part, index in rows.items()}
+        given |= {part: (_rows(whole, index), rows_of_targets(of_whole, index)) for part, index in rows.items()}
     preprocessing = _preprocessing(given["train"][0], standardize)
     origins = {part: f"{100 * share:g} % of arrays" for part, share in cut.items()}
     splits = {
@@ -86,69 +85,6 @@ def from_arrays(
         num_classes=classes,
         class_names=tuple(class_names),
         target_names=tuple(target_names),
-        outputs=outputs,
-    )
-
-
-def from_npz(
-    path: str,
-    *,
-    inputs: str = "inputs",
-    targets: str | None = None,
-    groups: str | None = None,
-    validation: float = 0.2,
-    test: float = 0.2,
-    standardize: bool = False,
-    seed: int = 0,
-    name: str | None = None,
-    num_classes: int | None = None,
-    class_names: Sequence[str] = (),
-    target_names: Sequence[str] = (),
-    outputs: int | None = None,
-) -> Dataset:
-    """Returns the Dataset of arrays in an .npz file, or in a folder of train.npz, validation.npz and test.npz.
-
-    Of the latter two either may be missing: it is cut out of the training examples.
-
-    Args:
-        path: of the file or the folder. Arrays of Python objects are refused.
-        inputs, targets, groups: names of arrays in it, see `from_arrays`; targets are "targets", "labels" or "y" where
-            no name is given, if there is one of these.
-        validation, test: what is cut out of the training examples where there is no file of its own.
-        standardize: and all others: see `from_arrays`.
-        seed: of the cut.
-        name: of the data set; the file's where None.
-        num_classes: see `Dataset`.
-        class_names: see `Dataset`.
-        target_names: see `Dataset`.
-        outputs: see `Dataset`.
-
-    Raises:
-        InvalidInput: no such file, a file that is damaged, an array that is not in it, or what `from_arrays` refuses.
-    """
-    location = Path(path).expanduser()
-    files = {"train": location}
-    if location.is_dir():
-        files = {part: location / f"{part}.npz" for part in ("train", "validation", "test")}
-        files = {part: file for part, file in files.items() if part == "train" or file.exists()}
-    read = {part: _read(file) for part, file in files.items()}
-    wanted = targets or next((known for known in _TARGET_NAMES if known in read["train"]), None)
-    pairs = {
-        part: (_array(arrays, inputs, files[part]), _array(arrays, wanted, files[part]))
-        for part, arrays in read.items()
-    }
-    held: dict[str, Any] = {"validation": float(validation), "test": float(test)}
-    held |= {part: pair for part, pair in pairs.items() if part != "train"}
-    return from_arrays(
-        *pairs["train"],
-        **held,
-        standardize=standardize,
-        groups=_array(read["train"], groups, files["train"]),
-        seed=seed,
-        name=name or location.stem,
-        num_classes=num_classes,
-        class_names=class_names,
-        target_names=target_names,
         outputs=outputs,
     )
 
@@ -170,7 +106,13 @@ def as_targets(targets: Any) -> Targets:
     return targets
 
 
-def _inputs(part: str, inputs: Any) -> Tensor:
+def _rows(inputs: Tensor | StoredArray, rows: Tensor) -> Tensor | StoredArray:
+    return inputs.chosen(rows) if isinstance(inputs, StoredArray) else inputs[rows]
+
+
+def _inputs(part: str, inputs: Any) -> Tensor | StoredArray:
+    if isinstance(inputs, np.memmap) and inputs.ndim > 1 and inputs.dtype.kind in "iuf":
+        return stored_array(inputs)
     try:
         held = torch.as_tensor(inputs)
     except (TypeError, ValueError, RuntimeError):
@@ -186,30 +128,12 @@ def _inputs(part: str, inputs: Any) -> Tensor:
     return held if held.dtype == torch.uint8 and held.dim() > 2 else held.long()
 
 
-def _preprocessing(inputs: Tensor, standardize: bool) -> Preprocessing:
+def _preprocessing(inputs: Tensor | StoredArray, standardize: bool) -> Preprocessing:
     if inputs.dtype == torch.uint8:
         return preprocessing_of(inputs, scale=255.0, stored="8 bits, 0 to 255")
-    if not inputs.is_floating_point():
+    if not inputs.dtype.is_floating_point:
         return Preprocessing(1.0, (), (), stored="token ids")
     if standardize:
         return preprocessing_of(inputs, scale=1.0, stored="floating point")
     channels = inputs.shape[1]
     return Preprocessing(1.0, (0.0,) * channels, (1.0,) * channels, stored="floating point, as the network takes it")
-
-
-def _read(file: Path) -> dict[str, np.ndarray[Any, Any]]:
-    if not file.is_file():
-        raise InvalidInput(f"{file} is no file; give an .npz file, or a folder with train.npz")
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except Exception as error:  # zip, its compression and NumPy's header raise errors of many kinds
-        raise InvalidInput(f"cannot read {file} as .npz: {' '.join(str(error).split()):.200}") from None
-
-
-def _array(arrays: Mapping[str, np.ndarray[Any, Any]], name: str | None, file: Path) -> np.ndarray[Any, Any] | None:
-    if name is None:
-        return None
-    if name not in arrays:
-        raise InvalidInput(f"{file} has no array {name!r}; {nearest(name, arrays)}")
-    return arrays[name]

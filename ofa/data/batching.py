@@ -16,6 +16,7 @@ from ofa.data.batch_source import BatchSource
 from ofa.data.input_table import InputTable
 from ofa.data.seeding import generator_of, order_of
 from ofa.data.split import Split
+from ofa.data.stored_arrays import StoredArray
 from ofa.data.targets import Targets, rows_of_targets
 from ofa.errors import InvalidInput
 from ofa.processes import ALONE, Processes
@@ -145,7 +146,7 @@ def _kind(split: Split) -> tuple[Any, Targets]:
     """Inputs before they are normalized and targets of one example, for their types: no image is decoded for it."""
     if isinstance(split.pixels, BatchSource | InputTable):
         return split.first
-    dtype = split.pixels.dtype if isinstance(split.pixels, torch.Tensor) else torch.float32
+    dtype = split.pixels.dtype if isinstance(split.pixels, Tensor | StoredArray) else torch.float32
     stored = torch.zeros(1, *split.pixels.shape[1:], dtype=dtype)
     return split.preprocessing.unit(stored), rows_of_targets(split.targets, torch.arange(1))
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -63,6 +63,23 @@ def identities_of_files(root: Path, files: Sequence[Path], reading: Reading, cac
         settled = time.time_ns() - _SETTLED_NS
         _write(cache_file, {key: row for key, row in known.items() if max(row[1:3]) < settled})
     return torch.tensor([known[key][-1] for key in keys], dtype=torch.int64)
+
+
+def known_identities(file: Path, compute: Callable[[], Tensor]) -> Tensor:
+    """Returns the identities (N,) int64 of what a file holds, `compute`d once while its size and times are the same."""
+    name = hashlib.sha256(os.fsencode(os.path.realpath(file))).hexdigest()[:16]
+    cache_file = default_cache().with_name("arrays") / name
+    stamp = _stamp(file)
+    with suppress(OSError, ValueError):  # a cache that cannot be read only costs time
+        checksum, _, content = cache_file.read_bytes().partition(b"\n")
+        if checksum == _checksum(json.dumps(stamp).encode() + content):
+            return torch.frombuffer(bytearray(content), dtype=torch.int64)
+    identities = compute()
+    if max(stamp[1:]) < time.time_ns() - _SETTLED_NS:
+        content = identities.numpy().tobytes()
+        with suppress(OSError):
+            write_atomic(cache_file, _checksum(json.dumps(stamp).encode() + content) + b"\n" + content)
+    return identities
 
 
 def default_cache() -> Path:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ofa.data.batch_source import BatchSource
+from ofa.data.input_table import InputTable
 from ofa.data.preprocessing import Preprocessing
+from ofa.data.selection import Selection
 from ofa.data.split import PixelSource, Split
 from ofa.data.targets import are_labels, outputs_for, targets_in_words
 from ofa.errors import InvalidInput
@@ -18,6 +21,7 @@ from ofa.errors import InvalidInput
 __all__ = ["PARTS", "Dataset", "PixelSource", "Preprocessing", "Split", "ordered"]
 
 PARTS = ("train", "validation", "test")
+_HELD_BYTES = 2**26  # of calibration images that a process keeps as numbers
 
 
 def ordered(splits: Mapping[str, Split]) -> tuple[Split, Split, Split]:
@@ -128,6 +132,13 @@ class Dataset:
         if count < 1:
             raise InvalidInput(f"calibration images={count}: at least 1 is needed")
         return self.train.some(count, seed)
+
+    def calibration_source(self, count: int, *, seed: int = 0) -> Any:
+        """Returns what `calibration` does; or, where that takes more than 64 MiB, a `Selection` that reads it."""
+        split = self.train
+        if isinstance(split.pixels, BatchSource | InputTable) or 4 * count * prod(split.shape) <= _HELD_BYTES:
+            return self.calibration(count, seed=seed)
+        return Selection(split, split.drawn(count, seed))
 
     def to(self, device: torch.device | str) -> Dataset:
         """Returns this data set with its tensors on `device`."""

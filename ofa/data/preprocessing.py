@@ -51,7 +51,7 @@ class Preprocessing:
             channels = (-1, *[1] * (unit_images.dim() - 2))
             mean = unit_images.new_tensor(self.mean).view(channels)
             std = unit_images.new_tensor(self.std).view(channels)
-            images = (unit_images - mean) / std
+            images = (unit_images - mean).div_(std)  # no third copy
         return images if self.height is None else resized_images(images, self.height)
 
     def shape(self, stored: tuple[int, ...]) -> tuple[int, ...]:

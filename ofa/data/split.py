@@ -15,19 +15,21 @@ from ofa.data.batch_source import BatchSource
 from ofa.data.identity import identities_of
 from ofa.data.input_table import InputTable
 from ofa.data.preprocessing import Preprocessing
+from ofa.data.stored_arrays import StoredArray
 from ofa.data.targets import Targets, are_labels, check_targets, device_of, rows_of_targets, targets_in_words
 from ofa.errors import InvalidInput
 from ofa.inputs import Inputs
 from ofa.task.batch import Batch, on_device
 
 _CHUNK = 1024  # images normalized at a time, so that no second copy of a whole split is made
+_AT_ONCE_BYTES = 2**24  # of numbers that are computed on at once, as float32
 
 
 class PixelSource(Protocol):
     """Images that are decoded when asked for; a Tensor is the other kind of source."""
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         """(N, C, H, W)."""
 
     def take(self, rows: Tensor) -> Tensor:
@@ -113,8 +115,16 @@ class Split:
         unit_images = self.preprocessing.unit(self.stored(rows))
         return self.preprocessing.normalize(unit_images), rows_of_targets(self.targets, rows)
 
-    def in_order(self, batch_size: int = _CHUNK) -> Iterator[tuple[Any, Targets]]:
-        """Yields (inputs, targets) in stored order, not augmented: what to evaluate a split with, in little memory."""
+    def at_once(self, most: int = _CHUNK) -> int:
+        """Returns how many examples to compute on at once: `most`, or as many as take 16 MiB."""
+        return max(1, min(most, _AT_ONCE_BYTES // (4 * max(1, prod(self.shape)))))
+
+    def in_order(self, batch_size: int | None = None) -> Iterator[tuple[Any, Targets]]:
+        """Yields (inputs, targets) in stored order, not augmented: what to evaluate a split with, in little memory.
+
+        A batch size of None is `at_once`.
+        """
+        batch_size = self.at_once() if batch_size is None else batch_size
         if isinstance(self.pixels, BatchSource):
             yield from map(self.seen, self.pixels.in_order(batch_size))
             return
@@ -133,8 +143,11 @@ class Split:
         """
         if isinstance(self.pixels, BatchSource):
             return self.preprocessing.normalize(self.pixels.some(count, seed).inputs)
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
-        return self.take(order[:count])[0]
+        return self.take(self.drawn(count, seed))[0]
+
+    def drawn(self, count: int, seed: int) -> Tensor:
+        """Returns up to `count` rows, the first of a permutation by `seed`."""
+        return torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))[:count]
 
     @cached_property
     def first(self) -> tuple[Any, Targets]:
@@ -155,6 +168,8 @@ class Split:
             return self.pixels.identities
         if isinstance(self.pixels, Tensor):
             return identities_of(self.pixels)
+        if isinstance(self.pixels, StoredArray):
+            return self.pixels.identities
         return torch.cat([identities_of(self.stored(rows)) for rows in torch.split(torch.arange(len(self)), _CHUNK)])
 
     @cached_property

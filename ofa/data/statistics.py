@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 import torch
 from torch import Tensor
@@ -10,12 +11,14 @@ from torch import Tensor
 from ofa.data.dataset import PixelSource, Preprocessing
 
 _SAMPLE = 10_000  # images that the statistics are taken from: enough for four digits
+_PIECE_NUMBERS = 2**22  # that are held at once
 
 
 def sampled(pixels: Tensor | PixelSource, dtype: torch.dtype) -> Iterator[Tensor]:
     """Yields the images (n, C, H, W) in pieces, as `dtype`; of more than 10,000 an evenly spaced 10,000."""
     count = pixels.shape[0]
-    for rows in torch.split(torch.linspace(0, count - 1, min(count, _SAMPLE)).long(), 1000):
+    piece = max(1, min(1000, _PIECE_NUMBERS // max(1, prod(pixels.shape[1:]))))
+    for rows in torch.split(torch.linspace(0, count - 1, min(count, _SAMPLE)).long(), piece):
         yield (pixels[rows] if isinstance(pixels, Tensor) else pixels.take(rows)).to(dtype)
 
 

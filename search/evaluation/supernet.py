@@ -15,6 +15,7 @@ from ofa.arch import Arch
 from ofa.calibration_size import calibration_size
 from ofa.data import Dataset
 from ofa.data.contents import contents_of
+from ofa.data.selection import Selection
 from ofa.identity import as_json
 from ofa.inputs import Inputs
 from ofa.resolution import resized
@@ -28,13 +29,17 @@ from search.run.stored_inputs import settings_digest
 from search.run.training_cards import CalibrationFacts, EndScores, SpaceChoice, SupernetCard
 from search.training.baseline import baseline_of, no_better
 
+BATCH = 512  # examples, of those that take little memory
+
 
 class Evaluator:
     """Returns the validation scores of an Arch's view: norm statistics from calibration images, then one pass.
 
-    The validation split is read batch by batch, so that it is never held as floats; `calibration` (M, C, H, W) are
-    training images as the network sees them. With a `cache` folder nothing is evaluated twice: the file's name has the
-    digests of the supernet, the data, the metrics and the settings, so another of them never shares it.
+    The validation split is read batch by batch, so that it is never held as floats, and so is a `Selection` of training
+    images to calibrate on; `calibration` (M, C, H, W) are such images as the network sees them. Batches are of 512
+    examples, or of as many as take 16 MiB: several evaluators fit on a machine. With a `cache` folder nothing is
+    evaluated twice: the file's name has the digests of the supernet, the data, the metrics and the settings, so another
+    of them never shares it.
 
     Raises:
         InvalidInput: nothing to calibrate on.
@@ -45,14 +50,15 @@ class Evaluator:
         supernet: Supernet,
         data: Dataset,
         task: Task,
-        calibration: Tensor | Inputs,
+        calibration: Tensor | Inputs | Selection,
         *,
-        batch_size: int = 512,
+        batch_size: int | None = None,
         cache: Path | None = None,
     ) -> None:
+        split = data.validation
+        batch_size = split.at_once(BATCH) if batch_size is None else batch_size
         self._supernet, self._data, self._task, self._batch_size = supernet, data, task, batch_size
         self._calibration = calibration
-        split = data.validation
         metrics = as_json({metric.name: (metric.statistics, metric.value) for metric in task.metrics})
         seen = (contents_of(data).digests, split.preprocessing, metrics)
         self.digest = f"{supernet.digest}-{settings_digest(*seen, calibration, batch_size)}"
@@ -79,7 +85,9 @@ class Evaluator:
         return evaluation
 
 
-def held_out_scores(supernet: Supernet, arch: Arch, data: Dataset, task: Task, calibration: Tensor | Inputs) -> Scores:
+def held_out_scores(
+    supernet: Supernet, arch: Arch, data: Dataset, task: Task, calibration: Tensor | Inputs | Selection
+) -> Scores:
     """Returns the scores of `arch` on the validation and the test split, at its resolution.
 
     `calibration` are training images (N, C, H, W) for the norm statistics.
@@ -108,7 +116,7 @@ def supernet_card(
         seconds: that its training took.
     """
     size = calibration_size(supernet, data)
-    images = data.calibration(size.examples if calibration_images == AUTO else calibration_images)
+    images = data.calibration_source(size.examples if calibration_images == AUTO else calibration_images)
     ends = {"largest": supernet.space.largest, "smallest": supernet.space.smallest}
     found = {name: held_out_scores(supernet, arch, data, task, images) for name, arch in ends.items()}
     baseline, metrics = baseline_of(task, data), metrics_of(task)

@@ -20,6 +20,7 @@ from ofa.checkpoint import load_checkpoint, save_checkpoint
 from ofa.data import Dataset
 from ofa.data.checks import check_data
 from ofa.data.contents import PARTS, Contents, changes, contents_of
+from ofa.data.selection import Selection
 from ofa.data.targets import targets_in_words
 from ofa.errors import InvalidInput, is_whole
 from ofa.inputs import Inputs
@@ -216,6 +217,8 @@ def settings_digest(*parts: Any) -> str:
         if isinstance(part, Tensor):
             digest.update(f"{part.dtype}{tuple(part.shape)}".encode())
             digest.update(part.detach().cpu().contiguous().numpy().tobytes())
+        elif isinstance(part, Selection):
+            digest.update(settings_digest(part.split.preprocessing, part.split.identities[part.positions]).encode())
         elif isinstance(part, Inputs):
             plain = part.map(lambda _: torch.zeros(1))  # what else is given, without the tensors
             digest.update(settings_digest(repr(plain), *part.tensors(), *part.tensors().values()).encode())

@@ -101,7 +101,7 @@ def make_plan(inputs: PlanInputs, trained: Trained | None = None, tuning: FineTu
     if trained is None:
         trained = load_trained(run, request.trusted, show=False)
     tuning = tuning_of(request, trained) if tuning is None else tuning
-    calibration = trained.calibration(options.calibration_images)
+    calibration = trained.calibration_source(options.calibration_images)
     evaluator = Evaluator(trained.supernet, trained.data, trained.task, calibration, cache=run.cache)
     space = CandidateSpace(inputs.space, tuning.keys.parameters if tuning else ())
     arch_figures = free_figures(trained.supernet, inputs.profiles, inputs.figures)

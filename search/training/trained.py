@@ -127,6 +127,10 @@ class Trained:
         """
         return self.data.calibration(self._examples if examples == AUTO else examples)
 
+    def calibration_source(self, examples: CalibrationExamples) -> Any:
+        """Returns the same, read again each time where that takes much memory (see `Dataset.calibration_source`)."""
+        return self.data.calibration_source(self._examples if examples == AUTO else examples)
+
     @cached_property
     def _examples(self) -> int:
         known = self.card.calibration
