@@ -100,7 +100,8 @@ def as_targets(targets: Any) -> Targets:
     if isinstance(targets, np.ndarray):
         if targets.dtype.kind not in "biuf":
             raise InvalidInput(f"targets are an array of {targets.dtype}; give numbers, or class names as numbers")
-        targets = torch.from_numpy(np.ascontiguousarray(targets))
+        # What is mapped is held from here on.
+        targets = torch.from_numpy(np.array(targets, copy=True if isinstance(targets, np.memmap) else None, order="C"))
     if isinstance(targets, Tensor) and targets.dtype != torch.bool:
         return targets.float() if targets.is_floating_point() else targets.long()
     return targets

@@ -1,15 +1,14 @@
-"""Arrays of any rank with targets of any kind, from memory and from .npz files."""
+"""Arrays of any rank with targets of any kind, from memory."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from ofa.data import batches, from_arrays, from_npz
+from ofa.data import from_arrays
 from ofa.data.contents import PARTS
 from ofa.errors import InvalidInput
 
@@ -89,27 +88,6 @@ def test_groups_and_own_splits() -> None:
     assert [len(getattr(data, part)) for part in PARTS] == [COUNT, 4, 4]
 
 
-def test_a_file_or_a_folder_of_files_is_read(tmp_path: Path) -> None:
-    np.savez(
-        tmp_path / "all.npz", bands=numbered(7, 4, 4), y=TARGETS["masks"][:, :4, :4], patient=np.arange(COUNT) // 4
-    )
-    data = from_npz(str(tmp_path / "all.npz"), inputs="bands", groups="patient", num_classes=4)
-    assert data.name == "all" and data.input_shape == (7, 4, 4) and data.num_outputs == 4
-    folder = tmp_path / "parts"
-    folder.mkdir()
-    np.savez(folder / "train.npz", inputs=numbered(3), labels=TARGETS["labels"])
-    np.savez(folder / "test.npz", inputs=numbered(3)[:5], labels=TARGETS["labels"][:5])
-    data = from_npz(str(folder))
-    assert [len(getattr(data, part)) for part in PARTS] == [48, 12, 5] and data.num_classes == 3
-    for inputs, targets in batches(data.train, 6, seed=0, epoch=0):
-        assert torch.equal(inputs[:, 0].long() % 3, targets)
-
-
-def with_array(folder: Path, **arrays: Any) -> str:
-    np.savez(folder / "some.npz", **arrays)
-    return str(folder / "some.npz")
-
-
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -129,15 +107,3 @@ def with_array(folder: Path, **arrays: Any) -> str:
 def test_what_does_not_fit_is_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
         from_arrays(**{"inputs": numbered(3), "targets": None, **given})
-
-
-def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"is no file; give an \.npz file"):
-        from_npz(str(tmp_path / "gone.npz"))
-    with pytest.raises(InvalidInput, match=r"has no array 'inputs'; did you mean input\?"):
-        from_npz(with_array(tmp_path, input=numbered(3)))
-    with pytest.raises(InvalidInput, match=r"cannot read .*some\.npz as \.npz: .*pickle"):
-        from_npz(with_array(tmp_path, inputs=np.array([{}] * COUNT, dtype=object)))
-    (tmp_path / "some.npz").write_bytes(b"no archive")
-    with pytest.raises(InvalidInput, match=r"cannot read .*some\.npz"):
-        from_npz(str(tmp_path / "some.npz"))

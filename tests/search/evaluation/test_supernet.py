@@ -17,6 +17,7 @@ from ofa._evaluate import evaluate
 from ofa.arch import Arch
 from ofa.data import Dataset
 from ofa.data.dataset import Preprocessing, Split
+from ofa.data.selection import Selection
 from ofa.errors import InvalidInput
 from ofa.supernet import Supernet
 from ofa.task import Metric, Score, classification
@@ -166,6 +167,24 @@ def test_a_real_supernet_is_calibrated_and_left_as_it_was(tmp_path: Path) -> Non
     view = calibrate(supernet.extract(supernet.space.smallest), images)
     assert accuracy == evaluate(view, images, labels)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_calibration_images_that_are_read_again_are_those_that_are_held() -> None:
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (40, 3, 6, 6), dtype=torch.uint8)
+    split = Split(images, torch.arange(40) % 3, Preprocessing(255.0, (0.5,) * 3, (0.2,) * 3))
+    data = Dataset("made", split, split, split, num_classes=3)
+    supernet = Supernet(
+        nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.Flatten(), nn.Linear(256, 3)), images[:2] / 255
+    )
+    rows = torch.randperm(40)[:20]
+    sources = [split.take(rows)[0], Selection(split, rows), Selection(split, rows.flip(0))]
+    made = [Evaluator(supernet, data, classification(data), source, batch_size=7) for source in sources]
+    arch = supernet.space.largest
+    assert made[0](arch).scores == made[1](arch).scores
+    assert len({each.digest for each in made}) == 3
+    states = [calibrate(supernet.subnet(arch), source, 7).state_dict()["1.running_var"] for source in sources]
+    assert torch.equal(states[0], states[1]) and not torch.equal(states[1], torch.ones(16))
 
 
 def test_settings_digest_sees_shape_and_type() -> None:
