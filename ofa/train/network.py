@@ -29,7 +29,7 @@ from ofa.train.loop import Callback
 from ofa.train.rate_test import found_rate, is_auto, with_rate
 from ofa.train.recomputing import recomputed
 from ofa.train.saved_state import training_record
-from ofa.train.settings import TrainSettings
+from ofa.train.settings import TrainSettings, check_device
 from ofa.train.state import History, new_state
 from ofa.train.step import StepContext, training_mode
 from ofa.train.teacher_batches import TeacherBatches, on_device, scoring_batches
@@ -128,6 +128,7 @@ def train_network(
         raise InvalidInput("lr='auto' is found without a pruner; give the optimizer a number under one")
     task = classification(data) if task is None else task
     learned = task if distillation is None else with_temperature(task, distillation.temperature)
+    check_device(settings.device)
     device = torch.device(settings.device)
     teacher = as_teacher(distillation.teacher, model, device) if distillation and distillation.weight else None
     split = on_device(data.train, device)

@@ -167,6 +167,23 @@ class TrainSettings:
         return {name: value for name, value in vars(self).items() if name not in HOW_TO_RUN or name in measured}
 
 
+def check_device(device: torch.device | str, name: str = "device") -> None:
+    """Checks that tensors can be on a device of this machine.
+
+    Args:
+        name: of the setting, for the message.
+
+    Raises:
+        InvalidInput: they cannot.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:  # of a torch without CUDA, or without such a device
+        reason = next(iter(str(error).splitlines()), type(error).__name__).partition(" device type at start")[0]
+        there = "cpu or cuda" if torch.cuda.is_available() else "cpu"
+        raise InvalidInput(f"{name}={device!s} cannot be used here ({reason:.200}); give {there}") from None
+
+
 def _at_least(least: int, name: str, value: int, otherwise: str = "") -> None:
     if value < least:
         rule = "at least 1" if least else "0 or more"

@@ -24,7 +24,7 @@ from ofa.train.loop import Callback
 from ofa.train.rate_test import found_rate, with_rate
 from ofa.train.recomputing import recomputed_view
 from ofa.train.saved_state import training_record
-from ofa.train.settings import TrainSettings
+from ofa.train.settings import TrainSettings, check_device
 from ofa.train.state import History, new_state
 from ofa.train.step import StepContext, Strategy, training_view
 from ofa.train.teachers import Teacher, Teaching, as_teacher
@@ -68,6 +68,7 @@ def train(
             of the first batch that do not fit the task, a teacher of other outputs, or a loss that is not finite, by
             step.
     """
+    check_device(settings.device)
     task = classification(data) if task is None else task
     group = processes()
     decay = settings.layer_decay

@@ -24,7 +24,7 @@ VERBS = {
     "studio": "move shape and sparsity of a network by hand, and see at once what follows",
 }
 
-TRAINING = {"train", "prune"}  # in search.app.training, the others in search.app.verbs
+ELSEWHERE = {"train": "training", "prune": "pruning"}  # modules of search.app, the others are in search.app.verbs
 
 HELP = """Once-for-all networks: train one supernet, take a fitted subnet for every device.
 
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         overrides = _with_path(overrides, OPTIONS_WITH_VALUE)
 
     def load_task() -> Callable[[Any], Any]:
-        module = importlib.import_module("search.app.training" if verb in TRAINING else "search.app.verbs")
+        module = importlib.import_module(f"search.app.{ELSEWHERE.get(verb, 'verbs')}")
         task: Callable[[Any], Any] = getattr(module, f"{verb}_task")
         return task
 

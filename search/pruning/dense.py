@@ -22,6 +22,7 @@ from ofa.records import read_record, write_record
 from ofa.task import Task, scores
 from ofa.train import TrainSettings, logged, train_network
 from ofa.train.callbacks import NETWORK
+from ofa.train.settings import check_device
 from search.config.request import plain
 from search.config.tuning import NetworkRecipe
 from search.networks.folder import dense_name
@@ -181,6 +182,7 @@ def dense_stage(network: Network, *, force: bool = False, loggers: MakeLoggers =
 
 
 def _train(network: Network, stage: Stage, *, force: bool, loggers: Sequence[Logger]) -> None:
+    check_device(network.recipe.dense.device, "dense.device")
     net = network.initial()
     settings = network.training()
     check_metrics(net, network.data, network.task)

@@ -18,7 +18,7 @@ from ofa.errors import InvalidInput
 from ofa.loggers import Logger
 from ofa.resolution import resized
 from ofa.task import Replicates, Task, paired_difference, replicates
-from ofa.train import Distillation, Teacher, TrainSettings, logged, train_network
+from ofa.train import Distillation, OptimizerBuilder, Schedule, Teacher, TrainSettings, logged, train_network
 from search.config.finetuning import Finetuning
 from search.config.rules import CalibrationExamples
 from search.config.tuning import Pruning
@@ -29,7 +29,7 @@ from search.pruning.retraining import finished, retrain
 from search.run.progress import say
 from search.run.scores import Gain, Scores
 from search.run.training_cards import Epoch, TrainingStep, history_of
-from search.training.settings import UNKNOWN_TRAINING, supernet_settings
+from search.training.settings import UNKNOWN_TRAINING, supernet_settings, try_optimizer
 from search.training.trained import Trained, showing
 
 # The keys of a fine-tuning that take the place of the supernet's, where they are set.
@@ -138,17 +138,31 @@ def adapted(training: TrainSettings, request: Finetuning) -> TrainSettings:
     Raises:
         InvalidInput: arguments that a `_target_` does not take, or a rate that cannot be scaled.
     """
-    optimizer = training.optimizer
-    if request.optimizer is not None:
-        optimizer = make_partial("finetune.optimizer", request.optimizer)
+    optimizer, schedule = own_parts(request)
     changes: dict[str, Any] = {name: getattr(request, name) for name in _OWN}
     changes |= {name: value for name in _OTHERWISE if (value := getattr(request, name)) is not None}
     return replace(
         training,
-        optimizer=with_rate(optimizer, request.learning_rate, "finetune.learning_rate", "the optimizer's lr"),
-        schedule=make_partial("finetune.schedule", request.schedule),
+        optimizer=with_rate(
+            optimizer or training.optimizer, request.learning_rate, "finetune.learning_rate", "the optimizer's lr"
+        ),
+        schedule=schedule,
         **changes,
     )
+
+
+def own_parts(request: Finetuning) -> tuple[OptimizerBuilder | None, Schedule]:
+    """Returns the optimizer of a fine-tuning, None for that of the supernet, and its schedule.
+
+    Raises:
+        InvalidInput: arguments that they do not take.
+    """
+    schedule: Schedule = make_partial("finetune.schedule", request.schedule)
+    if request.optimizer is None:
+        return None, schedule
+    optimizer = make_partial("finetune.optimizer", request.optimizer)
+    try_optimizer(optimizer, "finetune.optimizer")
+    return optimizer, schedule
 
 
 def finetune(

@@ -19,6 +19,7 @@ from ofa.identity import digest_of
 from ofa.processes import processes
 from ofa.records import read_record, write_record
 from ofa.train import Teacher
+from ofa.train.settings import check_device
 from search.candidates.figures import LATENCY
 from search.candidates.search_files import Finalist, Finalists, SubnetList
 from search.config.read import converted
@@ -77,6 +78,7 @@ def finetune_stage(
             f"the search {name} has fine-tuned its subnets itself: raise its search.tuning.finalist_epochs, or its "
             "finetune.epochs, instead"
         )
+    check_device(request.finetune.device, "finetune.device")
     loggers = loggers_of(request.logger, request.folder)
     settings = finetune_settings(request.finetune, request.prune, trained, request.seed)
     extraction = extract_request(request, name)

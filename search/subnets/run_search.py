@@ -9,6 +9,7 @@ from functools import partial
 from ofa.errors import InvalidInput
 from ofa.records import content_of, read_record, write_record
 from ofa.task import Task
+from ofa.train.settings import check_device
 from search.candidates.feasible import check_reachable
 from search.candidates.figures import BYTES_ON_DISK, LATENCY, objective_metric, objective_names
 from search.candidates.metric_limits import metric_limits
@@ -32,6 +33,7 @@ from search.study.tuning import tuning_of
 from search.study.warm_start import keep_warm_start, warm_candidates
 from search.subnets.extract import refined_rows
 from search.subnets.finalist_networks import counted_bytes, in_int8, quantized_finalists
+from search.subnets.finetune import own_parts
 from search.subnets.measured_finalists import Bench, Refine, find_finalists
 from search.subnets.tuned_finalists import final_tuning, tuned_finalists
 from search.training.loggers import log_rows, loggers_of
@@ -44,11 +46,16 @@ def check_search(request: SearchRequest) -> None:
     """Validates what depends on more than the request itself, before any long step.
 
     Raises:
-        InvalidInput: an earlier search, searched keys, an engine, a device or a sampler that cannot be used.
+        InvalidInput: an earlier search, searched keys, fine-tuning, an engine, a device or a sampler that is unusable.
     """
     warm_candidates(request)
     if request.search.tuning is not None:
         searched_keys(request)
+        if request.dense is not None:
+            check_device(request.dense.device, "dense.device")
+    if request.finetune is not None:
+        own_parts(request.finetune)
+        check_device(request.finetune.device, "finetune.device")
     engine_of(request)
     check_devices(request)
     sampler_of(request.sampler)

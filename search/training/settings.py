@@ -35,7 +35,7 @@ def train_settings(training: Training, augment: Target | None, seed: int, group:
     optimizer = make_partial(f"{group}.optimizer", training.optimizer)
     if is_auto(optimizer) and group != "train":
         raise InvalidInput(f"{group}.optimizer.lr='auto' is found for supernets (train.optimizer.lr): give a number")
-    _try_optimizer(partial(optimizer, lr=1.0) if is_auto(optimizer) else optimizer, f"{group}.optimizer")
+    try_optimizer(partial(optimizer, lr=1.0) if is_auto(optimizer) else optimizer, f"{group}.optimizer")
     return TrainSettings(
         optimizer=optimizer,
         schedule=make_partial(f"{group}.schedule", training.schedule),
@@ -57,8 +57,8 @@ def supernet_settings(config: Mapping[str, Any], seed: int) -> TrainSettings:
     return train_settings(training, config["data"].get("augment"), seed)
 
 
-def _try_optimizer(build: OptimizerBuilder, name: str) -> None:
-    """Builds the optimizer on a dummy parameter, so that a wrong setting fails here and not during the training.
+def try_optimizer(build: OptimizerBuilder, name: str) -> None:
+    """Tries an optimizer on a dummy parameter, so that a wrong setting fails here and not during the training.
 
     Raises:
         InvalidInput: with the optimizer's own message.

@@ -55,6 +55,8 @@ CASES = [
     ("train +model.colour=[1,nan]", "unexpected keyword argument"),
     ("train task.label_smoothing=nan", "task.label_smoothing=nan must be a number"),
     ("train run=a/b", "run='a/b' must be a plain name"),
+    ("train train.device=gpu", "train.device=gpu cannot be used here (Expected one of cpu"),
+    ("prune dense.device=gpu", "dense.device=gpu cannot be used here"),
     ("train threads=0", "threads=0 must be a whole number"),
     ("train model", "'model' cannot be read"),
     ("train --config-dir nowhere", "nowhere' not found"),

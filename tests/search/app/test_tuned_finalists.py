@@ -107,6 +107,8 @@ def test_a_killed_fine_tuning_goes_on_and_ends_with_the_same_choice(
         (["search=joint"], "search.tuning fine-tunes the finalists itself"),
         (["finetune.epochs=0"], "finetune.epochs=0"),
         (["finetune.distil=1"], "distil"),
+        (["finetune.device=gpu"], "finetune.device=gpu cannot be used here"),
+        (["finetune.optimizer={_target_: torch.optim.SGD, _partial_: true, lr: -1}"], "finetune.optimizer: Invalid"),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_search(

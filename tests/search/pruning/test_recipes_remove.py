@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from ofa.errors import InvalidInput
-from search.app.training import prune_stage
+from search.app.pruning import prune_stage
 from search.config.read import read_request
 from search.config.verbs import PruneRequest
 from search.run.paths import conf_dir
