@@ -31,7 +31,7 @@ from search.run.stages import Stage, hash_of, is_needed
 from search.run.stored_inputs import DATA, begin_with, check_same, write_stored_config
 from search.training.loggers import log_rows, loggers_of
 from search.training.settled import settled
-from search.training.teachers import check_teacher, teacher_inputs
+from search.training.teachers import check_distillation, check_teacher, teacher_inputs
 
 
 def prune_task(request: PruneRequest) -> None:
@@ -52,6 +52,7 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
         check_recipe(recipe, net, network.data)
         check_teacher(request.teacher, net, network.data, network.task)
     check_judged(method, network.task)
+    check_distillation(network.task, recipe.distill, "prune.retraining.distill")
     settings = _training(network, request.prune.retraining)
     stored_recipe = relative_paths(plain(request.prune), run)  # it may name a profile of the run
     teacher = {"teacher": dict(request.teacher)} if request.teacher else {}

@@ -30,6 +30,7 @@ from search.run.progress import say
 from search.run.scores import Gain, Scores
 from search.run.training_cards import Epoch, TrainingStep, history_of
 from search.training.settings import UNKNOWN_TRAINING, supernet_settings, try_optimizer
+from search.training.teachers import check_distillation
 from search.training.trained import Trained, showing
 
 # The keys of a fine-tuning that take the place of the supernet's, where they are set.
@@ -101,9 +102,10 @@ def finetune_settings(request: Finetuning, prune: Pruning | None, trained: Train
     """Returns how the subnets of a trained supernet are fine-tuned.
 
     Raises:
-        InvalidInput: arguments that a `_target_` does not take, a rate that cannot be scaled, or a method of pruning
-            that is more than one training.
+        InvalidInput: arguments that a `_target_` does not take, a rate that cannot be scaled, a task that knows no
+            distillation, or a method of pruning that is more than one training.
     """
+    check_distillation(trained.task, request.distill, "finetune.distill")
     training = adapted(supernet_settings(trained.config, seed), request)
     if trained.config["train"] is None and request.optimizer is None:
         say(

@@ -37,6 +37,7 @@ from search.subnets.finetune import own_parts
 from search.subnets.measured_finalists import Bench, Refine, find_finalists
 from search.subnets.tuned_finalists import final_tuning, tuned_finalists
 from search.training.loggers import log_rows, loggers_of
+from search.training.teachers import check_distillation
 from search.training.trained import Trained
 
 STUDY = "study"  # the name of a study in a database, among the inputs of its search
@@ -64,11 +65,13 @@ def check_search(request: SearchRequest) -> None:
 
 
 def check_metrics(request: SearchRequest, task: Task) -> None:
-    """Checks that a search optimizes and limits metrics that its task has.
+    """Checks that a search optimizes and limits metrics that its task has, and fine-tunes by what it can.
 
     Raises:
-        InvalidInput: an unknown metric, or a limit against its direction.
+        InvalidInput: an unknown metric, a limit against its direction, or a distillation that the task does not know.
     """
+    if request.finetune is not None:
+        check_distillation(task, request.finetune.distill, "finetune.distill")
     metrics = metrics_of(task)
     objective_metric(objective_names(request.search.objective, request.latency_figures), metrics)
     metric_limits(request.search.metric_limits, metrics)

@@ -78,6 +78,19 @@ def build_teacher(config: Target | None, net: nn.Module, data: Dataset) -> nn.Mo
     return teacher
 
 
+def check_distillation(task: Task, share: float, key: str) -> None:
+    """Checks that a task can be learned from a teacher where a share of the loss is against one.
+
+    Args:
+        key: of the share.
+
+    Raises:
+        InvalidInput: it knows no distillation.
+    """
+    if share and task.distill is None:
+        raise InvalidInput(f"{key}={share:g}: task {task.name!r} knows no distillation, so give {key}=0")
+
+
 def check_teacher(config: Target | None, net: nn.Module, data: Dataset, task: Task) -> None:
     """Checks that another network which will teach `net` has its weights and fits, before a training on the way to it.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,13 @@ def test_wrong_input_is_one_line(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidInput, match=said) as caught:
         search.find(supernet(), data(), **{"limits": MET, "evaluations": 3, **QUICK, **wrong})
     assert "\n" not in str(caught.value)
+
+
+def test_a_task_without_distillation_is_no_reason_to_search_first(tmp_path: Path) -> None:
+    task = dataclasses.replace(ofa.task.classification(data()), distill=None)
+    with pytest.raises(InvalidInput, match=r"finetune\.distill=0\.5: task 'classification' knows no distillation"):
+        search.find(supernet(), data(), MET, task=task, finetune="default", run="mine", outputs=tmp_path, **QUICK)
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def test_numbers_of_numpy_and_tuples_are_taken() -> None:
