@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from ofa.inputs import Inputs, map_tensors
+from ofa.inputs import Example, Inputs, as_inputs, map_tensors
 from ofa.modes import in_mode, op_by_op
 
+INT8 = "int8"
+RANGE_EXAMPLES = 512  # at most, that ranges of activations come from
 STEPS = 64  # of an int8 weight to each side: 7 bits, see `search.device.quantization.int8`
 LEVELS = 255  # steps of an activation in 8 bits, from its least value to its greatest
 BLOCK = 32  # inputs of a linear layer that have a scale together in 4 bits
@@ -134,7 +136,7 @@ def of_batch(values: Tensor) -> Tensor:
 
 def in_training(name: str) -> Quantized:
     """Returns the mode of a forward pass of a training for "int8", or for "int4" of weights alone."""
-    return Quantized(int8_weight, of_batch) if name == "int8" else Quantized(int4_weight, None)
+    return Quantized(int8_weight, of_batch) if name == INT8 else Quantized(int4_weight, None)
 
 
 def observed(net: nn.Module, batches: Iterable[Inputs]) -> tuple[Range, ...]:
@@ -193,3 +195,14 @@ class Simulated(nn.Module):
 def _of_floats(change: Activation, outputs: Any) -> Any:
     """The outputs of a network with those changed that are no whole numbers."""
     return map_tensors(outputs, lambda tensor: change(tensor) if tensor.is_floating_point() else tensor)
+
+
+def simulated(net: nn.Module, examples: Example) -> Simulated:
+    """Returns a network in the place of itself in int8, with the ranges that its activations have for some inputs.
+
+    Args:
+        net: in float32, in eval mode.
+        examples: training inputs; the first `RANGE_EXAMPLES` are taken.
+    """
+    inputs = as_inputs(examples)
+    return Simulated(net, observed(net, [inputs.rows(0, min(len(inputs), RANGE_EXAMPLES))]))

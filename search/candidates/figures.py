@@ -44,6 +44,26 @@ def device_of(name: str) -> str:
     return name.partition("@")[2]
 
 
+PRECISION = "precision"  # the setting that says which numbers a candidate computes in
+_KERNELS = " in int8"
+
+
+def is_int8(settings: Mapping[str, Any]) -> bool:
+    """Whether a candidate of these settings computes in int8."""
+    return settings.get(PRECISION) == "int8"
+
+
+def in_int8(figure: str) -> str:
+    """Returns the name of the times that a latency figure has in the kernels of int8."""
+    return f"{figure}{_KERNELS}"
+
+
+def of_kernels(times: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the times by latency figure, of the kernels that a candidate of these settings computes with."""
+    names = [name for name in times if not name.endswith(_KERNELS)]
+    return {name: times.get(in_int8(name), times[name]) if is_int8(settings) else times[name] for name in names}
+
+
 def is_figure(name: str) -> bool:
     """Whether there is a figure of this name."""
     return name in FIGURES or (is_latency(name) and device_of(name) != "")

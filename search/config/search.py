@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from ofa.errors import InvalidInput, nearest
+from ofa.errors import InvalidInput
 from search.candidates.figures import LATENCY, is_figure, latency_of, objective_names
 from search.candidates.limits import LatencyLimits, check_latency, search_name
 from search.candidates.metric_limits import read_limit
@@ -26,47 +26,12 @@ from search.config.rules import (
     Target,
     Text,
 )
+from search.config.storage import check_address
 from search.config.training import Training
 from search.config.tuning import Pruning, Tuning
 from search.run.relative_paths import relative_paths
 
 GROUPS = ("initializer", "dense", "prune")  # groups that a fine-tuning depends on, beside search.tuning
-
-# The keys are also the extras that install them: ofa-search[...]
-DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
-USER, PASSWORD = "OFA_STORAGE_USER", "OFA_STORAGE_PASSWORD"
-
-
-def check_address(address: str) -> str:
-    """Returns the address of a database for a study.
-
-    Raises:
-        InvalidInput: it is not an address, holds a password, or is of a database that is slow with many writers.
-    """
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        url = make_url(address)
-    except ArgumentError:
-        raise InvalidInput(
-            "storage is not an address; it must be null or like postgresql://db.host/ofa"  # the value could be a secret
-        ) from None
-    if url.password is not None or any("pass" in key.lower() for key in url.query):
-        raise InvalidInput(
-            "storage holds a password, and configurations are written to disk and shown: "
-            f"leave it out and set {PASSWORD} (and {USER}) in the environment"
-        )
-    if url.drivername.startswith("sqlite"):
-        raise InvalidInput(
-            f"storage={address} is SQLite, where every suggestion waits for the one writer that it has: "
-            "leave storage out for the journal file, which is quicker, or use postgresql:// for several machines"
-        )
-    if url.drivername not in DRIVERS:
-        raise InvalidInput(f"storage={address}: {url.drivername!r} is not known; {nearest(url.drivername, DRIVERS)}")
-    if not url.database:
-        raise InvalidInput(f"storage={address} names no database; it must be like {url.drivername}://db.host/ofa")
-    return address
 
 
 class FigureLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,6 +64,7 @@ class SearchOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Attributes:
         minutes: of work on evaluations, after which the search ends; None: all evaluations are made.
         patience: evaluations in a row that improve nothing, after which it ends; None: any number.
+        int8_device: the device in int8, whose profile says how long candidates take there, where that is searched.
     """
 
     objective: Text | tuple[Text, ...] = "pareto"
@@ -116,6 +82,7 @@ class SearchOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     warm_start_candidates: Count = 20
     refusals: Count = 10
     finalists: FinalistSettings = FinalistSettings()
+    int8_device: Name | None = None
     parameters: dict[str, Any] | None = None
     tuning: Tuning | None = None
 
@@ -182,6 +149,11 @@ class SearchRequest(Request, frozen=True, kw_only=True):
             )
         if self.search.tuning is not None and (self.dense is None or self.prune is None):
             raise InvalidInput("search.tuning needs the groups dense and prune: give search=joint")
+        if self.search.int8_device is not None and isinstance(self.latency, Mapping):
+            raise InvalidInput(
+                f"search.int8_device={self.search.int8_device} is the one device in int8, and latency_ms names "
+                f"{', '.join(self.latency)}: give one limit, such as latency_ms=4"
+            )
         if self.search.tuning is not None and self.finetune is not None:
             raise InvalidInput(
                 "search.tuning fine-tunes the finalists itself, for search.tuning.finalist_epochs: leave finetune out"
@@ -239,6 +211,8 @@ class SearchRequest(Request, frozen=True, kw_only=True):
             options = without(options, "warm_start_candidates")
         if self.search.tuning is None:
             options = without(options, "parameters", "tuning")
+        if self.search.int8_device is None:
+            options = without(options, "int8_device")
         latency = self.latency
         return {
             **plain(self, "sampler", "seed", *(GROUPS if self.search.tuning is not None else ())),

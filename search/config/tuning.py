@@ -127,6 +127,7 @@ class Tuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         start: the initial weights: those of the supernet, its early ones, or fresh ones.
         rewind: the fraction of the supernet's training whose weights are the early ones.
         augment: of the training images; None for that of the supernet's training.
+        precision: of the candidate, trained, judged and timed so; of several it is the searched setting `precision`.
         zero_shot: Archs that are evaluated in the supernet first; 0 for none.
         rungs: epochs after which the worst stop early; 0 judges by the scores in the supernet.
         keep: the share that continues.
@@ -139,6 +140,7 @@ class Tuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     start: Literal["inherit", "rewind", "fresh"] = "inherit"
     rewind: Between = 0.1
     augment: Target | None = None
+    precision: Literal["float32", "int8"] = "float32"
     zero_shot: FromZero = 200
     rungs: tuple[FromZero, ...] = (0, 2)
     keep: ShareAboveZero = 0.5

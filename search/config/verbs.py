@@ -15,7 +15,8 @@ from search.config.compressing import StudioRequest as StudioRequest
 from search.config.finetuning import Finetuning, Length
 from search.config.request import Device, Request, part, plain, without
 from search.config.rules import AUTO, LARGEST, CalibrationExamples, Count, FromZero, Name, Port, Positive, Target, Text
-from search.config.search import SearchRequest, check_address
+from search.config.search import SearchRequest
+from search.config.storage import check_address
 from search.config.teaching import check_taught
 from search.config.training import SupernetTraining, Training
 from search.config.tuning import Data, NetworkRecipe, Pruning, TrainRequest

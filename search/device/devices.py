@@ -15,7 +15,7 @@ from ofa.arch import Arch
 from ofa.errors import InvalidInput, nearest
 from ofa.peak_memory import peak_activation_bytes
 from search.candidates.coded_bytes import CodedBytes, coded_bytes
-from search.candidates.figures import BYTES_ON_DISK, Figures
+from search.candidates.figures import BYTES_ON_DISK, LATENCY, Figures, in_int8
 from search.config.read import converted
 from search.config.request import Device, plain
 from search.config.rules import Target
@@ -142,15 +142,16 @@ def check_devices(request: SearchRequest) -> None:
     Raises:
         InvalidInput: a device that cannot be used, or one other than the request's own that is not profiled.
     """
-    run, own, names = request.folder, request.device.name, request.device_names
+    run, own, names = request.folder, request.device.name, tuple(_named_devices(request))
     if own in names:
         made_runtime(request.device.runtime)
     profiled = complete_profiles(run)
     for name in names:
         if name != own and name not in profiled:
             other = f"; {nearest(name, profiled)}" if profiled else ""
+            key = "search.int8_device" if name == request.search.int8_device else "latency_ms"
             raise InvalidInput(
-                f"latency_ms names {name!r}, which is not profiled in {run.root}: "
+                f"{key} names {name!r}, which is not profiled in {run.root}: "
                 f"run ofa profile device={name} run={run.name} first{other}"
             )
 
@@ -160,13 +161,14 @@ def search_devices(
 ) -> tuple[SearchDevice, ...]:
     """Returns the devices of a search, in order; the request's own is profiled first if it is one of them.
 
-    The runtime of any other device comes from the stamp of its `ofa profile`.
+    The last is the one in int8, where the precision is searched; its figure is `in_int8` of the first's. The runtime of
+    any other device than the request's comes from the stamp of its `ofa profile`.
 
     Args:
         force, as_it_is: as in `profile_stage`, for the request's own device.
     """
     run, devices = request.folder, list[SearchDevice]()
-    for name, figure in zip(request.device_names, request.latency_figures, strict=True):
+    for name, figure in _named_devices(request).items():
         if name == request.device.name:
             device = request.device
             profile = profile_stage(device, run, trained.supernet, force=force, as_it_is=as_it_is, waits=True)
@@ -175,6 +177,14 @@ def search_devices(
             device = profiled_device(run, name, request.trusted)
         devices.append(SearchDevice(figure, profile, device.runtime, device.remote))
     return tuple(devices)
+
+
+def _named_devices(request: SearchRequest) -> dict[str, str]:
+    """The latency figure of each device of a search, by the device's name."""
+    named = dict(zip(request.device_names, request.latency_figures, strict=True))
+    if request.search.int8_device is not None:
+        named.setdefault(request.search.int8_device, in_int8(LATENCY))
+    return named
 
 
 def profiled_device(run: RunFolder, name: str, trust: Trust) -> Device:

@@ -12,7 +12,7 @@ from ofa._cost import entries_of
 from ofa.prune.allocation._by_group import LayerGroup, by_group, check_named, group_of, read_groups
 from ofa.prune.weights import prunable_weights
 from search.candidates.coded_bytes import CodedBytes, coded_bytes
-from search.candidates.figures import BYTES_ON_DISK, CandidateFigures, Figures, Floats
+from search.candidates.figures import BYTES_ON_DISK, CandidateFigures, Figures, Floats, is_int8
 from search.candidates.space import Candidate
 from search.config.rules import Target
 from search.config.searched_keys import SearchedKeys
@@ -107,6 +107,8 @@ def sparse_figures(
 ) -> CandidateFigures:
     """Returns the figures of candidates, where "bytes" is the size without zeros, and "bytes_on_disk" of them pruned.
 
+    A weight of a candidate in int8 takes one byte, and no more is counted for scales.
+
     It is exact where each layer has its own sparsity, alone or in a group. Where all layers are ranked together, each
     layer is assumed to have its share of the zeros; the exact figure is known after pruning.
 
@@ -130,7 +132,8 @@ def sparse_figures(
         removed = sparsities.of(candidates, names)
         kept = entries - np.rint(removed * entries)
         kept = np.where(entries > 0, np.maximum(kept, 1), 0)  # no layer is emptied
-        stored = np.minimum(entries * entry_bytes, kept * entry_bytes + -(-entries // 8))
+        each = np.where([is_int8(candidate.values) for candidate in candidates], 1, entry_bytes)
+        stored = np.minimum(entries * each, kept * each + -(-entries // 8))
         if BYTES_ON_DISK in by_name:
             coded.extend([] if coded else [coded_bytes(supernet, names)])
             by_name[BYTES_ON_DISK] = coded[0].predict(supernet, archs, dict(zip(names, removed, strict=True)))

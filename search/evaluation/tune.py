@@ -13,6 +13,8 @@ from ofa.arch import Arch
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.prune.initializers import Initializer
+from ofa.prune.prune_report import predicted_bytes
+from ofa.quantization import INT8, RANGE_EXAMPLES, simulated
 from ofa.records import Object
 from ofa.resolution import resized
 from ofa.task import Score, Task, scores
@@ -67,8 +69,9 @@ class TunedNetwork:
     Attributes:
         model: plain and full-size, with removed weights at zero; None where a gate stopped it before the last epoch.
         masks: bool, True is kept, by name of the parameter.
-        scores: on validation after the last epoch that was trained, by metric; values alone where a gate stopped it.
-        bytes: predicted size on disk, zeros left out.
+        scores: on validation after the last epoch that was trained, by metric; values alone where a gate stopped it. Of
+            a network for int8 they are those that it has there.
+        bytes: predicted size on disk, zeros left out; of weights in the precision that it is for.
         density: fraction of the weights that are kept.
         history: with the scores on validation of every epoch.
     """
@@ -106,12 +109,15 @@ def tuning_settings(request: CandidateRequest, data: Data, task: Task) -> Tuning
         validate_every=1,
         patience=None,  # of the dense training alone: the last weights are those that are pruned
         checkpoint_seconds=TrainSettings.checkpoint_seconds,
+        precision=training.precision if tuning.precision == "float32" else tuning.precision,
     )
     decides = {
         **plain(request, "initializer", "prune", "seed"),
         "dense": request.dense.decides,
         **{"start": tuning.start, "augment": augment, "epochs": tuning.epochs},
     }
+    if tuning.precision == INT8:
+        decides["precision"] = INT8
     if tuning.start == "rewind":
         decides["rewind"] = tuning.rewind
     return TuningSettings(
@@ -192,11 +198,17 @@ def tune(
     outcome = finished(training.pruner, replace(recipe, slim=False), training.history)
     counted = [outcome.masks[name] for name in outcome.weights]
     kept, all_weights = (sum(int(count) for count in counts) for counts in zip(*map(_kept_of, counted), strict=True))
+    judged, size = outcome.model.to("cpu").eval(), outcome.facts.predicted_bytes
+    if settings.training.precision == INT8:
+        judged = simulated(outcome.model, data.calibration(RANGE_EXAMPLES))
+        sizes = [outcome.model.get_parameter(name).element_size() for name in outcome.weights]
+        for (left, count), each in zip(map(_kept_of, counted), sizes, strict=True):
+            size += predicted_bytes(count, left, 1) - predicted_bytes(count, left, each)
     return TunedNetwork(
-        model=outcome.model.to("cpu").eval(),
+        model=outcome.model,
         masks={name: mask.to("cpu") for name, mask in outcome.masks.items()},
-        scores=scores(outcome.model, data.validation.in_order(), task),
-        bytes=outcome.facts.predicted_bytes,
+        scores=scores(judged, data.validation.in_order(), task),
+        bytes=size,
         density=kept / all_weights,
         history=history,
         seconds=time.perf_counter() - started,

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from ofa.data import Dataset
 from ofa.inputs import Example, Inputs, as_inputs, map_tensors
+from ofa.quantization import RANGE_EXAMPLES
 from ofa.records import read_record
 from ofa.task import Replicates, Task, paired_difference, replicates
+from search.candidates.figures import is_int8
 from search.candidates.search_files import Finalists
 from search.config.rules import AUTO
 from search.config.verbs import Export
@@ -24,12 +26,11 @@ from search.device.export import OPSET, onnx_bytes
 from search.device.flat import named_inputs, output_names, run
 from search.device.profile import Profile
 from search.device.quantization import INT8, int4, int8, peak_bytes
-from search.run.cards import Quantized
+from search.run.cards import Quantized, Setting
 from search.run.paths import SearchFolder
 from search.run.scores import NOISE, Gain, Scores, metrics_of
 from search.text import bytes_text
 
-CALIBRATION = 512  # training examples, at most, that scales come from
 BATCH = 64
 
 Split = Literal["validation", "test"]
@@ -96,8 +97,8 @@ def in_bits(net: nn.Module, calibration: Tensor | Inputs, precision: Precision, 
 
 
 def _batches(net: nn.Module, inputs: Inputs) -> Iterator[Mapping[str, np.ndarray[Any, Any]]]:
-    for start in range(0, min(len(inputs), CALIBRATION), BATCH):
-        yield arrays_by_name(net, inputs.rows(start, min(start + BATCH, CALIBRATION)))
+    for start in range(0, min(len(inputs), RANGE_EXAMPLES), BATCH):
+        yield arrays_by_name(net, inputs.rows(start, min(start + BATCH, RANGE_EXAMPLES)))
 
 
 def judged_in_bits(
@@ -164,6 +165,11 @@ def with_precision(export: Export, files: SearchFolder) -> Export:
     paths = map(files.profile, read_record(files.finalists, Finalists).devices.values())
     computes = any(runs_int8(read_profile(path)) for path in paths if path.is_file())
     return structs.replace(export, quantize=INT8 if computes else None)
+
+
+def as_computed(export: Export, settings: Mapping[str, Setting]) -> Export:
+    """Returns an export of a candidate of a joint search: in int8 where it is for int8, and nothing is asked."""
+    return structs.replace(export, quantize=INT8) if is_int8(settings) and export.quantize is None else export
 
 
 def quantized_parts(

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from ofa.arch import Arch
 from ofa.records import Count, Fraction, Hex, Name, NotNegative, Object, Part, Positive, Record, Text
+from ofa.task import Score
 from search.run.scores import Gain, MetricFacts, Scores
 
 Setting = bool | int | float | str  # of a candidate's fine-tuning
@@ -219,6 +220,7 @@ class TunedCard(Record, frozen=True, kw_only=True, omit_defaults=True):
         seconds: how long the fine-tuning took.
         raw: the scores before it.
         gain: what it changed of the objective.
+        int8: the scores on validation as it computes in int8, simulated, of a candidate that is for int8.
     """
 
     KIND: ClassVar[str] = "tuned candidate"
@@ -233,3 +235,4 @@ class TunedCard(Record, frozen=True, kw_only=True, omit_defaults=True):
     seconds: NotNegative
     raw: Scores | None = None
     gain: Gain | None = None
+    int8: Mapping[Name, Score] = {}

@@ -6,13 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import lcm
 
+import numpy as np
 from msgspec import structs
 from optuna.pruners import BasePruner
 
 from ofa.errors import InvalidInput
 from ofa.space import Space
 from search.candidates.feasible import smallest_reachable
-from search.candidates.figures import LATENCY, CandidateFigures, Figures, of_candidates
+from search.candidates.figures import (
+    LATENCY,
+    PRECISION,
+    CandidateFigures,
+    Figures,
+    Floats,
+    in_int8,
+    is_int8,
+    of_candidates,
+    of_kernels,
+)
 from search.candidates.limits import Limits, fraction_limits, needs_default_limits
 from search.candidates.parameters import OneOf
 from search.candidates.search_files import Finalist, Finalists
@@ -34,6 +45,7 @@ from search.study.fidelities import Fidelities
 from search.training.trained import Trained
 
 START = "search.tuning.start"  # the key that says which weights a candidate begins with
+NUMBERS = "search.tuning.precision"  # the key that says which numbers it computes in
 
 
 def space_of(request: SearchRequest, devices: Sequence[SearchDevice], space: Space) -> Space:
@@ -55,7 +67,7 @@ def limits_of(request: SearchRequest, devices: Sequence[SearchDevice], space: Sp
     Raises:
         InvalidInput: a latency model is so far off that its error cannot be the margin.
     """
-    errors = {device.figure: device.profile.held_out_error for device in devices}
+    errors = _errors(devices)
     latency, margin, others = request.latency, request.search.margin, request.search.given_limits
     if margin is None:
         _check_errors({device.profile.name: device.profile.held_out_error for device in devices})
@@ -71,6 +83,12 @@ def limits_of(request: SearchRequest, devices: Sequence[SearchDevice], space: Sp
     if latency is None:
         return Limits((others,), margin)
     return Limits(tuple({**others, LATENCY: limit} for limit in latency), margin)
+
+
+def _errors(devices: Sequence[SearchDevice]) -> dict[str, float]:
+    """The errors of latency models by figure, the larger one where it has two kinds of kernels."""
+    errors = {device.figure: device.profile.held_out_error for device in devices}
+    return {name: max(error, errors.get(in_int8(name), 0.0)) for name, error in of_kernels(errors, {}).items()}
 
 
 def _check_errors(errors: Mapping[str, float]) -> None:
@@ -129,6 +147,7 @@ def tuning_of(request: SearchRequest, trained: Trained) -> FineTuning | None:
         return None
     keys = searched_keys(request)
     _check_rewind(tuning, keys, trained)
+    _check_precision(request, keys)
     calibration = trained.calibration(request.search.calibration_images)
     weights = StartWeights(trained, run.cache, rewind=tuning.rewind, calibration=calibration)
     cache = TunedCache(run.cache / f"{trained.digest}-tuned.jsonl")
@@ -158,6 +177,24 @@ def _check_rewind(tuning: Tuning, keys: SearchedKeys, trained: Trained) -> None:
         )
 
 
+def _check_precision(request: SearchRequest, keys: SearchedKeys) -> None:
+    """Raises InvalidInput where candidates may compute in int8 and nothing says how long that takes, or which do."""
+    names = {name for name, paths in keys.paths.items() if NUMBERS in paths}
+    if names - {PRECISION} or (PRECISION in keys.paths and PRECISION not in names):
+        name = next(iter(names), PRECISION)
+        raise InvalidInput(f"search.parameters.{name}: the parameter {PRECISION}, and no other, sets {NUMBERS}")
+    if request.search.tuning is not None and request.search.tuning.precision != "float32" and not names:
+        raise InvalidInput(
+            f"{NUMBERS}={request.search.tuning.precision} for all candidates is a search on a device that computes so: "
+            "give device=onnxruntime_int8; of several it is search=joint_int8"
+        )
+    if names and request.search.int8_device is None:
+        raise InvalidInput(
+            f"search.parameters.{PRECISION} searches int8, whose kernels have a profile of their own: give its name, "
+            "search.int8_device=onnxruntime_int8"
+        )
+
+
 def figures_with(
     tuning: FineTuning | None, request: SearchRequest, trained: Trained, figures: Figures
 ) -> CandidateFigures:
@@ -166,7 +203,20 @@ def figures_with(
         return of_candidates(figures)
     sparsities = sparsities_of(tuning.keys, request.prune)
     pruned = request.prune
-    return sparse_figures(trained.supernet, figures, sparsities, keep=pruned.keep, include=pruned.include)
+    sparse = sparse_figures(trained.supernet, figures, sparsities, keep=pruned.keep, include=pruned.include)
+    return sparse if request.search.int8_device is None else _of_both_kernels(sparse)
+
+
+def _of_both_kernels(figures: CandidateFigures) -> CandidateFigures:
+    """The figures of candidates, each with the latency of the kernels that it computes with."""
+
+    def of(candidates: Sequence[Candidate]) -> Mapping[str, Floats]:
+        by_name = figures(candidates)
+        chosen = np.array([is_int8(candidate.values) for candidate in candidates])
+        quick, usual = (of_kernels(by_name, {PRECISION: name}) for name in ("int8", "float32"))
+        return {name: np.where(chosen, quick[name], usual[name]) for name in usual}
+
+    return of
 
 
 def _pruner(config: Target | None) -> BasePruner | None:

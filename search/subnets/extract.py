@@ -38,6 +38,7 @@ from torch import Tensor
 from ofa.checkpoint import load_checkpoint, load_weights, save_checkpoint, weights
 from ofa.identity import digest_of
 from ofa.records import read_record
+from search.candidates.figures import is_int8
 from search.candidates.metric_limits import meets_metrics
 from search.candidates.search_files import TrialRow
 from search.candidates.space import Candidate
@@ -141,7 +142,7 @@ def refined_rows(rows: Sequence[TrialRow], plan: SearchPlan, tuning: FineTuning,
 
             card = refined(candidate, tuning.tuner, bench.trained, bench.files, epochs, follow)
             figures = {**row.figures, "bytes": float(card.bytes)}
-            scores = with_first(card.scores.validation, plan.metric.name)
+            scores = with_first(card.int8 or card.scores.validation, plan.metric.name)
             best_rows.append(structs.replace(row, scores=scores, figures=figures))
     return best_rows
 
@@ -211,5 +212,6 @@ def _save(tuned: TunedNetwork, candidate: Candidate, trained: Trained, folder: P
         bytes=tuned.bytes,
         density=tuned.density,
         seconds=tuned.seconds,
+        int8=tuned.scores if is_int8(candidate.values) else {},
     )
     write_record(folder.card, card)

@@ -20,7 +20,7 @@ from search.device.devices import PEAK
 from search.evaluation.supernet import held_out_scores
 from search.networks.folder import SubnetFolder, check_replaceable, subnet_name
 from search.networks.network_files import VERIFY_IMAGES
-from search.networks.quantized_network import quantized_parts, quantized_text, with_precision
+from search.networks.quantized_network import as_computed, quantized_parts, quantized_text, with_precision
 from search.objects import make
 from search.run.cards import InputPreprocessing, SubnetCard, SubnetFacts, TunedCard
 from search.run.locks import claimed
@@ -93,6 +93,7 @@ def _largest_row(trained: Trained, finalists: Finalists, calibration: Tensor) ->
     """The row of the largest subnet, which is a baseline and gets no folder."""
     largest = finalists.largest
     costs = {key: int(values[0]) for key, values in ofa.cost(trained.supernet, [largest.arch]).items()}
+    found = held_out_scores(trained.supernet, largest.arch, trained.data, trained.task, calibration)
     return SubnetRow(
         largest=True,
         folder=None,
@@ -103,9 +104,7 @@ def _largest_row(trained: Trained, finalists: Finalists, calibration: Tensor) ->
         measured_ms=largest.measured_ms,
         predicted=largest.predicted,
         measured=largest.measured,
-        scores=ordered(
-            held_out_scores(trained.supernet, largest.arch, trained.data, trained.task, calibration), finalists.metrics
-        ),
+        scores=ordered(found, finalists.metrics),
         macs=costs["macs"],
         params=costs["params"],
         bytes=costs["bytes"],
@@ -175,6 +174,7 @@ def extract_network(
         facts = structs.replace(facts, settings=tuned.settings or None)
         if tuned.raw is not None:
             facts = structs.replace(facts, **scores_before(facts, tuned, facts.metrics or metrics_of(trained.task)))
+        export = as_computed(export, tuned.settings)
         if masks is not None:
             facts = structs.replace(facts, density=tuned.density, sparse_bytes=tuned.bytes)
     metrics = facts.metrics or metrics_of(trained.task)

@@ -16,6 +16,7 @@ from ofa.checkpoint import weights
 from ofa.identity import digest_of
 from ofa.task import paired_difference
 from search.candidates.coded_bytes import file_bytes
+from search.candidates.figures import is_int8
 from search.candidates.metric_limits import meets_metrics, metric_limits_text
 from search.candidates.search_files import Finalist, MeasuredTrial, TrialRow
 from search.candidates.space import Candidate
@@ -53,10 +54,11 @@ def quantized_finalists(
     bench: Bench,
     calibration_images: CalibrationExamples,
 ) -> list[Finalist]:
-    """Returns the finalists with their scores in int8, each the candidate whose objective is best in int8.
+    """Returns the finalists with their scores in int8, each the candidate whose objective is best as it will compute.
 
-    Candidates are those that were measured within the limits, at most `search.finalists.candidates`; where finalists
-    were fine-tuned, the chosen ones alone.
+    In int8 are all on a device that computes so, otherwise those whose setting says it. Candidates are those that were
+    measured within the limits, at most `search.finalists.candidates`; where finalists were fine-tuned, the chosen ones
+    alone.
 
     Args:
         found: the choice before.
@@ -72,14 +74,15 @@ def quantized_finalists(
         else contenders(kept, finalist.target, measured, plan.metric, top, bench.file_bytes)
         for finalist in found
     ]
-    distinct = {_key(trial): trial for trials in tried for trial in trials}
+    every = any(device.figure in plan.latencies and runs_int8(device.profile) for device in bench.devices)
+    distinct = {_key(trial): trial for trials in tried for trial in trials if every or is_int8(trial.settings)}
     judged, images = dict[str, MeasuredTrial](), bench.trained.calibration(calibration_images)
     with stage_progress("quantize") as update, evaluating(bench.run, WAITS):
         for number, (key, trial) in enumerate(distinct.items()):
             judged[key] = _judged(trial, images, plan, bench)
             update(number + 1, len(distinct), f"trial {trial.trial}")
     return [
-        _best(finalist, [judged[_key(trial)] for trial in trials], plan)
+        _best(finalist, [judged.get(_key(trial), trial) for trial in trials], plan)
         for finalist, trials in zip(found, tried, strict=True)
     ]
 
@@ -147,7 +150,10 @@ def _network(trial: MeasuredTrial, images: Any, trained: Trained, files: SearchF
 
 def _best(finalist: Finalist, trials: Sequence[MeasuredTrial], plan: SearchPlan) -> Finalist:
     """The finalist with the candidate that is best in int8, of those that keep the limits on metrics there."""
-    best, keeps = best_judged_anew(finalist, trials, lambda trial: trial.int8, plan.ordered_metrics, plan.metric_limits)
+    scores = {trial.trial: trial.int8 or trial.scores for trial in trials}
+    best, keeps = best_judged_anew(
+        finalist, trials, lambda trial: scores[trial.trial], plan.ordered_metrics, plan.metric_limits
+    )
     if not keeps:
         say(
             f"search: warning: {limits_text(finalist.target) or 'no limit'}: in int8 no candidate has "

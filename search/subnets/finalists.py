@@ -12,7 +12,7 @@ from msgspec import structs
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.task import Score
-from search.candidates.figures import BYTES_ON_DISK, LATENCY, device_of, is_latency
+from search.candidates.figures import BYTES_ON_DISK, LATENCY, device_of, is_latency, of_kernels
 from search.candidates.limits import Target, check_target, target_text
 from search.candidates.metric_limits import meets_metrics, metric_limits_text, metric_violations
 from search.candidates.search_files import Finalist, MeasuredTrial, TrialRow
@@ -21,7 +21,8 @@ from search.run.scores import MetricFacts, first, is_noise
 
 # Counts the bytes of a candidate's coded file.
 FileBytes = Callable[[MeasuredTrial], int]
-# Measures Archs together: ms of each, by the name of a device's latency figure.
+# Measures Archs together: ms of each, by the name of a device's latency figure, and by that of its kernels in int8
+# (`in_int8`) where the precision is searched.
 Measure = Callable[[Sequence[Arch]], Mapping[str, Sequence[float]]]
 
 
@@ -70,7 +71,7 @@ def choose_finalists(
         if new:
             times = measure(new)
             measured |= {
-                arch: {name: float(times[name][index]) for name in latencies} for index, arch in enumerate(new)
+                arch: {name: float(each[index]) for name, each in times.items()} for index, arch in enumerate(new)
             }
         for index in unserved:
             finalists[index] = _first_that_meets(
@@ -121,7 +122,7 @@ def contenders(
         rows: the candidates that may be chosen.
         measured: ms by the name of a device's latency figure, of each Arch that was measured.
     """
-    latencies = list(next(iter(measured.values()), {}))
+    latencies = list(of_kernels(next(iter(measured.values()), {}), {}))
     queue = [row for row in candidates_for(rows, target, latencies, metric) if row.arch in measured]
     quick = (trial for row in queue if _in_time(trial := _measured(row, measured), target))
     return list(islice((trial for each in quick if fits(trial := _counted(each, file_bytes), target)), top))
@@ -181,7 +182,7 @@ def _first_that_meets(
 
 def _measured(row: TrialRow, measured: Mapping[Arch, Mapping[str, float]]) -> MeasuredTrial:
     assert row.arch is not None  # checked by candidates_for
-    times = measured[row.arch]
+    times = of_kernels(measured[row.arch], row.settings)
     predicted = {name: row.figures[name] for name in times}
     return MeasuredTrial(
         arch=row.arch,

@@ -11,7 +11,7 @@ import numpy as np
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.records import convert
-from search.candidates.figures import is_latency
+from search.candidates.figures import is_latency, of_kernels
 from search.candidates.search_files import (
     Finalist,
     Finalists,
@@ -123,18 +123,19 @@ def find_finalists(
         chosen = list(refine(chosen, _times(measured)))
     for finalist in chosen:
         say(f"search: {finalist_text(finalist, plan.metric)}")
+    usual = of_kernels(measured, {})
     quality = {
         name: MeasurementQuality(verdict=results[-1].verdict, drift=results[-1].drift)
-        for name, results in measured.items()
+        for name, results in usual.items()
     }
     return Finalists(
         device=devices[0].profile.name,
-        devices={device.figure: device.profile.name for device in devices},
+        devices={device.figure: device.profile.name for device in devices if device.figure in usual},
         metrics=plan.ordered_metrics,
         metric_limits=dict(plan.metric_limits),
         margin=plan.limits.margin,
         finalists=tuple(chosen),
-        largest=_largest(plan, measured),
+        largest=_largest(plan, usual),
         measurement=quality[devices[0].figure],
         measurements=quality,
     )

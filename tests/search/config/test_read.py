@@ -29,6 +29,7 @@ CONFIGS = {
     **{verb: [verb] for verb in VERBS},
     "joint search": ["search", "search=joint"],
     "joint search of groups": ["search", "search=joint_groups"],
+    "joint search of precisions": ["search", "search=joint_int8"],
     "tiny run": ["run", "experiment=tiny", "train=progressive", "model=mobilenet"],
     "parquet": ["train", "data=parquet", "data.dataset.path=x", "train=single", "space=kernels"],
     "transformed kernels": ["train", "model=mobilenet", "space=kernel_transforms"],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,9 @@ from torch import nn
 import ofa
 from ofa.errors import InvalidInput
 from ofa.identity import digest_of
+from ofa.quantization import RANGE_EXAMPLES, simulated
+from ofa.task import scores
+from search.candidates.figures import in_int8
 from search.candidates.space import Candidate, CandidateSpace
 from search.device.devices import free_figures
 from search.evaluation.tune import TunedNetwork
@@ -17,7 +23,7 @@ from search.run.cards import Setting
 from search.run.paths import RunFolder
 from search.study.tuning import figures_with
 from search.training.trained import Trained
-from tests.search.evaluation.conftest import joint_request, made
+from tests.search.evaluation.conftest import QUICK, joint_request, made
 
 PLAIN: dict[str, Setting] = {"regularizer": "none", "distill": 0.0}
 
@@ -135,3 +141,58 @@ def test_settings_that_cannot_be_are_refused(run: RunFolder, trained: Trained) -
             made(run, trained, override)
     with pytest.raises(InvalidInput, match="prune/method=retrain"):
         tuned(run, trained, {}, "prune=lottery", "prune.sparsity=0.5")
+
+
+INT8 = ["search=joint_int8", *(word for word in QUICK if word != "search=joint")]
+
+
+def test_a_candidate_in_int8_is_trained_judged_and_counted_so(run: RunFolder, trained: Trained) -> None:
+    halved: dict[str, Setting] = {"sparsity": 0.5, "schedule_end": 0.5}
+    whole = tuned(run, trained, {**halved, "precision": "float32"}, *INT8)
+    found = tuned(run, trained, {**halved, "precision": "int8"}, *INT8)
+    assert found.model is not None and whole.model is not None
+    assert digest_of(found.model) != digest_of(whole.model)
+    data = trained.data
+    rounded = simulated(found.model, data.calibration(RANGE_EXAMPLES))
+    assert found.scores == scores(rounded, data.validation.in_order(), trained.task)
+    assert found.bytes < 0.4 * whole.bytes
+    # The figures are foretold for each precision, with the latency of its own kernels.
+    profiles: dict[str, Any] = {"latency_ms": Kernels(8.0), in_int8("latency_ms"): Kernels(2.0)}
+    tuning, request = made(run, trained, *INT8), joint_request(*INT8)
+    figures = figures_with(tuning, request, trained, free_figures(trained.supernet, profiles))
+    smallest = trained.supernet.space.smallest
+    candidates = [
+        Candidate(smallest, (("precision", name), ("sparsity", 0.5))) for name in ("float32", "int8", "float32")
+    ]
+    foretold = figures(candidates)
+    assert list(foretold["latency_ms"]) == [8.0, 2.0, 8.0] and in_int8("latency_ms") not in foretold
+    assert list(foretold["bytes"]) == pytest.approx([whole.bytes, found.bytes, whole.bytes], rel=0.01)
+
+
+class Kernels:
+    """A profile that takes as long for every network."""
+
+    def __init__(self, ms: float) -> None:
+        self.ms = ms
+
+    def predict_archs(self, supernet: ofa.Supernet, archs: Sequence[ofa.Arch]) -> np.ndarray[Any, Any]:
+        return np.full(len(archs), self.ms)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["search.int8_device=null"], "search.int8_device=onnxruntime_int8"),
+        (["search.parameters.precision=null", "search.tuning.precision=int8"], "device=onnxruntime_int8"),
+        (
+            ["search.parameters.precision=null", "+search.parameters.numbers={sets: search.tuning.precision}"],
+            "search.parameters.numbers: the parameter precision, and no other, sets search.tuning.precision",
+        ),
+    ],
+)
+def test_int8_without_its_kernels_or_under_another_name_is_refused(
+    run: RunFolder, trained: Trained, overrides: list[str], said: str
+) -> None:
+    overrides = [word.replace("precision}", "precision, one_of: [float32, int8]}") for word in overrides]
+    with pytest.raises(InvalidInput, match=said):
+        made(run, trained, *INT8, *overrides)

@@ -10,6 +10,7 @@ from msgspec import structs
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.records import content_of
+from search.candidates.figures import in_int8
 from search.candidates.search_files import MeasuredTrial, State, TrialRow
 from search.subnets.finalist_text import file_text
 from search.subnets.finalists import choose_finalists, contenders
@@ -211,3 +212,24 @@ def test_of_those_in_time_the_first_whose_file_is_small_enough_is_taken() -> Non
         sizes = {8: 130, 16: 130, 24: 130, 32: 120}
         limits = [{"bytes_on_disk": 110.0}]
         choose_finalists(rows[:4], limits, Bench(), METRICS, file_bytes=lambda trial: sizes[trial.trial])
+
+
+def test_a_candidate_in_int8_is_timed_by_the_kernels_of_int8() -> None:
+    arch = Arch(width={"stem": 24})
+    rows = [
+        trial_row(1, "evaluated", arch, {"latency_ms": 3.0}, 0.97, settings={"precision": "float32"}),
+        trial_row(2, "evaluated", arch, {"latency_ms": 1.0}, 0.96, settings={"precision": "int8"}),
+    ]
+    asked = list[Sequence[Arch]]()
+
+    def both(archs: Sequence[Arch]) -> dict[str, list[float]]:
+        asked.append(archs)
+        return {"latency_ms": [3.1] * len(archs), in_int8("latency_ms"): [1.1] * len(archs)}
+
+    quick, any_time = choose_finalists(rows, [{"latency_ms": 2.0}, {"latency_ms": 4.0}], both, METRICS)
+    assert (quick.chosen.trial, quick.chosen.measured, quick.chosen.predicted_ms) == (2, {"latency_ms": 1.1}, 1.0)
+    assert (any_time.chosen.trial, any_time.chosen.measured) == (1, {"latency_ms": 3.1})
+    assert asked == [[arch]]
+    measured = {arch: {"latency_ms": 3.1, in_int8("latency_ms"): 1.1}}
+    (trial,) = contenders(rows, {"latency_ms": 2.0}, measured, ACCURACY, 2)
+    assert trial.trial == 2
