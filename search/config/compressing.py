@@ -25,7 +25,7 @@ from search.config.rules import (
     short,
 )
 from search.config.training import Training
-from search.config.tuning import Data
+from search.config.tuning import Data, check_taught
 
 MOST_BITS = 16
 Bits = Annotated[int, Meta(ge=1, le=MOST_BITS, title=f"a whole number from 1 to {MOST_BITS}")]
@@ -115,6 +115,8 @@ class StudioSetting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         bits: a layer's weights take at most 2 ** bits values; None: as they are.
         layer_bits: of single layers, by the name of their weight.
         epochs: of fine-tuning, after shape and sparsity and before the weights are shared.
+        teacher: none, largest, start, or that of the command line by the name of its function; None: the last, where
+            one is given, else none.
     """
 
     arch: dict[str, Annotated[int, Meta(ge=0, le=MOST)]] = {}
@@ -127,6 +129,7 @@ class StudioSetting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     bits: Bits | None = None
     layer_bits: dict[str, Bits] = {}
     epochs: Annotated[int, Meta(ge=0, le=MOST_EPOCHS)] = 0
+    teacher: Text | None = None
 
     @property
     def prunes(self) -> bool:
@@ -145,6 +148,7 @@ class StudioRequest(CompressRequest, frozen=True, kw_only=True):
 
     Attributes:
         path: a folder or file of one of these, in place of its names.
+        teacher: what a fine-tuning learns from beside those that the page knows; None: nothing.
         setting: what the controls begin with.
         extract: the name of a folder that the setting's network is written to; nothing is served then.
         sample: validation examples that scores are of.
@@ -154,6 +158,7 @@ class StudioRequest(CompressRequest, frozen=True, kw_only=True):
     """
 
     path: Text | None = None
+    teacher: Target | None = None
     setting: StudioSetting | None = None
     extract: Name | None = None
     sample: Annotated[int, Meta(ge=1, le=MOST)] = 1000
@@ -164,6 +169,7 @@ class StudioRequest(CompressRequest, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_taught(self.teacher, self.finetune.distill, "finetune.distill")
         if self.extract is not None:
             check_plain_name("extract", self.extract, "extract=by-hand")
         if self.path is not None and (given := self.named):

@@ -93,11 +93,7 @@ def command_of(opened: Opened, setting: StudioSetting, name: str) -> str:
     """Returns the command line that writes a setting's network without the page, to the same bits."""
     changes = setting.changes
     extra = [f"setting={hydra_text(changes)}"] if changes else []
-    return shlex.join(["ofa", "studio", *_words(opened), f"extract={name}", *extra])
-
-
-def _words(opened: Opened) -> list[str]:
-    return [word for argument in opened.arguments for word in shlex.split(argument)]
+    return shlex.join(["ofa", "studio", *opened.words, f"extract={name}", *extra])
 
 
 def hydra_text(value: Any) -> str:

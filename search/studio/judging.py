@@ -53,9 +53,9 @@ class Figure:
 
 
 def score_of(shaped: Shaped, opened: Opened, tell: Tell) -> Score:
-    """Returns the score of the objective on the first `opened.sample` validation examples."""
+    """Returns the score of the objective on the first `opened.request.sample` validation examples."""
     name = opened.task.objective.name
-    return scores(shaped.network, _sample(shaped.data, opened.sample, tell), opened.task, names=[name])[name]
+    return scores(shaped.network, _sample(shaped.data, opened.request.sample, tell), opened.task, names=[name])[name]
 
 
 def _sample(data: Dataset, most: int, tell: Tell) -> Iterator[Batch]:

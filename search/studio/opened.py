@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,7 @@ from search.networks.folder import SubnetFolder
 from search.run.cards import Rebuild
 from search.run.contents import complete_profiles
 from search.run.paths import RunFolder, SupernetFolder
+from search.run.progress import command_line
 from search.subnets.finetune import adapted
 from search.training.settings import supernet_settings
 from search.training.trained import Trained, load_trained
@@ -39,22 +41,21 @@ class Opened:
     """A supernet whose subnets are shaped, or one network whose shape is given.
 
     Attributes:
+        request: what was asked for: the run that candidates and networks are written to, and how an epoch is trained.
         title: what it is, in words.
-        arguments: of the command that opens it again.
-        run: where candidates are kept and networks written.
+        words: of the command that opens it again, after `ofa studio`.
         trained: the supernet of the run; None where a network has none.
         network: plain, in eval mode; None: the supernet's subnets.
         masks: bool by parameter name, of what was removed from the network before.
         arch: the network's choices, or the supernet's largest.
         training: how an epoch is trained.
         rebuild: how the network is built again.
-        sample: validation examples that scores are of.
         calibration: training inputs that norm statistics are measured on.
     """
 
+    request: StudioRequest
     title: str
-    arguments: tuple[str, ...]
-    run: RunFolder
+    words: tuple[str, ...]
     trained: Trained | None
     network: nn.Module | None
     masks: Mapping[str, Tensor]
@@ -63,8 +64,12 @@ class Opened:
     arch: Arch
     training: TrainSettings
     rebuild: Rebuild
-    sample: int
     calibration: Any
+
+    @property
+    def run(self) -> RunFolder:
+        """The run that candidates and networks are written to."""
+        return self.request.folder
 
     @property
     def supernet(self) -> Supernet | None:
@@ -139,16 +144,16 @@ def open_studio(request: StudioRequest) -> Opened:
     request, folder = _at_path(request)
     if folder is not None:
         trained = load_trained(request.folder, request.trusted)
-        return _of_source(request, subnet_source(request, trained, folder), str(folder.root), trained)
+        return _of_source(request, subnet_source(request, trained, folder), trained)
     if request.pruned is not None:
-        return _of_source(request, pruned_source(request, request.pruned), f"pruned={request.pruned}")
+        return _of_source(request, pruned_source(request, request.pruned))
     if request.model is not None or request.start:
-        return _of_source(request, started_source(request), "")
+        return _of_source(request, started_source(request))
     trained = load_trained(request.folder, request.trusted)
     return Opened(
+        request=request,
         title=f"the supernet of {request.folder.root}",
-        arguments=(run_text(request.folder),),
-        run=request.folder,
+        words=_words(request),
         trained=trained,
         network=None,
         masks={},
@@ -157,22 +162,16 @@ def open_studio(request: StudioRequest) -> Opened:
         arch=trained.supernet.space.largest,
         training=adapted(supernet_settings(trained.config, request.seed), request.finetune),
         rebuild=Rebuild(model=trained.config["model"]),
-        sample=request.sample,
         calibration=trained.calibration(request.calibration_images),
     )
 
 
-def _of_source(
-    request: StudioRequest, source: CompressionSource, argument: str, trained: Trained | None = None
-) -> Opened:
-    arguments = (run_text(request.folder), argument) if argument else _own_arguments(request)
-    if request.path is not None and argument == request.path:
-        arguments = (argument,)
+def _of_source(request: StudioRequest, source: CompressionSource, trained: Trained | None = None) -> Opened:
     images = request.calibration_images
     return Opened(
+        request=request,
         title=source.text,
-        arguments=tuple(arguments),
-        run=request.folder,
+        words=_words(request),
         trained=trained,
         network=source.network,
         masks=source.masks,
@@ -181,19 +180,20 @@ def _of_source(
         arch=source.arch,
         training=adapted(source.training, request.finetune),
         rebuild=source.rebuild,
-        sample=request.sample,
         calibration=source.data.calibration(images if isinstance(images, int) else USUAL_IMAGES),
     )
 
 
-def _own_arguments(request: StudioRequest) -> tuple[str, ...]:
-    """The groups that named a network of another program, as the command line had them."""
-    from hydra.core.hydra_config import HydraConfig
+OWN = ("setting", "extract", "port")  # keys of a command line that are of one setting, or of one page
+NAMING = ("run", "outputs", "path", "pruned")
 
-    if not HydraConfig.initialized():
-        return (run_text(request.folder),)
-    own = ("setting", "extract", "port")
-    return tuple(text for text in HydraConfig.get().overrides.task if text.partition("=")[0].lstrip("+") not in own)
+
+def _words(request: StudioRequest) -> tuple[str, ...]:
+    """The words of a command line that opens it again: what names it, and what else was said when it was opened."""
+    run = shlex.split(run_text(request.folder))
+    named = [request.path] if request.path else [*run, *([f"pruned={request.pruned}"] if request.pruned else [])]
+    said = shlex.split(command_line())[2:]
+    return (*named, *(word for word in said if word.partition("=")[0].lstrip("+") not in (*OWN, *NAMING)))
 
 
 def _at_path(request: StudioRequest) -> tuple[StudioRequest, SubnetFolder | None]:

@@ -59,6 +59,8 @@ def search_arguments(
     start.parent.mkdir(parents=True, exist_ok=True)
     write_record(start, Trials(metrics=metrics_of(opened.task)[:1], rows=(row,)))
     words = shlex.split(run_text(opened.run))
+    if packages := opened.request.packages:
+        words.append(f"trust=[{','.join(packages)}]")
     if LATENCY in limits:
         words.append(f"latency_ms={limits[LATENCY]:g}")
     words += [f"search.limits.{key}={limits[key]:.0f}" for key in COUNTS if key in limits]

@@ -19,6 +19,7 @@ from search.studio.opened import Opened, open_studio
 from search.studio.parts import MENUS, menu
 from search.studio.server import serve
 from search.studio.shaping import Recent, Shaped, Tell, Workbench
+from search.studio.teaching import teacher_texts, usual_teacher
 
 LIVE, FILES, WORK = "live", "files", "work"  # lanes: what follows every move, what takes longer, what is asked for
 
@@ -31,7 +32,7 @@ def studio(request: StudioRequest) -> None:
     """
     opened = open_studio(request)
     opened.canonical(request.begun)
-    session = Session(request, opened)
+    session = Session(opened)
     if request.extract is not None:
         shaped = session.bench.shape(request.begun, lambda piece: None)
         say(f"studio: {actions.extract(shaped, opened, request.extract, request.opset)}")
@@ -42,8 +43,8 @@ def studio(request: StudioRequest) -> None:
 class Session:
     """One network that is opened, and the settings tried on it."""
 
-    def __init__(self, request: StudioRequest, opened: Opened) -> None:
-        self.request, self.opened = request, opened
+    def __init__(self, opened: Opened) -> None:
+        self.opened = opened
         self.bench = Workbench(opened)
         self._scores = Recent[Score]()
 
@@ -81,7 +82,10 @@ class Session:
             "menus": {group: menu(group) for group in MENUS},
             "bits": MOST_BITS,
             "devices": [profile.name for profile in opened.profiles],
-            "setting": plain(opened.canonical(self.request.begun)),
+            "teachers": teacher_texts(opened),
+            "usual_teacher": usual_teacher(opened),
+            "distill": opened.request.finetune.distill,
+            "setting": plain(opened.canonical(opened.request.begun)),
             "blank": plain(StudioSetting()),
             "candidates": [to_builtins(row) for row in actions.kept_candidates(opened)],
             "lessons": {"regularizers": list(lessons.REGULARIZERS), "initializers": comparisons.initializer_texts()},
@@ -126,7 +130,7 @@ class Session:
         """Writes the network of a setting, and tells where."""
         shaped = self.bench.shape(actions.setting_from(body.get("setting")), tell)
         tell({"text": "writes safetensors and ONNX"})
-        folder = actions.extract(shaped, self.opened, str(body.get("name", "")), self.request.opset)
+        folder = actions.extract(shaped, self.opened, str(body.get("name", "")), self.opened.request.opset)
         files = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
         tell({"folder": str(folder), "files": files})
 

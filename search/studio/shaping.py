@@ -29,6 +29,7 @@ from search.config.request import plain
 from search.run.stages import hash_of
 from search.studio.opened import Opened
 from search.studio.parts import pruner_of, schedule_of
+from search.studio.teaching import check_teacher, distillation_of
 
 MOST_KEPT = 8  # networks of one kind that are remembered
 SCORING = 10  # batches of training examples that criteria measure on
@@ -116,6 +117,7 @@ class Workbench:
             InvalidInput: a setting that does not fit the network, or parts of pruning that do not fit each other.
         """
         opened, setting = self.opened, self.opened.canonical(setting)
+        check_teacher(setting, opened)
         arch = opened.arch_of(setting)
         data = opened.data if opened.supernet is None else ofa.resized(opened.data, arch)
         whole, use = self._begun.get(arch.digest, lambda: _begin(opened, arch, data))
@@ -183,7 +185,15 @@ def tuned(
     rows = progress_rows(lambda row: tell({"progress": row["step"] / row["total_steps"], "text": _row_text(row)}))
     make_one = make_pruner if setting.prunes else hold if opened.masks else None
     with training_alone(tell):
-        training = train_network(network, data, settings, task=opened.task, prune=make_one, callbacks=[watch, rows])
+        training = train_network(
+            network,
+            data,
+            settings,
+            task=opened.task,
+            prune=make_one,
+            distillation=distillation_of(setting, network, data, opened),
+            callbacks=[watch, rows],
+        )
     network.to("cpu").eval()
     name = opened.task.objective.name
     history = tuple(

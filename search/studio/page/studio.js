@@ -169,6 +169,7 @@ function build() {
     $("menus").append(element("div", {class: "field"}, element("label", {for: group}, group), select));
   }
   options($("schedule"), begun.menus.schedule, setting.schedule);
+  options($("teacher"), begun.teachers, begun.usual_teacher);
   $("bits").replaceChildren(...bitOptions("32, as they are"));
   $("searching").hidden = !begun.choices.length;
   for (const kind of Object.keys(KINDS)) shapes(kind, begun.choices.filter(choice => choice.kind === kind));
@@ -234,6 +235,9 @@ function fill() {
   $("sparsity-text").textContent = percent(setting.sparsity);
   $("sparsity").setAttribute("aria-valuetext", percent(setting.sparsity));
   for (const group of ["criterion", "allocation", "granularity", "schedule"]) $(group).value = setting[group];
+  const teacher = setting.teacher ?? begun.usual_teacher;
+  $("teacher").value = teacher;
+  $("taught").textContent = begun.teachers[teacher] + (teacher === "none" ? "" : ` ${percent(begun.distill)} of the loss is against its outputs.`);
   $("bits").value = setting.bits ?? "";
   if (setting.epochs) $("epochs").value = setting.epochs;
   for (const [key, one] of Object.entries(moved)) {
@@ -289,6 +293,7 @@ $("sparsity").addEventListener("input", () => change({sparsity: $("sparsity").va
 $("sparsity").addEventListener("change", () => change({sparsity: $("sparsity").value / 100}));
 $("bits").addEventListener("change", () => change({bits: $("bits").value ? Number($("bits").value) : null}));
 $("schedule").addEventListener("change", () => change({schedule: $("schedule").value}));
+$("teacher").addEventListener("change", () => change({teacher: $("teacher").value === begun.usual_teacher ? null : $("teacher").value}));
 $("undo").addEventListener("click", () => go(place - 1));
 $("redo").addEventListener("click", () => go(place + 1));
 $("reset").addEventListener("click", () => change(begun.blank));

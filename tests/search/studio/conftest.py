@@ -39,4 +39,4 @@ def opened(asked: StudioRequest) -> Opened:
 
 @pytest.fixture
 def session(asked: StudioRequest, opened: Opened) -> Session:
-    return Session(asked, opened)
+    return Session(opened)

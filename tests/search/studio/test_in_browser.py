@@ -36,7 +36,7 @@ PAGES = ("studio", "tickets", "regularizers", "compression", "initializers", "sc
 
 @pytest.fixture(scope="module")
 def url(asked: StudioRequest, opened: Opened) -> Iterator[str]:
-    session = Session(asked, opened)
+    session = Session(opened)
     listener = server.bound(0)
     application = server.make_application(session.actions, session.state, "secret")
     serving = uvicorn.Server(uvicorn.Config(application, log_level="error"))
