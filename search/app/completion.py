@@ -24,12 +24,18 @@ complete -o nospace -o default -F _ofa ofa
 ZSH = """(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
 _ofa() {
     local -a found
-    found=("${(@f)$(ofa completion query "${BUFFER[1,CURSOR]}" 2>/dev/null)}")
-    compadd -Q -S '' -- "${(@)found% }"
+    found=("${(@f)$("$words[1]" completion query "${(j: :)words[1,CURRENT-1]} $PREFIX" 2>/dev/null)}")
+    compadd -Q -S '' -- "${(@M)found:#*=}"
+    compadd -Q -- "${(@)${(@M)found:#* }% }"
 }
 compdef _ofa ofa
 """
-FISH = "complete -c ofa -f -a '(ofa completion query (commandline -cp) 2>/dev/null | string trim)'\n"
+FISH = """function __ofa_completion
+    set -l words (commandline -opc)
+    $words[1] completion query (commandline -cp) 2>/dev/null | string trim
+end
+complete -c ofa -f -a '(__ofa_completion)'
+"""
 SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 

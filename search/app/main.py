@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 VERBS = {
@@ -49,11 +50,13 @@ examples:
 
 def _with_path(words: Sequence[str], options: Sequence[str]) -> list[str]:
     """The words, with one that is neither an override nor of an option as the path of what is opened."""
+    from search.config.request import override_text
+
     result = []
     for before, word in zip(["", *words], words, strict=False):
-        bare = "=" not in word and not word.startswith(("-", "~")) and before not in options
-        escaped = word.replace("\\", "\\\\").replace("'", "\\'")
-        result.append(f"path='{escaped}'" if bare else word)
+        place = "=" not in word or Path(word).exists()  # names of pruned networks have one
+        bare = place and not word.startswith(("-", "~")) and before not in options
+        result.append(override_text("path", word) if bare else word)
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,8 +81,17 @@ def without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 def run_text(run: RunFolder) -> str:
     """Returns the arguments that name a run, quoted for a shell, such as "run=tiny outputs=/data/outputs"."""
-    outputs = [] if str(run.root.parent) == "outputs" else [f"outputs={run.root.parent}"]
-    return shlex.join([f"run={run.name}", *outputs])
+    parent = str(run.root.parent)
+    outputs = [] if parent == "outputs" else [override_text("outputs", parent)]
+    return shlex.join([override_text("run", run.name), *outputs])
+
+
+def override_text(key: str, value: str) -> str:
+    """Returns "key=value" as Hydra reads it, the value quoted where it has to be."""
+    if re.fullmatch(r"[\w./@+-]+", value):
+        return f"{key}={value}"
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{escaped}'"
 
 
 def _with_lists(value: Any) -> Any:

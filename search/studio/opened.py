@@ -21,7 +21,7 @@ from ofa.task import Task
 from ofa.train import TrainSettings
 from search.compression.source import CompressionSource, pruned_source, started_source, subnet_source
 from search.config.compressing import StudioRequest, StudioSetting
-from search.config.request import run_text
+from search.config.request import override_text, run_text
 from search.config.rules import short
 from search.device.profile import Profile, read_profile
 from search.networks.folder import SubnetFolder
@@ -190,10 +190,10 @@ NAMING = ("run", "outputs", "path", "pruned")
 
 def _words(request: StudioRequest) -> tuple[str, ...]:
     """The words of a command line that opens it again: what names it, and what else was said when it was opened."""
-    run = shlex.split(run_text(request.folder))
-    named = [request.path] if request.path else [*run, *([f"pruned={request.pruned}"] if request.pruned else [])]
+    named = [override_text(key, value) for key in ("path", "pruned") if (value := getattr(request, key))]
+    run = [] if request.path else shlex.split(run_text(request.folder))
     said = shlex.split(command_line())[2:]
-    return (*named, *(word for word in said if word.partition("=")[0].lstrip("+") not in (*OWN, *NAMING)))
+    return (*run, *named, *(word for word in said if word.partition("=")[0].lstrip("+") not in (*OWN, *NAMING)))
 
 
 def _at_path(request: StudioRequest) -> tuple[StudioRequest, SubnetFolder | None]:

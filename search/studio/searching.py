@@ -13,10 +13,10 @@ from typing import Any
 from ofa.errors import InvalidInput
 from ofa.records import read_record, write_record
 from ofa.task import Score
-from search.candidates.figures import COUNTS, LATENCY
+from search.candidates.figures import COUNTS, device_of, is_latency
 from search.candidates.limits import check_target
 from search.candidates.search_files import Finalists, TrialRow, Trials
-from search.config.request import run_text
+from search.config.request import Device, run_text
 from search.config.rules import check_plain_name
 from search.run.paths import SearchFolder
 from search.run.progress import PLAIN_VARIABLE
@@ -33,7 +33,7 @@ def search_arguments(
     Args:
         score: of the shape by itself, on validation.
         figures: of the shape, by name.
-        ask: "name" of the study, "evaluations", and "limits" by figure, a latency by "latency_ms".
+        ask: "name" of the study, "evaluations", and "limits" by figure, a latency by "latency_ms@<device>".
 
     Raises:
         InvalidInput: no supernet to search in, a limit or a name that cannot be.
@@ -61,10 +61,19 @@ def search_arguments(
     words = shlex.split(run_text(opened.run))
     if packages := opened.request.packages:
         words.append(f"trust=[{','.join(packages)}]")
-    if LATENCY in limits:
-        words.append(f"latency_ms={limits[LATENCY]:g}")
+    words += _latency_words(limits)
     words += [f"search.limits.{key}={limits[key]:.0f}" for key in COUNTS if key in limits]
     return [*words, f"study={name}", f"search.warm_start=[{start}]", f"search.evaluations={evaluations}"]
+
+
+def _latency_words(limits: Mapping[str, float]) -> list[str]:
+    """The limits of devices; of a search under other limits alone, that there is none; else those by default."""
+    by_device = {device_of(key): f"{value:g}" for key, value in limits.items() if is_latency(key)}
+    if not by_device:
+        return ["search.latency_fractions=null"] if limits else []
+    if list(by_device) == [Device().name]:
+        return [f"latency_ms={by_device[Device().name]}"]
+    return ["latency_ms={" + ",".join(f"{name}:{value}" for name, value in by_device.items()) + "}"]
 
 
 def command_text(arguments: Sequence[str]) -> str:

@@ -175,7 +175,7 @@ function build() {
   for (const kind of Object.keys(KINDS)) shapes(kind, begun.choices.filter(choice => choice.kind === kind));
   for (const layer of begun.layers) rows[layer.name] = layerOf(layer);
   $("layers").append(...Object.values(rows).map(row => row.box));
-  const limits = [...(begun.devices.length ? [["latency_ms", "time, ms"]] : []), ...Object.entries(SEARCHED)];
+  const limits = [...begun.devices.map(name => [`latency_ms@${name}`, `time on ${name}, ms,`]), ...Object.entries(SEARCHED)];
   for (const [key, text] of limits)
     $("limits").append(element("div", {class: "field"}, element("label", {for: `limit-${key}`}, `${text} at most`),
       element("input", {id: `limit-${key}`, type: "number", min: 0, step: "any", "data-limit": key})));
@@ -350,7 +350,7 @@ $("extract").addEventListener("click", async () => {
       $("live").textContent = `extracted to ${piece.folder}`;
       $("extract-code").hidden = false;
       $("extract-code").textContent = `import numpy, onnxruntime\nfolder = ${JSON.stringify(piece.folder)}\nsession = onnxruntime.InferenceSession(f"{folder}/model.onnx")\n`
-        + `check = numpy.load(f"{folder}/verify.npz")\n(logits,) = session.run(["logits"], {"input": check["input"]})\nprint(abs(logits - check["logits"]).max())`;
+        + `check = numpy.load(f"{folder}/verify.npz")\nfeed = {each.name: check[each.name] for each in session.get_inputs()}\n(logits,) = session.run(["logits"], feed)\nprint(abs(logits - check["logits"]).max())`;
     });
   } catch (error) {
     $("extract-said").textContent = "";
@@ -382,8 +382,8 @@ function found({search, rows: each}) {
   $("live").textContent = `${search} found ${each.length} subnets`;
   $("found").replaceChildren(...each.map((row, at) => {
     const limits = Object.entries(row.limits).map(([key, value]) => `${key} ≤ ${value}`).join(", ") || "no limit";
-    const ms = Object.values(row.measured).map(value => `${value.toPrecision(3)} ms measured`).join(", ");
-    return element("li", {}, `${row.score}, ${ms} (${limits})`, element("div", {class: "buttons"},
+    const ms = Object.values(row.measured).map(value => `, ${value.toPrecision(3)} ms measured`).join("");
+    return element("li", {}, `${row.score}${ms} (${limits})`, element("div", {class: "buttons"},
       element("button", {type: "button", class: "small", "aria-label": `Take subnet ${at + 1} of ${search}`,
         onclick: () => change({...begun.blank, arch: row.arch})}, "Take it")));
   }));

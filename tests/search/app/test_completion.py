@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import select
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -54,14 +58,57 @@ def test_another_shell_is_refused_in_one_line(
     assert capsys.readouterr().err.startswith("ofa completion: 'tcsh' is not among the shells; ")
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
-def test_bash_completes_behind_an_equals_sign(tmp_path: Path) -> None:
+PROMPTS = {
+    "bash": (".bashrc", "PS1='ready> '\n"),
+    "zsh": (".zshrc", "PS1='ready> '\n"),
+    "fish": (".config/fish/config.fish", "function fish_prompt; echo 'ready> '; end\n"),
+}
+TERMINAL = "import pty, sys; pty.spawn(sys.argv[1:])"  # what is piped in is typed there
+
+
+@pytest.mark.parametrize("shell", PROMPTS)
+def test_words_are_completed_at_a_terminal(shell: str, tmp_path: Path) -> None:
+    """Typed are a part of a verb and of a group's option, each with a tab, and at last what prints the line's words."""
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"no {shell} is installed")
     command = tmp_path / "ofa"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m search.app.main "$@"\n')
     command.chmod(0o755)
-    asked = """eval "$(ofa completion bash)"; COMP_LINE="ofa train data=cif"; COMP_POINT=${#COMP_LINE}
-        COMP_WORDS=(ofa train data = cif); _ofa; printf '[%s]' "${COMPREPLY[@]}" """
-    root = str(Path(__file__).parents[3])
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": root}
-    done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, env=environment, check=True)
-    assert done.stdout == "[cifar10 ]"
+    name, prompt = PROMPTS[shell]
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text(prompt)
+    environment = {
+        **{"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(Path(__file__).parents[3])},
+        **{"HOME": str(tmp_path), "SHELL": program, "TERM": "xterm", "LANG": "C.UTF-8"},
+    }
+    subprocess.run(["ofa", "completion"], env=environment, check=True)
+    typing = [sys.executable, "-c", TERMINAL, program, "-i"]
+    with subprocess.Popen(typing, stdin=PIPE, stdout=PIPE, env=environment, cwd=tmp_path, bufsize=0) as terminal:
+        try:
+            _answer(terminal, "ready> ")
+            for typed, shown in (
+                ("ofa prof\t", "profile"),
+                ("device=pi\t", "pi5"),
+                ("\x01printf '%s|' \r", "device=pi5|"),
+            ):
+                assert terminal.stdin is not None
+                terminal.stdin.write(typed.encode())
+                said = _answer(terminal, shown)
+            assert "ofa|profile|device=pi5|" in said
+        finally:
+            terminal.kill()
+
+
+def _answer(terminal: subprocess.Popen[bytes], text: str, seconds: float = 120.0) -> str:
+    """What a terminal shows from now on until a text is there, without what only moves and colors it."""
+    assert terminal.stdout is not None
+    said, end = b"", time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not select.select([terminal.stdout], [], [], 1.0)[0]:
+            continue
+        said += terminal.stdout.read(65536)
+        shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said.decode(errors="replace"))
+        if text in shown:
+            return shown
+    raise AssertionError(f"{text!r} was never shown, but {said!r}")

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tests.browser import Page
 
 SCORED = "document.querySelector('[data-figure=score]') !== null"
 SETTLED = f"document.getElementById('working').textContent === '' && {SCORED}"
+
+
+@contextmanager
+def at_rest(browser: Page, url: str) -> Iterator[Page]:
+    """Gives a page that has just been opened and is at rest; nothing may have gone wrong at the end."""
+    browser.look(1440)
+    browser.open("about:blank")
+    browser.open(url)
+    browser.wait(SCORED)
+    settle(browser)
+    yield browser
+    assert browser.errors == []
+    assert browser.value("document.getElementById('error').hidden"), browser.text()[:500]
 
 
 def settle(page: Page) -> None:

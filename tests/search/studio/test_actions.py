@@ -11,15 +11,19 @@ import onnxruntime
 import pytest
 
 from ofa.errors import InvalidInput
+from ofa.records import read_record
 from ofa.task import Score
 from search.app.main import main
+from search.candidates.search_files import Trials
 from search.config.compressing import StudioSetting
 from search.networks.rebuild import load
+from search.run.paths import SearchFolder
 from search.studio import actions, searching
 from search.studio.opened import Opened, open_studio
 from search.studio.session import Session
 from search.study.warm_start import best_candidates
 from tests.search.requests import request
+from tests.search.steady_device import steady_device
 
 STEM = "stem.conv.weight"
 SETTING: dict[str, Any] = {"layers": {STEM: 0.9}, "sparsity": 0.25, "bits": 5, "arch": {"width.stages.1.0.conv1": 8}}
@@ -94,13 +98,24 @@ def test_a_bare_word_is_a_path(capsys: pytest.CaptureFixture[str], place: Path) 
 
 def test_a_search_begins_from_here(opened: Opened, session: Session) -> None:
     shaped = session.bench.shape(StudioSetting(arch=SETTING["arch"]), lambda piece: None)
-    ask = {"name": "from-here", "evaluations": 20, "limits": {"latency_ms": 0.5, "params": 9000, "macs": None}}
+    ask = {
+        "name": "from-here",
+        "evaluations": 20,
+        "limits": {"latency_ms@onnxruntime": 0.5, "params": 9000, "macs": None},
+    }
     words = searching.search_arguments(opened, shaped, Score(0.5, 64, 0.01), {"params": 8000.0}, ask)
     assert words[:4] == ["run=tiny", "latency_ms=0.5", "search.limits.params=9000", "study=from-here"]
     assert words[-1] == "search.evaluations=20"
     asked = request("search", *words)
     (path,) = asked.search.warm_start
     assert [candidate.arch for candidate in best_candidates(Path(path), 5)] == [shaped.arch]
+    for limits, words in (
+        ({}, []),
+        ({"params": 9000}, ["search.latency_fractions=null"]),
+        ({"latency_ms@pi5": 30, "latency_ms@onnxruntime": 2}, ["latency_ms={pi5:30,onnxruntime:2}"]),
+    ):
+        said = searching.search_arguments(opened, shaped, Score(0.5, 64), {}, ask | {"limits": limits})
+        assert [word for word in said if "latency" in word] == words
     for wrong, said in (
         ({"name": "a/b"}, "name='a/b' must be a plain name"),
         ({"evaluations": 0}, "evaluations=0 must be a whole number"),
@@ -109,6 +124,21 @@ def test_a_search_begins_from_here(opened: Opened, session: Session) -> None:
     ):
         with pytest.raises(InvalidInput, match=said):
             searching.search_arguments(opened, shaped, Score(0.5, 64), {}, ask | wrong)
+
+
+@pytest.mark.slow
+def test_a_search_from_here_tries_the_shape_that_it_begins_with(session: Session, place: Path) -> None:
+    quick = [f"device.profile.{word}" for word in ("anchors=6", "visits=4", "blocks=0", "seconds=1")]
+    with steady_device():
+        assert main(["profile", "run=tiny", *quick]) == 0
+    asked = {"name": "hand", "evaluations": 5, "limits": {"params": 1_000_000}}
+    said = told(session, "search", setting={"arch": SETTING["arch"], "sparsity": 0.5}, **asked)
+    (row,) = said["chosen"]["rows"]
+    assert row["limits"] == {"params": 1_000_000} and row["measured"]["latency_ms"] > 0
+    shape = session.opened.arch_of(StudioSetting(arch=SETTING["arch"]))
+    trials = read_record(SearchFolder(place / "outputs/tiny/search/hand").trials, Trials)
+    assert shape in [trial.arch for trial in trials.rows if trial.state == "evaluated"]
+    assert main(shlex.split(said["command"])[1:]) == 0  # as pasted: there is nothing left to do
 
 
 def test_values_are_written_as_hydra_reads_them() -> None:

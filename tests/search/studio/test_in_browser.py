@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,59 +12,24 @@ import onnxruntime
 import pytest
 
 import ofa
-from search.config.compressing import StudioRequest, StudioSetting
+from search.config.compressing import StudioSetting
 from search.networks.rebuild import load
-from search.studio import server
 from search.studio.judging import metric_of, score_of
 from search.studio.opened import Opened
-from search.studio.session import Session
 from search.studio.shaping import Workbench
-from tests.browser import Page, find_browser, open_page
-from tests.search.studio.page_controls import SCORED, figure, press, put, settle, text
+from tests.browser import Page
+from tests.search.studio.page_controls import SCORED, at_rest, figure, press, put, settle, text
 
-uvicorn = pytest.importorskip("uvicorn")
-BROWSER = find_browser()
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed: apt-get install chromium-headless-shell"),
-]
+pytestmark = pytest.mark.slow
 LOOKS = [(width, dark) for width in (1440, 768, 390) for dark in (False, True)]
 STEM = "stem.conv.weight"
 PAGES = ("studio", "tickets", "regularizers", "compression", "initializers", "schedules")
 
 
-@pytest.fixture(scope="module")
-def url(asked: StudioRequest, opened: Opened) -> Iterator[str]:
-    session = Session(opened)
-    listener = server.bound(0)
-    application = server.make_application(session.actions, session.state, "secret")
-    serving = uvicorn.Server(uvicorn.Config(application, log_level="error"))
-    thread = threading.Thread(target=serving.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    yield f"http://{server.HOST}:{listener.getsockname()[1]}/secret/"
-    serving.should_exit = True
-    thread.join(10)
-    listener.close()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    assert BROWSER is not None
-    with open_page(BROWSER, tmp_path_factory.mktemp("browser")) as page:
-        yield page
-
-
 @pytest.fixture
 def page(browser: Page, url: str) -> Iterator[Page]:
-    """A page that has just been opened and is at rest."""
-    browser.look(1440)
-    browser.open("about:blank")
-    browser.open(url)
-    browser.wait(SCORED)
-    settle(browser)
-    yield browser
-    assert browser.errors == []
-    assert browser.value("document.getElementById('error').hidden"), browser.text()[:500]
+    with at_rest(browser, url) as opened:
+        yield opened
 
 
 def expected(opened: Opened, **setting: Any) -> str:
@@ -187,16 +151,18 @@ def test_a_candidate_is_kept_and_loaded(page: Page, opened: Opened, url: str) ->
 
 def test_an_epoch_of_fine_tuning_and_an_extraction(page: Page, opened: Opened, place: Path) -> None:
     put(page, f"layer-{STEM}", 90)
+    put(page, "teacher", "largest")
+    assert text(page, "#taught") == "The supernet's largest subnet. 50 % of the loss is against its outputs."
     put(page, "epochs", 1, settles=False)
     press(page, "tune")
     page.wait("document.getElementById('history').textContent.startsWith('1 epoch: ')")
     settle(page)
-    assert figure(page, "score") == expected(opened, layers={STEM: 0.9}, epochs=1)
+    assert figure(page, "score") == expected(opened, layers={STEM: 0.9}, epochs=1, teacher="largest")
     put(page, "extract-name", "by-hand")
     press(page, "extract")
     page.wait("!document.getElementById('extract-code').hidden")
     folder = place / "outputs/tiny/subnets/by-hand"
-    assert "setting={layers:{stem.conv.weight:0.9},epochs:1}" in text(page, "#command")
+    assert "setting={layers:{stem.conv.weight:0.9},epochs:1,teacher:largest}" in text(page, "#command")
     check = np.load(folder / "verify.npz")
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
     (logits,) = session.run(["logits"], {"input": check["input"]})
