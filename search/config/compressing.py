@@ -24,8 +24,9 @@ from search.config.rules import (
     check_plain_name,
     short,
 )
+from search.config.teaching import check_taught
 from search.config.training import Training
-from search.config.tuning import Data, check_taught
+from search.config.tuning import Data
 
 MOST_BITS = 16
 Bits = Annotated[int, Meta(ge=1, le=MOST_BITS, title=f"a whole number from 1 to {MOST_BITS}")]
