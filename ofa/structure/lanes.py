@@ -22,13 +22,20 @@ def varying(lane: Tensor) -> tuple[int, ...]:
 
 
 def compact(lane: Tensor) -> Tensor:
-    """Returns the same labels with size 1 along every dimension where they do not change."""
+    """Returns the same labels with size 1 along every dimension where they do not change.
+
+    Where they do, the second entry nearly always differs from the first, and the others need no look.
+    """
     for d in range(lane.dim()):
         if lane.size(d) > 1:
             first = lane.narrow(d, 0, 1)
-            if lane.stride(d) == 0 or bool((lane == first).all()):
+            if lane.stride(d) == 0 or (_equal(lane.narrow(d, 1, 1), first) and _equal(lane, first)):
                 lane = first
     return lane
+
+
+def _equal(lane: Tensor, other: Tensor) -> bool:
+    return bool((lane == other).all())
 
 
 def tidy(lane: Tensor) -> Tensor:

@@ -84,9 +84,10 @@ def _settled(trial: Trial) -> tuple[list[Proposal], dict[str, str], Trial]:
     items, refused = families(proposals_of(trial.structure)), dict[str, str]()
     tried = set[str]()  # families by the first of them, and widths, that were to be mended
     failing, unmended = dict[str, str](), dict[str, str]()  # reasons by the name of a group
+    assumed = dict[str, Proposal]()  # refused with the reason of the first of their family, until nothing mends them
     while True:
         accepted, left = accept(items, partial(_judged, trial), once=True)
-        items, singles, regrouped = list(accepted), list[Proposal](), False
+        items, apart = list(accepted), list[Family]()
         for family, reason in left:
             if len(family) == 1:
                 refused[family[0].key] = reason
@@ -94,24 +95,23 @@ def _settled(trial: Trial) -> tuple[list[Proposal], dict[str, str], Trial]:
                     failing |= {group.name: reason for group in _groups(family)}
                     tried.add(family[0].key)
                 continue
-            regrouped, name = True, f"all like {family[0].key}"
+            name = f"all like {family[0].key}"
             structure = None if name in tried else mend_together(trial, _groups(family))
             tried.add(name)
             if structure is not None:
                 items.append(family)
             else:
                 structure = _without_numbers(trial.structure, family)
-                singles += family
+                apart.append(family)
             trial = trial.with_structure(structure)
-        for item in singles:
-            if crash := _judged(trial, [(item,)], (CRASH,)):  # so it would beside others, which need not be run
-                refused[item.key] = crash.reason
-                failing |= {group.name: crash.reason for group in _groups((item,))}
-                tried.add(item.key)
+        for family in apart:
+            if crash := _crash(trial, family[0]):  # so it would beside others, which need not be run
+                refused |= {item.key: crash for item in family}
+                failing |= {group.name: crash for group in _groups(family)}
+                tried |= {item.key for item in family}
+                assumed |= {item.key: item for item in family[1:]}
             else:
-                items.append((item,))
-        if regrouped:
-            continue
+                items += [(item,) for item in family]
         structure, mended = mend(trial, unmended | failing) if failing else (trial.structure, [])
         rest = {group.name for group in structure.groups} - {group.name for group in mended}
         unmended, failing = {name: why for name, why in (unmended | failing).items() if name in rest}, {}
@@ -122,7 +122,20 @@ def _settled(trial: Trial) -> tuple[list[Proposal], dict[str, str], Trial]:
             keys = {item.key for item in proposals_of(structure)} - {item.key for item in repaired}
             refused = {key: reason for key, reason in refused.items() if key in keys}
         elif not left:
-            return [item for family in accepted for item in family], refused, trial
+            crashes = {key: _crash(trial, item) for key, item in assumed.items() if key in refused}
+            refused |= {key: reason for key, reason in crashes.items() if reason}
+            free = [key for key, reason in crashes.items() if not reason]
+            if not free:
+                return [item for family in accepted for item in family], refused, trial
+            items += [(assumed[key],) for key in free]
+            refused = {key: reason for key, reason in refused.items() if key not in free}
+            tried -= set(free)
+            assumed.clear()
+
+
+def _crash(trial: Trial, item: Proposal) -> str | None:
+    failure = _judged(trial, [(item,)], (CRASH,))
+    return failure.reason if failure else None
 
 
 def _without_numbers(structure: Structure, family: Family) -> Structure:

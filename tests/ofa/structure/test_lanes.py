@@ -18,6 +18,12 @@ def test_copied_lanes_are_tidied() -> None:
     assert lanes.compact(lane)[0].tolist() == [i for i in range(4) for _ in range(9)]
 
 
+def test_a_lane_whose_first_two_labels_are_equal_is_looked_through() -> None:
+    lane = torch.tensor([5, 5, 6]).repeat(4, 1)
+    assert lanes.compact(lane).tolist() == [[5, 5, 6]]
+    assert lanes.compact(torch.tensor([[5, 5, 5]])).tolist() == [[5]]
+
+
 def test_a_vector_is_read_off_unless_labels_vary_elsewhere() -> None:
     lane = lanes.along(torch.arange(4), 2, (2, 3, 4))
     assert lanes.vector(lane, 2).tolist() == [0, 1, 2, 3]

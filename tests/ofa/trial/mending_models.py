@@ -153,3 +153,27 @@ class Deviation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.first(x)
         return self.last(self.middle(y / (1 + y.std(1, keepdim=True))).relu())
+
+
+class Unlike(nn.Module):
+    """Blocks of one class of which the first cannot shrink inside and the others can; 10 channels in, 3 out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Linear(10, 12)
+        self.blocks = nn.Sequential(*(UnlikeBlock(is_written=number == 0) for number in range(3)))
+        self.head = nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.blocks(self.stem(x)))
+
+
+class UnlikeBlock(nn.Module):
+    def __init__(self, *, is_written: bool) -> None:
+        super().__init__()
+        self.is_written = is_written
+        self.first, self.last = nn.Linear(12, 8), nn.Linear(8, 12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x).sin()
+        return x + self.last(hidden.view(-1, 8) if self.is_written else hidden)

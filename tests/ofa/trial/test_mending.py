@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import ofa
 from tests.ofa.nets import zeroed_output
-from tests.ofa.trial.mending_models import Configured, Deviation, Heads, Literal, Named, Packed, Stream, Sums
+from tests.ofa.trial.mending_models import Configured, Deviation, Heads, Literal, Named, Packed, Stream, Sums, Unlike
 
 RULES = ofa.SpaceRules(multiple_of=1)
 
@@ -114,4 +114,11 @@ def test_a_width_in_the_code_stays_refused_with_its_line() -> None:
     supernet, images = supernet_of(Literal())
     assert [group.name for group in supernet.groups] == ["middle"]
     assert ".view(-1, 24)" in supernet.refused["width.first"]
+    check(supernet, images)
+
+
+def test_of_blocks_that_are_alike_each_is_refused_for_a_reason_of_its_own() -> None:
+    supernet, images = supernet_of(Unlike())
+    assert {group.name for group in supernet.groups} == {"stem", "blocks.1.first", "blocks.2.first"}
+    assert "hidden.view(-1, 8)" in supernet.refused["width.blocks.0.first"]
     check(supernet, images)
