@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,6 +48,7 @@ class MlflowLogger:
     def open(self, *, fresh: bool) -> int | None:
         """Returns the last step of the run; a `fresh` one is another run."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it tells of tables
         self._client = self._mlflow.MlflowClient(tracking_uri=self._uri)
         if not fresh and self._state.exists():
             self._run = msgspec.json.decode(self._state.read_bytes(), type=_Known).run
