@@ -59,12 +59,8 @@ class Arch:
         resolution: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         for kind, choices in zip(KINDS, (width, depth, kernel_size, operator, resolution), strict=True):
-            for name, value in choices.items():
-                if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, int):
-                    raise InvalidArch(f"{kind}[{name!r:.80}] = {value!r:.80}: names are text and values whole numbers")
-                if not 0 <= value <= LARGEST_VALUE:
-                    raise InvalidArch(f"{kind}[{name!r:.80}] must be a number from 0 to {LARGEST_VALUE}")
-            self.__dict__[kind] = MappingProxyType(dict(sorted(choices.items())))
+            _check(kind, choices)
+            self.__dict__[kind] = MappingProxyType({name: choices[name] for name in sorted(choices)})
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"cannot assign to {name}: an Arch is frozen")
@@ -144,6 +140,23 @@ class Arch:
         except InvalidInput as error:
             raise InvalidArch(f"not an Arch: {error}") from None
         return cls.from_dict(value)
+
+
+def _check(kind: str, choices: Mapping[str, int]) -> None:
+    """Refuses what is no mapping of names to values; a thousand choices are first looked at together.
+
+    Raises:
+        InvalidArch: with the name and the value.
+    """
+    values = choices.values()
+    plain = {*map(type, choices)} <= {str} and {*map(type, values)} <= {int}
+    if plain and (not choices or (min(values) >= 0 and max(values) <= LARGEST_VALUE)):
+        return
+    for name, value in choices.items():
+        if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, int):
+            raise InvalidArch(f"{kind}[{name!r:.80}] = {value!r:.80}: names are text and values whole numbers")
+        if not 0 <= value <= LARGEST_VALUE:
+            raise InvalidArch(f"{kind}[{name!r:.80}] must be a number from 0 to {LARGEST_VALUE}")
 
 
 def write_arch(path: Path, arch: Arch) -> None:

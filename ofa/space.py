@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -189,11 +190,15 @@ class Space:
         others = [(choice, remaining(choice)) for choice in self.choices if choice.kind not in GIVEN]
         return Space(tuple(replace(choice, active_when=conditions) for choice, conditions in others if conditions))
 
-    def encode(self, archs: Sequence[Arch]) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Returns the values as an int64 array (archs, choices), 0 where a choice is inactive."""
-        keys = [choice.key for choice in self.choices]
-        rows = [[values.get(key, 0) for key in keys] for values in (arch.values for arch in archs)]
-        return np.array(rows, dtype=np.int64).reshape(len(rows), len(keys))
+    def encode(self, archs: Sequence[Arch], inactive: int = 0) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Returns the values as an int64 array (archs, choices), `inactive` where a choice is inactive."""
+        codes = np.empty((len(archs), len(self.choices)), dtype=np.int64)
+        for kind in KINDS:  # looked up by kind, since an Arch makes its values by key when they are first asked for
+            columns = [column for column, choice in enumerate(self.choices) if choice.kind == kind]
+            names = [self.choices[column].name for column in columns]
+            rows = [list(map(getattr(arch, kind).get, names, repeat(inactive))) for arch in archs]
+            codes[:, columns] = np.reshape(rows, (len(archs), len(columns)))
+        return codes
 
     def to_dict(self) -> list[dict[str, Any]]:
         """The choices as JSON-able dictionaries."""

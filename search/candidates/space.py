@@ -201,16 +201,29 @@ class CandidateSpace:
 
         Choices are one-hot, all 0 for an inactive one; settings are encoded by `encode` of their parameter.
         """
-        codes = self.archs.encode([candidate.arch for candidate in candidates])
-        columns = [
-            (codes[:, [number]] == np.array(choice.values)[None, :]).astype(np.float64)
-            for number, choice in enumerate(self.archs.choices)
-            if len(choice.values) > 1
+        of_archs = self.one_hot(self.archs.encode([candidate.arch for candidate in candidates]))
+        return np.concatenate([of_archs, self.features_of_settings(candidates)], axis=1)
+
+    def one_hot(self, codes: np.ndarray[Any, np.dtype[np.int64]]) -> Floats:
+        """Returns the features of Archs (archs, features) from their values, as `Space.encode` returns them."""
+        filled = self.table >= 0
+        open_values = filled & (filled.sum(axis=1, keepdims=True) > 1)
+        return np.asarray((codes[:, :, None] == self.table)[:, open_values], dtype=np.float64)
+
+    def features_of_settings(self, candidates: Sequence[Candidate]) -> Floats:
+        """Returns the features of the settings of candidates, (candidates, features)."""
+        rows = [
+            [place for parameter in self.parameters for place in parameter.encode(one.values.get(parameter.name))]
+            for one in candidates
         ]
-        for parameter in self.parameters:
-            rows = [parameter.encode(candidate.values.get(parameter.name)) for candidate in candidates]
-            columns.append(np.array(rows, dtype=np.float64).reshape(len(candidates), -1))
-        return np.concatenate(columns, axis=1) if columns else np.zeros((len(candidates), 0))
+        return np.reshape(rows, (len(candidates), sum(len(parameter.encode(None)) for parameter in self.parameters)))
+
+    @cached_property
+    def table(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The values of each choice, (choices, most values of one), and -2 where it has fewer."""
+        most = max((len(choice.values) for choice in self.archs.choices), default=1)
+        rows = [[*choice.values, *[-2] * (most - len(choice.values))] for choice in self.archs.choices]
+        return np.array(rows, dtype=np.int64).reshape(len(rows), most)
 
     def to_dict(self) -> dict[str, Any]:
         """The choices and parameters as JSON-able values."""

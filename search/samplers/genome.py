@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -87,22 +88,27 @@ def genes_of(space: CandidateSpace) -> tuple[Gene, ...]:
 
 def genomes_of(space: CandidateSpace, candidates: Sequence[Candidate]) -> Floats:
     """Returns a float64 array (candidates, genes): the choices in the order of the space, then the parameters."""
-    indices = [{value: index for index, value in enumerate(choice.values)} for choice in space.archs.choices]
-    keys = [choice.key for choice in space.archs.choices]
-    rows = []
-    for candidate in candidates:
-        arch, settings = candidate.arch.values, candidate.values
-        row = [index_of.get(arch.get(key, -1), np.nan) for key, index_of in zip(keys, indices, strict=True)]
-        for parameter in space.parameters:
-            value = settings.get(parameter.name)
-            if value is None:
-                row.append(np.nan)
-            elif isinstance(parameter, Number):
-                row.append(parameter.encode(value)[0])
-            else:
-                row.append(parameter.values.index(value))
-        rows.append(row)
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(keys) + len(space.parameters))
+    codes = space.archs.encode([candidate.arch for candidate in candidates], inactive=-1)
+    found = codes[:, :, None] == space.table
+    choices = np.where(found.any(axis=2), found.argmax(axis=2), np.nan)
+    settings = [
+        _place(parameter, one.values.get(parameter.name)) for one in candidates for parameter in space.parameters
+    ]
+    return np.column_stack([choices, np.reshape(settings, (len(candidates), len(space.parameters)))])
+
+
+def codes_of(space: CandidateSpace, genomes: Floats) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Returns the values of the choices of genomes (genomes, choices) as `Space.encode` does, 0 where inactive."""
+    genes = genomes[:, : len(space.archs.choices)]
+    values = space.table[np.arange(genes.shape[1]), np.nan_to_num(genes).astype(np.int64)]
+    return np.asarray(np.where(np.isnan(genes), 0, values))
+
+
+def _place(parameter: Parameter, value: Setting | None) -> float:
+    """The gene of a setting, NaN where it is inactive."""
+    if value is None:
+        return float("nan")
+    return parameter.encode(value)[0] if isinstance(parameter, Number) else parameter.values.index(value)
 
 
 def candidates_of(space: CandidateSpace, genomes: Floats) -> list[Candidate]:
@@ -110,14 +116,15 @@ def candidates_of(space: CandidateSpace, genomes: Floats) -> list[Candidate]:
     choices = space.archs.choices
     genes = genomes[:, : len(choices)].astype(np.int64)
     active = _active(space, genes)
-    candidates = []
-    for row, counts, settings in zip(genes.tolist(), active.tolist(), genomes[:, len(choices) :], strict=True):
-        kinds: dict[str, dict[str, int]] = {kind: {} for kind in KINDS}
-        for choice, gene, is_counted in zip(choices, row, counts, strict=True):
-            if is_counted:
-                kinds[choice.kind][choice.name] = choice.values[gene]
-        candidates.append(Candidate(Arch(**kinds), _settings(space, settings)))
-    return candidates
+    values = codes_of(space, genomes)
+    archs: list[dict[str, dict[str, int]]] = [{} for _ in genomes]
+    for kind in KINDS:
+        columns = sorted((one.name, column) for column, one in enumerate(choices) if one.kind == kind)
+        names, order = [name for name, _ in columns], [column for _, column in columns]
+        for arch, row, counts in zip(archs, values[:, order].tolist(), active[:, order].tolist(), strict=True):
+            arch[kind] = dict(compress(zip(names, row, strict=True), counts))
+    settings = (_settings(space, row) for row in genomes[:, len(choices) :])
+    return [Candidate(Arch(**arch), row) for arch, row in zip(archs, settings, strict=True)]
 
 
 def draw(space: CandidateSpace, count: int, rng: np.random.Generator) -> Floats:

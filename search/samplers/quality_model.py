@@ -13,7 +13,7 @@ import numpy as np
 from search.candidates.figures import Floats
 from search.candidates.space import Candidate, CandidateSpace
 from search.samplers.gaussian_process import GaussianProcess, fit_gaussian_process
-from search.samplers.genome import gene_sizes, genomes_of
+from search.samplers.genome import codes_of, gene_sizes, genomes_of
 
 GAP = 0.05  # how far above the best so far a prediction of fractions can reach
 SPREAD_GAP = 0.25  # the same of others, in their interquartile range
@@ -71,15 +71,14 @@ def pool_of(
     from 0 to 1, such as accuracies.
     """
     columns = {name: np.asarray(values, dtype=np.float64) for name, values in figures.items()}
-    features, settings = space.features(candidates), sum(len(parameter.encode(None)) for parameter in space.parameters)
-    of_arch, of_settings = np.split(features, [features.shape[1] - settings], axis=1)
-    sizes = np.maximum(gene_sizes(space), 1.0)
-    positions = np.nan_to_num((genomes_of(space, candidates) + 1) / sizes)[:, : len(space.archs.choices)]
+    genomes, sizes = genomes_of(space, candidates), np.maximum(gene_sizes(space), 1.0)
+    positions = np.nan_to_num((genomes + 1) / sizes)[:, : len(space.archs.choices)]
+    of_archs, of_settings = space.one_hot(codes_of(space, genomes)), space.features_of_settings(candidates)
     costs = np.log(np.maximum(np.column_stack(list(columns.values())), 1e-12))
     before = np.full(len(candidates), float(fractions))
     if expected is not None:
         before = np.maximum(expected, LEAST) if fractions else expected
-    blocks = (of_arch, of_settings, positions, costs, *(() if expected is None else (before[:, None],)))
+    blocks = (of_archs, of_settings, positions, costs, *(() if expected is None else (before[:, None],)))
     return Pool(list(candidates), columns, tuple(block for block in blocks if block.shape[1]), before, fractions)
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ofa.arch import Arch
+from ofa.space import Space
 from search.candidates.space import CandidateSpace
 from search.samplers.genome import candidates_of, cross, draw, genomes_of, mutate
+from search.samplers.quality_model import pool_of
 from tests.search.candidates.test_space import ARCHS, SPACE
+from tests.search.synthetic import Oracle, block_space
 
 
 @given(seed=st.integers(0, 2**32 - 1))
@@ -44,3 +52,22 @@ def test_numbers_move_near_by_as_a_rule_and_anywhere_at_times() -> None:
     moved = moved[moved != 0.05]
     assert 0.1 < (moved > 0.5).mean() < 0.25
     assert (moved < 0.35).mean() > 0.6
+
+
+def test_a_thousand_choices_are_looked_up_once_for_each_of_figures_and_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    oracle = Oracle(block_space(stages=80, blocks=6))
+    space, encode = oracle.candidates, Space.encode
+    rows: list[int] = []
+    candidates = candidates_of(space, draw(space, 20, np.random.default_rng(0)))
+
+    def counted(space: Space, archs: Sequence[Arch], inactive: int = 0) -> Any:
+        rows.append(len(archs))
+        return encode(space, archs, inactive)
+
+    monkeypatch.setattr(Space, "encode", counted)
+    figures = oracle.figures([one.arch for one in candidates])
+    pool = pool_of(space, candidates, figures)
+    assert sum(rows) == 2 * 20
+    monkeypatch.undo()
+    np.testing.assert_array_equal(pool.blocks[0], space.features(candidates))
+    assert len(space.archs.choices) == 1040
