@@ -29,11 +29,11 @@ class Job(NamedTuple):
 
 
 JOBS = {
-    "tiny": Job("accuracy", "accuracy", "higher", "%", 0.5, 0.5, "accuracy ≥ 50.00 %"),
-    "imbalanced": Job("balanced_accuracy", "balanced accuracy", "higher", "%", 0.5, 0.3, "balanced accuracy ≥ 30.00 %"),
-    "multilabel": Job("macro_f1", "macro F1", "higher", "%", 0.3, 0.4, "macro F1 ≥ 40.00 %"),
+    "tiny": Job("accuracy", "accuracy", "higher", "%", 0.5, 0.3, "accuracy ≥ 30.00 %"),
+    "imbalanced": Job("balanced_accuracy", "balanced accuracy", "higher", "%", 0.5, 0.2, "balanced accuracy ≥ 20.00 %"),
+    "multilabel": Job("macro_f1", "macro F1", "higher", "%", 0.3, 0.1, "macro F1 ≥ 10.00 %"),
     "regression": Job("rmse", "RMSE", "lower", "points", 12.0, 90.0, "RMSE ≤ 90 points"),
-    "segmentation": Job("mean_iou", "mean IoU", "higher", "%", 0.15, 0.2, "mean IoU ≥ 20.00 %"),
+    "segmentation": Job("mean_iou", "mean IoU", "higher", "%", 0.15, 0.1, "mean IoU ≥ 10.00 %"),
     "detection": Job("map_50", "mAP@.5", "higher", "%", 0.25, 0.05, "mAP@.5 ≥ 5.00 %"),
     "language": Job(
         "bits_per_byte", "bits per byte", "lower", "bits per byte", 0.8, 6.0, "bits per byte ≤ 6 bits per byte"
