@@ -7,11 +7,14 @@ rest of the toolkit uses Optuna's documented interface alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import sqlalchemy
+from optuna.distributions import distribution_to_json
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage as CachedStorage
 from optuna.storages._rdb import models
@@ -20,6 +23,7 @@ from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.study import Study
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.dialects import mysql, postgresql
 
 __all__ = [
     "DASHBOARD",
@@ -36,6 +40,7 @@ __all__ = [
     "study_attributes",
     "study_id",
     "trial_id",
+    "write_claim",
     "write_end",
 ]
 
@@ -153,28 +158,86 @@ def _append_end(storage: JournalStorage, study: int, trial: int | None, end: End
 
 
 def _commit_end(storage: RDBStorage, study: int, trial: int | None, end: End) -> None:
+    """One transaction of one statement a table: each is a round trip to a server that may be far."""
     with _create_scoped_session(storage.scoped_session) as session:
-        for key, value in end.of_study.items():
-            row = models.StudyModel.find_or_raise_by_id(study, session)
-            known = models.StudySystemAttributeModel.find_by_study_and_key(row, key, session)
-            if known is None:
-                session.add(models.StudySystemAttributeModel(study_id=study, key=key, value_json=json.dumps(value)))
-            else:
-                known.value_json = json.dumps(value)
+        _set(session, models.StudySystemAttributeModel, {"study_id": study}, end.of_study)
         if trial is None:
             return
-        each = (
-            (models.TrialUserAttributeModel, end.user_attributes),
-            (models.TrialSystemAttributeModel, end.system_attributes),
+        key = {"trial_id": trial}
+        _set(session, models.TrialUserAttributeModel, key, end.user_attributes)
+        _set(session, models.TrialSystemAttributeModel, key, end.system_attributes)
+        _insert_steps(session, trial, end.steps)
+        _insert_values(session, trial, end.values)
+        complete = end.when.astimezone(UTC).replace(tzinfo=None)
+        ended = sqlalchemy.update(models.TrialModel).where(
+            models.TrialModel.trial_id == trial, models.TrialModel.state == TrialState.RUNNING
         )
-        for kind, attributes in each:
-            for key, value in attributes.items():
-                storage._set_trial_attr_without_commit(session, kind, trial, key, value)
-        for step, value in end.steps.items():
-            storage._set_trial_intermediate_value_without_commit(session, trial, step, value)
-        stored = models.TrialModel.find_or_raise_by_id(trial, session, for_update=True)
-        state: Any = stored.state
-        storage.check_trial_is_updatable(trial, state)
-        for number, value in enumerate(end.values or ()):
-            storage._set_trial_value_without_commit(session, stored, number, value)
-        stored.state, stored.datetime_complete = end.state, end.when
+        found: Any = session.execute(ended.values(state=end.state, _datetime_complete_utc=complete))
+        if found.rowcount != 1:
+            raise UpdateFinishedTrialError(f"trial {trial} has ended, or was deleted")
+
+
+def write_claim(storage: BaseStorage, study: int, trial: FrozenTrial) -> int:
+    """Returns the number in a storage of a new trial after writing it whole, in one append or one transaction.
+
+    Optuna's own way asks a database about every parameter; with one writer there is nothing to ask.
+    """
+    if not isinstance(storage, RDBStorage):
+        return storage.create_new_trial(study, trial)
+    with _create_scoped_session(storage.scoped_session) as session:
+        row = models.TrialModel(study_id=study, number=trial.number, state=trial.state)
+        row.datetime_start, row.datetime_complete = trial.datetime_start, trial.datetime_complete
+        session.add(row)
+        session.flush()
+        identity = int(row.trial_id)
+        parameters = [
+            {
+                "trial_id": identity,
+                "param_name": name,
+                "param_value": distribution.to_internal_repr(trial.params[name]),
+                "distribution_json": distribution_to_json(distribution),
+            }
+            for name, distribution in trial.distributions.items()
+        ]
+        if parameters:
+            session.execute(sqlalchemy.insert(models.TrialParamModel), parameters)
+        key = {"trial_id": identity}
+        _set(session, models.TrialUserAttributeModel, key, trial.user_attrs)
+        _set(session, models.TrialSystemAttributeModel, key, trial.system_attrs)
+        _insert_steps(session, identity, trial.intermediate_values)
+        _insert_values(session, identity, trial.values)
+    return identity
+
+
+def _set(session: Any, table: Any, owner: Mapping[str, int], attributes: Mapping[str, Any]) -> None:
+    """Inserts or replaces attributes."""
+    if not attributes:
+        return
+    rows = [{**owner, "key": name, "value_json": json.dumps(value)} for name, value in attributes.items()]
+    if session.get_bind().dialect.name == "mysql":
+        of_mysql = mysql.insert(table).values(rows)
+        session.execute(of_mysql.on_duplicate_key_update(value_json=of_mysql.inserted.value_json))
+        return
+    insert = postgresql.insert(table).values(rows)
+    replaced = {"value_json": insert.excluded.value_json}
+    session.execute(insert.on_conflict_do_update(index_elements=[*owner, "key"], set_=replaced))
+
+
+def _insert_steps(session: Any, trial: int, steps: Mapping[int, float]) -> None:
+    stored = models.TrialIntermediateValueModel
+    rows = []
+    for step, value in steps.items():
+        number, kind = stored.intermediate_value_to_stored_repr(value)
+        rows.append({"trial_id": trial, "step": step, "intermediate_value": number, "intermediate_value_type": kind})
+    if rows:
+        session.execute(sqlalchemy.insert(stored), rows)
+
+
+def _insert_values(session: Any, trial: int, values: Sequence[float] | None) -> None:
+    stored = models.TrialValueModel
+    rows = []
+    for objective, value in enumerate(values or ()):
+        number, kind = stored.value_to_stored_repr(value)
+        rows.append({"trial_id": trial, "objective": objective, "value": number, "value_type": kind})
+    if rows:
+        session.execute(sqlalchemy.insert(stored), rows)

@@ -7,8 +7,9 @@ import importlib.util
 import os
 import platform
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,10 @@ def open_database(address: str, study: str) -> Iterator[RDBStorage]:
                     for statement in NOTICE_LOST_MACHINES:
                         connection.execute(sqlalchemy.text(statement))
                 with _driving(connection, study, address):
-                    yield _storage(address)
+                    storage = _storage(address)
+                    check = partial(_check_still_driving, connection)
+                    sqlalchemy.event.listen(storage.scoped_session.session_factory, "before_commit", check)
+                    yield storage
         finally:
             engine.dispose()
 
@@ -126,7 +130,19 @@ def _driving(connection: Connection, study: str, address: str) -> Iterator[None]
     try:
         yield
     finally:
-        connection.execute(release, {"key": key})
+        with suppress(SQLAlchemyError):  # a connection that is lost has released it
+            connection.execute(release, {"key": key})
+
+
+def _check_still_driving(connection: Connection, _: object) -> None:
+    """Refuses to commit where the connection that holds the lock is lost: another process may drive by now.
+
+    A lock lasts as long as its connection, and a connection that answers is not lost. One that is lost does not come
+    back: SQLAlchemy would connect anew, without the lock.
+    """
+    if connection.invalidated:
+        raise StorageInternalError("the connection that held the lock of this study was lost")
+    connection.execute(sqlalchemy.text("SELECT 1"))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.candidates.optuna_internals import DASHBOARD, End, FrozenStudy, numbered, trial_id, write_end
+from search.candidates.optuna_internals import DASHBOARD, End, FrozenStudy, numbered, trial_id, write_claim, write_end
 
 OF_STUDY = "of_study:"  # prefix of attributes that a sampler sets of the study, stored with the trial it was proposing
 DRAFT = -1  # the id of a trial that is being proposed
@@ -69,7 +69,7 @@ class DriverStorage(BaseStorage):
 
     def _write_draft(self) -> int:
         draft, self._drafting = self._trials[-1], False
-        identity = self.storage.create_new_trial(self._study, draft)
+        identity = write_claim(self.storage, self._study, draft)
         self._numbers[trial_id(numbered(draft, identity))] = draft.number
         self._take_of_study(draft)
         return identity

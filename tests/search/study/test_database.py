@@ -19,7 +19,7 @@ from optuna.storages import RDBStorage
 
 from ofa.errors import InvalidInput
 from search.candidates.history import history_of
-from search.candidates.space import Evaluation
+from search.candidates.space import Candidate, Evaluation
 from search.candidates.trials import trial_rows
 from search.config.storage import check_address
 from search.report.dashboard import address as dashboard_address
@@ -136,9 +136,12 @@ def test_a_trial_is_two_transactions(tmp_path: Path, server: str) -> None:
     with opened(Place(tmp_path / "j.log", server), "counted") as storage:
         assert isinstance(storage, RDBStorage)
         commits: list[object] = []
+        statements: list[str] = []
         sqlalchemy.event.listen(storage.scoped_session.session_factory, "after_commit", commits.append)
         study = open_study(replace(make, evaluations=20)(), storage, Place(tmp_path / "j.log", server))
         plan, before = replace(make, evaluations=20)(), len(commits)
+        listen = sqlalchemy.event.listen
+        listen(storage.engine, "before_cursor_execute", lambda *event: statements.append(event[2]))
         for _ in range(5):
             history = history_of(study)
             set_next(study, plan, [], history)
@@ -148,6 +151,32 @@ def test_a_trial_is_two_transactions(tmp_path: Path, server: str) -> None:
                 future.set_result(plan.evaluate(step.candidate))
                 conclude(study, plan, step, future)
     assert 5 <= len(commits) - before <= 3 * 5
+    assert 4 * 5 <= len(statements) <= 10 * 5  # of whatever number of parameters and attributes
+
+
+@pytest.mark.slow
+def test_a_driver_that_loses_its_lock_ends(tmp_path: Path, server: str) -> None:
+    """Its lock is gone with the connection that held it: what it would write next is refused."""
+    make = MakePlan(tmp_path, 6, seconds=0.0, name="lost")
+    plan, asked = make(), []
+
+    def evaluate(candidate: Candidate) -> Evaluation:
+        asked.append(candidate)
+        if len(asked) == 2:
+            whose = f"application_name LIKE 'process {os.getpid()} on %'"
+            cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {whose}"
+            engine = sqlalchemy.create_engine(with_credentials(server, os.environ))
+            with engine.connect() as connection:
+                assert len(connection.execute(sqlalchemy.text(cut)).all()) == 1
+            engine.dispose()
+        return plan.evaluate(candidate)
+
+    with pytest.raises(InvalidInput, match=r"^storage=postgresql:.*run the same command to resume$") as error:
+        run_study(replace(plan, evaluate=evaluate), Place(tmp_path / "j.log", server))
+    assert "\n" not in str(error.value) and len(asked) == 2
+    result = run_study(make(), Place(tmp_path / "j.log", server))
+    check_whole(trial_rows(result.study), 6)
+    assert [trial.number for trial in result.study.trials if "resumed" in trial.user_attrs] == [1]
 
 
 def test_the_dashboard_shows_it(tmp_path: Path, server: str) -> None:
