@@ -50,16 +50,25 @@ Shown = Callable[[int, int, str], None]
 
 @contextmanager
 def stage_progress(name: str, stream: TextIO | None = None) -> Iterator[Update]:
-    """Yields the function to call as the work advances; the bar is removed when the block ends."""
+    """Yields the function to call as the work advances; the bar is removed when the block ends.
+
+    Work that ends before its total, such as measuring that is sure of its figures, is told to have done all.
+    """
     observer = _observer.get()
+    last: tuple[int, str] | None = None
     with _shown(name, stream) as shown:
 
         def update(done: int, total: int, figures: str = "", point: Mapping[str, float | None] | None = None) -> None:
+            nonlocal last
+            last = (done, figures) if done < total else None
             shown(done, total, figures)
             if observer is not None:
                 observer(name, done, max(done, total), figures, point or {})
 
         yield update
+    if observer is not None and last is not None:
+        done, figures = last
+        observer(name, done, done, figures, {})
 
 
 @contextmanager

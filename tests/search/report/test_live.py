@@ -53,3 +53,11 @@ def test_a_page_is_made_where_the_run_is_and_says_how_the_work_ended(tmp_path: P
         update(1, 2)
         raise KeyboardInterrupt
     assert ">stopped<" in path.read_text()
+
+
+def test_a_stage_that_ends_before_its_total_has_no_time_left(tmp_path: Path) -> None:
+    path = tmp_path / "live.html"
+    with live(path, "ofa profile"), stage_progress("profile") as update:
+        for done in (0, 5, 13):
+            update(done, 40, "measuring")
+    assert "13 of 13" in path.read_text() and " left" not in path.read_text().split("<body")[1]
