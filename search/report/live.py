@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
 from pathlib import Path
 
+import msgspec
+
 from ofa.paths import write_atomic
 from search.report.document import DARK, LIGHT, Section, section_html, series_color
 from search.run.progress import duration, observed_by
@@ -16,6 +18,7 @@ from search.run.progress import duration, observed_by
 SECONDS_BETWEEN = 2.0  # times that the page is written, and that it reloads itself
 MOST_POINTS = 400  # of a curve; of more every second one is left out
 WIDTH, HEIGHT, LEFT, TOP = 520, 220, 52, 14  # pixels of a picture, and of its axes
+STAGES = '<script type="application/json" id="stages">'  # before what the page holds for the next process
 OVER = "step"  # points with it are on curves over it; others are pairs: what is on the x axis, what is on the y axis,
 QUALITY = "quality"  # beside how good they are, the more the better
 
@@ -34,19 +37,25 @@ class StageProgress:
 
 
 class LivePage:
-    """Writes the page of a run as its stages advance, at most every two seconds and at the end of each stage."""
+    """Writes the page of a run as its stages advance, at most every two seconds and at the end of each stage.
+
+    What the page there says of stages stays on it, so that a training that resumes has its whole curve.
+    """
 
     def __init__(self, path: Path, title: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._title, self._clock = path, title, clock
-        self._stages: dict[str, StageProgress] = {}
+        self._stages = stages_of(path)
+        self._earlier = set(self._stages)  # of other processes
         self._written = -SECONDS_BETWEEN
 
     def __call__(self, stage: str, done: int, total: int, figures: str, point: Mapping[str, float | None]) -> None:
         """Takes note of the progress of a stage."""
         now = self._clock()
         row = self._stages.setdefault(stage, StageProgress(now, done))
-        if row.done > done:  # the same work for another network
-            row = self._stages[stage] = StageProgress(now, done)
+        if stage in self._earlier or row.done > done:  # the same work goes on, or is done for another network
+            self._earlier.discard(stage)
+            del self._stages[stage]  # it is the last one now
+            row = self._stages[stage] = StageProgress(now, done, points=_before(row.points, done))
         row.done, row.total, row.figures, row.seconds = done, total, figures, now - row.began
         if point:
             row.points.append(point)
@@ -59,6 +68,22 @@ class LivePage:
         """Writes the page; `ended` says how the work ended, after which it no longer reloads itself."""
         if self._stages and self._path.parent.is_dir():
             write_atomic(self._path, live_page(self._title, self._stages, ended).encode())
+
+
+def _before(points: Sequence[Mapping[str, float | None]], done: int) -> list[Mapping[str, float | None]]:
+    """The points of work that has `done` so many steps now: of a curve those of earlier steps, else one a step."""
+    if any(OVER in point for point in points):
+        return [point for point in points if (point.get(OVER) or 0) < done]
+    return list(points[: max(0, done - 1)])
+
+
+def stages_of(path: Path) -> dict[str, StageProgress]:
+    """Returns what a live page says of stages; none where there is no page, or no such one."""
+    try:
+        _, _, rest = path.read_text(encoding="utf-8").partition(STAGES)
+        return msgspec.json.decode(rest.partition("</script>")[0], type=dict[str, StageProgress])
+    except (OSError, ValueError, RecursionError):
+        return {}
 
 
 @contextmanager
@@ -88,6 +113,7 @@ def live_page(title: str, stages: Mapping[str, StageProgress], ended: str = "") 
     ]
     pictures = [picture for name, row in stages.items() for picture in _pictures(name, row.points)]
     values: dict[str, object] = {"title": title, "ended": ended, "rows": rows, "pictures": pictures}
+    values["stages"] = STAGES + msgspec.json.encode(dict(stages)).decode().replace("<", "\\u003c")
     values |= {"light": LIGHT, "dark": DARK, "at": int(time.time()), "reload": int(SECONDS_BETWEEN)}
     values |= {"width": WIDTH, "height": HEIGHT, "left": LEFT, "top": TOP}
     return section_html(Section("live.html", values))
@@ -115,8 +141,8 @@ def _pictures(stage: str, points: Sequence[Mapping[str, float | None]]) -> list[
         return []
     across, up, _ = names
     pairs, best, front = _known(points, across, up), float("-inf"), []
-    for point in sorted(points, key=lambda point: point[across] or 0.0):
-        if (quality := point[QUALITY] or 0.0) > best:
+    for point in sorted(points, key=lambda point: point.get(across) or 0.0):
+        if (quality := point.get(QUALITY) or 0.0) > best:
             best = quality
             front.append(point)
     curves = {up: pairs, "front": _steps(_known(front, across, up))}

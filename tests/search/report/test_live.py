@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search.report.live import LivePage, StageProgress, live, live_page
+from search.report.live import LivePage, StageProgress, live, live_page, stages_of
 from search.run.progress import stage_progress
 
 TRAINED = [{"step": step, "training loss": 2 / step, "largest subnet": 90.0 + step} for step in (1, 2, 3)]
@@ -61,3 +61,28 @@ def test_a_stage_that_ends_before_its_total_has_no_time_left(tmp_path: Path) -> 
         for done in (0, 5, 13):
             update(done, 40, "measuring")
     assert "13 of 13" in path.read_text() and " left" not in path.read_text().split("<body")[1]
+
+
+def test_a_resumed_stage_has_its_whole_curve_and_others_stay(tmp_path: Path) -> None:
+    path = tmp_path / "live.html"
+    with live(path, "ofa run"), stage_progress("profile <fast>") as update:
+        update(3, 3)
+    with pytest.raises(KeyboardInterrupt), live(path, "ofa run"), stage_progress("train") as update:
+        for step in (1, 2, 3, 4):
+            update(step, 9, "", {"step": step, "training loss": 1 / step})
+        raise KeyboardInterrupt
+    with live(path, "ofa train"), stage_progress("train") as update:  # from its checkpoint at step 2
+        update(3, 9, "", {"step": 3, "training loss": 0.5})
+    stages = stages_of(path)
+    assert list(stages) == ["profile <fast>", "train"] and stages["profile <fast>"].done == 3
+    assert [(point["step"], point["training loss"]) for point in stages["train"].points] == [(1, 1), (2, 0.5), (3, 0.5)]
+    with live(path, "ofa train"), stage_progress("train") as update:  # anew
+        update(1, 9, "", {"step": 1, "training loss": 2.0})
+    assert len(stages_of(path)["train"].points) == 1
+
+
+@pytest.mark.parametrize("said", ["", "{}", '{"train": {"done": "many"}}', '{"train": [', "[" * 100_000])
+def test_a_page_that_says_nothing_of_stages_is_written_anew(tmp_path: Path, said: str) -> None:
+    path = tmp_path / "live.html"
+    path.write_text(f'<script type="application/json" id="stages">{said}</script>')
+    assert stages_of(path) == {}
