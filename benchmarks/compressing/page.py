@@ -6,13 +6,13 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from benchmarks import integers, low_rank
 from benchmarks.compressing.recipe import SETTINGS, Setting
-from benchmarks.integers import table as integer_table
 from benchmarks.pruning.cells import Cells, column, markdown, mean_spread
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "compression_results.md"
-INTEGERS = Path(__file__).parent.parent / "results" / "integers.json"
 TEXTS = Path(__file__).parent / "texts"
+STUDIES = {"Integers": integers, "Low rank": low_rank}
 TITLES = {
     "lenet300": "LeNet-300-100",
     "lenet300_short": "LeNet-300-100, a short training",
@@ -29,10 +29,12 @@ def write_page(cells: Cells) -> None:
             command = f"    python -m benchmarks.compression run files --setting {name} --mnist PATH"
             text = (TEXTS / f"{name}.md").read_text().strip()
             parts.append(f"## {TITLES[name]}\n\n{command}\n\n{text}\n\n{_errors(setting, rows)}\n\n{_bytes(rows)}\n")
-    integers = Cells(INTEGERS).rows()
-    if integers:
-        text = (TEXTS / "integers.md").read_text().strip()
-        parts.append(f"## Integers\n\n    python -m benchmarks.integers\n\n{text}\n\n{integer_table(integers)}\n")
+    for title, study in STUDIES.items():
+        found = Cells(study.RESULTS).rows()
+        if found:
+            name = study.RESULTS.stem
+            text = (TEXTS / f"{name}.md").read_text().strip()
+            parts.append(f"## {title}\n\n    python -m benchmarks.{name}\n\n{text}\n\n{study.table(found)}\n")
     DOCS.write_text("\n".join(parts))
 
 
