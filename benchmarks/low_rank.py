@@ -1,6 +1,6 @@
 """Measures what low rank loses: convolutions as two dense layers or three, beside narrower networks as small.
 
-    python -m benchmarks.low_rank [--seeds 4]
+    python -m benchmarks.low_rank [--seeds 3]
 
 A small ResNet on the digits. Each trained network is split to several budgets of parameters, judged at once, and
 trained on. Its control is the same network trained on for as long without a split; the other way to as few parameters
@@ -39,7 +39,7 @@ METHODS = {"svd": "two dense layers", "tucker": "three (Tucker-2)"}
 def main() -> None:
     """Measures what is missing, and prints the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -75,6 +75,11 @@ class Candidate:
         """MACs of the layer as it is, or its parameters, without the bias."""
         return self.positions_out * self.layer.weight.numel()
 
+    @property
+    def least_cost(self) -> int:
+        """MACs or parameters at the smallest ranks, or of the layer as it is where that is no more."""
+        return min(self.dense_cost, self.split_cost((1,) * len(self.spectra)))
+
     def split_cost(self, rank: Rank) -> int:
         """Returns MACs (or parameters) of the layer when split, without the bias."""
         outputs, inputs, *kernel = self.layer.weight.shape
@@ -84,10 +89,6 @@ class Candidate:
             return self.positions_in * inputs * rank_in + self.positions_out * core
         groups = _groups(self.layer)
         return self.positions_out * rank[0] * (groups * inputs * prod(kernel) + outputs)
-
-    def cost_of_energy(self, energy: float) -> int:
-        """Returns the cost at the ranks of an energy, or the dense cost where that is no more."""
-        return min(self.dense_cost, self.split_cost(self.rank_of_energy(energy)))
 
     def saves(self, rank: Rank) -> bool:
         """Whether the split layer costs less than the layer as it is."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from math import ceil, prod
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from ofa.compress.layer_ranks import Candidate, Rank, with_positions
+from ofa.compress.rank_budget import ranks_within
 from ofa.compress.split import CONVS
 from ofa.errors import InvalidInput, is_whole, nearest
 from ofa.inputs import Example
@@ -50,8 +50,8 @@ def factorise(
         rank: of every layer (no more than its full rank), or by glob; the last that matches counts. A float is a
             fraction of the full rank, a pair the ranks (outputs, inputs) of Tucker-2.
         energy: share of each weight's squared norm that is kept, above 0 and at most 1. 1 is exact.
-        budget: fraction of the model's `metric` that may stay. Every layer keeps the same energy, the largest that
-            fits; what is left over goes to the layers of least energy, a rank at a time.
+        budget: fraction of the model's `metric` that may stay; ranks as of `ranks_within`, so that the product of the
+            layers' energies is about the largest that fits.
         layers: globs of module paths.
         method: "svd" or "tucker".
         metric: what has to get smaller, and what a budget counts: "params" or "macs".
@@ -196,34 +196,11 @@ def _clipped(wanted: Any, candidate: Candidate) -> Rank:
 
 
 def _ranks_of_budget(candidates: Sequence[Candidate], budget: float, total: float) -> dict[str, Rank]:
-    """The ranks of the largest energy, the same for every layer, with which the model fits; then what still fits."""
     rest = total - sum(candidate.dense_cost for candidate in candidates)
-    limit = budget * total
-
-    def remaining_cost(energies: Sequence[float]) -> float:
-        return rest + sum(
-            candidate.cost_of_energy(energy) for candidate, energy in zip(candidates, energies, strict=True)
-        )
-
-    # Ranks change at these energies only, so the search over them is exact.
-    levels = sorted({level for candidate in candidates for level in candidate.levels})
-    if not levels or remaining_cost([0.0] * len(candidates)) > limit:
-        least = remaining_cost([0.0] * len(candidates)) / total
+    least = (rest + sum(candidate.least_cost for candidate in candidates)) / total
+    if least > budget or not candidates:
         raise InvalidInput(
             f"budget={budget!r} cannot be met: with rank 1 in every layer {least:.4f} of the model is left; "
             f"give at least that, or let more layers be split"
         )
-    fitting = bisect_right(levels, limit, key=lambda level: remaining_cost([level] * len(candidates)))
-    energies = [levels[fitting - 1] if fitting else 0.0] * len(candidates)
-    grew = True
-    while grew:  # one step more for the layer that has the least energy, of those where it fits
-        grew = False
-        for number in sorted(range(len(candidates)), key=lambda n: energies[n]):
-            more = next((level for level in candidates[number].levels if level > energies[number]), None)
-            tried = [*energies[:number], more, *energies[number + 1 :]] if more is not None else None
-            if tried is not None and remaining_cost(tried) <= limit:
-                energies, grew = tried, True
-                break
-    return {
-        candidate.path: candidate.rank_of_energy(energy) for candidate, energy in zip(candidates, energies, strict=True)
-    }
+    return ranks_within(candidates, budget * total - rest)
