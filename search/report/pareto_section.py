@@ -35,7 +35,8 @@ def _note(device: DeviceResult) -> str:
     stars = "Stars mark the chosen subnets at their measured latency; dotted lines lead to the predicted one."
     if device.metric_limits:
         below = sum(trial.score is not None and not trial.keeps for trial in device.trials)
-        text += f" {below} of them miss the limit {device.metric_limits} and were not chosen from."
+        missing = f"{below} of them {'misses' if below == 1 else 'miss'}" if below else "none of them misses"
+        text += f" Subnets were chosen among those that keep the limit {device.metric_limits}: {missing} it."
     if alike := [subnet for subnet in device.chosen if subnet.alike]:
         most = max(alike, key=lambda subnet: subnet.alike)
         stars += f" For {limits_text(most.limits) or 'no limit'}{noise_text(most.alike).replace(';', ',', 1)}."

@@ -50,7 +50,7 @@ def test_the_page_says_name_unit_and_direction() -> None:
     assert "Loss and latency" in page
     assert "loss vs. largest" in page
     assert "2 other candidates are as good within noise" in page
-    assert "miss the limit recall ≥" in page
+    assert "keep the limit recall ≥" in page
     assert "accuracy" not in page.partition("<body")[2].partition("<script")[0]
 
 
