@@ -19,6 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ofa.errors import CollapseWarning
+from search.app.engines import started
 from search.app.help import OPTIONS_WITH_VALUE, verb_help
 from search.app.messages import explain
 from search.app.process import (
@@ -112,6 +113,10 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
             warnings.simplefilter("ignore", CollapseWarning)  # verbs print these themselves
             task = load_task()
             request = read_request(config, REQUESTS[verb])
+            if (train := started(verb, request)) is not None:
+                if code := train(_words(overrides)):
+                    codes.append(code)
+                return
             _use_threads(request.threads)
             joined = True
             # By functions of modules alone: this one is sent to other processes, and a context variable cannot be.
@@ -173,15 +178,23 @@ def _watched(verb: str, request: Request) -> Iterator[None]:
         yield
 
 
-def _command_line(verb: str, arguments: Sequence[str]) -> str:
-    """The command line that does the work of this job alone, as a shell reads it; empty where it is endless."""
+def _words(arguments: Sequence[str]) -> list[str]:
+    """The arguments that do the work of this job alone."""
     ordered = overrides_first(arguments)
     given = [argument for argument in ordered if argument not in ("--multirun", "-m")]
-    if in_multirun():  # its own values in place of the lists of them
-        options = next((index for index, argument in enumerate(ordered) if argument.startswith("-")), len(ordered))
-        given = [*HydraConfig.get().overrides.task, *(word for word in ordered[options:] if word in given)]
-    given = [word for word in given if not word.startswith("outputs=")]  # a run holds no path of its own place
-    line = shlex.join(["ofa", verb, *given])
+    if not in_multirun():
+        return given
+    # its own values in place of the lists of them
+    options = next((index for index, argument in enumerate(ordered) if argument.startswith("-")), len(ordered))
+    return [*HydraConfig.get().overrides.task, *(word for word in ordered[options:] if word in given)]
+
+
+def _command_line(verb: str, arguments: Sequence[str]) -> str:
+    """The command line that does the work of this job alone, as a shell reads it; empty where it is endless."""
+    words = [
+        word for word in _words(arguments) if not word.startswith("outputs=")
+    ]  # a run holds no path of its own place
+    line = shlex.join(["ofa", verb, *words])
     return line if len(line) < LONGEST_COMMAND else ""
 
 

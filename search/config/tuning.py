@@ -100,7 +100,11 @@ class NetworkRecipe(Struct, frozen=True, kw_only=True):
 
 
 class TrainRequest(Request, frozen=True, kw_only=True):
-    """The request of `ofa train`."""
+    """The request of `ofa train`.
+
+    Attributes:
+        engine: starts the processes that train; None for this one, or those that torchrun started.
+    """
 
     model: Target
     start: Target | None = None
@@ -109,6 +113,7 @@ class TrainRequest(Request, frozen=True, kw_only=True):
     teacher: Target | None = None
     space: Target
     train: SupernetTraining
+    engine: Target | None = None
 
     @property
     def recipe(self) -> SupernetRecipe:

@@ -96,6 +96,7 @@ class FinetuneRequest(Request, frozen=True, kw_only=True):
         dense: what the recipe refers to as the training of a dense network; None where there is none.
         prune: a recipe by which they are pruned too; None for none.
         limit: the latency limit in ms of one subnet; None for all.
+        engine: as for `ofa train`.
     """
 
     device: Device | None = None
@@ -106,6 +107,7 @@ class FinetuneRequest(Request, frozen=True, kw_only=True):
     export: Export = Export()
     study: Name | None = None
     limit: Positive | None = None
+    engine: Target | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -147,6 +149,7 @@ class PruneRequest(Request, frozen=True, kw_only=True):
         teacher: makes the network that a recipe which distills learns from; None for the trained dense network.
         name: of the folder; None for one made of model, data, recipe and other overrides.
         baseline: whether the dense network is trained even if the recipe does not start from it.
+        engine: as for `ofa train`.
     """
 
     model: Target
@@ -160,6 +163,7 @@ class PruneRequest(Request, frozen=True, kw_only=True):
     export: Export = Export()
     name: Name | None = None
     baseline: bool = True
+    engine: Target | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,0 +1,269 @@
+"""Checkpoints of weights that are sharded over processes: each writes its own part, in the background.
+
+    checkpoint = ShardedCheckpoint("checkpoints", step, optimizer)
+    for number in range(checkpoint.resume(), steps):
+        ...
+        optimizer.step(); optimizer.zero_grad()
+        checkpoint.after(number + 1)
+    checkpoint.close(steps)
+
+Files are safetensors and a JSON record. `torch.distributed.checkpoint` writes and reads them by its storage for Hugging
+Face; its usual one has a pickle beside the tensors, which would be run when it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import shutil
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import torch
+from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import async_save, save
+
+from ofa.errors import InvalidInput
+from ofa.paths import sync_folder
+from ofa.processes import Processes, processes
+from ofa.records import Count, FileName, Hex, Object, Part, Record, read_record, write_record
+from ofa.train.pace import Pace
+
+RECORD = "checkpoint.json"
+_FLAT = StateDictOptions(flatten_optimizer_state_dict=True)
+_MODEL, _OPTIMIZER = "model/", "optimizer/"
+_BLOCK = 2**20  # bytes
+
+
+class ShardFile(Part, frozen=True, kw_only=True):
+    """One file of shards, by its SHA-256."""
+
+    name: FileName
+    sha256: Hex
+
+
+class ShardedRecord(Record, frozen=True, kw_only=True):
+    """What belongs to the files of shards.
+
+    Attributes:
+        step: how many steps were done.
+        shapes: of all tensors, whole.
+        values: of the optimizer, beside its tensors.
+    """
+
+    KIND: ClassVar[str] = "sharded checkpoint"
+    REMEDY: ClassVar[str] = "delete its folder: the training then goes on from an older one, or from the start"
+
+    step: Count
+    files: tuple[ShardFile, ...]
+    shapes: dict[str, tuple[Count, ...]]
+    values: Object
+
+
+class ShardedCheckpoint:
+    """Writes the shards of a module and its optimizer, and puts them back on any number of processes.
+
+    A step waits while shards are copied to the CPU; threads write the copies, and one is written at a time; a process
+    alone writes at once. They are so far apart that copying and writing take at most a twentieth of the time. A folder
+    appears once it is whole; then the one before is removed.
+
+    Args:
+        folder: the same for all processes, on a disk that their machines share.
+        step: the module that is sharded, such as a `ShardedStep`.
+        seconds: between two checkpoints, at least; by the clock of the first process.
+    """
+
+    def __init__(
+        self, folder: Path | str, step: nn.Module, optimizer: torch.optim.Optimizer, *, seconds: float = 600.0
+    ) -> None:
+        self._folder, self._step, self._optimizer = Path(folder), step, optimizer
+        self._group = processes()
+        self._threads = None if self._group.alone else torch.distributed.new_group(backend="gloo")
+        self._pace = Pace(seconds, time.monotonic())
+        self._writing: Future[Any] | None = None
+        self._began = self._ended = 0.0  # of that
+        self._saved = -1
+
+    def resume(self) -> int:
+        """Returns the number of steps that are done, after putting the newest checkpoint back; 0 where there is none.
+
+        Raises:
+            InvalidInput: a checkpoint that is damaged or of another model; nothing is changed then.
+        """
+        found = max(self._folder.glob(f"step-*/{RECORD}"), default=None)
+        found = self._group.from_first(lambda: found)
+        if found is None:
+            return 0
+        record = read_record(found, ShardedRecord)
+        tensors, values = self._state()
+        _check(found.parent, record, tensors, self._group)
+        with _single_process() if self._group.alone else nullcontext():
+            load(tensors, storage_reader=HuggingFaceStorageReader(str(found.parent)), no_dist=self._group.alone)
+        values = {name: _like(value, record.values.get(name, value)) for name, value in values.items()}
+        set_model_state_dict(self._step, _under(_MODEL, tensors))
+        set_optimizer_state_dict(self._step, self._optimizer, _under(_OPTIMIZER, {**tensors, **values}), options=_FLAT)
+        self._saved = record.step
+        return record.step
+
+    def after(self, done: int) -> None:
+        """Writes a checkpoint after so many steps, where one is due; an error of the one before is raised."""
+        is_busy = self._writing is not None and not self._writing.done()
+        is_due = self._group.is_first and self._pace.is_due(time.monotonic())
+        busy, due = self._group.told([is_busy, is_due])
+        if not busy:
+            self.wait()
+            if due:
+                self.save(done)
+
+    def save(self, done: int) -> None:
+        """Begins to write a checkpoint after so many steps, once the one before is written."""
+        self.wait()
+        self._began = time.monotonic()
+        tensors, values = self._state()
+        token = self._group.from_first(lambda: secrets.token_hex(8))
+        writer = _Writer(self._folder / f"step-{done:012d}", token, done, values)
+        if self._group.alone:
+            with _single_process(), _first_failure():
+                save(tensors, storage_writer=writer, no_dist=True)
+            self._pace.ended(time.monotonic() - self._began, time.monotonic())
+        else:
+            writing = async_save(tensors, storage_writer=writer, process_group=self._threads)
+            assert isinstance(writing, Future)
+            writing.add_done_callback(self._note_end)
+            self._writing = writing
+        self._saved = done
+
+    def wait(self) -> None:
+        """Waits for what is being written, and raises its error."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            with _first_failure():
+                writing.result()
+            self._pace.ended(self._ended - self._began, self._ended)
+
+    def _note_end(self, _: Any) -> None:
+        self._ended = time.monotonic()
+
+    def close(self, done: int) -> None:
+        """Returns after a checkpoint of the last step is written."""
+        if done != self._saved:
+            self.save(done)
+        self.wait()
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """All tensors of module and optimizer by name, and the values beside them."""
+        every: dict[str, Any] = {f"{_MODEL}{name}": value for name, value in get_model_state_dict(self._step).items()}
+        optimizer = get_optimizer_state_dict(self._step, self._optimizer, options=_FLAT)
+        every |= {f"{_OPTIMIZER}{name}": value for name, value in optimizer.items()}
+        tensors = {name: value for name, value in every.items() if isinstance(value, Tensor)}
+        return tensors, {name: value for name, value in every.items() if name not in tensors}
+
+
+class _Writer(HuggingFaceStorageWriter):
+    """Writes shards with their checksums into a folder that gets its name once all processes have."""
+
+    def __init__(self, final: Path, token: str, done: int, values: Mapping[str, Any]) -> None:
+        self._temporary = final.with_name(f".{final.name}.{token}")
+        super().__init__(str(self._temporary), save_distributed=True)
+        self._final, self._done, self._values = final, done, dict(values)
+
+    def write_data(self, plan: Any, planner: Any) -> Any:
+        """Returns what was written, after leaving the checksum of each file beside it."""
+        written = super().write_data(plan, planner)
+        for name in {result.storage_data.relative_path for result in written.wait()}:
+            file = self._temporary / name
+            file.with_suffix(".sha256").write_text(_sha256(file))
+        return written
+
+    def finish(self, metadata: Any, results: Any) -> None:
+        """Gives the folder its record and its name; called in one process, after the others have written."""
+        names = sorted({result.storage_data.relative_path for part in results for result in part})
+        sums = [(self._temporary / name).with_suffix(".sha256") for name in names]
+        record = ShardedRecord(
+            step=self._done,
+            files=tuple(ShardFile(name=name, sha256=file.read_text()) for name, file in zip(names, sums, strict=True)),
+            shapes={name: tuple(found.size) for name, found in metadata.state_dict_metadata.items()},
+            values=msgspec.to_builtins(self._values),
+        )
+        for file in sums:
+            file.unlink()
+        write_record(self._temporary / RECORD, record)
+        shutil.rmtree(self._final, ignore_errors=True)
+        self._temporary.rename(self._final)
+        sync_folder(self._final.parent)
+        for other in [*self._final.parent.glob("step-*"), *self._final.parent.glob(".step-*")]:
+            if other != self._final:
+                shutil.rmtree(other, ignore_errors=True)
+
+
+def _check(folder: Path, record: ShardedRecord, tensors: Mapping[str, Tensor], group: Processes) -> None:
+    """Checks files and shapes; processes share the reading.
+
+    Raises:
+        InvalidInput: see `ShardedCheckpoint.resume`.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted(shapes.keys() | record.shapes.keys()):
+        if shapes.get(name) != record.shapes.get(name):
+            here, there = shapes.get(name, "none"), record.shapes.get(name, "none")
+            raise InvalidInput(f"{folder} is of another model or optimizer: {name} is {there} in it and {here} here")
+
+    def check_files() -> None:
+        if {file.name for file in record.files} != {path.name for path in folder.glob("*.safetensors")}:
+            raise InvalidInput(f"{folder} lacks files, or has others than its record names; {record.REMEDY}")
+        for file in record.files[group.rank :: group.count]:
+            if _sha256(folder / file.name) != file.sha256:
+                raise InvalidInput(f"{folder / file.name} is damaged (its checksum differs); {record.REMEDY}")
+
+    group.each(check_files)
+
+
+@contextmanager
+def _first_failure() -> Iterator[None]:
+    """Raises what failed in the first process that failed, in place of an error that no `except Exception` catches."""
+    try:
+        yield
+    except CheckpointException as error:
+        failure, _ = error.failures[min(error.failures)]
+        raise failure from None
+
+
+@contextmanager
+def _single_process() -> Iterator[None]:
+    """Keeps PyTorch from warning that there is no process group."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield
+
+
+def _sha256(path: Path) -> str:
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            total.update(block)
+    return total.hexdigest()
+
+
+def _like(value: Any, stored: Any) -> Any:
+    """A stored value, as a tuple again where one is wanted."""
+    return tuple(stored) if isinstance(value, tuple) and isinstance(stored, list | tuple) else stored
+
+
+def _under(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}

@@ -1,0 +1,36 @@
+"""Trainings whose processes an engine starts: the verb that a user calls queues them, and shows what they say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ofa.errors import InvalidInput
+from search.app.ranks import TOGETHER, launched
+from search.engine import Command
+from search.engine.command import OF_SEARCHES, STARTED_VARIABLE
+from search.objects import make_partial
+
+
+def started(verb: str, request: Any) -> Callable[[Sequence[str]], int] | None:
+    """Returns a function of the overrides that has the engine of a request train; None where this process does.
+
+    Raises:
+        InvalidInput: the engine is one of a search, or other processes share this training already.
+    """
+    if verb not in TOGETHER or request.engine is None or STARTED_VARIABLE in os.environ:
+        return None
+    target = str(request.engine["_target_"])
+    name = target.rpartition(".")[2]
+    if target in OF_SEARCHES:
+        raise InvalidInput(
+            f"engine={name} evaluates candidates of a search: give engine=slurm, or leave it out, to "
+            "train in this process or in those of torchrun"
+        )
+    if not launched().alone:
+        raise InvalidInput(f"engine={name} starts processes itself: give it without torchrun")
+    train = make_partial("engine", request.engine)
+    folder = Path(request.outputs).resolve() / ".engine"
+    return lambda words: int(train(Command(verb, tuple(words), folder)))
