@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ofa.errors import InvalidInput
 from ofa.processes import ALONE, Processes, processes
+from ofa.train.memory_format import batch_channels_last
 from ofa.train.settings import TrainSettings
 from ofa.train.shared_gradients import gradients_of
 from ofa.train.state import History, TrainState
@@ -161,7 +162,7 @@ def _learn(
             drawing=group if different else ALONE,
             mean=mean_over(group, share),
         )
-        losses.append(step(part, context))
+        losses.append(step(batch_channels_last(part) if settings.channels_last else part, context))
     if group.alone and len(losses) == 1:
         return losses[0]
     shares = torch.tensor(given.shares, dtype=losses[0].dtype, device=losses[0].device)

@@ -96,6 +96,8 @@ def load_optimizer_state(
             if isinstance(value, Tensor) and value.dim() and value.shape != parameters[name].shape:
                 shapes = f"{tuple(value.shape)}, the parameter {tuple(parameters[name].shape)}"
                 raise InvalidInput(f"the optimizer state {key} of {name!r} has shape {shapes}")
+            if isinstance(value, Tensor) and value.dim():  # laid out as the weight is, which fused steps rely on
+                entries[key] = torch.empty_like(parameters[name], dtype=value.dtype, device="cpu").copy_(value)
     names = {parameter: name for name, parameter in parameters.items()}
     indexed = {index: state[names[parameter]] for index, parameter in _numbered(optimizer) if names[parameter] in state}
     optimizer.load_state_dict({"state": indexed, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -56,6 +56,8 @@ class TrainSettings:
         compile: whether networks of every step run through `torch.compile`: the network itself, or a supernet's largest
             and smallest subnet. Compiling takes seconds to minutes, and pays for some networks only; the bits
             differ from those of a training without it, and what cannot be compiled runs as it is, with a warning.
+        channels_last: whether images and the weights of convolutions lie in memory with channels last, with which
+            convolutions in 16 bits are faster on GPUs; the model keeps that layout. Sums are taken in another order.
         checkpoint_gradients: whether activations inside blocks are computed anew in the backward pass, in less memory
             and more time (see `ofa.train.recomputing`); the bits are the same.
         synchronize_norms: whether batch norms take their statistics from the examples of all processes that train
@@ -90,6 +92,7 @@ class TrainSettings:
     ema: float | None = None
     precision: str = "float32"
     compile: bool = False
+    channels_last: bool = False
     checkpoint_gradients: bool = False
     synchronize_norms: bool = False
     archs_per_rank: str = "same"

@@ -18,6 +18,7 @@ from ofa.processes import processes
 from ofa.records import Count, NotNegative
 from ofa.task import Batch, Task
 from ofa.train.average import WeightAverage
+from ofa.train.memory_format import channels_last_
 from ofa.train.optimizers import build_optimizer
 from ofa.train.precision import Precision, precision_of
 from ofa.train.settings import TrainSettings
@@ -212,6 +213,8 @@ def new_state(
     """
     device = torch.device(settings.device)
     model = model.to(device)
+    if settings.channels_last:
+        channels_last_(model)
     processes().make_alike_(model)
     optimizer = build_optimizer(settings.optimizer, model, rates)
     average = None

@@ -26,8 +26,8 @@ def started(verb: str, request: Any) -> Callable[[Sequence[str]], int] | None:
     name = target.rpartition(".")[2]
     if target in OF_SEARCHES:
         raise InvalidInput(
-            f"engine={name} evaluates candidates of a search: give engine=slurm, or leave it out, to "
-            "train in this process or in those of torchrun"
+            f"engine={name} evaluates candidates of a search: give engine=slurm, or leave it "
+            "out, to train in this process or in those of torchrun"
         )
     if not launched().alone:
         raise InvalidInput(f"engine={name} starts processes itself: give it without torchrun")

@@ -45,6 +45,7 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         epochs: 0 leaves the weights as they are at the start.
         minutes: after which the training ends, if its epochs have not; None: any time.
         compile: whether networks of every step run through torch.compile.
+        channels_last: whether images and convolutions lie in memory with channels last.
         checkpoint_gradients: whether activations inside blocks are computed anew in the backward pass.
         synchronize_norms: whether batch norms see the examples of all processes that train together.
         accumulation: micro-batches that each batch is split into.
@@ -67,6 +68,7 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     patience: Count | None = None
     precision: Literal["float32", "bfloat16", "float16", "int8", "int4"] = "float32"
     compile: bool = False
+    channels_last: bool = False
     checkpoint_gradients: bool = False
     synchronize_norms: bool = False
     device: Text = "cpu"

@@ -9,20 +9,17 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ofa.errors import InvalidInput, is_number, is_whole
-from search.engine.command import STARTED_VARIABLE, Command
+from search.engine.command import STARTED_VARIABLE, Command, said_by, show_until
 from search.run.progress import PLAIN_VARIABLE, say
 
 CLUSTER = "slurm"  # of submitit; its "local" is processes of this machine
 TIMEOUTS = 1000  # of one job, each queued again: a long training takes as many as it takes
-_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def slurm(
@@ -66,11 +63,11 @@ def slurm(
         executor.update_parameters(name=f"ofa-{command.verb}", **given, **(options or {}))
     except (RuntimeError, ValueError, NameError, TypeError) as error:
         raise InvalidInput(f"engine=slurm: {' '.join(str(error).split()):.300}") from None
-    job = executor.submit(_Task(command, os.getcwd()))
+    job = executor.submit(_Task(command.line, os.getcwd()))
     say(f"{command.verb}: job {job.job_id}, {nodes} x {tasks_per_node} processes; what they say is in {folder}")
     first = job.task(0)
     try:
-        _show_until_done(first, folder)
+        show_until(first.done, folder)
         code = int(first.result())
     except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -91,27 +88,11 @@ def _submitit() -> Any:
     return importlib.import_module("submitit")
 
 
-def _show_until_done(job: Any, folder: Path) -> None:
-    """Prints what the processes say, as they say it, until the first of them has ended."""
-    shown: dict[Path, int] = {}
-    done = False
-    while not done:
-        done = bool(job.done())
-        for path in sorted(folder.glob("said_*.txt")):
-            with path.open(encoding="utf-8", errors="replace") as file:
-                file.seek(shown.get(path, 0))
-                sys.stderr.write(file.read())
-                shown[path] = file.tell()
-        sys.stderr.flush()
-        if not done:
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-
-
 @dataclass(frozen=True)
 class _Task:
     """One process of the training, which is a child of submitit's: signals end it as they end one of a user."""
 
-    command: Command
+    line: Sequence[str]
     folder: str
 
     def __call__(self) -> int:
@@ -123,10 +104,10 @@ class _Task:
             **{"LOCAL_RANK": str(there.local_rank), "LOCAL_WORLD_SIZE": str(there.local_world_size)},
             **{STARTED_VARIABLE: "slurm", PLAIN_VARIABLE: "1"},
         }
-        said = Path(os.environ["SUBMITIT_FOLDER"], f"said_{there.rank}.txt")
+        said = said_by(Path(os.environ["SUBMITIT_FOLDER"]), there.rank)
         with said.open("a", encoding="utf-8") as file:
             child = subprocess.Popen(
-                self.command.line,
+                self.line,
                 cwd=self.folder,
                 env=environment,
                 stdout=file,

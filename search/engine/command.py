@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 OF_SEARCHES = ("search.engine.local", "search.engine.ray")  # targets of engines
-OF_TRAININGS = ("search.engine.slurm", "search.engine.ray_train")
+OF_TRAININGS = ("search.engine.slurm",)
 STARTED_VARIABLE = "OFA_STARTED_BY_ENGINE"  # in the processes that an engine started, which start no others
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @dataclass(frozen=True)
@@ -33,3 +35,24 @@ class Command:
 
 # Runs a command in several processes that form a group, and returns the exit code of the first of them.
 StartTraining: TypeAlias = Callable[[Command], int]
+
+
+def said_by(folder: Path, rank: int) -> Path:
+    """Returns the file of what a process says, since it runs on another machine."""
+    return folder / f"said_{rank}.txt"
+
+
+def show_until(ended: Callable[[], bool], folder: Path) -> None:
+    """Prints what the processes say, as they say it, until they have ended."""
+    shown: dict[Path, int] = {}
+    last = False
+    while not last:
+        last = ended()
+        for path in sorted(folder.glob("said_*.txt")):
+            with path.open(encoding="utf-8", errors="replace") as file:
+                file.seek(shown.get(path, 0))
+                sys.stderr.write(file.read())
+                shown[path] = file.tell()
+        sys.stderr.flush()
+        if not last:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)

@@ -75,7 +75,7 @@ def _scan_layer(
     points = []
     try:
         for level in levels:
-            pruned = before.clone()
+            pruned = before.clone(memory_format=torch.contiguous_format)
             pruned.view(-1)[worst_first[: round(level * len(worst_first))]] = 0
             with torch.no_grad():
                 weight.copy_(pruned)

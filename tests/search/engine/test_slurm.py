@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,18 +82,112 @@ def test_torchrun_and_an_engine_are_not_both(tmp_path: Path) -> None:
     ]
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Starts a training of two tasks in `folder`."""
-    variables = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MASTER_PORT": str(free_port())}
-    command = [sys.executable, "-c", IN_A_JOB, "train", *arguments, "engine=slurm", "engine.tasks_per_node=2"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=folder, env={**os.environ, **variables}, text=True, **pipes)
+@pytest.fixture
+def in_jobs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Command]:
+    """Makes a command of two tasks whose processes run a program in place of the verb, in a job on this machine."""
+    monkeypatch.setattr(module, "CLUSTER", "local")
+    monkeypatch.setenv("MASTER_PORT", str(free_port()))
+
+    def made(program: str, folder: Path) -> Command:
+        monkeypatch.setattr(Command, "line", property(lambda command: [sys.executable, "-c", program]))
+        monkeypatch.chdir(folder)
+        return Command("train", (), folder / ".engine")
+
+    return made
+
+
+def tasks(folder: Path) -> list[int]:
+    """The tasks of the jobs in a folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "cmdline").read_text().split("\0")
+        except OSError:
+            continue
+        if "submitit.core._submit" in words and str(folder) in " ".join(words):
+            found.append(int(path.name))
+    return found
+
+
+def signaled_once_they_run(folder: Path, signals: Callable[[], Any]) -> threading.Thread:
+    """Sends signals once both processes have begun."""
+
+    def send() -> None:
+        until = time.monotonic() + 300
+        while len(list(folder.glob("began*"))) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        signals()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    return thread
+
+
+BEGINS = """
+import os, pathlib, sys, time
+rank, began = os.environ["RANK"], pathlib.Path("began" + os.environ["RANK"])
+print("process", rank, "of", os.environ["WORLD_SIZE"], os.environ["LOCAL_RANK"], os.environ["OFA_STARTED_BY_ENGINE"], flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_job_that_fails_has_the_exit_code_of_its_first_process(
+    tmp_path: Path, in_jobs: Callable[..., Command], capsys: Any
+) -> None:
+    assert slurm(in_jobs(f"{BEGINS}\nsys.exit(5 - int(rank))", tmp_path), tasks_per_node=2, minutes=10) == 5
+    said = capsys.readouterr().err
+    assert "1 x 2 processes; what they say is in " in said and "process 0 of 2 0 slurm" in said
+    (folder,) = (tmp_path / ".engine").iterdir()
+    assert (folder / "said_1.txt").read_text() == "process 1 of 2 1 slurm\n"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="tasks are found in /proc")
+def test_a_job_that_is_preempted_is_queued_again(tmp_path: Path, in_jobs: Callable[..., Command], capsys: Any) -> None:
+    program = (
+        BEGINS
+        + """
+if not began.exists():
+    began.touch()
+    while rank == "0" or not pathlib.Path("lost").exists():
+        time.sleep(0.05)
+print("goes on")
+"""
+    )
+
+    def preempt() -> None:  # as SLURM does, in all tasks
+        for pid in tasks(tmp_path):
+            os.kill(pid, signal.SIGUSR2)
+        (tmp_path / "lost").touch()  # the others of a training end when the first does
+
+    thread = signaled_once_they_run(tmp_path, preempt)
+    assert slurm(in_jobs(program, tmp_path), tasks_per_node=2, minutes=10) == 0
+    thread.join()
+    said = capsys.readouterr().err
+    assert said.count("process 0 of 2") == 2 and said.count("goes on") >= 1
+    assert not list((tmp_path / ".engine").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="tasks are found in /proc")
+def test_a_command_that_is_stopped_cancels_its_job(tmp_path: Path, in_jobs: Callable[..., Command]) -> None:
+    thread = signaled_once_they_run(tmp_path, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        slurm(in_jobs(f"{BEGINS}\nbegan.touch(); time.sleep(1000)", tmp_path), tasks_per_node=2, minutes=10)
+    thread.join()
+    until = time.monotonic() + 300
+    while (left := tasks(tmp_path)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not left
 
 
 @pytest.mark.slow
 def test_two_tasks_train_as_two_of_torchrun(tmp_path: Path) -> None:
     (tmp_path / "ranks").mkdir()
-    job = start(tmp_path, *TINY)
+    variables = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MASTER_PORT": str(free_port())}
+    command = [sys.executable, "-c", IN_A_JOB, "train", *TINY, "engine=slurm", "engine.tasks_per_node=2"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    job = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **variables}, text=True, **pipes)
     assert run(2, tmp_path / "ranks", "train", *TINY)[0] == [0, 0]
     _, said = job.communicate()
     assert job.returncode == 0, said
@@ -99,54 +195,3 @@ def test_two_tasks_train_as_two_of_torchrun(tmp_path: Path) -> None:
     assert said.count("train: 12/12") == 1 and said.count("accuracy on 64 test examples") == 1
     assert same_weights(tmp_path / WEIGHTS, tmp_path / "ranks" / WEIGHTS)
     assert not list((tmp_path / "outputs/.engine").iterdir())
-
-
-def tasks(folder: Path) -> list[int]:
-    """The tasks of a job, by rank."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (path / "cmdline").read_text().split("\0")
-            variables = (path / "environ").read_text().split("\0")
-        except OSError:
-            continue
-        if "submitit.core._submit" in words and str(folder) in " ".join(words):
-            rank = next(word for word in variables if word.startswith("SUBMITIT_LOCAL_GLOBALID="))
-            found.append((int(rank.partition("=")[2]), int(path.name)))
-    return [pid for _, pid in sorted(found)]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="tasks are found in /proc")
-def test_a_job_that_is_preempted_is_queued_again_and_resumes(tmp_path: Path) -> None:
-    long = [*TINY, "train.epochs=30", "train.checkpoint_seconds=0.2"]
-    (tmp_path / "ranks").mkdir()
-    job = start(tmp_path, *long)
-    assert run(2, tmp_path / "ranks", "train", *long)[0] == [0, 0]
-    checkpoint = tmp_path / WEIGHTS.parent / "checkpoint.safetensors"
-    until = time.monotonic() + 300
-    while not checkpoint.exists() and time.monotonic() < until and job.poll() is None:
-        time.sleep(0.02)
-    for pid in tasks(tmp_path):  # as SLURM does, in all tasks
-        os.kill(pid, signal.SIGUSR2)
-    _, said = job.communicate()
-    assert job.returncode == 0, said
-    assert said.count("train: 180/180") == 1 and "stopped; the same command continues" in said
-    assert same_weights(tmp_path / WEIGHTS, tmp_path / "ranks" / WEIGHTS)
-
-
-@pytest.mark.slow
-def test_a_job_that_fails_or_is_stopped_ends_with_its_command(tmp_path: Path) -> None:
-    job = start(tmp_path, *TINY, "train.batch_size=1")
-    _, said = job.communicate()
-    assert job.returncode == 2 and "ofa train: batch_size=1 is shared by 2 processes: give at least 2\n" in said
-    job = start(tmp_path, *TINY, "train.epochs=10000", "train.checkpoint_seconds=0.2")
-    checkpoint, until = tmp_path / WEIGHTS.parent / "checkpoint.safetensors", time.monotonic() + 300
-    while not checkpoint.exists() and time.monotonic() < until and job.poll() is None:
-        time.sleep(0.05)
-    job.send_signal(signal.SIGINT)
-    _, said = job.communicate()
-    assert job.returncode == 130 and "ofa train: stopped; the same command continues where it was" in said
-    while (left := tasks(tmp_path)) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not left
