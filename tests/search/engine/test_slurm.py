@@ -126,7 +126,8 @@ def signaled_once_they_run(folder: Path, signals: Callable[[], Any]) -> threadin
 BEGINS = """
 import os, pathlib, sys, time
 rank, began = os.environ["RANK"], pathlib.Path("began" + os.environ["RANK"])
-print("process", rank, "of", os.environ["WORLD_SIZE"], os.environ["LOCAL_RANK"], os.environ["OFA_STARTED_BY_ENGINE"], flush=True)
+where = [os.environ[name] for name in ("WORLD_SIZE", "LOCAL_RANK", "OFA_STARTED_BY_ENGINE")]
+print("process", rank, "of", *where, flush=True)
 """
 
 
