@@ -43,12 +43,7 @@ def plain_network(model: nn.Module, user: str) -> nn.Module:
         )
     _check_is_python(model, "the model", user)
     inner = model
-    if isinstance(inner, nn.parallel.DistributedDataParallel):
-        raise InvalidInput(
-            f"{user}: DistributedDataParallel exchanges gradients in a forward of its own, which views and subnets do "
-            "not call: give the network inside it (its .module); ofa.train exchanges gradients itself where "
-            "torch.distributed is initialized, and a Pruner's masks are the same in all processes"
-        )
+    check_not_distributed(inner, user)
     while (attribute := _inner_attribute(inner)) is not None:
         warnings.warn(
             f"{user} works on the network inside {type(inner).__name__} (its .{attribute}), not on the wrapper: names "
@@ -70,6 +65,22 @@ def plain_network(model: nn.Module, user: str) -> nn.Module:
                 f"original: give the network first, then use torch.compile(network)"
             )
     return inner
+
+
+def check_not_distributed(model: nn.Module, user: str) -> None:
+    """Checks that no part of a model exchanges gradients by itself.
+
+    Raises:
+        InvalidInput: one is inside DistributedDataParallel.
+    """
+    for path, module in model.named_modules():
+        if isinstance(module, nn.parallel.DistributedDataParallel):
+            where = f"the layer {path!r}: " if path else ""
+            raise InvalidInput(
+                f"{user}: {where}DistributedDataParallel exchanges gradients in a forward of its own, which views and "
+                "subnets do not call: give the network inside it (its .module); ofa.train exchanges gradients itself "
+                "where torch.distributed is initialized, and a Pruner's masks are the same in all processes"
+            )
 
 
 def check_plain_weights(model: nn.Module, user: str, paths: frozenset[str] | None = None) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.identity import digest_of
+from ofa.plain_network import check_not_distributed
 from ofa.processes import processes
 from ofa.task import Batch, Task, as_batch, classification
 from ofa.train.callbacks import NETWORK, Pruning, network_scores, validation
@@ -112,8 +113,10 @@ def train_network(
 
     Raises:
         InvalidInput: a checkpoint that is damaged or of another training (it is left as it is), outputs or targets
-            of the first batch that do not fit the task, or a loss that is not finite, by step.
+            of the first batch that do not fit the task, a model in DistributedDataParallel, or a loss that is not
+            finite, by step.
     """
+    check_not_distributed(model, "train_network")
     if prune is not None and settings.minutes is not None:
         raise InvalidInput(
             f"minutes={settings.minutes:g} may end a training before its pruner has removed all that it should, since "

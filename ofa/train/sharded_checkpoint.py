@@ -13,22 +13,19 @@ Face; its usual one has a pickle beside the tensors, which would be run when it 
 
 from __future__ import annotations
 
-import hashlib
 import secrets
-import shutil
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import msgspec
 import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -39,41 +36,13 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save, save
 
-from ofa.errors import InvalidInput
-from ofa.paths import sync_folder
-from ofa.processes import Processes, processes
-from ofa.records import Count, FileName, Hex, Object, Part, Record, read_record, write_record
+from ofa.processes import processes
+from ofa.records import read_record
 from ofa.train.pace import Pace
+from ofa.train.shards import RECORD, ShardedRecord, ShardWriter, check_shards
 
-RECORD = "checkpoint.json"
 _FLAT = StateDictOptions(flatten_optimizer_state_dict=True)
 _MODEL, _OPTIMIZER = "model/", "optimizer/"
-_BLOCK = 2**20  # bytes
-
-
-class ShardFile(Part, frozen=True, kw_only=True):
-    """One file of shards, by its SHA-256."""
-
-    name: FileName
-    sha256: Hex
-
-
-class ShardedRecord(Record, frozen=True, kw_only=True):
-    """What belongs to the files of shards.
-
-    Attributes:
-        step: how many steps were done.
-        shapes: of all tensors, whole.
-        values: of the optimizer, beside its tensors.
-    """
-
-    KIND: ClassVar[str] = "sharded checkpoint"
-    REMEDY: ClassVar[str] = "delete its folder: the training then goes on from an older one, or from the start"
-
-    step: Count
-    files: tuple[ShardFile, ...]
-    shapes: dict[str, tuple[Count, ...]]
-    values: Object
 
 
 class ShardedCheckpoint:
@@ -112,7 +81,7 @@ class ShardedCheckpoint:
             return 0
         record = read_record(found, ShardedRecord)
         tensors, values = self._state()
-        _check(found.parent, record, tensors, self._group)
+        check_shards(found.parent, record, tensors, self._group)
         with _single_process() if self._group.alone else nullcontext():
             load(tensors, storage_reader=HuggingFaceStorageReader(str(found.parent)), no_dist=self._group.alone)
         values = {name: _like(value, record.values.get(name, value)) for name, value in values.items()}
@@ -137,7 +106,7 @@ class ShardedCheckpoint:
         self._began = time.monotonic()
         tensors, values = self._state()
         token = self._group.from_first(lambda: secrets.token_hex(8))
-        writer = _Writer(self._folder / f"step-{done:012d}", token, done, values)
+        writer = ShardWriter(self._folder / f"step-{done:012d}", token, done, values)
         if self._group.alone:
             with _single_process(), _first_failure():
                 save(tensors, storage_writer=writer, no_dist=True)
@@ -175,65 +144,6 @@ class ShardedCheckpoint:
         return tensors, {name: value for name, value in every.items() if name not in tensors}
 
 
-class _Writer(HuggingFaceStorageWriter):
-    """Writes shards with their checksums into a folder that gets its name once all processes have."""
-
-    def __init__(self, final: Path, token: str, done: int, values: Mapping[str, Any]) -> None:
-        self._temporary = final.with_name(f".{final.name}.{token}")
-        super().__init__(str(self._temporary), save_distributed=True)
-        self._final, self._done, self._values = final, done, dict(values)
-
-    def write_data(self, plan: Any, planner: Any) -> Any:
-        """Returns what was written, after leaving the checksum of each file beside it."""
-        written = super().write_data(plan, planner)
-        for name in {result.storage_data.relative_path for result in written.wait()}:
-            file = self._temporary / name
-            file.with_suffix(".sha256").write_text(_sha256(file))
-        return written
-
-    def finish(self, metadata: Any, results: Any) -> None:
-        """Gives the folder its record and its name; called in one process, after the others have written."""
-        names = sorted({result.storage_data.relative_path for part in results for result in part})
-        sums = [(self._temporary / name).with_suffix(".sha256") for name in names]
-        record = ShardedRecord(
-            step=self._done,
-            files=tuple(ShardFile(name=name, sha256=file.read_text()) for name, file in zip(names, sums, strict=True)),
-            shapes={name: tuple(found.size) for name, found in metadata.state_dict_metadata.items()},
-            values=msgspec.to_builtins(self._values),
-        )
-        for file in sums:
-            file.unlink()
-        write_record(self._temporary / RECORD, record)
-        shutil.rmtree(self._final, ignore_errors=True)
-        self._temporary.rename(self._final)
-        sync_folder(self._final.parent)
-        for other in [*self._final.parent.glob("step-*"), *self._final.parent.glob(".step-*")]:
-            if other != self._final:
-                shutil.rmtree(other, ignore_errors=True)
-
-
-def _check(folder: Path, record: ShardedRecord, tensors: Mapping[str, Tensor], group: Processes) -> None:
-    """Checks files and shapes; processes share the reading.
-
-    Raises:
-        InvalidInput: see `ShardedCheckpoint.resume`.
-    """
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    for name in sorted(shapes.keys() | record.shapes.keys()):
-        if shapes.get(name) != record.shapes.get(name):
-            here, there = shapes.get(name, "none"), record.shapes.get(name, "none")
-            raise InvalidInput(f"{folder} is of another model or optimizer: {name} is {there} in it and {here} here")
-
-    def check_files() -> None:
-        if {file.name for file in record.files} != {path.name for path in folder.glob("*.safetensors")}:
-            raise InvalidInput(f"{folder} lacks files, or has others than its record names; {record.REMEDY}")
-        for file in record.files[group.rank :: group.count]:
-            if _sha256(folder / file.name) != file.sha256:
-                raise InvalidInput(f"{folder / file.name} is damaged (its checksum differs); {record.REMEDY}")
-
-    group.each(check_files)
-
-
 @contextmanager
 def _first_failure() -> Iterator[None]:
     """Raises what failed in the first process that failed, in place of an error that no `except Exception` catches."""
@@ -250,14 +160,6 @@ def _single_process() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         yield
-
-
-def _sha256(path: Path) -> str:
-    total = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            total.update(block)
-    return total.hexdigest()
 
 
 def _like(value: Any, stored: Any) -> Any:

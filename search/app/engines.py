@@ -10,7 +10,7 @@ from typing import Any
 from ofa.errors import InvalidInput
 from search.app.ranks import TOGETHER, launched
 from search.engine import Command
-from search.engine.command import OF_SEARCHES, STARTED_VARIABLE
+from search.engine.command import STARTED_VARIABLE, check_of_training
 from search.objects import make_partial
 
 
@@ -22,13 +22,8 @@ def started(verb: str, request: Any) -> Callable[[Sequence[str]], int] | None:
     """
     if verb not in TOGETHER or request.engine is None or STARTED_VARIABLE in os.environ:
         return None
-    target = str(request.engine["_target_"])
-    name = target.rpartition(".")[2]
-    if target in OF_SEARCHES:
-        raise InvalidInput(
-            f"engine={name} evaluates candidates of a search: give engine=slurm, or leave it "
-            "out, to train in this process or in those of torchrun"
-        )
+    check_of_training(request.engine)
+    name = str(request.engine["_target_"]).rpartition(".")[2]
     if not launched().alone:
         raise InvalidInput(f"engine={name} starts processes itself: give it without torchrun")
     train = make_partial("engine", request.engine)

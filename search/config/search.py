@@ -29,7 +29,7 @@ from search.config.rules import (
 from search.config.storage import check_address
 from search.config.training import Training
 from search.config.tuning import Pruning, Tuning
-from search.engine.command import OF_TRAININGS
+from search.engine.command import check_of_search
 from search.run.relative_paths import relative_paths
 
 GROUPS = ("initializer", "dense", "prune")  # groups that a fine-tuning depends on, beside search.tuning
@@ -141,11 +141,7 @@ class SearchRequest(Request, frozen=True, kw_only=True):
             objective_names(self.search.objective, latencies)
         except InvalidInput as error:
             raise InvalidInput(f"search.objective={self.search.objective!r}: {error}") from None
-        if (target := str(self.engine.get("_target_"))) in OF_TRAININGS:
-            raise InvalidInput(
-                f"engine={target.rpartition('.')[2]} starts the processes of ofa train, prune and finetune: "
-                "give engine=local or engine=ray, which evaluate candidates"
-            )
+        check_of_search(self.engine)
         if self.storage is not None:
             check_address(self.storage)
         if self.name in (self.search.warm_start or ()):

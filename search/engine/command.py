@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+from ofa.errors import InvalidInput
 
 OF_SEARCHES = ("search.engine.local", "search.engine.ray")  # targets of engines
 OF_TRAININGS = ("search.engine.slurm",)
@@ -35,6 +37,32 @@ class Command:
 
 # Runs a command in several processes that form a group, and returns the exit code of the first of them.
 StartTraining: TypeAlias = Callable[[Command], int]
+
+
+def check_of_search(engine: Mapping[str, Any]) -> None:
+    """Checks the engine of a search, by its `_target_`.
+
+    Raises:
+        InvalidInput: it is one of trainings.
+    """
+    if (target := str(engine.get("_target_"))) in OF_TRAININGS:
+        raise InvalidInput(
+            f"engine={target.rpartition('.')[2]} starts the processes of ofa train, prune and finetune: give "
+            "engine=local or engine=ray, which evaluate candidates"
+        )
+
+
+def check_of_training(engine: Mapping[str, Any]) -> None:
+    """Checks the engine of a training, by its `_target_`.
+
+    Raises:
+        InvalidInput: it is one of searches.
+    """
+    if (target := str(engine.get("_target_"))) in OF_SEARCHES:
+        raise InvalidInput(
+            f"engine={target.rpartition('.')[2]} evaluates candidates of a search: give engine=slurm, or leave it out, "
+            "to train in this process or in those of torchrun"
+        )
 
 
 def said_by(folder: Path, rank: int) -> Path:

@@ -21,7 +21,8 @@ from ofa.processes import processes
 from ofa.task import Batch, classification
 from ofa.train import sandwich
 from ofa.train.sharded import ShardedStep, step_context
-from ofa.train.sharded_checkpoint import RECORD, ShardedCheckpoint, _Writer
+from ofa.train.sharded_checkpoint import ShardedCheckpoint
+from ofa.train.shards import RECORD, ShardWriter
 from tests.ofa.ranks import on_ranks
 
 IMAGES = torch.randn(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -82,9 +83,9 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 def held_until_the_end(rank: int, supernet: Supernet, folder: Path) -> list[dict[str, Tensor]]:
     """As `learned`, whose checkpoint is written only after all steps."""
-    over, write = threading.Event(), _Writer.write_data
+    over, write = threading.Event(), ShardWriter.write_data
 
-    def held(self: _Writer, plan: object, planner: object) -> object:
+    def held(self: ShardWriter, plan: object, planner: object) -> object:
         over.wait()
         return write(self, plan, planner)
 
@@ -92,7 +93,7 @@ def held_until_the_end(rank: int, supernet: Supernet, folder: Path) -> list[dict
         if number + 1 == STEPS:
             over.set()
 
-    _Writer.write_data = held  # type: ignore[method-assign]  # in a process of its own
+    ShardWriter.write_data = held  # type: ignore[method-assign]  # in a process of its own
     return learned(rank, supernet, folder, STEPS, hold)
 
 
@@ -142,11 +143,11 @@ def test_what_is_damaged_or_of_another_model_is_refused(tmp_path: Path) -> None:
 def test_a_kill_while_it_is_written_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = written(tmp_path)
 
-    def full(self: _Writer, metadata: object, results: object) -> None:
+    def full(self: ShardWriter, metadata: object, results: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
-        patched.setattr(_Writer, "finish", full)
+        patched.setattr(ShardWriter, "finish", full)
         learned(0, vision_transformer(), tmp_path, STEPS)
     assert [path.name for path in tmp_path.glob("step-*")] == [folder.name] and list(tmp_path.glob(".step-*"))
     learned(0, vision_transformer(), tmp_path, STEPS)
