@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ofa.data.augmenting import Augment
 from ofa.errors import InvalidInput
@@ -54,6 +55,38 @@ def cutout(images: Tensor, generator: torch.Generator, *, size: int) -> Tensor:
     rows, columns = (torch.arange(length, device=images.device) for length in (height, width))
     cut = ((rows >= top) & (rows < top + size))[:, :, None] & ((columns >= left) & (columns < left + size))[:, None, :]
     return images.masked_fill(cut[:, None], 0.0)
+
+
+def random_resized_crop(
+    images: Tensor, generator: torch.Generator, *, least: float = 0.25, most: float = 1.0, aspect: float = 4 / 3
+) -> Tensor:
+    """Returns a random part of each image, made as large as the image was (bilinear).
+
+    Args:
+        images: (N, C, H, W).
+        generator: of the CPU.
+        least, most: of the image's area, fractions.
+        aspect: how much wider than it is high a part can be in proportion to the image, or higher than wide; even by
+            its logarithm.
+
+    Raises:
+        InvalidInput: fractions that are none or in the wrong order, or an aspect below 1.
+
+    Source: Szegedy et al. 2015, 1409.4842, section 6.
+    """
+    if not 0 < least <= most <= 1 or aspect < 1:
+        raise InvalidInput(
+            f"random_resized_crop least={least}, most={most}, aspect={aspect}: give 0 < least <= most <= 1, aspect >= 1"
+        )
+    drawn = torch.rand((4, len(images)), generator=generator, dtype=torch.float64)
+    area, stretch = least + (most - least) * drawn[0], aspect ** (2 * drawn[1] - 1)
+    width, height = ((area * factor).sqrt().clamp(max=1) for factor in (stretch, 1 / stretch))
+    place = torch.zeros(len(images), 2, 3)
+    for axis, (size, where) in enumerate(((width, drawn[2]), (height, drawn[3]))):
+        place[:, axis, axis] = size.float()
+        place[:, axis, 2] = ((1 - size) * (2 * where - 1)).float()
+    grid = functional.affine_grid(place.to(images), list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def compose(images: Tensor, generator: torch.Generator, *, steps: Sequence[Augment]) -> Tensor:

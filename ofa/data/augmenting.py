@@ -22,6 +22,7 @@ AnyAugment: TypeAlias = Augment | JointAugment
 # Of this package: what moves pixels to other places, and what to use in its place where targets have places.
 MOVING = {
     "ofa.data.augment.random_shift": "ofa.data.joint_augment.shift",
+    "ofa.data.augment.random_resized_crop": "ofa.data.joint_augment.scale",
     "ofa.data.augment.horizontal_flip": "ofa.data.joint_augment.flip",
     "ofa.data.rand_augment.rand_augment": "ofa.data.joint_augment.flip, shift and scale",
 }

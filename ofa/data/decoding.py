@@ -20,6 +20,7 @@ from ofa.errors import InvalidInput
 
 RESIZE = "scaled to cover the size (bilinear), then cropped around the middle"
 _THREADED = 64 * 64  # pixels from which decoding in threads is faster (28x28: 1.4 times slower in two)
+_DRAFT = 2  # how many times the wanted size a JPEG is decoded at, at least; as `Image.thumbnail` of Pillow does
 _SLICE = 2000  # images decoded at a time, so that their encoded bytes are not all in memory at once
 _DTYPES = {"uint8": torch.uint8, "uint16": torch.uint16, "float32": torch.float32}
 
@@ -174,13 +175,18 @@ def _decode(encoded: Any, wanted: ImageFormat, reading: Reading, room: _Room, or
             pixels = deep_pixels(content, reading, wanted.channels, size if wanted.resize else None, origin)
             _check_size(pixels.shape[1], pixels.shape[0], wanted, origin)
             return whole(pixels, wanted.depth).transpose(2, 0, 1)
+        if wanted.resize:
+            # A large JPEG is decoded at half its size, a quarter or an eighth, but never below twice what is wanted.
+            longest = _DRAFT * max(size)
+            image.draft(None, (longest, longest))
         image = as_bytes(load_pixels(image, origin), wanted.channels, origin)
         if image.size != size:
             if not wanted.resize:
                 _check_size(image.width, image.height, wanted, origin)
             image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
-        flat = np.frombuffer(image.tobytes(), dtype=np.uint8)
-        return flat.reshape(wanted.height, wanted.width, wanted.channels).transpose(2, 0, 1)
+        # Channel by channel: that is how they are stored, and faster than to transpose.
+        planes = [np.frombuffer(plane.tobytes(), dtype=np.uint8) for plane in image.split()]
+        return np.stack(planes).reshape(wanted.channels, wanted.height, wanted.width)
 
 
 def _check_size(width: int, height: int, wanted: ImageFormat, origin: str) -> None:

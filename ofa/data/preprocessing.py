@@ -42,7 +42,7 @@ class Preprocessing:
 
     def unit(self, pixels: Any) -> Any:
         """Returns float32 images in [0, 1], same shape, where 0 is black; what is taken as it is, as it is."""
-        return pixels if self.as_they_are else pixels.to(torch.float32) / self.scale
+        return pixels if self.as_they_are else pixels.to(torch.float32, copy=True).div_(self.scale)
 
     def normalize(self, unit_images: Any) -> Any:
         """Returns what the network sees, from images (N, C, H, W) in [0, 1] or other examples (N, C, ...)."""

@@ -19,7 +19,15 @@ from ofa.data.tables import check_there
 from ofa.data.targets import outputs_for
 from ofa.errors import InvalidInput, is_whole, nearest
 
-_BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv", ".txt": "text", ".arrow": "arrow"}
+_BUILDERS = {
+    ".parquet": "parquet",
+    ".tar": "webdataset",
+    ".jsonl": "json",
+    ".json": "json",
+    ".csv": "csv",
+    ".txt": "text",
+    ".arrow": "arrow",
+}
 _ENDS = 2**20  # bytes at the beginning and at the end of a file that its identity is made from, with its size
 
 
@@ -50,7 +58,7 @@ def stream(
     shards, and judges all rows of validation and test.
 
     Args:
-        path: a parquet, JSON lines, CSV or text file, a folder of them, or a name on the hub.
+        path: a parquet, JSON lines, CSV or text file, a tar file of WebDataset, a folder of them, or a name on the hub.
         inputs, targets: columns, as in `from_dataset`; text needs a `transform` or `collate` that makes numbers of it.
         transform: row -> row, such as a tokenizer or an augmentation.
         collate: rows -> a batch, see `ofa.task.as_batch`; by default `ofa.data.collating.collate`.

@@ -46,6 +46,7 @@ OWN_MODULES = (
     "ofa.models",
     "ofa.data.augment",
     "ofa.data.joint_augment",
+    "ofa.data.photos",
     "ofa.data.rand_augment",
     "ofa.task",
     "ofa.train.average_teacher",

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ofa.data.augment import compose, cutout, horizontal_flip, random_shift
+from ofa.data.augment import compose, cutout, horizontal_flip, random_resized_crop, random_shift
 from ofa.errors import InvalidInput
 
 
@@ -68,6 +68,20 @@ def test_cutout_blackens_one_square(generator: torch.Generator, size: int) -> No
     assert images.min() == 1
 
 
+def test_resized_crops_are_parts_of_the_image(generator: torch.Generator) -> None:
+    rows, columns = torch.meshgrid(torch.linspace(0, 1, 32), torch.linspace(0, 1, 24), indexing="ij")
+    images = torch.stack([rows, columns]).expand(500, 2, 32, 24)
+    crops = random_resized_crop(images, generator, least=0.25, most=0.5, aspect=1.5)
+    assert crops.shape == images.shape and crops.min() >= 0 and crops.max() <= 1
+    steps = [crops[:, 0, 1:, 0] - crops[:, 0, :-1, 0], crops[:, 1, 0, 1:] - crops[:, 1, 0, :-1]]
+    height, width = (31 * steps[0][:, 15], 23 * steps[1][:, 11])  # of the part, in the image's
+    assert (height * width).min() > 0.25 - 1e-3 and (height * width).max() < 0.5 + 1e-3
+    assert (height / width).min() > 1 / 1.5 - 1e-3 and (height / width).max() < 1.5 + 1e-3
+    assert crops[:, 0, 0, 0].std() > 0.1 and crops[:, 1, 0, 0].std() > 0.1  # at places all over the image
+    whole = random_resized_crop(images, generator, least=1.0, aspect=1.0)
+    torch.testing.assert_close(whole, images, atol=1e-5, rtol=0)
+
+
 def test_compose_applies_in_order() -> None:
     steps = [lambda images, _: images + 1, lambda images, _: images * 10]
     assert compose(torch.zeros(1), torch.Generator(), steps=steps).item() == 10
@@ -85,6 +99,8 @@ def test_wrong_sizes_are_refused(generator: torch.Generator) -> None:
     images = torch.rand(2, 1, 4, 4)
     with pytest.raises(InvalidInput, match="pixels=-1"):
         random_shift(images, generator, pixels=-1)
+    with pytest.raises(InvalidInput, match=r"least=0\.5, most=0\.2"):
+        random_resized_crop(images, generator, least=0.5, most=0.2)
     with pytest.raises(InvalidInput, match="size=-2"):
         cutout(images, generator, size=-2)
     with pytest.raises(InvalidInput, match=r"probability=1\.5"):

@@ -22,7 +22,7 @@ def test_the_program_of_the_page_runs() -> None:
 
 def test_the_table_names_what_there_is() -> None:
     rows = [row.split("|")[2:4] for row in PAGE.splitlines() if row.startswith("| ") and "what you have" not in row]
-    assert len(rows) == 9
+    assert len(rows) == 10
     for configs, functions in rows:
         assert set(re.findall(r"`(\w+)`", configs)) <= {*options("data")}
         assert {name.removeprefix("ofa.data.") for name in re.findall(r"`([\w.]+)`", functions)} <= {*ofa.data.__all__}

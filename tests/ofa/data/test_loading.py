@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ofa.data import Dataset, batches, hub
 from ofa.errors import InvalidInput
+from tests.ofa.data.pictures import decoded
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -115,6 +116,19 @@ def test_color_images_in_threads_and_resized(tmp_path: Path) -> None:
     small = load(tmp_path / "train.parquet", tmp_path / "cache", image_size=(8, 16), channels=1, **options)
     assert small.input_shape == (1, 8, 16)
     assert "cropped" in small.preprocessing["resize"]
+
+
+def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(tmp_path: Path) -> None:
+    waves = np.sin(np.linspace(0, 9, 640))[:, None, None] * np.cos(np.linspace(0, 7, 480))[None, :, None]
+    photo = Image.fromarray((127 + 90 * waves * np.array([1, -1, 0.5])).astype(np.uint8))
+    photo.save(tmp_path / "large.jpg", quality=95)
+    turned = photo.getexif()
+    turned[0x0112] = 3  # upside down
+    photo.save(tmp_path / "turned.jpg", quality=95, exif=turned)
+    photo.save(tmp_path / "large.png")
+    files = [tmp_path / name for name in ("large.jpg", "turned.jpg", "large.png")]
+    fast, upside_down, exact = (decoded(file.read_bytes(), size=32, channels=3).float() for file in files)
+    assert (fast - exact).abs().max() < 6 and (upside_down - exact.flip(1, 2)).abs().max() < 6
 
 
 def test_a_folder_of_images_has_a_class_a_folder(tmp_path: Path) -> None:
