@@ -22,9 +22,9 @@ from torch.utils.flop_counter import FlopCounterMode
 import ofa
 from benchmarks.collection.entry import Entry
 from benchmarks.judging.masked import masked_output
+from benchmarks.judging.precision import in_double
 from benchmarks.judging.rival import removed_by_torch_pruning
 from ofa.inspection import inspect
-from ofa.randomize import randomize_
 
 EVERY_WIDTH = ofa.SpaceRules(width_ratios=None, multiple_of=1)
 Row = dict[str, Any]
@@ -133,25 +133,9 @@ def difference(first: Any, second: Any) -> float:
     return worst
 
 
-def _in_double(supernet: ofa.Supernet, inputs: ofa.Inputs) -> tuple[ofa.Inputs, bool]:
-    """Returns the inputs in double precision and True, the model too; unchanged and False if it names another type."""
-    randomize_(supernet.model)
-    double = inputs.map(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
-    types = {name: tensor.dtype for name, tensor in supernet.tensors().items()}
-    try:
-        supernet.model.double()
-        with torch.no_grad():
-            double.call(supernet.model)
-        return double, True
-    except Exception:
-        for name, tensor in supernet.tensors().items():
-            tensor.data = tensor.data.to(types[name])
-        return inputs, False
-
-
 def parity(supernet: ofa.Supernet, inputs: ofa.Inputs, archs: int, seconds: float) -> Row:
     """Returns how far views, extracted copies and the masked full model are apart, over random Archs."""
-    double, is_double = _in_double(supernet, inputs)
+    double, is_double = in_double(supernet, inputs)
     rng = np.random.default_rng(0)
     drawn = [supernet.space.smallest, *(supernet.space.sample(rng) for _ in range(archs - 1))]
     start, compared, against_copy, against_full, worst = time.process_time(), 0, 0.0, 0.0, ""
