@@ -66,7 +66,7 @@ def measured(data: Dataset, seed: int) -> dict[str, float]:
 def table(rows: list[dict[str, Any]]) -> str:
     """Returns the table of all seeds: mean test errors, and what training with the rounding has changed."""
     lines = []
-    for problem in PROBLEMS:
+    for problem in dict.fromkeys(row["problem"] for row in rows):
         for bits in BITS:
             names = ("float32", f"{bits} at once", f"{bits} trained")
             errors = [column(rows, name, problem=problem) for name in names]

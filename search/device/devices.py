@@ -14,7 +14,7 @@ from ofa._cost import cost
 from ofa.arch import Arch
 from ofa.errors import InvalidInput, nearest
 from ofa.peak_memory import peak_activation_bytes
-from search.candidates.coded_bytes import CodedBytes, coded_bytes
+from search.candidates.coded_bytes import CodedBytes, said_bytes
 from search.candidates.figures import BYTES_ON_DISK, LATENCY, Figures, in_int8
 from search.config.read import converted
 from search.config.request import Device, plain
@@ -237,7 +237,7 @@ def free_figures(supernet: Supernet, profiles: Mapping[str, Profile], needed: Co
         by_name: dict[str, Any] = {name: profile.predict_archs(supernet, archs) for name, profile in profiles.items()}
         by_name |= {name: np.asarray(costs[name], dtype=np.float64) for name in ("macs", "params", "bytes")}
         if BYTES_ON_DISK in needed:
-            coded.extend([] if coded else [coded_bytes(supernet)])  # when it is first asked for: it takes a second
+            coded.extend([] if coded else [said_bytes(supernet)])  # when it is first asked for: it takes a second
             by_name[BYTES_ON_DISK] = coded[0].predict(supernet, archs)
         if has_peak:
             by_name[PEAK] = np.asarray(peak_activation_bytes(supernet, archs), dtype=np.float64)

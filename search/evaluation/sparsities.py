@@ -11,7 +11,7 @@ import numpy as np
 from ofa._cost import entries_of
 from ofa.prune.allocation._by_group import LayerGroup, by_group, check_named, group_of, read_groups
 from ofa.prune.weights import prunable_weights
-from search.candidates.coded_bytes import CodedBytes, coded_bytes
+from search.candidates.coded_bytes import CodedBytes, said_bytes
 from search.candidates.figures import BYTES_ON_DISK, CandidateFigures, Figures, Floats, is_int8
 from search.candidates.space import Candidate
 from search.config.rules import Target
@@ -135,7 +135,7 @@ def sparse_figures(
         each = np.where([is_int8(candidate.values) for candidate in candidates], 1, entry_bytes)
         stored = np.minimum(entries * each, kept * each + -(-entries // 8))
         if BYTES_ON_DISK in by_name:
-            coded.extend([] if coded else [coded_bytes(supernet, names)])
+            coded.extend([] if coded else [said_bytes(supernet, names)])
             by_name[BYTES_ON_DISK] = coded[0].predict(supernet, archs, dict(zip(names, removed, strict=True)))
         by_name["bytes"] = by_name["bytes"] - (entries * entry_bytes).sum(axis=0) + stored.sum(axis=0)
         return by_name
