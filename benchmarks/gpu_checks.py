@@ -81,6 +81,7 @@ def correctness(device: torch.device) -> dict[str, Any]:
     whole = trained(data, device, ema=0.9)
     for precision in ("bfloat16", *(["float16"] if device.type == "cuda" else [])):
         checks[precision] = (apart(whole, trained(data, device, ema=0.9, precision=precision)), 0.5)
+    checks["channels last"] = (apart(whole, trained(data, device, ema=0.9, channels_last=True)), 0.05)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "training.safetensors")
         trained(data, device, path, ema=0.9, stop_step=3)
