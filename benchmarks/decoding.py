@@ -92,7 +92,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             write_photos(Path(folder), options.photos, size)
             arguments = {"path": folder, "image_size": SIZE, "channels": 3, "memory_limit_mib": 0, "cache_dir": folder}
-            fractions = {"test": None, "test_fraction": 0.05, "validation_fraction": 0.05}
+            fractions = {"test": None, "test_fraction": 0.1, "validation_fraction": 0.1}
             for workers in (0, 1, 2):
                 data = hub(**arguments, **fractions, mean=MEAN, std=STD, threads=max(1, workers))  # type: ignore[arg-type]
                 plain: DataLoader[tuple[Tensor, Tensor]] = DataLoader(Photos(Path(folder)), BATCH, num_workers=workers)

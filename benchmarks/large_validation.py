@@ -154,10 +154,9 @@ def main() -> None:
         data = ("data=npz", f"data.dataset.path={folder / 'images'}", f"data.dataset.num_classes={CLASSES}")
         rows = {"train": run("train", folder, *MODEL, *data, "train.epochs=1", "train.batch_size=32")}
         rows["profile"] = run("profile", folder, *DEVICE)
-        searched = (f"search.evaluations={options.evaluations}", f"engine.workers={options.workers}", "sampler=random")
-        rows["search"] = run(
-            "search", folder, *DEVICE, *searched, "search.finalists.visits=2", "search.finalists.candidates=1"
-        )
+        searched = [f"search.evaluations={options.evaluations}", f"engine.workers={options.workers}", "sampler=random"]
+        searched += ["search.finalists.visits=4", "search.finalists.candidates=1", "search.latency_fractions=[0.7]"]
+        rows["search"] = run("search", folder, *DEVICE, *searched)
     for verb, row in rows.items():
         print(f"{verb}: {row['pss_gib']:.2f} GiB in {row['processes']} processes, {row['seconds']:.0f} s", flush=True)
     content = {
