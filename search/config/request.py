@@ -12,7 +12,19 @@ import msgspec
 from msgspec import Struct
 
 from ofa.errors import InvalidInput
-from search.config.rules import Count, FromZero, Name, Positive, Processes, Seed, Target, Text, check_plain_name
+from search.config.rules import (
+    Anchors,
+    Count,
+    FromZero,
+    Name,
+    Positive,
+    Processes,
+    Seed,
+    Target,
+    Text,
+    Visits,
+    check_plain_name,
+)
 from search.run.paths import RunFolder
 from search.run.trust import Trust, targets_in
 
@@ -141,9 +153,9 @@ class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         decode: whether a run is one more token, from the cache of so many.
     """
 
-    anchors: Count = 30
+    anchors: Anchors = 30
     blocks: FromZero = 240
-    visits: Count = 40
+    visits: Visits = 40
     repeats: Count = 8
     seconds: Positive = 50.0
     clock: Text = "wall"

@@ -18,6 +18,10 @@ Count = Annotated[int, Meta(ge=1, le=MOST)]
 FromZero = Annotated[int, Meta(ge=0, le=MOST)]
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Processes = Annotated[int, Meta(ge=1, le=1024)]
+FEWEST_VISITS = 4  # of a network that is timed: two odd and two even ones are compared
+FEWEST_ANCHORS = 6  # that a latency model is fitted to
+Visits = Annotated[int, Meta(ge=FEWEST_VISITS, le=MOST)]
+Anchors = Annotated[int, Meta(ge=FEWEST_ANCHORS, le=MOST)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
 # Training examples that norm statistics are measured on: so many, or as the supernet's card says.

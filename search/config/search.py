@@ -25,6 +25,7 @@ from search.config.rules import (
     ShareBelowOne,
     Target,
     Text,
+    Visits,
 )
 from search.config.storage import check_address
 from search.config.training import Training
@@ -54,7 +55,7 @@ class FinalistSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The measurement of finalists: `candidates` per target, best first, until one meets it on every device."""
 
     candidates: Count = 4
-    visits: Count = 40
+    visits: Visits = 40
     repeats: Count = 8
     seconds: Positive = 15.0
 

@@ -14,7 +14,19 @@ from search.config.compressing import CompressRequest as CompressRequest
 from search.config.compressing import StudioRequest as StudioRequest
 from search.config.finetuning import Finetuning, Length
 from search.config.request import Device, Request, part, plain, without
-from search.config.rules import AUTO, LARGEST, CalibrationExamples, Count, FromZero, Name, Port, Positive, Target, Text
+from search.config.rules import (
+    AUTO,
+    LARGEST,
+    CalibrationExamples,
+    Count,
+    FromZero,
+    Name,
+    Port,
+    Positive,
+    Target,
+    Text,
+    Visits,
+)
 from search.config.search import SearchRequest
 from search.config.storage import check_address
 from search.config.teaching import check_taught
@@ -135,7 +147,7 @@ class CompareRequest(Request, frozen=True, kw_only=True):
         calibration_images: the number of training images for a subnet's norm statistics.
     """
 
-    visits: Count = 40
+    visits: Visits = 40
     repeats: Count = 8
     seconds: Positive = 25.0
     comparable: Annotated[float, Meta(ge=1, le=LARGEST, title="a factor of at least 1, such as 1.25")] = 1.25

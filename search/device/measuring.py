@@ -22,13 +22,13 @@ from torch import nn
 
 from ofa.errors import InvalidInput
 from ofa.inputs import Example
+from search.config.rules import FEWEST_VISITS
 from search.device.runtime import Runtime, simplest
 from search.device.standalone.files import RoundJournal
 from search.device.standalone.machine import drift
 from search.device.standalone.rounds import CLOCK_COLUMNS, ClockStands, Round, RoundRules, measure_rounds
 from search.device.timing import (
     CPU,
-    FEWEST_VISITS,
     QUANTILE,
     TRUSTED_VISITS,
     WALL,

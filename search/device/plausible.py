@@ -15,8 +15,8 @@ import numpy as np
 
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
+from search.config.rules import FEWEST_ANCHORS
 from search.device.latency.block_table import BlockTable
-from search.device.latency.fit import LEAST_NETWORKS
 from search.device.latency.model import features_of, spearman
 from search.device.latency.pieces import from_entries, timed
 from search.device.latency.sample import SampleItems
@@ -168,7 +168,7 @@ def believed_sample(supernet: Supernet, items: SampleItems, measured: Measuremen
             f"{source}: times of {len(rest)} networks, from {left.measured.ms.min():.3g} to "
             f"{left.measured.ms.max():.3g} ms, rise with nothing that they compute, as if in another order: {AGAIN}"
         )
-    if doubts and len(left.items.archs) < LEAST_NETWORKS:
+    if doubts and len(left.items.archs) < FEWEST_ANCHORS:
         raise InvalidInput(f"{source}: {len(left.items.archs)} networks are left without {_listed(doubts)}: {AGAIN}")
     part_reasons = tuple(f"left out: {reason}" for reason in (*parts.values(), *probes.values()))
     whole = replace(items, archs=left.items.archs)

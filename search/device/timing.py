@@ -30,8 +30,6 @@ TRUSTED_VISITS = 8
 # Of the time. Alone on a machine of two cores it is below .5 %, beside one busy process below 5, beside two 7 to 37.
 INTERRUPTED_ABOVE = 0.05
 
-FEWEST_VISITS = 4  # two odd and two even ones
-
 Verdict = Literal["ok", "more visits", "noisy", "reject"]
 
 Milliseconds = Annotated[float, Meta(gt=0, le=1e8)]

@@ -65,8 +65,11 @@ class LivePage:
             self.write()
 
     def write(self, ended: str = "") -> None:
-        """Writes the page; `ended` says how the work ended, after which it no longer reloads itself."""
-        if self._stages and self._path.parent.is_dir():
+        """Writes the page; `ended` says how the work ended, after which it no longer reloads itself.
+
+        Work that was refused before any stage of it advanced leaves the page as it is.
+        """
+        if self._stages.keys() - self._earlier and self._path.parent.is_dir():
             write_atomic(self._path, live_page(self._title, self._stages, ended).encode())
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from ofa.errors import InvalidInput
+from search.config.rules import FEWEST_ANCHORS
 from search.device.latency.model import INTERCEPT, Costs, HeldOut, LatencyModel, linear
 from search.device.timing import Floats
 
@@ -27,7 +28,6 @@ FORMS = (
     ("macs", "activations", "layers", "params"),
     ("macs", "activations", "layers", "params", "depthwise_macs"),
 )
-LEAST_NETWORKS = 6
 FOLDS = 10
 HUBER = 1.5  # standard errors beyond which a network counts less: some are disturbed in every round
 NETWORKS_PER_COEFFICIENT = 2  # a form with more coefficients is not tried
@@ -44,12 +44,12 @@ def fit_latency_model(
     form again without the networks it is judged on, so the choice does not bias it.
 
     Raises:
-        InvalidInput: fewer than `LEAST_NETWORKS` networks, or an ms that is not positive and finite.
+        InvalidInput: fewer than `FEWEST_ANCHORS` networks, or an ms that is not positive and finite.
     """
     count = len(measured_ms)
-    if count < LEAST_NETWORKS:
+    if count < FEWEST_ANCHORS:
         raise InvalidInput(
-            f"{count} measured networks are too few for a latency model; it takes {LEAST_NETWORKS} or more: "
+            f"{count} measured networks are too few for a latency model; it takes {FEWEST_ANCHORS} or more: "
             "train a space of more subnets (a wider model, or finer space.width_ratios and space.multiple_of)"
         )
     if not np.all(np.isfinite(measured_ms)) or np.any(measured_ms <= 0):

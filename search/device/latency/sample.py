@@ -14,8 +14,8 @@ from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.resolution import resized
 from ofa.space import Space
+from search.config.rules import FEWEST_ANCHORS
 from search.device.latency.alignment import probe_networks
-from search.device.latency.fit import LEAST_NETWORKS
 from search.device.latency.pieces import PlacedPiece, choose_pieces, placed
 from search.device.measuring import Network
 from search.device.runtime import simplest
@@ -109,8 +109,8 @@ def choose_sample(
     Raises:
         InvalidInput: too few anchors to fit a latency model.
     """
-    if anchors < LEAST_NETWORKS:
-        raise InvalidInput(f"anchors={anchors} must be at least {LEAST_NETWORKS} to fit a latency model")
+    if anchors < FEWEST_ANCHORS:
+        raise InvalidInput(f"anchors={anchors} must be at least {FEWEST_ANCHORS} to fit a latency model")
 
     def macs(archs: Sequence[Arch]) -> Floats:
         return cost(supernet, archs)["macs"].astype(float)

@@ -90,8 +90,8 @@ SAID = [
     ([*PI, "import=missing.json"], "missing.json is no file: import=missing.json takes the profile.json"),
     ([*PI, "import=pi5.zip"], "pi5.zip is damaged"),
     ([*PI, "device.remote=far"], "device.remote='far' must be true or false"),
-    ([*PI, "bundle=a.zip", "device.profile.visits=2"], "visits=2 must be at least 4"),
-    ([*PI, "bundle=a.zip", "device.profile.anchors=3"], "anchors=3 must be at least 6"),
+    ([*PI, "bundle=a.zip", "device.profile.visits=2"], "visits=2 must be a whole number, at least 4"),
+    ([*PI, "bundle=a.zip", "device.profile.anchors=3"], "anchors=3 must be a whole number, at least 6"),
     ([*PI, "bundle=a.zip", "device.profile.clock=sun"], "clock='sun' is not a clock"),
 ]
 

@@ -172,7 +172,7 @@ COMMANDS = [
     ("train data.dataset.validation=[0.1]", "data.dataset.validation=[0.1] must be a number"),
     ("train data.dataset=5", "data.dataset=5 must be a mapping with _target_"),
     ("train space.multiple_of=1.5", "space.multiple_of=1.5 must be a whole number"),
-    ("profile device.profile.anchors=many", "device.profile.anchors='many' must be a whole number, at least 1"),
+    ("profile device.profile.anchors=many", "device.profile.anchors='many' must be a whole number, at least 6"),
     ("profile device.profile=5", "device.profile=5 must be a mapping, with"),
     ("profile device.runtime.threads=two", "device.runtime.threads='two' must be a whole number"),
     ("search search.finalists.seconds=0", "search.finalists.seconds=0 must be a number, more than 0"),
@@ -184,7 +184,10 @@ COMMANDS = [
     ("prune prune.retraining.epochs=many", "prune.retraining.epochs='many' must be a whole number, at least 1"),
     ("prune prune.schedule.begin=late", "prune.schedule.begin='late' must be "),
     ("extract trial=first", "trial='first' must be a whole number, at least 0, or null"),
-    ("compare visits=0", "visits=0 must be a whole number, at least 1"),
+    ("compare visits=3", "visits=3 must be a whole number, at least 4"),
+    ("search search.finalists.visits=3", "search.finalists.visits=3 must be a whole number, at least 4"),
+    ("run device.profile.visits=2", "device.profile.visits=2 must be a whole number, at least 4"),
+    ("run device.profile.anchors=5", "device.profile.anchors=5 must be a whole number, at least 6"),
     ("dashboard port=http", "port='http' must be a whole number"),
 ]
 

@@ -81,6 +81,16 @@ def test_a_resumed_stage_has_its_whole_curve_and_others_stay(tmp_path: Path) -> 
     assert len(stages_of(path)["train"].points) == 1
 
 
+def test_work_that_is_refused_leaves_the_page_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "live.html"
+    with live(path, "ofa train"), stage_progress("train") as update:
+        update(2, 2)
+    before = path.read_bytes()
+    with pytest.raises(ValueError), live(path, "ofa profile"):
+        raise ValueError
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("said", ["", "{}", '{"train": {"done": "many"}}', '{"train": [', "[" * 100_000])
 def test_a_page_that_says_nothing_of_stages_is_written_anew(tmp_path: Path, said: str) -> None:
     path = tmp_path / "live.html"
