@@ -54,7 +54,10 @@ def bytes_text(count: float | None) -> str:
     return f"{text}B" if text[-1].isalpha() else f"{text} B"
 
 
-OF_BYTES = {"bytes": "", "bytes_on_disk": " on disk", "peak_activation_bytes": " of activations"}
+OF_BYTES = {
+    **{"bytes": "", "bytes_on_disk": " on disk", "peak_activation_bytes": " of activations"},
+    **{"int8_bytes": " in int8", "int8_peak_bytes": " between layers in int8"},
+}
 
 
 def cost_text(name: str, value: float | None) -> str:

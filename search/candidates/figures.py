@@ -18,7 +18,9 @@ from search.run.scores import MetricFacts
 
 LATENCY = "latency_ms"
 BYTES_ON_DISK = "bytes_on_disk"  # of a coded file, predicted, and measured of finalists
-COUNTS = ("macs", "params", "bytes", BYTES_ON_DISK, "peak_activation_bytes")  # they depend on the network alone
+INT8_SIZES = ("int8_bytes", "int8_peak_bytes")  # of the ONNX file in int8, predicted, and measured of finalists
+# They depend on the network alone.
+COUNTS = ("macs", "params", "bytes", BYTES_ON_DISK, "peak_activation_bytes", *INT8_SIZES)
 FIGURES = (LATENCY, *COUNTS)
 UNITS = {LATENCY: "ms", "macs": "MACs", "params": "params"} | dict.fromkeys(COUNTS[2:], "bytes")
 

@@ -116,6 +116,7 @@ class MeasuredTrial(MeasuredSubnet, frozen=True, kw_only=True):
         gain: what `finetune` has changed of the objective on validation, of the same examples.
         among: how many fine-tuned candidates it was chosen from.
         file_bytes: of its coded file, counted, where these matter.
+        int8_sizes: by figure, as its file in int8 has them, where it was judged so.
         int8, int8_gain: its scores in int8, where a device computes so, and the objective's difference from `score`.
     """
 
@@ -127,6 +128,7 @@ class MeasuredTrial(MeasuredSubnet, frozen=True, kw_only=True):
     gain: Score | None = None
     among: Count = 0
     file_bytes: Count | None = None
+    int8_sizes: Mapping[Name, Count] = {}
     int8: Mapping[Name, Score] = {}
     int8_gain: Score | None = None
 

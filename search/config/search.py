@@ -37,12 +37,14 @@ GROUPS = ("initializer", "dense", "prune")  # groups that a fine-tuning depends 
 
 
 class FigureLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Hard limits beside latency, for one example; None for none; bytes of weights as stored, and of the coded file."""
+    """Hard limits beside latency, for one example; None for none; bytes of weights, of the coded file, in int8."""
 
     macs: Annotated[float, Meta(gt=0, le=LARGEST, title="a number of MACs above 0")] | None = None
     params: Annotated[float, Meta(gt=0, le=LARGEST, title="a number of params above 0")] | None = None
     bytes: Annotated[float, Meta(gt=0, le=LARGEST, title="a number of bytes above 0")] | None = None
     bytes_on_disk: Annotated[float, Meta(gt=0, le=LARGEST, title="a number of bytes above 0")] | None = None
+    int8_bytes: Annotated[float, Meta(gt=0, le=LARGEST, title="a number of bytes above 0")] | None = None
+    int8_peak_bytes: Annotated[float, Meta(gt=0, le=LARGEST, title="a number of bytes above 0")] | None = None
     peak_activation_bytes: Annotated[float, Meta(gt=0, le=LARGEST, title="a number of bytes above 0")] | None = None
 
     @property

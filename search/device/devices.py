@@ -20,6 +20,7 @@ from search.config.read import converted
 from search.config.request import Device, plain
 from search.config.rules import Target
 from search.config.search import SearchRequest
+from search.device.int8_sizes import int8_figures
 from search.device.measuring import MeasureStep
 from search.device.profile import Profile, read_profile
 from search.device.profile_device import profile_device
@@ -215,7 +216,7 @@ PEAK = "peak_activation_bytes"
 def free_figures(supernet: Supernet, profiles: Mapping[str, Profile], needed: Collection[str] = ()) -> Figures:
     """Returns the function that gives the figures of Archs by name, each float64 (archs,): ms, MACs, counts, bytes.
 
-    If the peak of the activations cannot be determined, that figure is left out. Bytes on disk are there if needed.
+    If the peak of the activations cannot be determined, it is left out. Bytes on disk and in int8 are there if needed.
 
     Args:
         profiles: the device's profile by the name of its latency figure.
@@ -224,7 +225,7 @@ def free_figures(supernet: Supernet, profiles: Mapping[str, Profile], needed: Co
     Raises:
         InvalidInput: the peak of the activations is needed and cannot be determined, with the reason.
     """
-    has_peak, coded = True, list[CodedBytes]()
+    has_peak, coded, in_int8_of = True, list[CodedBytes](), int8_figures(supernet, needed)
     try:
         peak_activation_bytes(supernet, [supernet.space.smallest])
     except InvalidInput as error:
@@ -239,6 +240,7 @@ def free_figures(supernet: Supernet, profiles: Mapping[str, Profile], needed: Co
         if BYTES_ON_DISK in needed:
             coded.extend([] if coded else [said_bytes(supernet)])  # when it is first asked for: it takes a second
             by_name[BYTES_ON_DISK] = coded[0].predict(supernet, archs)
+        by_name |= in_int8_of(archs)
         if has_peak:
             by_name[PEAK] = np.asarray(peak_activation_bytes(supernet, archs), dtype=np.float64)
         return by_name

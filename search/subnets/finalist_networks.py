@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import Any
@@ -16,17 +17,17 @@ from ofa.checkpoint import weights
 from ofa.identity import digest_of
 from ofa.task import paired_difference
 from search.candidates.coded_bytes import file_bytes
-from search.candidates.figures import is_int8
+from search.candidates.figures import INT8_SIZES, is_int8
 from search.candidates.metric_limits import meets_metrics, metric_limits_text
 from search.candidates.search_files import Finalist, MeasuredTrial, TrialRow
 from search.candidates.space import Candidate
 from search.config.rules import CalibrationExamples
 from search.device.devices import SearchDevice
 from search.device.flat import first_shape
-from search.device.quantization import INT8
+from search.device.quantization import INT8, peak_bytes
 from search.networks.compressed_file import ofaz_card
 from search.networks.network_files import plain
-from search.networks.quantized_network import in_bits, judged_in_bits, runs_int8
+from search.networks.quantized_network import arrays_by_name, in_bits, judged_in_bits, runs_int8
 from search.objects import make
 from search.run.cards import Rebuild
 from search.run.locks import WAITS, evaluating
@@ -74,7 +75,9 @@ def quantized_finalists(
         else contenders(kept, finalist.target, measured, plan.metric, top, bench.file_bytes)
         for finalist in found
     ]
-    every = any(device.figure in plan.latencies and runs_int8(device.profile) for device in bench.devices)
+    every = limits_int8(plan) or any(
+        device.figure in plan.latencies and runs_int8(device.profile) for device in bench.devices
+    )
     distinct = {_key(trial): trial for trials in tried for trial in trials if every or is_int8(trial.settings)}
     judged, images = dict[str, MeasuredTrial](), bench.trained.calibration(calibration_images)
     with stage_progress("quantize") as update, evaluating(bench.run, WAITS):
@@ -87,6 +90,12 @@ def quantized_finalists(
     ]
 
 
+def limits_int8(plan: SearchPlan) -> bool:
+    """Whether sizes in int8 are limited or optimized."""
+    limited = {name for target in plan.limits.targets for name in target}
+    return not limited.union(plan.objectives).isdisjoint(INT8_SIZES)
+
+
 def _key(trial: MeasuredTrial) -> str:
     return f"{trial.trial} {trial.tuned}"
 
@@ -95,8 +104,10 @@ def _judged(trial: MeasuredTrial, images: Any, plan: SearchPlan, bench: Bench) -
     trained, net = bench.trained, _network(trial, images, bench.trained, bench.files)
     low = in_bits(net, ofa.resized(images, trial.arch), INT8)
     before, after = judged_in_bits(net, low, ofa.resized(trained.data, trial.arch), trained.task, "validation")
+    example = arrays_by_name(net, next(ofa.resized(trained.data, trial.arch).test.in_order(1))[0])
     return structs.replace(
         trial,
+        int8_sizes=dict(zip(INT8_SIZES, (len(low.model), peak_bytes(low.model, example)), strict=True)),
         int8=with_first(after.scores, plan.metric.name),
         int8_gain=paired_difference(after, before) if after.objective == plan.metric.name else None,
     )
@@ -148,8 +159,17 @@ def _network(trial: MeasuredTrial, images: Any, trained: Trained, files: SearchF
     return net.to("cpu").float().eval()
 
 
+def _fits_in_int8(trial: MeasuredTrial, target: Mapping[str, float]) -> bool:
+    """Whether a candidate's file keeps the limits on sizes in int8."""
+    return all(size <= target.get(name, math.inf) for name, size in trial.int8_sizes.items())
+
+
 def _best(finalist: Finalist, trials: Sequence[MeasuredTrial], plan: SearchPlan) -> Finalist:
     """The finalist with the candidate that is best in int8, of those that keep the limits on metrics there."""
+    fitting = [trial for trial in trials if _fits_in_int8(trial, finalist.target)]
+    if not fitting:
+        say(f"search: warning: {limits_text(finalist.target)}: in int8 every candidate is larger")
+    trials = fitting or trials
     scores = {trial.trial: trial.int8 or trial.scores for trial in trials}
     best, keeps = best_judged_anew(
         finalist, trials, lambda trial: scores[trial.trial], plan.ordered_metrics, plan.metric_limits

@@ -32,7 +32,7 @@ from search.study.plan import TrialFiles, digest_of_candidates
 from search.study.tuning import tuning_of
 from search.study.warm_start import keep_warm_start, warm_candidates
 from search.subnets.extract import refined_rows
-from search.subnets.finalist_networks import counted_bytes, in_int8, quantized_finalists
+from search.subnets.finalist_networks import counted_bytes, in_int8, limits_int8, quantized_finalists
 from search.subnets.finetune import own_parts
 from search.subnets.measured_finalists import Bench, Refine, find_finalists
 from search.subnets.tuned_finalists import final_tuning, tuned_finalists
@@ -154,7 +154,7 @@ def run_search(
                         loggers=lambda part: loggers(f"search/{name}/tuned/{part}"),
                     )
                 )
-            if in_int8(devices):
+            if in_int8(devices) or limits_int8(plan):
                 images = request.search.calibration_images
                 refinements.append(
                     partial(quantized_finalists, rows=rows, plan=plan, bench=bench, calibration_images=images)

@@ -205,6 +205,20 @@ def test_on_a_device_of_int8_finalists_are_judged_and_written_in_int8(
     assert row.quantized is None and not folder.quantized("int8").exists()
 
 
+def test_limits_on_sizes_in_int8_are_kept_by_the_files_of_finalists(
+    request_: SearchRequest, trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = FigureLimits(int8_bytes=20_000, int8_peak_bytes=1e6)
+    request = replace(request_, study="flash", search=replace(request_.search, limits=limits))
+    _, rows = searched(request, trained)
+    assert all((row.figures["int8_bytes"] <= 20_000) == (row.state != "infeasible") for row in rows)
+    (finalist,) = read_record(SearchFolder(request.folder.search("flash")).finalists, Finalists).finalists
+    sizes, predicted = finalist.chosen.int8_sizes, finalist.chosen.figures
+    assert sizes["int8_bytes"] == pytest.approx(predicted["int8_bytes"], rel=0.05) and sizes["int8_bytes"] <= 20_000
+    assert 0 < sizes["int8_peak_bytes"] < 1e6
+    assert re.search(r"sizes in int8 are predicted, off by int8_bytes [\d.]+ % and", capsys.readouterr().err)
+
+
 def test_on_other_devices_nothing_is_quantized_unless_asked_for(request_: SearchRequest, trained: Trained) -> None:
     request = replace(request_, study="floats")
     searched(request, trained)
