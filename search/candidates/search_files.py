@@ -27,8 +27,7 @@ class TrialRow(Part, frozen=True, kw_only=True):
     Attributes:
         figures: by name, see `search.candidates.figures`; latencies are predictions in ms.
         scores: on validation by metric, the objective first; empty where it was not evaluated.
-        seconds: how long the evaluation took.
-        cached: whether the evaluation came from the cache.
+        seconds, cached: how long the evaluation took, and whether it came from the cache.
         reason: why it was not evaluated, or what failed.
         settings: of its fine-tuning, by name; empty where only the Arch is searched.
         history: the epochs of its fine-tuning.
@@ -116,8 +115,8 @@ class MeasuredTrial(MeasuredSubnet, frozen=True, kw_only=True):
         gain: what `finetune` has changed of the objective on validation, of the same examples.
         among: how many fine-tuned candidates it was chosen from.
         file_bytes: of its coded file, counted, where these matter.
-        int8_sizes: by figure, as its file in int8 has them, where it was judged so.
-        int8, int8_gain: its scores in int8, where a device computes so, and the objective's difference from `score`.
+        int8, int8_gain: its scores in int8, where it was judged so, and the objective's difference from `score`.
+        int8_sizes: what its file in int8 takes, by figure.
     """
 
     trial: Count
@@ -205,8 +204,7 @@ class SubnetRow(Part, frozen=True, kw_only=True, omit_defaults=True):
         folder: relative to the run's folder, which can be moved; None for the largest.
         limit_ms: of the first device that has a latency limit.
         limits: all limits by figure, latencies in ms.
-        predicted_ms, measured_ms: latency on the search's first device.
-        predicted, measured: ms by the name of the device's latency figure.
+        predicted, measured: ms by the name of the device's latency figure; with _ms on the search's first device.
         macs, bytes: multiply-accumulates of one example; parameters and buffers as stored.
         margin: how far below its limits it measured, a fraction.
         raw: the scores before its fine-tuning; None where the weights are the supernet's.
