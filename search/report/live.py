@@ -56,7 +56,8 @@ class LivePage:
             self._earlier.discard(stage)
             del self._stages[stage]  # it is the last one now
             row = self._stages[stage] = StageProgress(now, done, points=_before(row.points, done))
-        row.done, row.total, row.figures, row.seconds = done, total, figures, now - row.began
+        row.done, row.total, row.seconds = done, total, now - row.began
+        row.figures = figures.replace(f"{self._path.parent}/", "")  # a run may be moved
         if point:
             row.points.append(point)
             row.points[:] = row.points if len(row.points) <= 2 * MOST_POINTS else row.points[::2]

@@ -37,6 +37,7 @@ QUICKLY = {
     "straight_through": [f"prune.method.epochs={EPOCHS}"],
     "hard_concrete": [f"prune.method.epochs={EPOCHS}"],
     "connection_policy": ["prune.method.updates=4", "prune.method.samples=4", "prune.method.images=200"],
+    "han2015_alternating": ["dense.epochs=24"],  # half of the weights stand still in each
     "lottery": ["prune.method.rounds=2", "prune.method.controls=[]"],
     "amc": ["prune.method.episodes=12", "prune.method.images=100"],
     "filter_policy": ["prune.method.updates=8", "prune.method.samples=4", "prune.method.images=200"],

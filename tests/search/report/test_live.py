@@ -81,6 +81,13 @@ def test_a_resumed_stage_has_its_whole_curve_and_others_stay(tmp_path: Path) -> 
     assert len(stages_of(path)["train"].points) == 1
 
 
+def test_files_are_named_as_from_the_folder_of_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "live.html"
+    with live(path, "ofa extract"), stage_progress("extract") as update:
+        update(1, 1, f"{tmp_path / 'subnets'}/a")
+    assert stages_of(path)["extract"].figures == "subnets/a" and str(tmp_path) not in path.read_text()
+
+
 def test_work_that_is_refused_leaves_the_page_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "live.html"
     with live(path, "ofa train"), stage_progress("train") as update:
