@@ -50,8 +50,12 @@ def test_libraries_come_first_in_the_workers_of_a_search(folder: Path) -> None:
         "device.profile.seconds=1",
     ]
     quick += ["train.validate_every=0", "search.calibration_images=64", "export.calibration_images=64"]
-    code, _, err = run_ofa(["run", *TINY, *quick], folder)
-    assert (code, "wrong module" in err) == (0, False), err
+    for _ in range(6):  # a busy machine may be too noisy to be measured; the same command goes on then
+        code, _, err = run_ofa(["run", *TINY, *quick], folder)
+        assert "wrong module" not in err, err
+        if "the measurement is rejected" not in err:
+            break
+    assert code == 0, err
 
 
 @pytest.mark.parametrize("name", ["profile", "scipy"])
