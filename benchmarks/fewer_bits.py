@@ -2,7 +2,7 @@
 
     python -m benchmarks.fewer_bits
 
-A narrow ResNet on the digits and on the cluttered digits, three seeds. Each dense network is trained on three times by
+A narrow ResNet on the digits, three seeds. Each dense network is trained on three times by
 the same settings: in float32, int8 and int4. What came of float32 is then written as files in int8 and int4, and what
 came of the others as files in theirs, which ONNX Runtime answers with. The results are in
 benchmarks/results/fewer_bits.json; the table is printed.
@@ -22,7 +22,7 @@ from torch import nn
 
 from benchmarks.pruning.cells import Cells, column, markdown, mean_spread
 from benchmarks.quality.figures import standard_error
-from ofa.data import Dataset, cluttered_digits, digits
+from ofa.data import Dataset, digits
 from ofa.models import ResNet
 from ofa.task import classification, scores
 from ofa.train import TrainSettings, train_network
@@ -30,7 +30,7 @@ from search.networks.quantized_network import in_bits
 
 RESULTS = Path(__file__).parent / "results" / "fewer_bits.json"
 EPOCHS, MORE_EPOCHS, RATE, MORE_RATE = 20, 10, 3e-3, 1e-3
-PROBLEMS = {"digits": digits, "cluttered digits": partial(cluttered_digits, copies=1)}
+PROBLEMS = {"digits": digits}
 WIDTHS = (4, 8, 16)
 BITS: tuple[Literal["int8", "int4"], ...] = ("int8", "int4")
 

@@ -191,9 +191,8 @@ def _words(arguments: Sequence[str]) -> list[str]:
 
 def _command_line(verb: str, arguments: Sequence[str]) -> str:
     """The command line that does the work of this job alone, as a shell reads it; empty where it is endless."""
-    words = [
-        word for word in _words(arguments) if not word.startswith("outputs=")
-    ]  # a run holds no path of its own place
+    # A run holds no path of its own place.
+    words = [word for word in _words(arguments) if not word.startswith("outputs=")]
     line = shlex.join(["ofa", verb, *words])
     return line if len(line) < LONGEST_COMMAND else ""
 
