@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +20,8 @@ from typing import Any
 from search.candidates.space import Work
 from search.engine.engine import TRIES_AGAIN, Engine, Here, Message, Source, serve
 from search.engine.team import check_counts, team_of
+
+_TRACING = "torch._dynamo"  # of PyTorch, imported where a model is traced; a third of what an evaluator imports
 
 
 @contextmanager
@@ -36,6 +41,7 @@ def local(source: Source, *, workers: int | None = None, retries: int = TRIES_AG
     if workers == 1:
         yield Here(source.here)
         return
+    _give_back()
     with team_of(_Processes(partial(source.make, None)), workers, retries) as engine:
         yield engine
 
@@ -53,13 +59,18 @@ class _Processes:
 
     def __init__(self, make: Callable[[], Work]) -> None:
         self._make = make
-        self._context = multiprocessing.get_context("spawn")  # a fork would share the threads of PyTorch
+        # A fork of this process would share the threads of PyTorch. The template of "forkserver" has imported PyTorch
+        # and run nothing, so it has none; what it holds is in memory once. Elsewhere libraries do not bear a fork.
+        self._context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+        self._context.set_forkserver_preload([name for name in (_module_of(make), _TRACING) if name in sys.modules])
         self._running: list[_Process] = []
 
     def start(self) -> _Process:
         """Returns a new process."""
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve_here, args=(self._make, theirs), daemon=True)
+        # The template's environment is that of its own start, which an earlier search in this process may have been.
+        arguments = (self._make, theirs, dict(os.environ))
+        process = self._context.Process(target=_serve_here, args=arguments, daemon=True)  # type: ignore[attr-defined]
         process.start()
         theirs.close()
         self._running.append(one := _Process(process, ours))
@@ -100,11 +111,36 @@ def _how_it_ended(exitcode: int | None) -> str:
     return f"ended with exit code {exitcode}"
 
 
-def _serve_here(make: Callable[[], Work], pipe: Connection) -> None:
+def _module_of(make: Callable[..., Any]) -> str:
+    """Returns the module of a function, which may have been given arguments before."""
+    while isinstance(make, partial):
+        make = make.func
+    return make.__module__
+
+
+def _give_back() -> None:
+    """Gives the system the memory that is free, where the C library keeps it, as that of Linux does."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
+def _made(make: Callable[[], Work]) -> Work:
+    """Returns an evaluator once it holds no more than it needs: loading a supernet takes several times as much."""
+    work = make()
+    _give_back()
+    return work
+
+
+def _serve_here(make: Callable[[], Work], pipe: Connection, environment: Mapping[str, str]) -> None:
     """The main function of an evaluator's process."""
+    gc.freeze()  # a collection writes to all that it looks at, and what one process writes to is shared no more
+    for gone in os.environ.keys() - environment.keys():
+        del os.environ[gone]
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the driver, which ends all
     threading.Thread(target=_end_with_driver, daemon=True).start()
-    serve(make, partial(_unless_gone, pipe.recv), partial(_unless_gone, pipe.send))
+    serve(partial(_made, make), partial(_unless_gone, pipe.recv), partial(_unless_gone, pipe.send))
 
 
 def _unless_gone(use: Callable[..., Any], *content: Any) -> Any:
