@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import tomllib
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,15 @@ def test_scripts_make_targets_and_extras_exist() -> None:
 def test_every_program_is_looked_at() -> None:
     used = {command.words[0] for path in PAGES for command in commands(path)}
     assert used <= {"ofa", "make", "python", "pip"} | EXCEPTIONS.keys()
+
+
+def test_the_table_of_groups_names_every_option() -> None:
+    text = (ROOT / "docs/commands.md").read_text()
+    named: dict[str, set[str]] = defaultdict(set)
+    for key, row in re.findall(r"^\| `([\w/]+)` \| (.*) \|$", text, re.MULTILINE):
+        named[key] |= set(re.findall(r"`(\w+)`", row))
+    groups = [path.name for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name != "hydra"]
+    for group in (*groups, "data/augment", "prune/method"):
+        options = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
+        assert options <= named[group], f"docs/commands.md names no {sorted(options - named[group])} of {group}"
+    assert {*VERBS, *OTHER_VERBS} <= named.keys()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -70,14 +71,29 @@ def network_source(net: nn.Module, images: Tensor) -> str:
 
 
 class _Tracer(fx.Tracer):
-    """Traces into every module except those that one call of torch.nn makes."""
+    """Traces into every module except those that one call of torch.nn makes, and in its own thread alone.
+
+    While it traces, torch has a wrapper in place of `nn.Module.__call__` for all threads: what others compute
+    meanwhile, such as scores of the studio, is left as it is.
+    """
 
     def __init__(self, leaves: frozenset[str]) -> None:
         super().__init__()
         self.leaves = leaves
+        self.thread = threading.get_ident()
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return module_qualified_name in self.leaves
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if threading.get_ident() != self.thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self.thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
 
 def _traced(net: nn.Module, leaves: frozenset[str]) -> fx.Graph:

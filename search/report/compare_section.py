@@ -137,7 +137,7 @@ def slopes_figure(compared: Compared) -> Figure:
             _line(subnet, compared.metric, devices, color, first=index == 0) for index, subnet in enumerate(group)
         ]
     frame = layout("", "share of the largest's time, %", height=440)
-    frame["xaxis"] |= {"type": "category", "range": [-0.5, len(devices) - 0.5], "fixedrange": True}
+    frame["xaxis"] |= {"type": "category", "range": [-0.7, len(devices) - 0.3], "fixedrange": True}
     frame["xaxis"] |= {"tickfont": {"size": 14, "color": "$ink"}, "showgrid": True}
     frame["yaxis"] |= {"rangemode": "tozero"}
     return drawn(traces, frame)

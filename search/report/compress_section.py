@@ -110,7 +110,7 @@ def _bars(names: Sequence[str], parts: dict[str, list[int]], title: str, height:
     ]
     frame = layout("", title, height)
     frame["barmode"] = "stack"
-    frame["xaxis"] |= {"tickangle": -40, "automargin": True}
+    frame["xaxis"] |= {"autotickangles": [0, -40, -90]}  # slanted where they have no room
     frame["legend"] |= {"xanchor": "left", "y": 1.02, "yref": "paper"}
     return {"data": traces, "layout": frame}
 

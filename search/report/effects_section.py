@@ -124,10 +124,10 @@ def effect_figure(effect: Effect, trials: Sequence[Trial], axis: ScoreAxis, *, l
         traces += [_ranges(effect, axis), _means(effect, axis, log=log)]
     frame = layout("", axis.metric.axis("validation"), HEIGHT)
     frame |= {"showlegend": False}
-    frame["margin"] |= {"t": 12, "r": 12, "b": 36}
+    frame["margin"] |= {"t": 12, "r": 12, "b": 24}
     frame["yaxis"] |= axis.frame
     if _is_number(effect):
-        frame["xaxis"] |= {"type": "log", "dtick": 1, "exponentformat": "power"} if log else {"nticks": 6}
+        frame["xaxis"] |= {"type": "log", "dtick": 1, "exponentformat": "e"} if log else {"nticks": 6}
     else:
         values = effect.column.texts
         frame["xaxis"] |= {"tickvals": list(range(len(values))), "ticktext": [escape(_short(text)) for text in values]}

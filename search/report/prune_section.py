@@ -104,7 +104,7 @@ def layers_figure(pruned: Sequence[Pruned]) -> Figure:
     ]
     frame = layout("", "density, %", height=420 + 18 * len(pruned))
     frame["barmode"] = "group"
-    frame["xaxis"] |= {"tickangle": -40, "automargin": True}
+    frame["xaxis"] |= {"autotickangles": [0, -40, -90]}  # slanted where they have no room
     # Above the bars, since the names of layers below them can be long.
     frame["legend"] |= {"orientation": "v", "xanchor": "left", "y": 1.02, "yref": "paper"}
     frame["margin"]["t"] = 40 + 18 * len(pruned)

@@ -62,14 +62,16 @@ def complete_profiles(run: RunFolder) -> list[str]:
 def commands_of(run: RunFolder) -> list[str]:
     """Returns the command lines that the complete stages of a run came from, each once, in the order of the stages.
 
-    They name the folder of outputs where the run lies now.
+    Searches are in the order in which they ended. The lines name the folder of outputs where the run lies now.
     """
     where = "" if str(run.root.parent) == "outputs" else f" {shlex.quote(f'outputs={run.root.parent}')}"
-    folders = [run.supernet, *run.dense.glob("*/")]
+    folders = [run.supernet]
     folders += [run.profile(device) for device in complete_profiles(run)]
-    folders += [run.search(name) for name in complete_searches(run)]
+    complete = complete_searches(run)
+    folders += [run.search(name) for name in begun_searches(run) if name in complete]  # one may begin with another's
     folders += [path for path in run.subnets.glob("*.json") if not path.name.endswith(STAMP)]
-    folders += [*run.pruned.glob("*/"), *run.compressed.glob("*/"), run.comparison]
+    folders += [*run.finetuned.glob("*/"), *run.dense.glob("*/"), *run.pruned.glob("*/")]  # some prune by a profile
+    folders += [*run.compressed.glob("*/"), run.comparison]
     stamps = [read_stamp(path) for path in folders if not path.name.endswith((".new", ".old"))]
     return list(dict.fromkeys(stamp.command + where for stamp in stamps if stamp and stamp.complete and stamp.command))
 

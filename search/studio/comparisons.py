@@ -20,8 +20,8 @@ from search.config.rules import Seed
 from search.objects import make_partial
 from search.run.paths import conf_dir
 from search.studio.drawing import histogram
+from search.studio.pacing import Tell
 from search.studio.parts import menu, schedule_of
-from search.studio.shaping import Tell
 
 IMAGES = 512  # that initializers see
 BUILT = "built"  # the weights of the model's class

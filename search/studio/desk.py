@@ -11,7 +11,7 @@ from threading import Event, Lock
 from typing import Any, TypeAlias
 
 from ofa.errors import InvalidInput
-from search.studio.shaping import Tell
+from search.studio.pacing import Tell
 
 # Does one thing that the page asks for: given what it sent, and where to send what is found, piece by piece.
 Action: TypeAlias = Callable[[Mapping[str, Any], Tell], None]

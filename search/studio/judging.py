@@ -12,17 +12,16 @@ from torch import Tensor
 import ofa
 from ofa.checkpoint import weights
 from ofa.compress import coded_sizes
-from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.peak_memory import measure_peak_activation_bytes
 from ofa.task import Batch, Score, as_batch, scores
 from search.device.workload import Workload
 from search.run.scores import MetricFacts, facts_of
 from search.studio.opened import Opened
-from search.studio.shaping import Shaped, Tell
+from search.studio.pacing import Tell, examples_at_once, progress_of, whole_macs
+from search.studio.shaping import Shaped
 from search.text import bytes_text, count_text, ms_text, percent_text
 
-BATCH = 256  # examples between two looks at whether the score is still wanted
 QUICK = 400_000  # numbers of a network that is coded for real; of a larger one the file is estimated
 SCORE, FILE = "score", "ofaz_bytes"
 COUNTED = "what a runtime would do that skips zeros"
@@ -55,13 +54,14 @@ class Figure:
 def score_of(shaped: Shaped, opened: Opened, tell: Tell) -> Score:
     """Returns the score of the objective on the first `opened.request.sample` validation examples."""
     name = opened.task.objective.name
-    return scores(shaped.network, _sample(shaped.data, opened.request.sample, tell), opened.task, names=[name])[name]
+    return scores(shaped.network, _sample(shaped, opened.request.sample, tell), opened.task, names=[name])[name]
 
 
-def _sample(data: Dataset, most: int, tell: Tell) -> Iterator[Batch]:
-    total, seen = min(most, len(data.validation)), 0
-    for value in data.validation.in_order(BATCH):
-        tell({"progress": seen / total, "text": f"scored {seen:,} of {total:,} examples"})
+def _sample(shaped: Shaped, most: int, tell: Tell) -> Iterator[Batch]:
+    validation = shaped.data.validation
+    total, seen = min(most, len(validation)), 0
+    for value in validation.in_order(examples_at_once(shaped.network, shaped.use)):
+        tell(progress_of(seen, total, "scored"))
         batch = as_batch(value).rows(0, total - seen)
         seen += batch.examples
         yield batch
@@ -110,11 +110,10 @@ def costs(shaped: Shaped, opened: Opened) -> list[Figure]:
 def operations(shaped: Shaped) -> dict[str, float]:
     """Returns "macs", multiply-accumulates of one example, and "left", those whose weight is not zero."""
     network, use = shaped.network, shaped.use
-    parameters = dict(network.named_parameters())
-    names = [name for name in parameters if name in use.positions]
-    whole = use.cost(network, {name: parameters[name].numel() for name in names})
-    kept = {name: int(parameters[name].count_nonzero()) for name in names}
-    return {"macs": whole["macs"], "left": use.cost(network, kept)["macs"]}
+    kept = {
+        name: int(parameter.count_nonzero()) for name, parameter in network.named_parameters() if name in use.positions
+    }
+    return {"macs": whole_macs(network, use), "left": use.cost(network, kept)["macs"]}
 
 
 def _latencies(shaped: Shaped, opened: Opened) -> list[Figure]:

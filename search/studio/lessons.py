@@ -34,7 +34,8 @@ from search.run.paths import conf_dir
 from search.run.scores import facts_of
 from search.studio.comparisons import data, drawn, perceptron
 from search.studio.drawing import histogram, image_of
-from search.studio.shaping import Tell, training_alone
+from search.studio.pacing import Tell
+from search.studio.shaping import training_alone
 
 HIDDEN = (64, 32)  # units of the perceptron
 WATCHED = "hidden.0.weight"  # the layer that is drawn

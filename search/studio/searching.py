@@ -22,7 +22,8 @@ from search.run.paths import SearchFolder
 from search.run.progress import PLAIN_VARIABLE
 from search.run.scores import metrics_of
 from search.studio.opened import Opened
-from search.studio.shaping import Shaped, Tell
+from search.studio.pacing import Tell
+from search.studio.shaping import Shaped
 
 
 def search_arguments(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hmac
 import json
@@ -78,7 +79,7 @@ def make_application(
 
     async def begin(request: Request) -> Response:
         try:
-            return JSONResponse(state(), headers=HEADERS)
+            return JSONResponse(await asyncio.to_thread(state), headers=HEADERS)
         except InvalidInput as error:
             return JSONResponse({"error": str(error)}, 422, headers=HEADERS)
 
@@ -185,6 +186,7 @@ def bound(port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
+        listener.listen()  # now, so that who is quick waits for the first answer and is not refused
     except OSError as error:
         listener.close()
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):

@@ -16,9 +16,10 @@ from search.studio.desk import Action
 from search.studio.drawing import picture_of
 from search.studio.judging import Figure, coded_figure, costs, file_figure, metric_of, score_figure, score_of
 from search.studio.opened import Opened, open_studio
+from search.studio.pacing import Tell
 from search.studio.parts import MENUS, menu
 from search.studio.server import serve
-from search.studio.shaping import Recent, Shaped, Tell, Workbench
+from search.studio.shaping import Recent, Shaped, Workbench
 from search.studio.teaching import teacher_texts, usual_teacher
 
 LIVE, FILES, WORK = "live", "files", "work"  # lanes: what follows every move, what takes longer, what is asked for

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 import ofa
-from ofa._calibrate import calibrate
 from ofa.arch import Arch
 from ofa.collapse import thin_layers
 from ofa.compress import Sharing, share
@@ -28,6 +27,7 @@ from search.config.compressing import StudioSetting
 from search.config.request import plain
 from search.run.stages import hash_of
 from search.studio.opened import Opened
+from search.studio.pacing import Tell, measure_norms, told
 from search.studio.parts import pruner_of, schedule_of
 from search.studio.teaching import check_teacher, distillation_of
 
@@ -35,8 +35,6 @@ MOST_KEPT = 8  # networks of one kind that are remembered
 SCORING = 10  # batches of training examples that criteria measure on
 
 T = TypeVar("T")
-Tell = Callable[[Mapping[str, Any]], None]  # hears of progress; raises where the work is no longer wanted
-
 
 _TRAINING = Lock()
 
@@ -120,17 +118,17 @@ class Workbench:
         check_teacher(setting, opened)
         arch = opened.arch_of(setting)
         data = opened.data if opened.supernet is None else ofa.resized(opened.data, arch)
-        whole, use = self._begun.get(arch.digest, lambda: _begin(opened, arch, data))
+        whole, use = self._begun.get(arch.digest, lambda: _begin(opened, arch, data, tell))
         network = copy.deepcopy(whole)
         before = {name: tensor.detach().clone() for name, tensor in network.named_parameters()}
         masks, history = dict(opened.masks), ()
         if setting.epochs:
             network, masks, history = self._tune(setting, network, data, tell)
         elif setting.prunes:
-            masks = pruned(network, setting, data, opened)
+            masks = pruned(network, setting, data, opened, tell)
         sharing = shared(network, setting)
         if setting.changes:  # zeros and shared values change what norms see
-            network = calibrate(network, _images(opened, arch))
+            network = measure_norms(network, _images(opened, arch), use, tell)
         return Shaped(setting, arch, network.eval(), before, masks, sharing, data, use, history)
 
     def _tune(
@@ -146,18 +144,19 @@ def _images(opened: Opened, arch: Arch) -> Any:
     return opened.calibration if opened.supernet is None else ofa.resized(opened.calibration, arch)
 
 
-def _begin(opened: Opened, arch: Arch, data: Dataset) -> tuple[nn.Module, WeightUse]:
+def _begin(opened: Opened, arch: Arch, data: Dataset, tell: Tell) -> tuple[nn.Module, WeightUse]:
     """The network before anything is removed, and how often each of its weights is used."""
     network = opened.full if opened.supernet is None else opened.supernet.extract(arch)
+    use = find_use(network, data.example())
     if opened.supernet is not None:
-        calibrate(network, _images(opened, arch))
-    return network, find_use(network, data.example())
+        measure_norms(network, _images(opened, arch), use, tell)
+    return network, use
 
 
-def pruned(network: nn.Module, setting: StudioSetting, data: Dataset, opened: Opened) -> dict[str, Tensor]:
+def pruned(network: nn.Module, setting: StudioSetting, data: Dataset, opened: Opened, tell: Tell) -> dict[str, Tensor]:
     """Returns the masks of a network, bool by parameter name, after removing what a setting says, in place."""
     batches = scoring_batches(data.train, opened.training.batch_size, SCORING, 0)
-    pruner = pruner_of(network, setting, opened, data=data, batches=batches)
+    pruner = pruner_of(network, setting, opened, data=data, batches=told(batches, SCORING, tell))
     pruner.prune(setting.sparsity)
     return _finished(pruner)
 

@@ -53,28 +53,55 @@ function settle() {
 
 // What follows from it.
 
+// Work that takes longer than a glance shows how far it is; a quick answer needs no bar that flickers.
+const GLANCE = 500;
+let asked = 0;
+
+function progress(share) {
+  const shown = share !== null && performance.now() - asked > GLANCE;
+  $("bar").classList.toggle("idle", !shown);
+  if (shown) $("bar").value = share;
+  return shown;
+}
+
 async function evaluate() {
   complain(null);
+  const mine = asked = performance.now();
   $("working").textContent = "…";
+  progress(null);
   stop("file");
   const against = pinned && {against: pinned.setting};
   try {
     if (!await ask("evaluate", {setting, name: $("extract-name").value, ...against}, hear)) return;
     $("working").textContent = "";
+    progress(null);
     say();
     const judged = setting;
     await new Promise(after => setTimeout(after, 300)); // coding takes longer: not between two moves
     if (judged !== setting) return;
-    await ask("file", {setting}, piece => { replace(piece.figures[0]); table(); summary(); });
+    await ask("file", {setting}, piece => {
+      if (!piece.figures) return;
+      replace(piece.figures[0]);
+      table();
+      summary();
+    });
   } catch (error) {
+    if (mine !== asked) return;
     $("working").textContent = "";
+    progress(null);
     complain(error);
   }
 }
 
 function hear(piece) {
-  if (piece.progress !== undefined) $("working").textContent = `${percent(piece.progress)}, ${piece.text}`;
-  else if (piece.text) $("working").textContent = piece.text;
+  if (piece.progress !== undefined) {
+    $("working").textContent = `${percent(piece.progress)}, ${piece.text}`;
+    if (progress(piece.progress) && result.figures) { // what stood there is of another setting
+      result.figures = result.figures.map(each => each.key === "score" ? {...each, old: true} : each);
+      table();
+      summary();
+    }
+  } else if (piece.text) $("working").textContent = piece.text;
   if (piece.setting) {
     ({arch} = piece);
     result = {...result, difference: null};
@@ -106,7 +133,7 @@ function replace(figure) {
 const important = () => result.figures.filter(each => /^(score|latency_ms@.*|params|ofaz_bytes)$/.test(each.key));
 
 function summary() {
-  $("summary").textContent = important().map(each => each.key.startsWith("latency") || each.key === "score" ? each.text
+  $("summary").textContent = important().map(each => each.old ? "…" : each.key.startsWith("latency") || each.key === "score" ? each.text
     : each.key === "params" ? `${each.text} parameters` : each.text + " .ofaz").join("  ·  ");
 }
 
@@ -122,14 +149,19 @@ function changed(now, before) {
   return Math.abs(share) < 0.0005 ? "same" : `${share < 0 ? "−" : "+"}${percent(Math.abs(share), 1)}`;
 }
 
+// Breaks, where a column is narrow, before an error and not before a unit.
+function unbroken(text) {
+  return text.split(/(?<=±|about) /).flatMap((part, at) => [...(at ? [" "] : []), element("span", {class: "unbroken"}, part)]);
+}
+
 function table() {
   const head = ["figure", "now", ...(pinned ? ["pinned", "now against pinned"] : [])];
   const rows = result.figures.map(each => {
     const other = pinned?.figures?.find(figure => figure.key === each.key);
     return element("tr", {"data-figure": each.key},
       element("th", {scope: "row"}, each.label, element("small", {}, each.note)),
-      element("td", {class: "value"}, each.old ? "…" : each.text),
-      ...(pinned ? [element("td", {class: "value"}, other?.text ?? ""), element("td", {class: "change"}, changed(each, other))] : []));
+      element("td", {class: "value"}, ...unbroken(each.old ? "…" : each.text)),
+      ...(pinned ? [element("td", {class: "value"}, ...unbroken(other?.text ?? "")), element("td", {class: "change"}, ...unbroken(changed(each, other)))] : []));
   });
   $("figures").replaceChildren(
     element("thead", {}, element("tr", {}, ...head.map(text => element("th", {scope: "col"}, text)))),

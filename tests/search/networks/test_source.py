@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import threading
 from typing import Any
 
 import pytest
@@ -197,3 +198,26 @@ def test_arguments_that_are_not_given_are_their_defaults(every_token: bool) -> N
     net = GPT((6,), 12, width=16, depth=2, heads=2, head_size=8, every_token=every_token).eval()
     text = network_source(net, torch.randint(12, (3, 6)))  # compares the outputs
     assert "def forward(self, ids):" in text and "use_cache" not in text
+
+
+def test_what_another_thread_computes_while_it_is_traced_is_left_alone() -> None:
+    other, answers = nn.Sequential(nn.Linear(3, 2), nn.PReLU()), []
+    expected = other(torch.ones(1, 3))
+
+    class Meanwhile(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            thread = threading.Thread(target=lambda: answers.append(other(torch.ones(1, 3))))
+            thread.start()
+            thread.join()
+            return self.layer(x)
+
+    network = Meanwhile()
+    network(torch.ones(2, 3))
+    alone = len(answers)
+    network_source(network, torch.randn(2, 3))
+    assert len(answers) > alone + 2  # traced in both modes
+    assert all(torch.equal(answer, expected) for answer in answers)

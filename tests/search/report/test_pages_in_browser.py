@@ -38,6 +38,14 @@ COVERED = """[...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => {
     .map(([other]) => `${plot.id}: ${one} | ${other}`)).concat(outside);
 })"""
 
+# Heights, in pixels, that the pictures and the facts of cards in one row differ by.
+UNEVEN = """[...document.querySelectorAll('.cards')].flatMap(row => ['.label', 'svg', 'dl'].map(part => {
+  const tops = [...row.querySelectorAll('.card')].map(card => [card.offsetTop, card.querySelector(part)])
+    .filter(([, found]) => found).map(([top, found]) => [top, found.getBoundingClientRect().top]);
+  const ofRow = tops.filter(([top]) => top === tops[0][0]).map(([, at]) => at);
+  return ofRow.length ? Math.round(Math.max(...ofRow) - Math.min(...ofRow)) : 0;
+}))"""
+
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
@@ -86,5 +94,6 @@ def test_nothing_is_cut_covered_or_hard_to_read(
         cut = "[...document.querySelectorAll('.scroll')].filter(box => box.scrollWidth > box.clientWidth + 1)"
         assert page.value(f"{cut}.filter(box => !box.closest('details')).map(box => box.innerText.slice(0, 80))") == []
     assert page.value(COVERED) == []
+    assert set(page.value(UNEVEN)) <= {0}
     assert page.barriers() == []
     assert page.errors == []

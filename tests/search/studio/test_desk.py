@@ -9,7 +9,7 @@ from threading import Event
 from typing import Any
 
 from search.studio.desk import Action, Desk
-from search.studio.shaping import Tell
+from search.studio.pacing import Tell
 
 
 async def heard(desk: Desk, slot: str, action: Any) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from ofa.prune.initializers import lsuv_
 from ofa.prune.lottery import seeded
 from ofa.prune.schedules import events
 from search.studio import comparisons, lessons
-from search.studio.shaping import Tell
+from search.studio.pacing import Tell
 
 
 def rows(page: Callable[[Mapping[str, Any], Tell], None], key: str, **body: Any) -> list[dict[str, Any]]:

@@ -15,8 +15,9 @@ from search.report.document import DARK, LIGHT
 from search.studio import server
 from search.studio.judging import costs, score_of
 from search.studio.opened import Opened
+from search.studio.pacing import Tell
 from search.studio.session import Session
-from search.studio.shaping import Tell, Workbench
+from search.studio.shaping import Workbench
 
 testclient = pytest.importorskip("starlette.testclient")
 
