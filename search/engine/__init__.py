@@ -5,9 +5,20 @@ a Command.
 """
 
 from search.engine._local import local
-from search.engine._ray import ray
+from search.engine._ray import alone, ray
 from search.engine._slurm import slurm
 from search.engine.command import Command, StartTraining
 from search.engine.engine import Engine, EvaluatorDied, MakeEngine, Source
 
-__all__ = ["Command", "Engine", "EvaluatorDied", "MakeEngine", "Source", "StartTraining", "local", "ray", "slurm"]
+__all__ = [
+    "Command",
+    "Engine",
+    "EvaluatorDied",
+    "MakeEngine",
+    "Source",
+    "StartTraining",
+    "alone",
+    "local",
+    "ray",
+    "slurm",
+]

@@ -16,8 +16,9 @@ from typing import Any
 
 from ofa.errors import InvalidInput, is_number
 from search.candidates.space import Work
-from search.engine.engine import TRIES_AGAIN, Engine, Message, Source, serve
+from search.engine.engine import TRIES_AGAIN, Engine, MakeEngine, Message, Source, serve
 from search.engine.team import check_counts, team_of
+from search.engine.timing import all_of_timing, share_of_timing
 
 LOCAL, AUTO = "local", "auto"  # addresses: a cluster for this search alone, and the one that this machine is in
 
@@ -64,6 +65,24 @@ def ray(
         actors = _Actors(library, source, cpus_per_worker, gpus_per_worker)
         with team_of(actors, workers, retries) as engine:
             yield engine
+
+
+@contextmanager
+def alone(make: MakeEngine) -> Iterator[None]:
+    """Holds this machine for a measurement against the evaluators of an engine's cluster; of other engines nothing.
+
+    Searches of one run keep apart by themselves (`search.run.locks`): this is for those of other runs and users, where
+    the machine declares the resource `timing`. It comes before a lock of the run, which evaluators wait for.
+
+    Raises:
+        InvalidInput: no cluster is at the address any more.
+    """
+    address = make.keywords.get("address", AUTO) if isinstance(make, partial) and make.func is ray else LOCAL
+    if address == LOCAL:  # a cluster of that search alone, which has ended
+        yield
+        return
+    with _cluster(address) as library, all_of_timing(library):
+        yield
 
 
 @contextmanager
@@ -124,7 +143,9 @@ class _Actors:
     def __init__(self, library: Any, source: Source, cpus: float, gpus: float) -> None:
         self._library = library
         # An actor is not restarted: a call to one that restarts fails at once, and would count as a death of its own.
-        self._class = library.remote(_Evaluator).options(num_cpus=cpus, num_gpus=gpus, max_restarts=0)
+        self._class = library.remote(_Evaluator).options(
+            num_cpus=cpus, num_gpus=gpus, resources=share_of_timing(library), max_restarts=0
+        )
         self._arguments = (library.put(source.make), library.put(source.shared), os.getcwd(), list(sys.path))
         self._calls: dict[Any, _Actor] = {}
 

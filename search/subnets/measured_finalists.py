@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -43,6 +44,7 @@ from search.subnets.finalists import FileBytes, choose_finalists
 from search.text import percent_text
 from search.training.trained import Trained
 
+WAITS_TO_MEASURE = "search: other jobs measure or evaluate on this machine; waiting to measure"
 TRUSTED = ("ok", "more visits")
 
 
@@ -54,6 +56,7 @@ class Bench:
         files: the folder of the search, which receives bundles for measurements on other machines.
         settings: how many are measured for each target, and how.
         file_bytes: counts the bytes of a candidate's coded file; None where bytes on disk do not matter.
+        alone: holds this machine against evaluators of other runs.
     """
 
     run: RunFolder
@@ -62,6 +65,7 @@ class Bench:
     devices: Sequence[SearchDevice]
     settings: FinalistSettings
     file_bytes: FileBytes | None = None
+    alone: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -95,7 +99,7 @@ def find_finalists(
             for figure, results in measured_elsewhere(bench, archs).items():
                 measured[figure] += results
             for device in (device for device in devices if not device.remote):
-                with measuring(bench.run, "search: other jobs measure or evaluate on this machine; waiting to measure"):
+                with bench.alone(), measuring(bench.run, WAITS_TO_MEASURE):
                     measured[device.figure] += measure_archs(
                         supernet,
                         archs,

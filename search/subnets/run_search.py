@@ -20,6 +20,7 @@ from search.config.read import checked
 from search.config.search import SearchRequest
 from search.config.searched_keys import searched_keys
 from search.device.devices import SearchDevice, as_begun, check_devices
+from search.engine import alone
 from search.run.locks import claimed
 from search.run.paths import SearchFolder
 from search.run.progress import say
@@ -139,7 +140,8 @@ def run_search(
                 say(f"search: {result.stopped}")
             counted = counted_bytes(trained, files, request.search.calibration_images)
             file_bytes = counted if BYTES_ON_DISK in inputs.figures else None
-            bench = Bench(run, trained, files, devices, request.search.finalists, file_bytes)
+            hold = partial(alone, engine_of(request))
+            bench = Bench(run, trained, files, devices, request.search.finalists, file_bytes, hold)
             if tuning is not None:
                 rows = refined_rows(rows, plan, tuning, bench)
             refinements: list[Refine] = []

@@ -105,6 +105,24 @@ def test_jobs_side_by_side_share_one_profile_and_give_back_their_codes(
     assert "<code>onnxruntime-60ms</code>" in (folder / "sweep.html").read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.long  # each job begins a cluster
+def test_jobs_that_each_have_evaluators_on_ray(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    library = pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")  # on a busy machine
+    engine = ["engine=ray", "engine.address=local", "workers=2"]
+    assert main(["search", *PROFILED, *engine, "--multirun", "latency_ms=50", "seed=0,1"]) == 0
+    assert not library.is_initialized()
+    assert gather_sweep(RunFolder(folder)).searches == ("onnxruntime-50ms", "onnxruntime-50ms-seed1")
+    for name in ("onnxruntime-50ms", "onnxruntime-50ms-seed1"):
+        rows = json.loads((folder / "search" / name / "trials.json").read_text())["rows"]
+        assert sum(row["state"] == "evaluated" for row in rows) == 6
+    assert "onnxruntime-50ms " in capsys.readouterr().out
+    assert (folder / "sweep.html").is_file()
+
+
 def test_front_has_what_nothing_beats() -> None:
     points = [(2.0, 0.9), (1.0, 0.8), (3.0, 0.85), (1.0, 0.7), (4.0, 0.95), (5.0, 0.95)]
     assert front_of(points) == ((1.0, 0.8), (2.0, 0.9), (4.0, 0.95))

@@ -154,36 +154,6 @@ def test_an_evaluator_that_fails_ends_all_with_its_reason(tmp_path: Path) -> Non
         run_shared(failing, 2, tmp_path / "b.log")
 
 
-def looking(_: object) -> Any:
-    """Returns an evaluator that tells the memory of its process, in bytes, and a variable of its environment."""
-
-    def of(candidate: Candidate, gate: Any) -> Evaluation:
-        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]
-        sizes = {line.split()[0]: 1024.0 * int(line.split()[1]) for line in lines}
-        told = float(os.environ.get("OFA_TOLD", "0"))
-        return Evaluation(
-            {}, 0.0, figures={"own": sizes["Private_Dirty:"], "all": sizes["Rss:"], "told": told, "pid": os.getpid()}
-        )
-
-    return of
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked of a template on Linux alone")
-def test_evaluators_share_what_they_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most that a process holds is PyTorch and the toolkit, in memory once. Its environment is the driver's of now."""
-    for told in ("1", None):
-        monkeypatch.delenv("OFA_TOLD", raising=False) if told is None else monkeypatch.setenv("OFA_TOLD", told)
-        with local(Source(work(None), looking), workers=2) as engine:
-            while engine.free < 2:
-                engine.wait()
-            both = [engine.submit(ORACLE.candidates.at_level(level), lambda *_: True) for level in (0.3, 0.6)]
-            found = [done(engine, future).result().figures for future in both]
-        assert len({figures["pid"] for figures in found}) == 2
-        assert {figures["told"] for figures in found} == {float(told or 0)}
-        assert all(figures["own"] < 0.3 * figures["all"] for figures in found)
-
-
 def killing(_: object) -> Any:
     """Ends its process before it begins."""
     os._exit(3)

@@ -16,7 +16,7 @@ import pytest
 from ofa.errors import InvalidInput
 from search.candidates.space import Candidate, Evaluation
 from search.candidates.trials import trial_rows
-from search.engine import EvaluatorDied, Source, ray
+from search.engine import Engine, EvaluatorDied, Source, alone, local, ray
 from search.study.study import run_study
 from tests.search.study.shared_study import ORACLE, MakePlan, check_whole, noted, work_of
 
@@ -58,7 +58,15 @@ def placed(_: object) -> Any:
 def cluster() -> Iterator[Any]:
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # on a busy machine
     library = pytest.importorskip("ray")
-    library.init(num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    resources = {"timing": 1}
+    library.init(
+        num_cpus=2,
+        num_gpus=2,
+        resources=resources,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
     yield library
     library.shutdown()
 
@@ -122,3 +130,37 @@ def test_a_study_whose_actors_are_killed(cluster: Any, tmp_path: Path) -> None:
     check_whole(rows, 60)
     assert len(killed) == 2
     assert {row.state for row in rows} <= {"evaluated", "infeasible", "duplicate"}
+
+
+@pytest.mark.slow
+@pytest.mark.long  # a cluster takes a minute to begin
+def test_who_measures_has_the_timing_of_its_machine(cluster: Any) -> None:
+    """It waits for evaluators of other searches to end, and none begins beside it; engine=local has no such thing."""
+    held, over = threading.Event(), threading.Event()
+
+    def measure() -> None:
+        with alone(partial(ray, workers=1)):
+            held.set()
+            over.wait(300)
+
+    def waits_for(engine: Engine) -> None:
+        while engine.free < 1:
+            engine.wait()
+
+    measurement = threading.Thread(target=measure)
+    with ray(Source(placed(None), placed), cpus_per_worker=0.5) as first:
+        waits_for(first)
+        measurement.start()
+        assert not held.wait(5)
+    assert held.wait(60)
+    with alone(partial(local, workers=2)), alone(partial(ray, address="local")):  # at once
+        assert cluster.available_resources().get("timing", 0) == 0
+    with ray(Source(placed(None), placed), cpus_per_worker=0.5) as second:
+        begins = threading.Thread(target=waits_for, args=(second,))
+        begins.start()
+        begins.join(5)
+        assert begins.is_alive()
+        over.set()
+        begins.join(120)
+        assert not begins.is_alive()
+    measurement.join()
