@@ -7,7 +7,7 @@ so that a training in the mode is one for the network in fewer bits (Jacob et al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from ofa.inputs import Example, Inputs, as_inputs, map_tensors
 from ofa.modes import in_mode, op_by_op
+from ofa.precisions import Int8Layers
 
 INT8 = "int8"
 RANGE_EXAMPLES = 512  # at most, that ranges of activations come from
@@ -103,30 +104,50 @@ class Quantized(TorchFunctionMode):
     Args:
         weight: (weight, dimension of output channels) -> the rounded weight; None: as it is.
         activation: rounds an input of a layer, a sum, a product or a mean; None: as it is.
+        where: whether the layer of a weight is rounded, by the weight's id; None: all are. What layers that are leave
+            is rounded where others take it, too.
     """
 
-    def __init__(self, weight: Callable[[Tensor, int], Tensor] | None, activation: Activation | None) -> None:
+    def __init__(
+        self,
+        weight: Callable[[Tensor, int], Tensor] | None,
+        activation: Activation | None,
+        where: Mapping[int, bool] | None = None,
+    ) -> None:
         super().__init__()
-        self._weight, self._activation = weight, activation
+        self._weight, self._activation, self._where = weight, activation, where
+        self._rounds = where is None  # what is called now: as the last layer, before the first not
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Returns what a call returns with its inputs rounded."""
         kwargs = dict(kwargs or {})
         if func in _LAYERS and len(args) > 1:
             values, weight, *others = args
+            if self._where is not None:
+                self._rounds = self._where.get(id(weight), self._rounds)
             args = (self._rounded(values), self._rounded_weight(weight, _LAYERS[func]), *others)
         elif func in _OTHERS:
             count = _OTHERS[func]
             args = (*map(self._rounded, args[:count]), *args[count:])
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if self._where is not None and isinstance(result, Tensor):
+            result.left_by_rounded = self._rounds  # type: ignore[attr-defined]
+        return result
 
     def _rounded(self, values: Any) -> Any:
         if self._activation is None or not isinstance(values, Tensor) or values.dim() < 2:
             return values
+        if not (self._rounds or is_left_by_rounded(values)):
+            return values
         return self._activation(values) if values.is_floating_point() else values
 
     def _rounded_weight(self, weight: Tensor, channels: int) -> Tensor:
-        return weight if self._weight is None else self._weight(weight, channels)
+        return weight if self._weight is None or not self._rounds else self._weight(weight, channels)
+
+
+def is_left_by_rounded(values: Tensor) -> bool:
+    """Whether an activation was made by what is rounded, of a network in which not all is."""
+    return bool(getattr(values, "left_by_rounded", False))
 
 
 def of_batch(values: Tensor) -> Tensor:
@@ -134,17 +155,23 @@ def of_batch(values: Tensor) -> Tensor:
     return int8_activation(values, *values.detach().aminmax())
 
 
-def in_training(name: str) -> Quantized:
-    """Returns the mode of a forward pass of a training for "int8", or for "int4" of weights alone."""
-    return Quantized(int8_weight, of_batch) if name == INT8 else Quantized(int4_weight, None)
+def in_training(name: str, where: Mapping[int, bool] | None = None) -> Quantized:
+    """Returns the mode of a forward pass of a training for "int8", or for "int4" of weights alone.
+
+    Args:
+        where: as in `Quantized`.
+    """
+    return Quantized(int8_weight, of_batch, where) if name == INT8 else Quantized(int4_weight, None, where)
 
 
-def observed(net: nn.Module, batches: Iterable[Inputs]) -> tuple[Range, ...]:
+def observed(net: nn.Module, batches: Iterable[Inputs], layers: Int8Layers | None = None) -> tuple[Range, ...]:
     """Returns the ranges of a network's activations over some inputs, in the order of its calls, its outputs last.
 
     Args:
         net: in float32; it runs in eval mode.
+        layers: those in int8; None: all.
     """
+    where = None if layers is None else layers.by_weight(net)
     found: list[Range] = []
     place = 0
 
@@ -161,9 +188,9 @@ def observed(net: nn.Module, batches: Iterable[Inputs]) -> tuple[Range, ...]:
     for batch in batches:
         place = 0
         with in_mode(net, training=False), torch.no_grad(), op_by_op():
-            with Quantized(None, note):
+            with Quantized(None, note, where):
                 outputs = batch.call(net)
-            _of_floats(note, outputs)
+            _of_floats(note, outputs, everywhere=layers is None)
     return tuple(found)
 
 
@@ -173,12 +200,13 @@ class Simulated(nn.Module):
     Args:
         net: in float32, in eval mode.
         ranges: of its activations, see `observed`.
+        layers: those in int8; None: all.
     """
 
-    def __init__(self, net: nn.Module, ranges: Sequence[Range]) -> None:
+    def __init__(self, net: nn.Module, ranges: Sequence[Range], layers: Int8Layers | None = None) -> None:
         super().__init__()
         self.network = net
-        self._ranges = ranges
+        self._ranges, self._layers = ranges, layers
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Returns what the network returns in int8."""
@@ -187,22 +215,28 @@ class Simulated(nn.Module):
         def between(values: Tensor) -> Tensor:
             return int8_activation(values, *next(ranges))
 
-        with Quantized(int8_weight, between):
+        where = None if self._layers is None else self._layers.by_weight(self.network)
+        with Quantized(int8_weight, between, where):
             outputs = self.network(*args, **kwargs)
-        return _of_floats(between, outputs)
+        return _of_floats(between, outputs, everywhere=where is None)
 
 
-def _of_floats(change: Activation, outputs: Any) -> Any:
-    """The outputs of a network with those changed that are no whole numbers."""
-    return map_tensors(outputs, lambda tensor: change(tensor) if tensor.is_floating_point() else tensor)
+def _of_floats(change: Activation, outputs: Any, *, everywhere: bool) -> Any:
+    """The outputs of a network with those changed that are no whole numbers, and that rounded layers left."""
+
+    def changed(tensor: Tensor) -> Tensor:
+        return change(tensor) if tensor.is_floating_point() and (everywhere or is_left_by_rounded(tensor)) else tensor
+
+    return map_tensors(outputs, changed)
 
 
-def simulated(net: nn.Module, examples: Example) -> Simulated:
+def simulated(net: nn.Module, examples: Example, layers: Int8Layers | None = None) -> Simulated:
     """Returns a network in the place of itself in int8, with the ranges that its activations have for some inputs.
 
     Args:
         net: in float32, in eval mode.
         examples: training inputs; the first `RANGE_EXAMPLES` are taken.
+        layers: those in int8; None: all.
     """
     inputs = as_inputs(examples)
-    return Simulated(net, observed(net, [inputs.rows(0, min(len(inputs), RANGE_EXAMPLES))]))
+    return Simulated(net, observed(net, [inputs.rows(0, min(len(inputs), RANGE_EXAMPLES))], layers), layers)

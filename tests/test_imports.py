@@ -16,7 +16,7 @@ FORBIDDEN = {"search", "hydra", "omegaconf", "optuna", "plotly", "rich", "onnxru
 # A module of `ofa` imports from its own room and from lower floors, for type checking too.
 OFA_FLOORS = (
     "cures errors modes norms randomize",
-    "computed_weights inputs kernel_transforms one_of processes",
+    "computed_weights inputs kernel_transforms one_of precisions processes",
     "arrays collapse fill input_record models paths plain_network quantization spectral_norms task",
     "loggers weights_file records data compress recipes _calibrate _evaluate",
     "arch",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -23,17 +24,19 @@ class Precision:
 
     Attributes:
         bits: "int8" or "int4" where forward passes round as a network in them does; empty for no rounding.
+        where: whether the layer of a weight is rounded, by the weight's id; None: all are.
     """
 
     dtype: torch.dtype
     device_type: str
     scaler: torch.amp.GradScaler | None
     bits: str = ""
+    where: Mapping[int, bool] | None = None
 
     def autocast(self) -> AbstractContextManager[object]:
         """Makes the context manager of a forward pass."""
         if self.bits:
-            return in_training(self.bits)
+            return in_training(self.bits, self.where)
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device_type, self.dtype)

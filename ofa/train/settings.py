@@ -11,6 +11,7 @@ import torch
 
 from ofa.data import Augment
 from ofa.errors import InvalidInput, nearest
+from ofa.precisions import Int8Layers
 from ofa.train.optimizers import OptimizerBuilder
 from ofa.train.precision import FEWER_BITS, PRECISIONS
 from ofa.train.schedules import Schedule, cosine
@@ -75,6 +76,7 @@ class TrainSettings:
         scoring: batches of training images, always the same, that the criteria of a pruner measure on.
         checkpoint_seconds, checkpoint_steps: how often a checkpoint is written; None: not by time, not by steps. By
             time they are further apart where they would take more than a twentieth of the time.
+        int8_layers: the layers that a precision of fewer bits is of; None: all.
 
     Raises:
         InvalidInput: a setting out of range.
@@ -106,6 +108,7 @@ class TrainSettings:
     scoring: int = 10
     checkpoint_seconds: float | None = 30.0
     checkpoint_steps: int | None = None
+    int8_layers: Int8Layers | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "accumulation", "calibration_images", "scoring"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -224,7 +224,10 @@ def new_state(
         model=model,
         whole_network=whole_network,
         optimizer=optimizer,
-        precision=precision_of(settings.precision, device),
+        precision=replace(
+            precision_of(settings.precision, device),
+            where=None if settings.int8_layers is None else settings.int8_layers.by_weight(model),
+        ),
         device=device,
         steps_per_epoch=steps_per_epoch,
         epochs=settings.epochs,

@@ -50,19 +50,33 @@ PRECISION = "precision"  # the setting that says which numbers a candidate compu
 _KERNELS = " in int8"
 
 
+def int8_groups(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the groups of layers that a candidate of these settings has in int8, where each has a precision."""
+    start = f"{PRECISION}_"
+    return tuple(
+        name.removeprefix(start) for name, value in settings.items() if name.startswith(start) and value == "int8"
+    )
+
+
 def is_int8(settings: Mapping[str, Any]) -> bool:
-    """Whether a candidate of these settings computes in int8."""
-    return settings.get(PRECISION) == "int8"
+    """Whether a candidate of these settings computes in int8, all of it or some groups of layers."""
+    return settings.get(PRECISION) == "int8" or bool(int8_groups(settings))
 
 
-def in_int8(figure: str) -> str:
-    """Returns the name of the times that a latency figure has in the kernels of int8."""
-    return f"{figure}{_KERNELS}"
+def in_int8(figure: str, groups: Sequence[str] = ()) -> str:
+    """Returns the name of the times that a latency figure has in the kernels of int8, of all layers or some groups."""
+    return f"{figure}{_KERNELS}{': ' if groups else ''}{','.join(groups)}"
 
 
 def of_kernels(times: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the times by latency figure, of the kernels that a candidate of these settings computes with."""
-    names = [name for name in times if not name.endswith(_KERNELS)]
+    """Returns the times by latency figure, of the kernels that a candidate of these settings computes with.
+
+    Raises:
+        KeyError: some of its layers compute in int8, and that was not timed.
+    """
+    names = [name for name in times if _KERNELS not in name]
+    if groups := int8_groups(settings):
+        return {name: times[in_int8(name, groups)] for name in names}
     return {name: times.get(in_int8(name), times[name]) if is_int8(settings) else times[name] for name in names}
 
 

@@ -218,6 +218,8 @@ class SearchRequest(Request, frozen=True, kw_only=True):
             options = without(options, "parameters", "tuning")
         if self.search.int8_device is None:
             options = without(options, "int8_device")
+        if self.search.tuning is not None and self.search.tuning.precisions is None:
+            options |= {"tuning": without(options["tuning"], "precisions")}
         latency = self.latency
         return {
             **plain(self, "sampler", "seed", *(GROUPS if self.search.tuning is not None else ())),

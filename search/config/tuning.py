@@ -12,6 +12,7 @@ from search.config.rules import (
     Between,
     Count,
     FromZero,
+    Name,
     Positive,
     Seed,
     Share,
@@ -124,6 +125,13 @@ class TrainRequest(Request, frozen=True, kw_only=True):
 LEAST_ARCHS = 10  # fewer are too few to learn from
 
 
+class GroupPrecision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Layers by globs of their names, and what they compute in."""
+
+    match: tuple[Text, ...]
+    precision: Literal["float32", "int8"] = "float32"
+
+
 class Tuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The fine-tuning of the candidates of a search, see conf/search/joint.yaml.
 
@@ -133,6 +141,8 @@ class Tuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         rewind: the fraction of the supernet's training whose weights are the early ones.
         augment: of the training images; None for that of the supernet's training.
         precision: of the candidate, trained, judged and timed so; of several it is the searched setting `precision`.
+        precisions: groups of layers by name, each with what it computes in, in place of `precision`; it is the searched
+            setting `precision_<group>`. The last group that names a layer counts; others compute in float32.
         zero_shot: Archs that are evaluated in the supernet first; 0 for none.
         rungs: epochs after which the worst stop early; 0 judges by the scores in the supernet.
         keep: the share that continues.
@@ -146,6 +156,7 @@ class Tuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rewind: Between = 0.1
     augment: Target | None = None
     precision: Literal["float32", "int8"] = "float32"
+    precisions: dict[Name, GroupPrecision] | None = None
     zero_shot: FromZero = 200
     rungs: tuple[FromZero, ...] = (0, 2)
     keep: ShareAboveZero = 0.5
@@ -160,6 +171,11 @@ class Tuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
         if list(self.rungs) != sorted(set(self.rungs)):
             raise InvalidInput(f"search.tuning.rungs={list(self.rungs)} must be epochs, rising, such as [0, 2]")
+
+    @property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Globs of layers by the name of the group that has a precision of its own."""
+        return {name: group.match for name, group in (self.precisions or {}).items()}
 
 
 class Retraining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,7 +12,9 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from ofa.errors import InvalidInput
+from ofa.precisions import Int8Layers
 from search.device.flat import Arrays
+from search.device.onnx_layers import float_nodes
 
 Named = Mapping[str, np.ndarray[Any, Any]]  # the inputs of one run by name
 
@@ -42,7 +44,7 @@ def timing_inputs(model: bytes, example: Arrays, seed: int = 0) -> Iterator[dict
         yield {name: like(array) for name, array in named.items()}
 
 
-def int8(model: bytes, inputs: Iterable[Named]) -> bytes:
+def int8(model: bytes, inputs: Iterable[Named], layers: Int8Layers | None = None) -> bytes:
     """Returns the ONNX file with weights and activations in int8, by pairs of QuantizeLinear and DequantizeLinear.
 
     A weight's scales are those of its output channels, an activation's is of the least and greatest value that it has
@@ -51,6 +53,7 @@ def int8(model: bytes, inputs: Iterable[Named]) -> bytes:
 
     Args:
         inputs: of a few runs, by name.
+        layers: those in int8; None: all.
 
     Raises:
         InvalidInput: ONNX Runtime cannot quantize the network, or its opset is older than `INT8_OPSET`.
@@ -86,6 +89,7 @@ def int8(model: bytes, inputs: Iterable[Named]) -> bytes:
                 weight_type=QuantType.QInt8,
                 per_channel=True,
                 reduce_range=True,
+                nodes_to_exclude=[] if layers is None else float_nodes(proto, layers),
                 calibration_providers=["CPUExecutionProvider"],
             )
         except Exception as error:  # ONNX Runtime's errors have no common base class

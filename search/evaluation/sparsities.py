@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,8 @@ from ofa._cost import entries_of
 from ofa.prune.allocation._by_group import LayerGroup, by_group, check_named, group_of, read_groups
 from ofa.prune.weights import prunable_weights
 from search.candidates.coded_bytes import CodedBytes, said_bytes
-from search.candidates.figures import BYTES_ON_DISK, CandidateFigures, Figures, Floats, is_int8
+from search.candidates.figures import BYTES_ON_DISK, CandidateFigures, Figures, Floats
+from search.candidates.mixtures import Groups, weights_in_int8
 from search.candidates.space import Candidate
 from search.config.rules import Target
 from search.config.searched_keys import SearchedKeys
@@ -104,10 +106,11 @@ def sparse_figures(
     *,
     keep: Sequence[str] = (),
     include: Sequence[str] = (),
+    groups: Groups = MappingProxyType({}),
 ) -> CandidateFigures:
     """Returns the figures of candidates, where "bytes" is the size without zeros, and "bytes_on_disk" of them pruned.
 
-    A weight of a candidate in int8 takes one byte, and no more is counted for scales.
+    A weight in int8 takes one byte, and no more is counted for scales.
 
     It is exact where each layer has its own sparsity, alone or in a group. Where all layers are ranked together, each
     layer is assumed to have its share of the zeros; the exact figure is known after pruning.
@@ -116,6 +119,7 @@ def sparse_figures(
         figures: figures of Archs.
         sparsities: the sparsities that candidates set.
         keep, include: patterns of layers that are not pruned, and of parameters that are whatever their role.
+        groups: of layers that have a precision each.
 
     Raises:
         InvalidInput: a pattern, of `keep` or of a group, that matches nothing in the supernet.
@@ -132,7 +136,7 @@ def sparse_figures(
         removed = sparsities.of(candidates, names)
         kept = entries - np.rint(removed * entries)
         kept = np.where(entries > 0, np.maximum(kept, 1), 0)  # no layer is emptied
-        each = np.where([is_int8(candidate.values) for candidate in candidates], 1, entry_bytes)
+        each = np.where(weights_in_int8(names, candidates, groups), 1, entry_bytes)
         stored = np.minimum(entries * each, kept * each + -(-entries // 8))
         if BYTES_ON_DISK in by_name:
             coded.extend([] if coded else [said_bytes(supernet, names)])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ofa.arch import Arch
 from ofa.data import Dataset
 from ofa.errors import InvalidInput
+from ofa.precisions import int8_layers
 from ofa.prune.initializers import Initializer
 from ofa.prune.prune_report import predicted_bytes
 from ofa.quantization import INT8, RANGE_EXAMPLES, simulated
@@ -100,6 +101,9 @@ def tuning_settings(request: CandidateRequest, data: Data, task: Task) -> Tuning
     if method.func is not retrain or method.keywords.get("sensitivity_drop") is not None:
         raise InvalidInput("a search fine-tunes by prune/method=retrain, without a sensitivity scan")
     augment = tuning.augment or data.augment
+    chosen = [name for name, group in (tuning.precisions or {}).items() if group.precision == INT8]
+    layers = int8_layers(tuning.groups, chosen) if chosen else None
+    precision = INT8 if chosen else tuning.precision
     training = train_settings(request.dense, augment, request.seed, "dense")
     training = replace(
         training,
@@ -109,15 +113,16 @@ def tuning_settings(request: CandidateRequest, data: Data, task: Task) -> Tuning
         validate_every=1,
         patience=None,  # of the dense training alone: the last weights are those that are pruned
         checkpoint_seconds=TrainSettings.checkpoint_seconds,
-        precision=training.precision if tuning.precision == "float32" else tuning.precision,
+        precision=training.precision if precision == "float32" else precision,
+        int8_layers=layers,
     )
     decides = {
         **plain(request, "initializer", "prune", "seed"),
         "dense": request.dense.decides,
         **{"start": tuning.start, "augment": augment, "epochs": tuning.epochs},
     }
-    if tuning.precision == INT8:
-        decides["precision"] = INT8
+    if precision == INT8:
+        decides["precision"] = INT8 if layers is None else [[list(each.match), each.int8] for each in layers.groups]
     if tuning.start == "rewind":
         decides["rewind"] = tuning.rewind
     return TuningSettings(
@@ -200,10 +205,12 @@ def tune(
     kept, all_weights = (sum(int(count) for count in counts) for counts in zip(*map(_kept_of, counted), strict=True))
     judged, size = outcome.model.to("cpu").eval(), outcome.facts.predicted_bytes
     if settings.training.precision == INT8:
-        judged = simulated(outcome.model, data.calibration(RANGE_EXAMPLES))
-        sizes = [outcome.model.get_parameter(name).element_size() for name in outcome.weights]
-        for (left, count), each in zip(map(_kept_of, counted), sizes, strict=True):
-            size += predicted_bytes(count, left, 1) - predicted_bytes(count, left, each)
+        layers = settings.training.int8_layers
+        judged = simulated(outcome.model, data.calibration(RANGE_EXAMPLES), layers)
+        for name, (left, count) in zip(outcome.weights, map(_kept_of, counted), strict=True):
+            if layers is None or layers.holds(name.rpartition(".")[0]):
+                each = outcome.model.get_parameter(name).element_size()
+                size += predicted_bytes(count, left, 1) - predicted_bytes(count, left, each)
     return TunedNetwork(
         model=outcome.model,
         masks={name: mask.to("cpu") for name, mask in outcome.masks.items()},

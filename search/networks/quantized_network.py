@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ofa.data import Dataset
 from ofa.inputs import Example, Inputs, as_inputs, map_tensors
+from ofa.precisions import Int8Layers
 from ofa.quantization import RANGE_EXAMPLES
 from ofa.records import read_record
 from ofa.task import Replicates, Task, paired_difference, replicates
@@ -78,13 +79,20 @@ class InBits:
     network: nn.Module
 
 
-def in_bits(net: nn.Module, calibration: Tensor | Inputs, precision: Precision, opset: int = OPSET) -> InBits:
+def in_bits(
+    net: nn.Module,
+    calibration: Tensor | Inputs,
+    precision: Precision,
+    opset: int = OPSET,
+    layers: Int8Layers | None = None,
+) -> InBits:
     """Returns a network in int8 or int4.
 
     Args:
         net: plain, on the CPU, in eval mode.
         calibration: training inputs, preprocessed, at the network's resolution; the first 512 give int8 its scales.
         precision: "int8" or "int4".
+        layers: those in int8; None: all.
 
     Raises:
         InvalidInput: the network cannot be exported or quantized.
@@ -92,7 +100,7 @@ def in_bits(net: nn.Module, calibration: Tensor | Inputs, precision: Precision, 
     inputs = as_inputs(calibration)
     example = inputs.rows(0, 1)
     float_model = onnx_bytes(net, example, opset)
-    model = int8(float_model, _batches(net, inputs)) if precision == INT8 else int4(float_model)
+    model = int8(float_model, _batches(net, inputs), layers) if precision == INT8 else int4(float_model)
     return InBits(precision, model, float_model, OnnxNetwork(model, net, example))
 
 
@@ -173,19 +181,25 @@ def as_computed(export: Export, settings: Mapping[str, Setting]) -> Export:
 
 
 def quantized_parts(
-    net: nn.Module, calibration: Tensor | Inputs, data: Dataset, task: Task, export: Export
+    net: nn.Module,
+    calibration: Tensor | Inputs,
+    data: Dataset,
+    task: Task,
+    export: Export,
+    layers: Int8Layers | None = None,
 ) -> tuple[Quantized, dict[str, bytes], tuple[str, ...]]:
     """Returns what a card says of a network in the bits of an export, its ONNX file by precision, and warnings.
 
     Args:
         net: plain, on the CPU, in eval mode.
         calibration: training inputs at its resolution, as is `data`.
+        layers: those in int8; None: all.
 
     Raises:
         InvalidInput: the network cannot be quantized.
     """
     assert export.quantize == "int8" or export.quantize == "int4"  # see `with_precision`
-    low = in_bits(net, calibration, export.quantize, export.opset)
+    low = in_bits(net, calibration, export.quantize, export.opset, layers)
     facts = quantized_facts(net, low, data, task, export.max_drop)
     return facts, {} if facts.refused else {low.precision: low.model}, _drop_warning(facts, task)
 

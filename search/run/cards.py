@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from ofa.arch import Arch
+from ofa.precisions import LayerPrecision
 from ofa.records import Count, Fraction, Hex, Name, NotNegative, Object, Part, Positive, Record, Text
 from ofa.task import Score
 from search.run.scores import Gain, MetricFacts, Scores
@@ -221,6 +222,7 @@ class TunedCard(Record, frozen=True, kw_only=True, omit_defaults=True):
         raw: the scores before it.
         gain: what it changed of the objective.
         int8: the scores on validation as it computes in int8, simulated, of a candidate that is for int8.
+        int8_layers: those in int8 where some stay in float32; the last entry that names a layer counts.
     """
 
     KIND: ClassVar[str] = "tuned candidate"
@@ -236,3 +238,4 @@ class TunedCard(Record, frozen=True, kw_only=True, omit_defaults=True):
     raw: Scores | None = None
     gain: Gain | None = None
     int8: Mapping[Name, Score] = {}
+    int8_layers: tuple[LayerPrecision, ...] = ()

@@ -105,7 +105,7 @@ def make_plan(inputs: PlanInputs, trained: Trained | None = None, tuning: FineTu
     evaluator = Evaluator(trained.supernet, trained.data, trained.task, calibration, cache=run.cache)
     space = CandidateSpace(inputs.space, tuning.keys.parameters if tuning else ())
     arch_figures = free_figures(trained.supernet, inputs.profiles, inputs.figures)
-    figures = figures_with(tuning, request, trained, arch_figures)
+    figures = figures_with(tuning, request, trained, arch_figures, inputs.profiles)
 
     metrics = metrics_of(trained.task)
     metric = objective_metric(objective_names(options.objective, request.latency_figures), metrics)

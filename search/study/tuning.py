@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import lcm
+from types import MappingProxyType
 
-import numpy as np
 from msgspec import structs
 from optuna.pruners import BasePruner
 
@@ -15,12 +15,9 @@ from ofa.space import Space
 from search.candidates.feasible import smallest_reachable
 from search.candidates.figures import (
     LATENCY,
-    PRECISION,
     CandidateFigures,
     Figures,
-    Floats,
     in_int8,
-    is_int8,
     of_candidates,
     of_kernels,
 )
@@ -33,6 +30,8 @@ from search.config.search import SearchRequest
 from search.config.searched_keys import SearchedKeys, searched_keys
 from search.config.tuning import Tuning
 from search.device.devices import SearchDevice
+from search.device.latency.mixed import MixedLatency
+from search.device.profile import Profile
 from search.evaluation.caches import TunedCache
 from search.evaluation.sparsities import sparse_figures, sparsities_of
 from search.evaluation.start_weights import INHERIT, REWIND, StartWeights
@@ -42,10 +41,10 @@ from search.objects import make
 from search.run.locks import WAITS, evaluating
 from search.run.progress import say
 from search.study.fidelities import Fidelities
+from search.study.precisions import check_groups, check_precision, groups_of, of_both_kernels
 from search.training.trained import Trained
 
 START = "search.tuning.start"  # the key that says which weights a candidate begins with
-NUMBERS = "search.tuning.precision"  # the key that says which numbers it computes in
 
 
 def space_of(request: SearchRequest, devices: Sequence[SearchDevice], space: Space) -> Space:
@@ -147,7 +146,8 @@ def tuning_of(request: SearchRequest, trained: Trained) -> FineTuning | None:
         return None
     keys = searched_keys(request)
     _check_rewind(tuning, keys, trained)
-    _check_precision(request, keys)
+    check_precision(request, keys)
+    check_groups(request, keys, trained)
     calibration = trained.calibration(request.search.calibration_images)
     weights = StartWeights(trained, run.cache, rewind=tuning.rewind, calibration=calibration)
     cache = TunedCache(run.cache / f"{trained.digest}-tuned.jsonl")
@@ -177,46 +177,31 @@ def _check_rewind(tuning: Tuning, keys: SearchedKeys, trained: Trained) -> None:
         )
 
 
-def _check_precision(request: SearchRequest, keys: SearchedKeys) -> None:
-    """Raises InvalidInput where candidates may compute in int8 and nothing says how long that takes, or which do."""
-    names = {name for name, paths in keys.paths.items() if NUMBERS in paths}
-    if names - {PRECISION} or (PRECISION in keys.paths and PRECISION not in names):
-        name = next(iter(names), PRECISION)
-        raise InvalidInput(f"search.parameters.{name}: the parameter {PRECISION}, and no other, sets {NUMBERS}")
-    if request.search.tuning is not None and request.search.tuning.precision != "float32" and not names:
-        raise InvalidInput(
-            f"{NUMBERS}={request.search.tuning.precision} for all candidates is a search on a device that computes so: "
-            "give device=onnxruntime_int8; of several it is search=joint_int8"
-        )
-    if names and request.search.int8_device is None:
-        raise InvalidInput(
-            f"search.parameters.{PRECISION} searches int8, whose kernels have a profile of their own: give its name, "
-            "search.int8_device=onnxruntime_int8"
-        )
-
-
 def figures_with(
-    tuning: FineTuning | None, request: SearchRequest, trained: Trained, figures: Figures
+    tuning: FineTuning | None,
+    request: SearchRequest,
+    trained: Trained,
+    figures: Figures,
+    profiles: Mapping[str, Profile] = MappingProxyType({}),
 ) -> CandidateFigures:
-    """Returns the free figures of candidates: a fine-tuning that prunes needs fewer bytes."""
+    """Returns the free figures of candidates: a fine-tuning that prunes needs fewer bytes.
+
+    Args:
+        profiles: by the name of the latency figure; of use where groups of layers compute in int8.
+    """
     if tuning is None or request.prune is None:
         return of_candidates(figures)
     sparsities = sparsities_of(tuning.keys, request.prune)
     pruned = request.prune
-    sparse = sparse_figures(trained.supernet, figures, sparsities, keep=pruned.keep, include=pruned.include)
-    return sparse if request.search.int8_device is None else _of_both_kernels(sparse)
-
-
-def _of_both_kernels(figures: CandidateFigures) -> CandidateFigures:
-    """The figures of candidates, each with the latency of the kernels that it computes with."""
-
-    def of(candidates: Sequence[Candidate]) -> Mapping[str, Floats]:
-        by_name = figures(candidates)
-        chosen = np.array([is_int8(candidate.values) for candidate in candidates])
-        quick, usual = (of_kernels(by_name, {PRECISION: name}) for name in ("int8", "float32"))
-        return {name: np.where(chosen, quick[name], usual[name]) for name in usual}
-
-    return of
+    groups = groups_of(request)
+    sparse = sparse_figures(
+        trained.supernet, figures, sparsities, keep=pruned.keep, include=pruned.include, groups=groups
+    )
+    if request.search.int8_device is None:
+        return sparse
+    usual, quick = profiles.get(LATENCY), profiles.get(in_int8(LATENCY))
+    mixed = MixedLatency(trained.supernet, usual, quick, groups) if groups and usual and quick else None
+    return of_both_kernels(sparse, mixed)
 
 
 def _pruner(config: Target | None) -> BasePruner | None:

@@ -37,6 +37,7 @@ from torch import Tensor
 
 from ofa.checkpoint import load_checkpoint, load_weights, save_checkpoint, weights
 from ofa.identity import digest_of
+from ofa.precisions import LayerPrecision
 from ofa.records import read_record
 from search.candidates.figures import is_int8
 from search.candidates.metric_limits import meets_metrics
@@ -160,7 +161,8 @@ def refined(
     folder = files.tuned(tuner.digest(candidate, settings))
     if not folder.card.is_file():
         tuned = tuner.tune(candidate, settings, checkpoint=folder.checkpoint, progress=follow)
-        _save(tuned, candidate, trained, folder)
+        layers = settings.training.int8_layers
+        _save(tuned, candidate, trained, folder, () if layers is None else layers.groups)
     folder.checkpoint.unlink(missing_ok=True)
     return read_record(folder.card, TunedCard)
 
@@ -197,7 +199,9 @@ def find_refined(candidate: Candidate, files: SearchFolder) -> PrunedFolder | No
     return None
 
 
-def _save(tuned: TunedNetwork, candidate: Candidate, trained: Trained, folder: PrunedFolder) -> None:
+def _save(
+    tuned: TunedNetwork, candidate: Candidate, trained: Trained, folder: PrunedFolder, layers: Sequence[LayerPrecision]
+) -> None:
     """Writes weights, masks and history, then the card, which marks them as complete."""
     assert tuned.model is not None  # no gate stopped it
     digest = digest_of(tuned.model)
@@ -213,5 +217,6 @@ def _save(tuned: TunedNetwork, candidate: Candidate, trained: Trained, folder: P
         density=tuned.density,
         seconds=tuned.seconds,
         int8=tuned.scores if is_int8(candidate.values) else {},
+        int8_layers=tuple(layers),
     )
     write_record(folder.card, card)

@@ -11,6 +11,7 @@ from torch import Tensor
 import ofa
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
+from ofa.precisions import Int8Layers
 from ofa.records import content_of, read_record, write_record
 from search.candidates.figures import is_latency
 from search.candidates.search_files import Finalist, Finalists, SubnetList, SubnetRow, Trials
@@ -164,7 +165,7 @@ def extract_network(
     """Writes a subnet, with the supernet's weights, or with those of a fine-tuning; in fewer bits too, if asked for."""
     data = ofa.resized(trained.data, arch)
     images, _ = next(data.test.in_order(VERIFY_IMAGES))
-    network, masks = None, None
+    network, masks, layers = None, None, None
     if tuned_folder is None:
         scores = held_out_scores(trained.supernet, arch, data, trained.task, calibration)
     else:
@@ -175,6 +176,7 @@ def extract_network(
         if tuned.raw is not None:
             facts = structs.replace(facts, **scores_before(facts, tuned, facts.metrics or metrics_of(trained.task)))
         export = as_computed(export, tuned.settings)
+        layers = Int8Layers(tuned.int8_layers) if tuned.int8_layers else None
         if masks is not None:
             facts = structs.replace(facts, density=tuned.density, sparse_bytes=tuned.bytes)
     metrics = facts.metrics or metrics_of(trained.task)
@@ -182,7 +184,7 @@ def extract_network(
     if export.quantize is not None and export.quantize != AUTO:
         inputs = ofa.resized(calibration, arch)
         network = (network or ofa.calibrate(trained.supernet.extract(arch), inputs)).to("cpu").float().eval()
-        low, files, doubts = quantized_parts(network, inputs, data, trained.task, export)
+        low, files, doubts = quantized_parts(network, inputs, data, trained.task, export, layers)
         facts = structs.replace(facts, quantized=low)
         say(f"extract: {folder.name}: {quantized_text(low, trained.task)}")
     baseline = None if trained.card.baseline is None else trained.card.baseline.validation

@@ -19,6 +19,7 @@ from ofa.task import paired_difference
 from search.candidates.coded_bytes import file_bytes
 from search.candidates.figures import INT8_SIZES, is_int8
 from search.candidates.metric_limits import meets_metrics, metric_limits_text
+from search.candidates.mixtures import layers_of
 from search.candidates.search_files import Finalist, MeasuredTrial, TrialRow
 from search.candidates.space import Candidate
 from search.config.rules import CalibrationExamples
@@ -102,7 +103,7 @@ def _key(trial: MeasuredTrial) -> str:
 
 def _judged(trial: MeasuredTrial, images: Any, plan: SearchPlan, bench: Bench) -> MeasuredTrial:
     trained, net = bench.trained, _network(trial, images, bench.trained, bench.files)
-    low = in_bits(net, ofa.resized(images, trial.arch), INT8)
+    low = in_bits(net, ofa.resized(images, trial.arch), INT8, layers=layers_of(bench.groups, trial.settings))
     before, after = judged_in_bits(net, low, ofa.resized(trained.data, trial.arch), trained.task, "validation")
     example = arrays_by_name(net, next(ofa.resized(trained.data, trial.arch).test.in_order(1))[0])
     return structs.replace(

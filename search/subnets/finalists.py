@@ -18,6 +18,7 @@ from search.candidates.metric_limits import meets_metrics, metric_limits_text, m
 from search.candidates.search_files import Finalist, MeasuredTrial, TrialRow
 from search.candidates.space import Candidate
 from search.run.scores import MetricFacts, first, is_noise
+from search.subnets.mixed_finalists import MeasureMixed, add_mixed, is_measured
 
 # Counts the bytes of a candidate's coded file.
 FileBytes = Callable[[MeasuredTrial], int]
@@ -37,6 +38,7 @@ def choose_finalists(
     top: int = 3,
     spare: float = 0.0,
     file_bytes: FileBytes | None = None,
+    measure_mixed: MeasureMixed | None = None,
 ) -> list[Finalist]:
     """Returns one Finalist per target, in order of the targets.
 
@@ -49,6 +51,7 @@ def choose_finalists(
         metric_limits: the worst values allowed, by metric.
         spare: the fraction of a latency limit that a measurement must leave.
         file_bytes: counts a candidate's bytes on disk, for those that the times allow; None: they do not matter.
+        measure_mixed: measures candidates with some groups of layers in int8; None: there are none.
 
     Raises:
         InvalidInput: no candidate meets a target; names the nearest.
@@ -66,13 +69,16 @@ def choose_finalists(
     for step in range(1, 1 + max(map(len, queues), default=0)):
         unserved = [index for index, finalist in enumerate(finalists) if finalist is None]
         ends = {index: step * tops[index] for index in unserved}
-        requested = {row.arch: None for index in unserved for row in queues[index][: ends[index]] if row.arch}
+        asked = [row for index in unserved for row in queues[index][: ends[index]]]
+        requested = {row.arch: None for row in asked if row.arch}
         new = [arch for arch in requested if arch not in measured]
         if new:
             times = measure(new)
             measured |= {
                 arch: {name: float(each[index]) for name, each in times.items()} for index, arch in enumerate(new)
             }
+        if measure_mixed is not None:
+            add_mixed(measured, asked, measure_mixed)
         for index in unserved:
             finalists[index] = _first_that_meets(
                 queues[index][: ends[index]], targets[index], measured, spare, file_bytes
@@ -123,7 +129,7 @@ def contenders(
         measured: ms by the name of a device's latency figure, of each Arch that was measured.
     """
     latencies = list(of_kernels(next(iter(measured.values()), {}), {}))
-    queue = [row for row in candidates_for(rows, target, latencies, metric) if row.arch in measured]
+    queue = [row for row in candidates_for(rows, target, latencies, metric) if is_measured(row, measured)]
     quick = (trial for row in queue if _in_time(trial := _measured(row, measured), target))
     return list(islice((trial for each in quick if fits(trial := _counted(each, file_bytes), target)), top))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,7 +12,8 @@ import numpy as np
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.records import convert
-from search.candidates.figures import is_latency, of_kernels
+from search.candidates.figures import LATENCY, in_int8, is_latency, of_kernels
+from search.candidates.mixtures import Groups
 from search.candidates.search_files import (
     Finalist,
     Finalists,
@@ -41,6 +42,7 @@ from search.run.progress import say, stage_progress
 from search.study.plan import SearchPlan
 from search.subnets.finalist_text import finalist_text
 from search.subnets.finalists import FileBytes, choose_finalists
+from search.subnets.mixed_finalists import Mixed, measured_mixed, say_mixed
 from search.text import percent_text
 from search.training.trained import Trained
 
@@ -57,6 +59,7 @@ class Bench:
         settings: how many are measured for each target, and how.
         file_bytes: counts the bytes of a candidate's coded file; None where bytes on disk do not matter.
         alone: holds this machine against evaluators of other runs.
+        groups: of layers that have a precision each.
     """
 
     run: RunFolder
@@ -66,6 +69,7 @@ class Bench:
     settings: FinalistSettings
     file_bytes: FileBytes | None = None
     alone: Callable[[], AbstractContextManager[None]] = nullcontext
+    groups: Groups = field(default_factory=dict)
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -110,6 +114,17 @@ def find_finalists(
                     )
             return {name: [result.ms for result in results[-len(archs) :]] for name, results in measured.items()}
 
+        parted = dict[Arch, dict[str, float]]()
+
+        def measure_parted(subnets: Sequence[Mixed]) -> list[float]:
+            with bench.alone(), measuring(bench.run, WAITS_TO_MEASURE):
+                times = measured_mixed(
+                    supernet, devices, bench.groups, subnets, lambda row: show_measuring(row, update), **bench.protocol
+                )
+            for (arch, groups), ms in zip(subnets, times, strict=True):
+                parted.setdefault(arch, {})[in_int8(LATENCY, groups)] = ms
+            return times
+
         top = bench.settings.candidates
         chosen = choose_finalists(
             rows,
@@ -120,11 +135,14 @@ def find_finalists(
             metric_limits=plan.metric_limits,
             top=top,
             file_bytes=bench.file_bytes,
+            measure_mixed=measure_parted if bench.groups else None,
         )
     for device in devices:
         learn_from(bench.run, bench.trained, device, measured[device.figure])
+    say_mixed(rows, parted)
     for refine in refinements:
-        chosen = list(refine(chosen, _times(measured)))
+        times = {arch: {**by_figure, **parted.get(arch, {})} for arch, by_figure in _times(measured).items()}
+        chosen = list(refine(chosen, times))
     for finalist in chosen:
         say(f"search: {finalist_text(finalist, plan.metric)}")
     usual = of_kernels(measured, {})

@@ -30,12 +30,14 @@ from search.samplers.sampler_of import is_seeded, sampler_of
 from search.study.database import Place
 from search.study.make_plan import engine_of, make_plan, plan_inputs, search_study
 from search.study.plan import TrialFiles, digest_of_candidates
+from search.study.precisions import groups_of
 from search.study.tuning import tuning_of
 from search.study.warm_start import keep_warm_start, warm_candidates
 from search.subnets.extract import refined_rows
 from search.subnets.finalist_networks import counted_bytes, in_int8, limits_int8, quantized_finalists
 from search.subnets.finetune import own_parts
 from search.subnets.measured_finalists import Bench, Refine, find_finalists
+from search.subnets.mixed_finalists import check_measurable
 from search.subnets.tuned_finalists import final_tuning, tuned_finalists
 from search.training.loggers import log_rows, loggers_of
 from search.training.teachers import check_distillation
@@ -115,6 +117,7 @@ def run_search(
         study = name if request.storage is None else stage.inputs[STUDY]
         inputs = plan_inputs(request, trained, devices, identity, study, warm)
         plan = make_plan(inputs, trained, tuning)
+        check_measurable(devices, groups_of(request))
         # Checked before writing: an impossible search leaves no files.
         check_reachable(plan.space, plan.figures, plan.limits, seed=plan.seed)
         with written(stage, force=request.force) as target:
@@ -141,7 +144,8 @@ def run_search(
             counted = counted_bytes(trained, files, request.search.calibration_images)
             file_bytes = counted if BYTES_ON_DISK in inputs.figures else None
             hold = partial(alone, engine_of(request))
-            bench = Bench(run, trained, files, devices, request.search.finalists, file_bytes, hold)
+            groups = groups_of(request)
+            bench = Bench(run, trained, files, devices, request.search.finalists, file_bytes, hold, groups)
             if tuning is not None:
                 rows = refined_rows(rows, plan, tuning, bench)
             refinements: list[Refine] = []

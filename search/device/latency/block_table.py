@@ -127,7 +127,7 @@ class BlockTable:
                     raise InvalidInput(f"blocks: {name!r} with {len(local)} choices is not a block of this supernet")
                 self._known[number[name]][local] = piece.ms
         self._measured = [dict(known) for known in self._known]
-        self._transitions = transitions_of(supernet, pairs, self._alone)
+        self.transitions = transitions_of(supernet, pairs, self._alone)
 
     def sums(self, archs: Sequence[Arch]) -> dict[str, Floats]:
         """Returns float64 (archs,) by name: "table_ms", the sum over blocks and their transitions, and "blocks",
@@ -136,7 +136,7 @@ class BlockTable:
         times = self.times(archs)
         names = [block.name for block in self.blocks]
         transitions = transition_sums(
-            self.supernet, self._transitions, names, times > 0, self.supernet.space.encode(archs)
+            self.supernet, self.transitions, names, times > 0, self.supernet.space.encode(archs)
         )
         return {"table_ms": times.sum(axis=0) + transitions, "blocks": (times > 0).sum(axis=0).astype(np.float64)}
 
