@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from ofa.errors import InvalidInput
+from search.config.precisions import check_precisions
 from search.config.request import Request, part, plain
 from search.config.rules import (
     Between,
     Count,
     FromZero,
-    Name,
     Positive,
     Seed,
     Share,
@@ -125,13 +125,6 @@ class TrainRequest(Request, frozen=True, kw_only=True):
 LEAST_ARCHS = 10  # fewer are too few to learn from
 
 
-class GroupPrecision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Layers by globs of their names, and what they compute in."""
-
-    match: tuple[Text, ...]
-    precision: Literal["float32", "int8"] = "float32"
-
-
 class Tuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The fine-tuning of the candidates of a search, see conf/search/joint.yaml.
 
@@ -156,7 +149,7 @@ class Tuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rewind: Between = 0.1
     augment: Target | None = None
     precision: Literal["float32", "int8"] = "float32"
-    precisions: dict[Name, GroupPrecision] | None = None
+    precisions: dict[str, Any] | None = None
     zero_shot: FromZero = 200
     rungs: tuple[FromZero, ...] = (0, 2)
     keep: ShareAboveZero = 0.5
@@ -171,11 +164,17 @@ class Tuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
         if list(self.rungs) != sorted(set(self.rungs)):
             raise InvalidInput(f"search.tuning.rungs={list(self.rungs)} must be epochs, rising, such as [0, 2]")
+        check_precisions(self.precisions or {})
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:
         """Globs of layers by the name of the group that has a precision of its own."""
-        return {name: group.match for name, group in (self.precisions or {}).items()}
+        return {name: tuple(group["match"]) for name, group in (self.precisions or {}).items()}
+
+    @property
+    def groups_in_int8(self) -> tuple[str, ...]:
+        """The names of the groups that compute in int8."""
+        return tuple(name for name, group in (self.precisions or {}).items() if group["precision"] == "int8")
 
 
 class Retraining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -101,7 +101,7 @@ def tuning_settings(request: CandidateRequest, data: Data, task: Task) -> Tuning
     if method.func is not retrain or method.keywords.get("sensitivity_drop") is not None:
         raise InvalidInput("a search fine-tunes by prune/method=retrain, without a sensitivity scan")
     augment = tuning.augment or data.augment
-    chosen = [name for name, group in (tuning.precisions or {}).items() if group.precision == INT8]
+    chosen = tuning.groups_in_int8
     layers = int8_layers(tuning.groups, chosen) if chosen else None
     precision = INT8 if chosen else tuning.precision
     training = train_settings(request.dense, augment, request.seed, "dense")

@@ -27,7 +27,7 @@ from search.device.export import OPSET, onnx_bytes
 from search.device.flat import named_inputs, output_names, run
 from search.device.profile import Profile
 from search.device.quantization import INT8, int4, int8, peak_bytes
-from search.run.cards import Quantized, Setting
+from search.run.cards import Quantized, TunedCard
 from search.run.paths import SearchFolder
 from search.run.scores import NOISE, Gain, Scores, metrics_of
 from search.text import bytes_text
@@ -175,9 +175,14 @@ def with_precision(export: Export, files: SearchFolder) -> Export:
     return structs.replace(export, quantize=INT8 if computes else None)
 
 
-def as_computed(export: Export, settings: Mapping[str, Setting]) -> Export:
-    """Returns an export of a candidate of a joint search: in int8 where it is for int8, and nothing is asked."""
-    return structs.replace(export, quantize=INT8) if is_int8(settings) and export.quantize is None else export
+def as_computed(export: Export, tuned: TunedCard) -> tuple[Export, Int8Layers | None]:
+    """Returns an export of a candidate of a joint search, in int8 where it is for int8 and nothing is asked.
+
+    With it come the layers in int8; None: all.
+    """
+    layers = Int8Layers(tuned.int8_layers) if tuned.int8_layers else None
+    asked = export.quantize is not None or not is_int8(tuned.settings)
+    return export if asked else structs.replace(export, quantize=INT8), layers
 
 
 def quantized_parts(

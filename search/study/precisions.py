@@ -76,13 +76,11 @@ def check_groups(request: SearchRequest, keys: SearchedKeys, trained: Trained) -
             f"search.parameters.{PRECISION} is of the whole network, and groups have their own: leave one out, "
             f"search.parameters.{PRECISION}=null or {GROUPS}=null"
         )
-    settings = request.search.tuning.precisions if request.search.tuning else None
-    for name, group in (settings or {}).items():
-        if group.precision != "float32":
-            raise InvalidInput(
-                f"{GROUPS}.{name}.precision={group.precision}: what a group always computes in is said by its "
-                f"parameter, search.parameters.{precision_of(name)}.one_of=[{group.precision}]"
-            )
+    for name in request.search.tuning.groups_in_int8 if request.search.tuning else ():
+        raise InvalidInput(
+            f"{GROUPS}.{name}.precision=int8: what a group always computes in is said by its parameter, "
+            f"search.parameters.{precision_of(name)}.one_of=[int8]"
+        )
     layers = [layer.module for layer in trained.supernet.structure.trace.contractions]
     for name, match in groups.items():
         for pattern in match:

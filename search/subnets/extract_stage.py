@@ -11,7 +11,6 @@ from torch import Tensor
 import ofa
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
-from ofa.precisions import Int8Layers
 from ofa.records import content_of, read_record, write_record
 from search.candidates.figures import is_latency
 from search.candidates.search_files import Finalist, Finalists, SubnetList, SubnetRow, Trials
@@ -175,8 +174,7 @@ def extract_network(
         facts = structs.replace(facts, settings=tuned.settings or None)
         if tuned.raw is not None:
             facts = structs.replace(facts, **scores_before(facts, tuned, facts.metrics or metrics_of(trained.task)))
-        export = as_computed(export, tuned.settings)
-        layers = Int8Layers(tuned.int8_layers) if tuned.int8_layers else None
+        export, layers = as_computed(export, tuned)
         if masks is not None:
             facts = structs.replace(facts, density=tuned.density, sparse_bytes=tuned.bytes)
     metrics = facts.metrics or metrics_of(trained.task)

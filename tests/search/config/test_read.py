@@ -30,6 +30,7 @@ CONFIGS = {
     "joint search": ["search", "search=joint"],
     "joint search of groups": ["search", "search=joint_groups"],
     "joint search of precisions": ["search", "search=joint_int8"],
+    "joint search of precisions by stage": ["search", "search=joint_int8_stages"],
     "tiny run": ["run", "experiment=tiny", "train=progressive", "model=mobilenet"],
     "parquet": ["train", "data=parquet", "data.dataset.path=x", "train=single", "space=kernels"],
     "transformed kernels": ["train", "model=mobilenet", "space=kernel_transforms"],
@@ -61,7 +62,7 @@ NEVER = {
     float: ("text", "switch", "mapping", "not finite"),
     str: ("mapping", "fraction"),
 }
-ELSEWHERE = ("latency_ms", "search.parameters")  # looked at by functions of their own
+ELSEWHERE = ("latency_ms", "search.parameters", "search.tuning.precisions")  # looked at by functions of their own
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,12 @@ from torch import nn
 import ofa
 from ofa.errors import InvalidInput
 from ofa.identity import digest_of
+from ofa.precisions import int8_layers
 from ofa.quantization import RANGE_EXAMPLES, simulated
 from ofa.task import scores
 from search.candidates.figures import in_int8
 from search.candidates.space import Candidate, CandidateSpace
+from search.config.search import SearchRequest
 from search.device.devices import free_figures
 from search.evaluation.tune import TunedNetwork
 from search.run.cards import Setting
@@ -196,3 +198,65 @@ def test_int8_without_its_kernels_or_under_another_name_is_refused(
     overrides = [word.replace("precision}", "precision, one_of: [float32, int8]}") for word in overrides]
     with pytest.raises(InvalidInput, match=said):
         made(run, trained, *INT8, *overrides)
+
+
+STAGES = ["search=joint_int8_stages", *INT8[1:]]
+
+
+def test_a_candidate_with_some_stages_in_int8_is_trained_judged_and_counted_so(
+    run: RunFolder, trained: Trained
+) -> None:
+    halved: dict[str, Setting] = {"sparsity": 0.5, "schedule_end": 0.5}
+    parts = ("stem", "stage_0", "stage_1", "stage_2", "classifier")
+    choices = [(), ("stage_1",), parts]
+    settings = [{**halved, **{f"precision_{part}": "int8" for part in chosen}} for chosen in choices]
+    whole, found, every = (tuned(run, trained, each, *STAGES) for each in settings)
+    assert whole.model is not None and found.model is not None and every.model is not None
+    assert len({digest_of(each.model) for each in (whole, found, every) if each.model is not None}) == 3
+    all_in_int8 = tuned(run, trained, {**halved, "precision": "int8"}, *INT8)
+    assert all_in_int8.model is not None and digest_of(all_in_int8.model) == digest_of(every.model)
+    assert (all_in_int8.scores, all_in_int8.bytes) == (every.scores, every.bytes)
+    tuning, request = made(run, trained, *STAGES), joint_request(*STAGES)
+    layers = int8_layers(tuning_groups(request), ("stage_1",))
+    rounded = simulated(found.model, trained.data.calibration(RANGE_EXAMPLES), layers)
+    assert found.scores == scores(rounded, trained.data.validation.in_order(), trained.task)
+    assert every.bytes < found.bytes < whole.bytes
+    figures = figures_with(tuning, request, trained, free_figures(trained.supernet, {}))
+    space = CandidateSpace(trained.supernet.space, tuning.keys.parameters)
+    foretold = figures([space.candidate(trained.supernet.space.smallest, {**PLAIN, **each}) for each in settings])
+    # An estimate, since all layers rank together.
+    assert list(foretold["bytes"]) == pytest.approx([whole.bytes, found.bytes, every.bytes], rel=0.03)
+
+
+def tuning_groups(request: SearchRequest) -> dict[str, tuple[str, ...]]:
+    assert request.search.tuning is not None
+    return request.search.tuning.groups
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("search.int8_device=null", "search.int8_device=onnxruntime_int8"),
+        ("search.tuning.precisions.stem.match=stem", "precisions.stem.match='stem' must be globs of layers"),
+        ("search.tuning.precisions.stem.precision=int4", "precisions.stem.precision='int4': did you mean int8"),
+        ("+search.tuning.precisions.stem.bits=8", "precisions.stem.bits is unknown"),
+        ("search.tuning.precisions.stem.match=[stm]", "precisions.stem.match: 'stm' names no layer; did you mean stem"),
+        (
+            "search.tuning.precisions.stem.precision=int8",
+            r"parameter, search.parameters.precision_stem.one_of=\[int8\]",
+        ),
+        (
+            "search.parameters.precision_stem.sets=search.tuning.precisions.stage_0.precision",
+            "search.parameters.precision_stem sets .*stage_0.precision: of a group of layers, the parameter",
+        ),
+        (
+            "search.parameters.precision={sets: search.tuning.precision, one_of: [float32, int8]}",
+            "search.parameters.precision is of the whole network, and groups have their own",
+        ),
+    ],
+)
+def test_groups_whose_precision_nothing_says_are_refused(
+    run: RunFolder, trained: Trained, override: str, said: str
+) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        made(run, trained, *STAGES, override)

@@ -11,7 +11,9 @@ from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.records import content_of
 from search.candidates.figures import in_int8
+from search.candidates.limits import Target
 from search.candidates.search_files import MeasuredTrial, State, TrialRow
+from search.run.cards import Setting
 from search.subnets.finalist_text import file_text
 from search.subnets.finalists import choose_finalists, contenders
 from tests.search.scored import ACCURACY, LOSS, score
@@ -233,3 +235,32 @@ def test_a_candidate_in_int8_is_timed_by_the_kernels_of_int8() -> None:
     measured = {arch: {"latency_ms": 3.1, in_int8("latency_ms"): 1.1}}
     (trial,) = contenders(rows, {"latency_ms": 2.0}, measured, ACCURACY, 2)
     assert trial.trial == 2
+
+
+def test_a_candidate_with_some_layers_in_int8_is_timed_as_it_is() -> None:
+    arch = Arch(width={"stem": 24})
+    settings: list[dict[str, Setting]] = [
+        {"precision_stem": "float32", "precision_rest": "float32"},
+        {"precision_stem": "int8", "precision_rest": "float32"},
+        {"precision_stem": "int8", "precision_rest": "int8"},
+    ]
+    rows = [
+        trial_row(number, "evaluated", arch, {"latency_ms": 3.0 - number}, 0.97 - 0.01 * number, settings=each)
+        for number, each in enumerate(settings)
+    ]
+    asked = list[tuple[Arch, tuple[str, ...]]]()
+
+    def both(archs: Sequence[Arch]) -> dict[str, list[float]]:
+        return {"latency_ms": [3.1] * len(archs), in_int8("latency_ms"): [0.1] * len(archs)}
+
+    def parted(subnets: Sequence[tuple[Arch, tuple[str, ...]]]) -> list[float]:
+        asked.extend(subnets)
+        return [2.2 if groups == ("stem",) else 1.2 for _, groups in subnets]
+
+    limits: list[Target] = [{"latency_ms": 2.1}, {"latency_ms": 2.5}, {"latency_ms": 4.0}]
+    found = choose_finalists(rows, limits, both, METRICS, measure_mixed=parted)
+    assert [(each.chosen.trial, each.chosen.measured["latency_ms"]) for each in found] == [(2, 1.2), (1, 2.2), (0, 3.1)]
+    assert sorted(asked) == [(arch, ("stem",)), (arch, ("stem", "rest"))]
+    assert [missed.trial for missed in found[0].missed] == [1]
+    known = {arch: {"latency_ms": 3.1, in_int8("latency_ms", ("stem",)): 2.2}}
+    assert [trial.trial for trial in contenders(rows, {"latency_ms": 2.5}, known, ACCURACY, 3)] == [1]
