@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -109,7 +110,7 @@ def find_finalists(
                         archs,
                         device.make_runtime(),
                         profile=device.profile,
-                        progress=lambda row: show_measuring(row, update),
+                        progress=partial(show_measuring, update=update),
                         **bench.protocol,
                     )
             return {name: [result.ms for result in results[-len(archs) :]] for name, results in measured.items()}
@@ -118,14 +119,12 @@ def find_finalists(
 
         def measure_parted(subnets: Sequence[Mixed]) -> list[float]:
             with bench.alone(), measuring(bench.run, WAITS_TO_MEASURE):
-                times = measured_mixed(
-                    supernet, devices, bench.groups, subnets, lambda row: show_measuring(row, update), **bench.protocol
-                )
+                show = partial(show_measuring, update=update)
+                times = measured_mixed(supernet, devices, bench.groups, subnets, show, **bench.protocol)
             for (arch, groups), ms in zip(subnets, times, strict=True):
                 parted.setdefault(arch, {})[in_int8(LATENCY, groups)] = ms
             return times
 
-        top = bench.settings.candidates
         chosen = choose_finalists(
             rows,
             plan.limits.targets,
@@ -133,7 +132,7 @@ def find_finalists(
             plan.ordered_metrics,
             latencies=plan.latencies,
             metric_limits=plan.metric_limits,
-            top=top,
+            top=bench.settings.candidates,
             file_bytes=bench.file_bytes,
             measure_mixed=measure_parted if bench.groups else None,
         )
