@@ -98,6 +98,7 @@ def find_finalists(
     devices, supernet = bench.devices, bench.trained.supernet
     measured: dict[str, list[MeasuredArch]] = {device.figure: [] for device in devices}
     with stage_progress("measure") as update:
+        show = partial(show_measuring, update=update)
 
         def measure(archs: Sequence[Arch]) -> dict[str, list[float]]:
             # First, since missing measurements of another machine end the search for now.
@@ -106,12 +107,7 @@ def find_finalists(
             for device in (device for device in devices if not device.remote):
                 with bench.alone(), measuring(bench.run, WAITS_TO_MEASURE):
                     measured[device.figure] += measure_archs(
-                        supernet,
-                        archs,
-                        device.make_runtime(),
-                        profile=device.profile,
-                        progress=partial(show_measuring, update=update),
-                        **bench.protocol,
+                        supernet, archs, device.make_runtime(), profile=device.profile, progress=show, **bench.protocol
                     )
             return {name: [result.ms for result in results[-len(archs) :]] for name, results in measured.items()}
 
@@ -119,7 +115,6 @@ def find_finalists(
 
         def measure_parted(subnets: Sequence[Mixed]) -> list[float]:
             with bench.alone(), measuring(bench.run, WAITS_TO_MEASURE):
-                show = partial(show_measuring, update=update)
                 times = measured_mixed(supernet, devices, bench.groups, subnets, show, **bench.protocol)
             for (arch, groups), ms in zip(subnets, times, strict=True):
                 parted.setdefault(arch, {})[in_int8(LATENCY, groups)] = ms
