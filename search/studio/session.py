@@ -56,6 +56,7 @@ class Session:
             "evaluate": (LIVE, self.evaluate),
             "pin": (LIVE, self.evaluate),
             "file": (FILES, self.code),
+            "pinned_file": (FILES, self.code),
             "keep": (WORK, self.keep),
             "extract": (WORK, self.extract),
             "search": (WORK, self.search),

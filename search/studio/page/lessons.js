@@ -6,6 +6,7 @@ import {element, histogram, legend, lines, picture} from "./drawing.js";
 const $ = id => document.getElementById(id);
 const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
 const reduced = matchMedia("(prefers-reduced-motion: reduce)");
+const share = value => percent(value, Number.isInteger(100 * value) ? 0 : 1);
 const tens = [0, 0.25, 0.5, 0.75, 1].map(at => [at, percent(at)]);
 
 function asked(form) {
@@ -53,15 +54,15 @@ let levels = [], tickets = [];
 
 function showTickets() {
   const at = Math.min(Number($("tickets-density").value), levels.length - 1), density = levels[at];
-  $("tickets-density-text").textContent = percent(density);
-  $("tickets-density").setAttribute("aria-valuetext", percent(density));
+  $("tickets-density-text").textContent = share(density);
+  $("tickets-density").setAttribute("aria-valuetext", share(density));
   const here = tickets.filter(ticket => ticket.density === density);
   $("tickets-cards").replaceChildren(...here.map(ticket => element("div", {"data-kind": ticket.kind}, element("h3", {}, KINDS[ticket.kind]),
-    element("div", {}, ticket.text), picture(ticket.image, `mask of the first layer, ${KINDS[ticket.kind]} at ${percent(density)}`))));
+    element("div", {}, ticket.text), picture(ticket.image, `mask of the first layer, ${KINDS[ticket.kind]} at ${share(density)}`))));
   const series = Object.entries(KINDS).map(([kind, name]) => ({name,
     points: tickets.filter(ticket => ticket.kind === kind || ticket.density === 1).map(ticket => [1 / ticket.density, ticket.score])}))
     .filter(each => each.points.length);
-  const low = Math.min(0.9, ...tickets.map(ticket => ticket.score)), marks = levels.map(level => [1 / level, percent(level)]);
+  const low = Math.min(0.9, ...tickets.map(ticket => ticket.score)), marks = levels.map(level => [1 / level, share(level)]);
   $("tickets-chart").replaceChildren(
     lines(series, {title: "density", low: 1, high: 1 / levels.at(-1), log: true, ticks: marks},
       {title: "validation accuracy", low, high: 1, ticks: [0, 0.2, 0.4, 0.6, 0.8, 0.9, 1].filter(value => value >= low).map(value => [value, percent(value)])},
@@ -88,7 +89,7 @@ function showEpoch() {
   $("regularizers-epoch-text").textContent = `${at} of ${$("regularizers-epoch").max}`;
   $("regularizers-cards").replaceChildren(...[...epochs].map(([name, each]) => {
     const row = each[Math.min(at, each.length - 1)];
-    return element("div", {"data-regularizer": name}, element("h3", {}, name.replaceAll("_", " ")),
+    return element("div", {"data-regularizer": name}, element("h3", {}, name),
       element("div", {}, `${row.text}, ${percent(row.zeros, 1)} zero, ${percent(row.rows)} of the units gone`),
       picture(row.image, `weights of ${name} at epoch ${row.epoch}`),
       histogram(row.histogram, null, row.range, `histogram of ${name} at epoch ${row.epoch}`));
@@ -113,7 +114,7 @@ lesson("regularizers", () => { play(false); epochs = new Map(); }, ({epoch}, wor
   slider.disabled = $("regularizers-play").disabled = false;
   slider.max = Math.max(...[...epochs.values()].map(each => each.length - 1));
   slider.value = slider.max;
-  working.textContent = `${epoch.name.replaceAll("_", " ")}, epoch ${epoch.epoch}`;
+  working.textContent = `${epoch.name}, epoch ${epoch.epoch}`;
   showEpoch();
 }, () => {
   if (reduced.matches) return;
@@ -138,8 +139,8 @@ lesson("compression", () => $("compression-table").tBodies[0].replaceChildren(),
   for (const [key, value] of Object.entries({class: "bar", width: Math.max(1, 200 * stage.ofaz / stage.dense), height: 14, rx: 2})) part.setAttribute(key, value);
   bar.append(part);
   const bytes = count => count.toLocaleString("en-US");
-  $("compression-table").tBodies[0].append(element("tr", {"data-stage": stage.name}, element("th", {scope: "row"}, stage.name), element("td", {}, bar),
-    element("td", {}, bytes(stage.huffman)), element("td", {class: "value"}, bytes(stage.ofaz)), element("td", {}, percent(stage.density, 1)), element("td", {}, stage.text)));
+  $("compression-table").tBodies[0].append(element("tr", {"data-stage": stage.name}, element("th", {scope: "row"}, stage.name), element("td", {class: "bars"}, bar),
+    element("td", {}, bytes(stage.huffman)), element("td", {class: "value"}, bytes(stage.ofaz)), element("td", {class: "unbroken"}, percent(stage.density, 1)), element("td", {}, stage.text)));
 });
 
 // Initialization: the deviation of each layer's outputs, and their histograms.
@@ -155,7 +156,7 @@ function showSignals() {
       {title: "layer", low: 1, high: Math.max(2, count), ticks: Array.from({length: count}, (_, at) => [at + 1, String(at + 1)])},
       {title: "deviation of outputs", low, high, log: true, ticks}, "deviation of outputs by layer, for each initializer"),
     legend(signals.map(each => each.name)));
-  $("initializers-cards").replaceChildren(...signals.map(each => element("div", {"data-initializer": each.name}, element("h3", {}, each.name.replaceAll("_", " ")),
+  $("initializers-cards").replaceChildren(...signals.map(each => element("div", {"data-initializer": each.name}, element("h3", {}, each.name),
     ...each.layers.filter((_, at) => at === 0 || at === count - 1 || at === Math.floor(count / 2)).map(layer => element("div", {},
       element("div", {class: "hint"}, `${layer.name}: deviation ${layer.deviation.toPrecision(3)}, ${percent(layer.active)} above zero`),
       histogram(layer.histogram, null, 4 * layer.deviation, `outputs of ${layer.name} under ${each.name}`))))));

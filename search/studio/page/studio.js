@@ -144,7 +144,7 @@ function say() {
 
 function changed(now, before) {
   if (!before || now.key === "score") return now.key === "score" ? result.difference ?? "" : "";
-  if (!before.value) return "";
+  if (!before.value || now.text.startsWith("about") !== before.text.startsWith("about")) return ""; // one is estimated
   const share = now.value / before.value - 1;
   return Math.abs(share) < 0.0005 ? "same" : `${share < 0 ? "−" : "+"}${percent(Math.abs(share), 1)}`;
 }
@@ -343,14 +343,20 @@ async function pin(what) {
   pinned = what && {setting: what};
   $("pin").setAttribute("aria-pressed", String(Boolean(what)));
   $("pin").textContent = what ? "Unpin" : "Pin to compare";
-  if (!what) { stop("pin"); table(); draw(); return; }
+  if (!what) { stop("pin"); stop("pinned_file"); table(); draw(); return; }
+  const mine = pinned;
   try {
     await ask("pin", {setting: what}, piece => {
-      if (piece.figures) Object.assign(pinned, {figures: piece.figures, picture: piece.picture});
-      if (piece.score) pinned.figures = [piece.score, ...pinned.figures];
+      if (piece.figures) Object.assign(mine, {figures: piece.figures, picture: piece.picture});
+      if (piece.score) mine.figures = [piece.score, ...mine.figures];
     });
     draw();
     evaluate();
+    await ask("pinned_file", {setting: what}, piece => {
+      if (!piece.figures) return;
+      mine.figures = mine.figures.map(each => each.key === piece.figures[0].key ? piece.figures[0] : each);
+      table();
+    });
   } catch (error) { complain(error); }
 }
 $("pin").addEventListener("click", () => pin(pinned ? null : setting));
