@@ -82,6 +82,7 @@ def terminal(text: str) -> str:
 def take(page: Page, file: Path, heading: str | None, height: int, scheme: str, picture: Path) -> None:
     """Writes a picture of a page from a heading on."""
     page.look(WIDTH, height, dark=scheme == "dark")
+    page.send("Emulation.setScrollbarsHidden", hidden=True)
     page.open(file.resolve().as_uri())
     page.wait("document.readyState === 'complete' && document.body.innerText.length > 100")
     # Plots are drawn when they come into sight.

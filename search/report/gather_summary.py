@@ -18,6 +18,7 @@ from search.report.data import Trial, Warned
 from search.run.cards import SubnetCard
 from search.run.compressed_cards import CompressedCard, CompressedFolder
 from search.run.paths import NetworkFolder, PrunedFolder, RunFolder, SearchFolder, SupernetFolder
+from search.run.progress import duration
 from search.run.pruned_cards import PrunedCard, SlimCard
 from search.run.scores import MetricFacts
 from search.run.stages import is_complete, stamp_path, stamped_config
@@ -69,7 +70,7 @@ def summary_of(card: SupernetCard, folder: Path) -> dict[str, str]:
         **({} if constant is None else {"baseline": f"{metric.text(constant.value)} test (a constant answer)"}),
         **({} if card.probe is None else {"largest vs. alone": card.probe.text(metric)}),
         "test examples": f"{largest.examples:,}",
-        "training": f"{card.seconds:.0f} s",
+        "training": duration(card.seconds),
     }
 
 

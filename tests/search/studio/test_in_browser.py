@@ -133,9 +133,7 @@ def test_two_settings_stand_side_by_side(page: Page, opened: Opened) -> None:
     assert page.value(f"document.querySelectorAll('[aria-label=\"{STEM}\"] canvas').length") == 2
     # Both files are coded in the end: an estimate beside one would say nothing.
     coded = "document.querySelectorAll('[data-figure=ofaz_bytes] td')"
-    page.wait(
-        f"[...{coded}].slice(0, 2).every(cell => !cell.textContent.startsWith('about'))"
-    )
+    page.wait(f"[...{coded}].slice(0, 2).every(cell => !cell.textContent.startsWith('about'))")
     assert "%" in page.value(f"{coded}[2].textContent")
     press(page, "pin")
     assert page.value("document.querySelectorAll('#figures thead th').length") == 2
