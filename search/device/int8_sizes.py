@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,7 +46,7 @@ class Int8Sizes:
     def predict(self, supernet: Supernet, archs: Sequence[Arch]) -> dict[str, Floats]:
         """Returns the two figures of each Arch by name, (archs,)."""
         peaks = np.asarray(peak_activation_bytes(supernet, archs), dtype=np.float64)
-        return dict(zip(INT8_SIZES, (_parts(supernet, archs) @ self.rates, self.share * peaks), strict=True))
+        return dict(zip(INT8_SIZES, (parts_of(supernet, archs) @ self.rates, self.share * peaks), strict=True))
 
 
 def int8_figures(supernet: Supernet, needed: Collection[str]) -> Figures:
@@ -73,29 +73,39 @@ def int8_sizes(supernet: Supernet, seed: int = 0) -> Int8Sizes:
     Raises:
         InvalidInput: they cannot be quantized, or the peak of their activations is not known.
     """
-    space, random = supernet.space, np.random.default_rng(seed)
-    archs = [space.largest, space.smallest, *(space.sample(random) for _ in range(SAMPLES - 2))]
+    archs = sampled(supernet, seed)
     written = np.array([_written(supernet, arch) for arch in archs], dtype=np.float64)
-    parts, peaks = _parts(supernet, archs), np.asarray(peak_activation_bytes(supernet, archs), dtype=np.float64)
+    parts, peaks = parts_of(supernet, archs), np.asarray(peak_activation_bytes(supernet, archs), dtype=np.float64)
     errors = np.zeros_like(written)
     for held in range(SAMPLES):
         others = np.arange(SAMPLES) != held
-        rates, share = _fitted(parts[others], peaks[others], written[others])
+        rates, share = fitted(parts[others], peaks[others], written[others])
         errors[held] = np.abs(np.array([parts[held] @ rates, share * peaks[held]]) / written[held] - 1)
-    return Int8Sizes(*_fitted(parts, peaks, written), dict(zip(INT8_SIZES, errors.mean(axis=0).tolist(), strict=True)))
+    return Int8Sizes(*fitted(parts, peaks, written), dict(zip(INT8_SIZES, errors.mean(axis=0).tolist(), strict=True)))
 
 
-def _fitted(parts: Floats, peaks: Floats, written: Floats) -> tuple[Floats, float]:
+def sampled(supernet: Supernet, seed: int = 0) -> list[Arch]:
+    """Returns the Archs whose files are written: the largest, the smallest and random ones."""
+    space, random = supernet.space, np.random.default_rng(seed)
+    return [space.largest, space.smallest, *(space.sample(random) for _ in range(SAMPLES - 2))]
+
+
+def fitted(parts: Floats, peaks: Floats, written: Floats) -> tuple[Floats, float]:
+    """Returns the rates (4,) and the share of the peak that fit what was written, (archs, 2)."""
     scale = parts.max(axis=0)
     # Relative errors count, or the smallest subnets would not.
     relative = parts / scale / written[:, :1]
     return nnls(relative, np.ones(len(parts)))[0] / scale, float(np.median(written[:, 1] / peaks))
 
 
-def _parts(supernet: Supernet, archs: Sequence[Arch]) -> Floats:
-    """Numbers of weights, of vectors and of tensors, and one, (archs, 4)."""
+def parts_of(supernet: Supernet, archs: Sequence[Arch], part: Callable[[str], bool] | None = None) -> Floats:
+    """Returns the numbers of weights, of vectors and of tensors, and one, (archs, 4).
+
+    Args:
+        part: whether a tensor counts, by its name; None: all.
+    """
     tensors = dict(supernet.model.named_parameters())
-    names = [name for name in supernet.cost_terms.tensors if name in tensors]
+    names = [name for name in supernet.cost_terms.tensors if name in tensors and (part is None or part(name))]
     entries = entries_of(supernet, archs, names).astype(np.float64)
     matrix = np.array([tensors[name].dim() >= 2 for name in names])
     sums = (entries[matrix].sum(axis=0), entries[~matrix].sum(axis=0), (entries > 0).sum(axis=0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from ofa.errors import InvalidInput, nearest
 from ofa.precisions import named_by
 from ofa.quantization import INT8
 from search.candidates.figures import (
+    INT8_SIZES,
     LATENCY,
     PRECISION,
     CandidateFigures,
@@ -23,6 +24,7 @@ from search.candidates.space import Candidate
 from search.config.search import SearchRequest
 from search.config.searched_keys import SearchedKeys
 from search.device.latency.mixed import MixedLatency
+from search.device.mixed_sizes import MixedSizes
 from search.training.trained import Trained
 
 GROUPS = "search.tuning.precisions"  # the node that says it of groups of layers
@@ -88,12 +90,16 @@ def check_groups(request: SearchRequest, keys: SearchedKeys, trained: Trained) -
                 raise InvalidInput(f"{GROUPS}.{name}.match: {pattern!r} names no layer; {nearest(pattern, layers)}")
 
 
-def of_both_kernels(figures: CandidateFigures, mixed: MixedLatency | None) -> CandidateFigures:
+def of_both_kernels(
+    figures: CandidateFigures, mixed: MixedLatency | None, sizes_of: Callable[[], MixedSizes] | None = None
+) -> CandidateFigures:
     """Returns the figures of candidates, each with the latency of the kernels that it computes with.
 
     Args:
         mixed: the latency where some groups of layers compute in int8.
+        sizes_of: makes the sizes in int8 of such candidates, when they are first needed.
     """
+    known = list[MixedSizes]()
 
     def of(candidates: Sequence[Candidate]) -> Mapping[str, Floats]:
         by_name = figures(candidates)
@@ -101,9 +107,14 @@ def of_both_kernels(figures: CandidateFigures, mixed: MixedLatency | None) -> Ca
         quick, usual = (of_kernels(by_name, {PRECISION: name}) for name in (INT8, "float32"))
         found = {name: np.where(chosen, quick[name], usual[name]) for name in usual}
         parted = {row: names for row, one in enumerate(candidates) if (names := int8_groups(one.values))}
+        archs, rows, groups = [candidates[row].arch for row in parted], list(parted), list(parted.values())
         if parted and mixed is not None:
-            archs = [candidates[row].arch for row in parted]
-            found[LATENCY][list(parted)] = mixed.predict(archs, list(parted.values()))
+            found[LATENCY][rows] = mixed.predict(archs, groups)
+        if parted and sizes_of is not None and not set(INT8_SIZES).isdisjoint(found):
+            known.extend([] if known else [sizes_of()])
+            for name, sizes in known[0].predict(archs, groups).items():
+                if name in found:
+                    found[name][rows] = sizes
         return found
 
     return of

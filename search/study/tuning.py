@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import lcm
 from types import MappingProxyType
 
@@ -31,6 +32,7 @@ from search.config.searched_keys import SearchedKeys, searched_keys
 from search.config.tuning import Tuning
 from search.device.devices import SearchDevice
 from search.device.latency.mixed import MixedLatency
+from search.device.mixed_sizes import MixedSizes
 from search.device.profile import Profile
 from search.evaluation.caches import TunedCache
 from search.evaluation.sparsities import sparse_figures, sparsities_of
@@ -201,7 +203,7 @@ def figures_with(
         return sparse
     usual, quick = profiles.get(LATENCY), profiles.get(in_int8(LATENCY))
     mixed = MixedLatency(trained.supernet, usual, quick, groups) if groups and usual and quick else None
-    return of_both_kernels(sparse, mixed)
+    return of_both_kernels(sparse, mixed, partial(MixedSizes, trained.supernet, groups) if groups else None)
 
 
 def _pruner(config: Target | None) -> BasePruner | None:
