@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -21,6 +22,7 @@ from search.candidates.space import Work
 from search.engine.engine import TRIES_AGAIN, Engine, Here, Message, Source, serve
 from search.engine.team import check_counts, team_of
 
+_SAFE_PATH = "PYTHONSAFEPATH"  # keeps Python from looking for modules in the current folder first
 _TRACING = "torch._dynamo"  # of PyTorch, imported where a model is traced; a third of what an evaluator imports
 
 
@@ -63,6 +65,8 @@ class _Processes:
         # and run nothing, so it has none; what it holds is in memory once. Elsewhere libraries do not bear a fork.
         self._context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
         self._context.set_forkserver_preload([name for name in (_module_of(make), _TRACING) if name in sys.modules])
+        if sys.platform == "linux":
+            _start_template()
         self._running: list[_Process] = []
 
     def start(self) -> _Process:
@@ -109,6 +113,19 @@ def _how_it_ended(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         return f"killed by signal {-exitcode}"
     return f"ended with exit code {exitcode}"
+
+
+def _start_template() -> None:
+    """Starts the template of this process's evaluators, unless it runs: the current folder hides no library from it."""
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
 
 
 def _module_of(make: Callable[..., Any]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import time
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +37,12 @@ def looking(_: object) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are forked of a template on Linux alone")
-def test_evaluators_share_what_they_import(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluators_share_what_they_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Most that a process holds is PyTorch and the toolkit, in memory once. Its environment is the driver's of now."""
+    importlib.import_module("torch._dynamo")  # by which the template knows what evaluators need
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # of an earlier test
+    monkeypatch.chdir(tmp_path)
+    Path("sympy.py").write_text("raise SystemExit('the wrong module')")
     for told in ("1", None):
         monkeypatch.delenv("OFA_TOLD", raising=False) if told is None else monkeypatch.setenv("OFA_TOLD", told)
         with local(Source(work(None), looking), workers=2) as engine:
