@@ -26,6 +26,7 @@ from search.candidates.optuna_internals import FrozenStudy, study_attributes, st
 from search.candidates.search_files import TrialRow
 from search.candidates.trials import trial_rows
 from search.report.dashboard_figures import importance_figure, limits_figure, metric_of, study_note, study_title
+from search.report.dashboard_lines import with_broken_lines
 from search.report.figures import Figure
 from search.run.scores import MetricFacts
 from search.study.artifacts import TrialFileStore
@@ -69,7 +70,8 @@ def make_dashboard(
         raise InvalidInput(f"port={port!r} must be a whole number from 0 to 65535")
     storage = open_journal(place.journal) if place.address is None else database_storage(place.address)
     files = TrialFileStore(artifacts) if artifacts is not None else None
-    application = only_local(importlib.import_module("optuna_dashboard").wsgi(with_figures(storage, run), files))
+    pages = importlib.import_module("optuna_dashboard").wsgi(with_figures(storage, run), files)
+    application = only_local(with_broken_lines(pages))
     try:
         server = make_server(HOST, port, application, server_class=_ThreadedServer, handler_class=_QuietHandler)
     except OSError as error:

@@ -87,6 +87,7 @@ def test_an_evaluated_trial_shows_its_picture_its_curve_and_the_command(
     page: Page, url: str, rows: tuple[Path, list[TrialRow]]
 ) -> None:
     trial = next(row for row in rows[1] if row.state == "evaluated")
+    page.look(1440)
     page.open(f"{url}studies/0/trials?numbers={trial.number}")
     page.wait_for_text(f"Trial {trial.number} (trial_id={trial.number})")
     page.wait_for_text(f"ofa extract trial={trial.number}")
@@ -94,6 +95,7 @@ def test_an_evaluated_trial_shows_its_picture_its_curve_and_the_command(
         page.wait_for_text(name)
     for selector in ('img[alt="arch.svg"]', 'img[alt="curve.svg"]', 'img[alt^="the layers of this subnet"]'):
         page.wait(DRAWN.format(selector=selector))
+    assert page.value("document.documentElement.scrollWidth <= innerWidth"), "an Arch goes on in a second line"
 
 
 def test_a_trial_over_the_limit_says_so_and_is_no_best_trial(
