@@ -10,7 +10,6 @@ benchmarks/results/fewer_bits.json; the table is printed.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import statistics
 from functools import partial
@@ -20,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from benchmarks.pruning.cells import Cells, column, markdown, mean_spread
+from benchmarks.pruning.cells import column, markdown, mean_spread, measure_seeds
 from benchmarks.quality.figures import standard_error
 from ofa.data import Dataset, digits
 from ofa.models import ResNet
@@ -30,23 +29,13 @@ from search.networks.quantized_network import in_bits
 
 RESULTS = Path(__file__).parent / "results" / "fewer_bits.json"
 EPOCHS, MORE_EPOCHS, RATE, MORE_RATE = 20, 10, 3e-3, 1e-3
-PROBLEMS = {"digits": digits}
 WIDTHS = (4, 8, 16)
 BITS: tuple[Literal["int8", "int4"], ...] = ("int8", "int4")
 
 
 def main() -> None:
     """Measures what is missing, and prints the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    cells = Cells(arguments.results)
-    for problem, load in PROBLEMS.items():
-        for seed in range(arguments.seeds):
-            cells.run(partial(measured, load(), seed), problem=problem, seed=seed)
-    print(table(cells.rows()))
+    measure_seeds(RESULTS, partial(measured, digits()), table, problem="digits")
 
 
 def measured(data: Dataset, seed: int) -> dict[str, float]:

@@ -9,7 +9,6 @@ and with codebooks of as many values. The results are in benchmarks/results/inte
 
 from __future__ import annotations
 
-import argparse
 import copy
 import statistics
 from functools import partial
@@ -19,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.pruning.cells import Cells, markdown, mean_spread
+from benchmarks.pruning.cells import markdown, mean_spread, measure_seeds
 from ofa._evaluate import evaluate
 from ofa.compress import share, with_codebooks, without_codebooks
 from ofa.data import Dataset, digits
@@ -36,15 +35,7 @@ STRENGTHS = (1e-4, 1e-3, 1e-2)
 
 def main() -> None:
     """Measures what is missing, and prints the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    cells = Cells(arguments.results)
-    for seed in range(arguments.seeds):
-        cells.run(partial(measured, digits(), seed), seed=seed)
-    print(table(cells.rows()))
+    measure_seeds(RESULTS, partial(measured, digits()), table)
 
 
 def measured(data: Dataset, seed: int) -> dict[str, Any]:

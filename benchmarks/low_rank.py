@@ -10,7 +10,6 @@ benchmarks/results/low_rank.json; the table is printed.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import statistics
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import ofa
-from benchmarks.pruning.cells import Cells, markdown, mean_spread
+from benchmarks.pruning.cells import markdown, mean_spread, measure_seeds
 from ofa.compress import factorise
 from ofa.data import Dataset, digits
 from ofa.models import ResNet
@@ -38,15 +37,7 @@ METHODS = {"svd": "two dense layers", "tucker": "three (Tucker-2)"}
 
 def main() -> None:
     """Measures what is missing, and prints the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    cells = Cells(arguments.results)
-    for seed in range(arguments.seeds):
-        cells.run(partial(measured, digits(), seed), seed=seed)
-    print(table(cells.rows()))
+    measure_seeds(RESULTS, partial(measured, digits()), table)
 
 
 def measured(data: Dataset, seed: int) -> dict[str, Any]:

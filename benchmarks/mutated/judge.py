@@ -16,9 +16,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from benchmarks.mutated.honest_copy import Honest, fingerprint
 from benchmarks.mutated.kinds import Kind, kinds_of, mutators_of
 from benchmarks.mutated.mutation import Mutation, Source
-from benchmarks.mutated.readers import Honest, fingerprint
 from ofa.errors import InvalidInput
 from search.app.messages import explain
 

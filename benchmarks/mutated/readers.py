@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from optuna.study import get_all_study_names
-from torch import Tensor
 
 import ofa.compress
+from benchmarks.mutated.honest_copy import Honest
 from ofa.checkpoint import load_checkpoint, load_supernet
 from ofa.errors import InvalidInput
 from ofa.identity import digest_of
@@ -34,6 +34,7 @@ from search.device.standalone.manifest import read_manifest
 from search.evaluation.caches import ScoreCache, TunedCache
 from search.networks import rebuild
 from search.report.gather import gather
+from search.run.cards import TunedCard
 from search.run.file_lock import is_free, owner_text
 from search.run.paths import PrunedFolder, RunFolder
 from search.run.pruned_cards import LevelRow
@@ -43,44 +44,7 @@ from search.study.journal import open_journal
 from search.study.study import load_study
 from search.study.warm_start import best_candidates
 from search.subnets.extract import load_refined
-from search.training.trained import Trained, load_trained
-
-
-@dataclass(frozen=True)
-class Honest:
-    """A copy of the run folder in which one file at a time is another; made while all are as they were."""
-
-    root: Path
-
-    @cached_property
-    def trained(self) -> Trained:
-        """The supernet of the run."""
-        return load_trained(self.run("tiny"), show=False)
-
-    @cached_property
-    def weights(self) -> dict[str, Tensor]:
-        """Its weights, to put back."""
-        return {name: tensor.clone() for name, tensor in self.trained.supernet.model.state_dict().items()}
-
-    def run(self, name: str) -> RunFolder:
-        """A run of the folder."""
-        return RunFolder(self.root / "outputs" / name)
-
-    def content(self, path: Path) -> bytes:
-        """The first bytes of a file as they were, by which caches know what they are asked for."""
-        if path not in self._contents:
-            self._contents[path] = path.read_bytes()
-        return self._contents[path]
-
-    @cached_property
-    def settings(self) -> dict[Path, dict[str, Any]]:
-        """Those of the trainings that were cut off."""
-        return {}
-
-    @cached_property
-    def _contents(self) -> dict[Path, bytes]:
-        return {}
-
+from search.training.trained import load_trained
 
 Reader = Callable[[Honest, Path], Any]
 
@@ -189,8 +153,6 @@ def rounds(honest: Honest, path: Path) -> Any:
 
 def script_line(line: bytes) -> Any:
     """Returns what a line of JSON says."""
-    import json
-
     return json.loads(line)
 
 
@@ -222,8 +184,6 @@ def candidates(honest: Honest, path: Path) -> Any:
 
 def tuned(honest: Honest, path: Path) -> Any:
     """Reads a fine-tuned candidate."""
-    from search.run.cards import TunedCard
-
     folder = PrunedFolder(path.parent)
     arch = read_record(folder.card, TunedCard).arch
     net, masks = load_refined(arch, honest.trained, folder)
@@ -268,15 +228,3 @@ def lock(honest: Honest, path: Path) -> Any:
     if len(text) > 300 or not text.isprintable():
         raise ValueError(f"a lock's owner is told as {text[:50]!r}")
     return is_free(path)
-
-
-def fingerprint(value: Any) -> str:
-    """Returns text that is equal for equal values."""
-    if isinstance(value, Tensor):
-        flat = value.detach().contiguous().reshape(-1)
-        return f"{value.dtype}{list(value.shape)}{flat.view(torch.uint8).numpy().tobytes()!r}" if flat.numel() else "[]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key!r}:{fingerprint(value[key])}" for key in sorted(value, key=repr)) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(map(fingerprint, value)) + "]"
-    return repr(value)

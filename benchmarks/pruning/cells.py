@@ -1,14 +1,18 @@
-"""Cells: results of single runs in a JSON file, skipped when they are there."""
+"""Cells: results of single runs in a JSON file, skipped when they are there; and the program that measures seeds."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ofa.paths import write_json
 
@@ -42,6 +46,27 @@ class Cells:
             write_json(self.file, [*self.rows(), found])  # read anew: another process may have added rows
             print(self.file.stem, found, flush=True)
         return found
+
+
+def measure_seeds(
+    results: Path,
+    measured: Callable[[int], dict[str, Any]],
+    table: Callable[[list[dict[str, Any]]], str],
+    **keys: Any,
+) -> None:
+    """Measures the seeds that `results` lacks and prints the table of all; the command line is --seeds and --results.
+
+    `measured` returns the figures of a seed, `keys` name the row beside it.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--results", type=Path, default=results)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    cells = Cells(arguments.results)
+    for seed in range(arguments.seeds):
+        cells.run(partial(measured, seed), **keys, seed=seed)
+    print(table(cells.rows()))
 
 
 def mean_spread(values: Sequence[float], digits: int = 2) -> str:

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from torch.utils.flop_counter import FlopCounterMode
 
 import ofa
+from benchmarks.judging.exact import counted_kernels, difference
 from benchmarks.judging.masked import masked_output
-from benchmarks.judging.measure import counted_kernels, difference
 from ofa.randomize import randomize_
 from tests.ofa.random_modules import Program, RandomModule, inputs_of, programs
 
