@@ -1,4 +1,4 @@
-"""The settings of a training, made from its configuration: of any network, and of a run's supernet."""
+"""What a training's configuration makes: the settings of any network's, and the strategy of a supernet's steps."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from typing import Any
 import torch
 
 from ofa.errors import InvalidInput
-from ofa.train import OptimizerBuilder, TrainSettings
+from ofa.train import OptimizerBuilder, Strategy, TrainSettings
+from ofa.train.average_teacher import taught_by_average
+from ofa.train.gradients import combined
 from ofa.train.rate_test import is_auto
+from ofa.train.sampling import sampled
+from ofa.train.warm_start import warm_start
 from search.config.read import converted, group_option
 from search.config.request import plain
 from search.config.rules import Target
+from search.config.teaching import is_average
 from search.config.training import SupernetTraining, Training
 from search.objects import make_partial
 
@@ -67,3 +72,22 @@ def try_optimizer(build: OptimizerBuilder, name: str) -> None:
         build([{"params": [torch.nn.Parameter(torch.zeros(1))]}])
     except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidInput(f"{name}: {error}") from None
+
+
+def build_strategy(training: SupernetTraining, teacher: Target | None = None) -> Strategy:
+    """Returns the strategy of a training with its teacher, warm start, sampling and gradients.
+
+    Raises:
+        InvalidInput: a part that does not take its arguments.
+    """
+    strategy: Strategy = make_partial("train.strategy", training.strategy)
+    if is_average(teacher):
+        strategy = partial(taught_by_average, strategy=strategy)
+    if training.warm_start is not None:
+        strategy = partial(warm_start, strategy=strategy, fraction=training.warm_start)
+    if training.sampling is not None:
+        strategy = partial(sampled, strategy=strategy, draw=make_partial("train.sampling", training.sampling))
+    if training.gradients is not None:
+        combine = make_partial("train.gradients", training.gradients)
+        strategy = partial(combined, strategy=strategy, combine=combine)
+    return strategy

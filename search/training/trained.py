@@ -17,7 +17,8 @@ from ofa.errors import InvalidInput
 from ofa.loggers import Logger
 from ofa.records import convert, read_record
 from ofa.task import Task
-from ofa.train import Callback, History, TrainSettings, logged, progress_rows, train
+from ofa.train import Callback, Event, History, TrainSettings, TrainState, logged, progress_rows, train
+from ofa.train.rate_test import is_auto
 from search.config.request import without
 from search.config.rules import AUTO, CalibrationExamples
 from search.config.tuning import SupernetRecipe
@@ -29,11 +30,9 @@ from search.run.stored_inputs import check_same, read_stored_config, show_data
 from search.run.training_cards import SupernetCard, TrainingStep
 from search.run.trust import TOOLKIT_ALONE, Trust, check_stored
 from search.training.probe import probing
-from search.training.rates import rate_said
-from search.training.settings import train_settings
+from search.training.settings import build_strategy, train_settings
 from search.training.settled import check_settled
 from search.training.sorting import sort_supernet_
-from search.training.strategies import build_strategy
 from search.training.teachers import build_teacher
 
 START_KEY = "start"  # of the configuration
@@ -81,7 +80,7 @@ def run_training(
         teacher=teacher,
         checkpoint=checkpoint,
         callbacks=[
-            *rate_said(settings),
+            *_rate_said(settings),
             *probes,
             *([] if progress is None else [showing(progress)]),
             logged(loggers),
@@ -204,3 +203,13 @@ def say_warnings(verb: str, lines: Iterable[str]) -> list[str]:
     for line in warnings:
         say(f"{verb}: warning: {line}")
     return warnings
+
+
+def _rate_said(settings: TrainSettings) -> list[Callback]:
+    """Returns a callback that prints the rate before the first step of a process; none where the rate is given."""
+    return [_say_rate] if is_auto(settings.optimizer) else []
+
+
+def _say_rate(event: Event, state: TrainState) -> None:
+    if event is Event.START:
+        say(f"train: learning rate {max(state.learning_rates):.2g}, found by a range test")

@@ -16,7 +16,7 @@ from ofa.train.warm_start import warm_start
 from search.config.read import read_request
 from search.config.tuning import TrainRequest
 from search.run.trust import TOOLKIT_ALONE, check_stored
-from search.training.strategies import build_strategy
+from search.training.settings import build_strategy
 from tests.composed import composed, plain
 from tests.test_configs import on_synthetic, two_steps
 
