@@ -46,6 +46,7 @@ from search.study.fidelities import Fidelities
 from search.study.precisions import check_groups, check_precision, groups_of, of_both_kernels
 from search.training.trained import Trained
 
+MIXED_ERROR = 0.1  # of sums of parts in int8 and in float32, see benchmarks/mixed_precision.py
 START = "search.tuning.start"  # the key that says which weights a candidate begins with
 
 
@@ -68,7 +69,7 @@ def limits_of(request: SearchRequest, devices: Sequence[SearchDevice], space: Sp
     Raises:
         InvalidInput: a latency model is so far off that its error cannot be the margin.
     """
-    errors = _errors(devices)
+    errors = _errors(devices, MIXED_ERROR if groups_of(request) else 0.0)
     latency, margin, others = request.latency, request.search.margin, request.search.given_limits
     if margin is None:
         _check_errors({device.profile.name: device.profile.held_out_error for device in devices})
@@ -86,10 +87,10 @@ def limits_of(request: SearchRequest, devices: Sequence[SearchDevice], space: Sp
     return Limits(tuple({**others, LATENCY: limit} for limit in latency), margin)
 
 
-def _errors(devices: Sequence[SearchDevice]) -> dict[str, float]:
-    """The errors of latency models by figure, the larger one where it has two kinds of kernels."""
+def _errors(devices: Sequence[SearchDevice], least: float) -> dict[str, float]:
+    """The errors of latency models by figure, the larger one where it has two kinds of kernels; at least so much."""
     errors = {device.figure: device.profile.held_out_error for device in devices}
-    return {name: max(error, errors.get(in_int8(name), 0.0)) for name, error in of_kernels(errors, {}).items()}
+    return {name: max(error, errors.get(in_int8(name), 0.0), least) for name, error in of_kernels(errors, {}).items()}
 
 
 def _check_errors(errors: Mapping[str, float]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from search.device.devices import free_figures
 from search.evaluation.tune import TunedNetwork
 from search.run.cards import Setting
 from search.run.paths import RunFolder
-from search.study.tuning import figures_with
+from search.study.tuning import figures_with, limits_of
 from search.training.trained import Trained
 from tests.search.evaluation.conftest import QUICK, joint_request, made
 
@@ -260,3 +262,22 @@ def test_groups_whose_precision_nothing_says_are_refused(
 ) -> None:
     with pytest.raises(InvalidInput, match=said):
         made(run, trained, *STAGES, override)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device of a search whose latency model is off by a hundredth."""
+
+    figure: str
+    profile: Any
+
+
+def test_the_margin_of_sums_of_parts_is_a_tenth_unless_it_is_given(trained: Trained) -> None:
+    profile = SimpleNamespace(name="here", held_out_error=0.01)
+    devices: Any = [Device("latency_ms", profile), Device(in_int8("latency_ms"), profile)]
+    space, figures = trained.supernet.space, free_figures(trained.supernet, {})
+
+    def margin(*words: str) -> Any:
+        return limits_of(joint_request(*words, "latency_ms=4"), devices, space, figures).margin
+
+    assert (margin(*INT8), margin(*STAGES), margin(*STAGES, "search.margin=0.02")) == (0.01, 0.1, 0.02)
