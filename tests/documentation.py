@@ -14,7 +14,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 FENCE = re.compile(r"^(`{3,})(\w*)\n(.*?)^\1$", re.DOTALL | re.MULTILINE)
-PROGRAMS = ("ofa", "make", "python", "python3", "pip", "torchrun", "unzip", "mkdir", "cd", "source", ".ci/run")
+PROGRAMS = ("ofa", "make", "python", "python3", "pip", "torchrun", "ray", "unzip", "mkdir", "cd", "source", ".ci/run")
 SPAN = re.compile(r"(?<!`)`((?:ofa|make|python|pip|torchrun) [^`]+)`(?!`)")
 SAID = re.compile(r"ofa \w+: ")  # what a verb prints
 

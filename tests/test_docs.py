@@ -48,6 +48,7 @@ EXCEPTIONS = {
     "cd": "a shell's own, run with its tutorial",
     "source": "a shell's own",
     "torchrun": "its processes are started by the tests of trainings on several",
+    "ray": "a program of Ray, which starts a cluster",
     ".ci/run": "runs these tests",
 }
 PLACEHOLDER = re.compile(r"\.\.\.|=NAME\b")  # of a sentence: something is to be put there
