@@ -24,8 +24,7 @@ from search.config.rules import (
     check_plain_name,
     short,
 )
-from search.config.teaching import check_taught
-from search.config.training import Training
+from search.config.training import Training, check_taught
 from search.config.tuning import Data
 
 MOST_BITS = 16

@@ -20,10 +20,10 @@ from search.config.rules import (
     Target,
     Text,
 )
-from search.config.teaching import check_teaching
 from search.config.training import HOW_TO_RUN as HOW_TO_RUN
 from search.config.training import SupernetTraining as SupernetTraining
 from search.config.training import Training as Training
+from search.config.training import check_teaching
 
 
 class Data(Struct, frozen=True, kw_only=True):

@@ -29,8 +29,7 @@ from search.config.rules import (
 )
 from search.config.search import SearchRequest
 from search.config.storage import check_address
-from search.config.teaching import check_taught
-from search.config.training import SupernetTraining, Training
+from search.config.training import SupernetTraining, Training, check_taught
 from search.config.tuning import Data, NetworkRecipe, Pruning, TrainRequest
 
 

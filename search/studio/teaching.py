@@ -11,7 +11,7 @@ from ofa.train import Distillation, Teacher
 from search.config.compressing import StudioSetting
 from search.config.read import group_option
 from search.config.rules import Target
-from search.config.teaching import check_taught
+from search.config.training import check_taught
 from search.studio.opened import Opened
 from search.training.teachers import build_teacher
 

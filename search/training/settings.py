@@ -18,8 +18,7 @@ from ofa.train.warm_start import warm_start
 from search.config.read import converted, group_option
 from search.config.request import plain
 from search.config.rules import Target
-from search.config.teaching import is_average
-from search.config.training import SupernetTraining, Training
+from search.config.training import SupernetTraining, Training, is_average
 from search.objects import make_partial
 
 UNKNOWN_TRAINING = "sandwich_adamw"  # of conf/train, for supernets that were trained in a loop of one's own

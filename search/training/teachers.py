@@ -19,7 +19,7 @@ from ofa.train import Teacher
 from ofa.train.first_batch import check_first_batch
 from ofa.weights_file import load_weights_, read_weights
 from search.config.rules import Target
-from search.config.teaching import is_average
+from search.config.training import is_average
 from search.objects import make_model, make_partial
 from search.run.stages import stamped_config, stamped_inputs
 
