@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ofa.data.dataset import PARTS, Dataset, ordered
@@ -59,7 +60,7 @@ def from_iterables(
     splits = {}
     for part, make in given.items():
         source = Iterables(make, lengths.get(part), counts.get(part), f"{part} of {name}")
-        splits[part] = Split(source, None, AS_GIVEN, origin=getattr(make, "__qualname__", type(make).__name__))
+        splits[part] = Split(source, None, AS_GIVEN, origin=_name(make))
     return Dataset(
         name,
         *ordered(splits),
@@ -83,3 +84,9 @@ def by_part(option: str, given: int | Mapping[str, int] | None) -> dict[str, int
         if not is_whole(number, 1):
             raise InvalidInput(f"{option} of {part}={number!r}: must be a whole number, at least 1")
     return numbers
+
+
+def _name(make: Any) -> str:
+    """What a function is called where it was defined; configurations make partials of theirs."""
+    function = make.func if isinstance(make, partial) else make
+    return getattr(function, "__qualname__", type(function).__name__)

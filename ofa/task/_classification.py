@@ -72,6 +72,7 @@ def classification(
         ),
         distill=partial(_distill, temperature=temperature),
         check=partial(_check, classes=classes),
+        checks_batches=True,
         constant=partial(_constant, classes=classes),
         details=(Detail(name="classes", statistics=by_class, rows=partial(_rows, names=names), units=_PERCENT),),
         predictions=_probabilities,

@@ -78,6 +78,7 @@ def language_model(
         ),
         distill=partial(_distill, shift=shift, temperature=temperature),
         check=partial(_check, shift=shift, vocabulary=class_count(data, vocabulary)),
+        checks_batches=True,
         constant=partial(_constant, shift=shift, vocabulary=class_count(data, vocabulary)),
         predictions=partial(_log_probabilities, shift=shift),
         terms=partial(_counted, shift=shift),

@@ -101,6 +101,7 @@ def multilabel(
         ),
         distill=partial(_distill, temperature=temperature),
         check=partial(_check, labels=labels),
+        checks_batches=True,
         constant=_constant,
         details=(Detail(name="labels", statistics=counts, rows=partial(_rows, names=names), units=_PERCENT),),
         predictions=_probabilities,

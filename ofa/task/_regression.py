@@ -66,6 +66,7 @@ def regression(
         metrics=chosen(metrics, metrics_of(values, unit), "regression", partial(pairs_of, predictions=values)),
         distill=partial(_distill, kind=loss, delta=float(huber_delta)),
         check=_check,
+        checks_batches=True,
         constant=partial(_constant, scale=scale, median=loss == "mae"),
         details=(
             Detail(

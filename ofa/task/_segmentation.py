@@ -86,6 +86,7 @@ def segmentation(
         ),
         distill=partial(_distill, temperature=temperature),
         check=partial(_check, classes=classes, ignore=ignore_index),
+        checks_batches=True,
         constant=partial(_constant, classes=classes, ignore=ignore_index),
         details=(Detail(name="classes", statistics=counts, rows=partial(_rows, names=names), units=_PERCENT),),
         predictions=_classes,

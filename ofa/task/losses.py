@@ -22,8 +22,8 @@ def label_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0, class_wei
     """
     if logits.dim() != 2 or logits.shape[0] != labels.shape[0]:
         raise InvalidInput(
-            f"the model returned shape {tuple(logits.shape)} for {labels.shape[0]} images: "
-            f"it must return logits of shape (images, classes)"
+            f"the model returned shape {tuple(logits.shape)} for {labels.shape[0]} labels: "
+            "it must return logits (labels, classes), and a batch a label for each example"
         )
     logits = full_precision(logits)
     weights = None if class_weights is None else class_weights.to(logits)

@@ -37,6 +37,8 @@ class Task:
         metrics: the first is the objective of a search; at least one.
         distill: (outputs, teacher's outputs, batch) -> scalar tensor; None: the task knows no distillation.
         check: (outputs, batch) -> None; raises InvalidInput that names what does not fit, before the first step.
+        checks_batches: whether `check` is cheap and called for each batch that is judged, so that targets that do not
+            fit never give a figure.
         call: (network, batch) -> outputs; for networks that need more than the batch's inputs.
         constant: training batches -> the outputs that a network without inputs would give for one example, without a
             dimension of examples; its scores are the baseline. None: there is none.
@@ -56,6 +58,7 @@ class Task:
     metrics: tuple[Metric, ...]
     distill: Callable[[Any, Any, Batch], Tensor] | None = None
     check: Callable[[Any, Batch], None] = nothing_to_check
+    checks_batches: bool = False
     call: Callable[[nn.Module, Batch], Any] = call_network
     constant: Callable[[Iterable[Batch]], Any] | None = None
     details: tuple[Detail, ...] = ()

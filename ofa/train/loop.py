@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ofa.errors import InvalidInput
 from ofa.processes import ALONE, Processes, processes
+from ofa.train.failed_batch import BATCH_ERRORS, failed_batch
 from ofa.train.memory_format import batch_channels_last
 from ofa.train.settings import TrainSettings
 from ofa.train.shared_gradients import gradients_of
@@ -141,7 +142,7 @@ def _learn(
     Of several processes it is this one's share of both.
     """
     group = processes()
-    state.batch = given.batch
+    earlier, state.batch = state.batch, given.batch
     different = settings.archs_per_rank == "different"
     losses = []
     for number, (part, share) in enumerate(zip(given.parts, given.shares, strict=True)):
@@ -162,7 +163,14 @@ def _learn(
             drawing=group if different else ALONE,
             mean=mean_over(group, share),
         )
-        losses.append(step(batch_channels_last(part) if settings.channels_last else part, context))
+        try:
+            losses.append(step(batch_channels_last(part) if settings.channels_last else part, context))
+        except BATCH_ERRORS as error:
+            epoch, batch = divmod(state.step, state.steps_per_epoch)
+            told = failed_batch(error, given.batch, earlier, f"batch {batch + 1} of epoch {epoch + 1}")
+            if told is None:
+                raise
+            raise told from error
     if group.alone and len(losses) == 1:
         return losses[0]
     shares = torch.tensor(given.shares, dtype=losses[0].dtype, device=losses[0].device)

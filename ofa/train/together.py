@@ -127,6 +127,8 @@ def check_alike(record: Mapping[str, Any], group: Processes) -> None:
 
 def _parts(batch: Batch, count: int, task: Task) -> Parts:
     """The parts of a batch that one process learns alone."""
+    if not batch.examples:
+        raise InvalidInput("a batch of the training data has 0 examples: leave empty ones out")
     parts = micro_batches(batch, count)
     if task.terms is None or len(parts) == 1:
         shares = [part.examples / batch.examples for part in parts]

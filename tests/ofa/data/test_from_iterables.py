@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -118,3 +119,12 @@ def never(epoch: int) -> list[Any]:
 def test_what_is_no_loader_is_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
         from_iterables(**{"train": Noisy, "validation": Noisy, "outputs": 1, **given})
+
+
+def test_parts_are_called_as_their_functions_are_where_configurations_make_partials_of_them():
+    def pairs(epoch: int, classes: int = 3) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return [(torch.rand(4, 2), torch.randint(0, classes, (4,)))]
+
+    data = from_iterables(train=partial(pairs, classes=2), validation=pairs, num_classes=3)
+    assert data.train.origin.endswith("pairs")
+    assert data.validation.origin == data.train.origin

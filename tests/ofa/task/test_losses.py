@@ -46,7 +46,7 @@ def test_half_precision_logits_are_lost_in_float32():
 
 
 def test_logits_of_a_wrong_shape_are_refused():
-    with pytest.raises(InvalidInput, match=r"shape \(6, 5, 1\) for 6 images"):
+    with pytest.raises(InvalidInput, match=r"shape \(6, 5, 1\) for 6 labels"):
         label_loss(LOGITS[..., None], LABELS)
 
 

@@ -171,3 +171,19 @@ def test_kept_tensors_are_those_of_a_list() -> None:
         )
     )
     assert rows == lists and rows.standard_error > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda labels: labels.masked_fill(labels == 1, 7), "the labels run from 0 to 7"),
+        (lambda labels: labels - 1, "the labels run from -1 to 1"),
+        (lambda labels: labels.float(), "torch.float32; classification needs one class number for each example"),
+    ],
+)
+def test_targets_of_a_later_batch_that_do_not_fit_give_no_figure(wrong, message) -> None:
+    net, batch = net_and_batch()
+    task = classification(num_classes=3)
+    later = Batch(batch.inputs, wrong(batch.targets))
+    with pytest.raises(ofa.InvalidInput, match=message):
+        scores(net, [batch, later], task)

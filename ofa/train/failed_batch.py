@@ -1,0 +1,66 @@
+"""What a batch that a step fails on has to do with it: later batches are not tried before they are trained on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten
+
+from ofa.errors import InvalidInput
+from ofa.inputs import Inputs
+from ofa.task import Batch
+from ofa.task.forms import form
+
+# What torch and a network raise where a batch does not fit them.
+BATCH_ERRORS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+def failed_batch(error: Exception, batch: Batch, earlier: Batch | None, place: str) -> InvalidInput | None:
+    """Returns what is wrong with a batch that a step failed on; None where nothing is seen that would be.
+
+    Args:
+        error: of the step.
+        batch: that it failed on.
+        earlier: one that was trained on, if any.
+        place: of the batch, for the message.
+    """
+    if isinstance(error, InvalidInput | torch.OutOfMemoryError):
+        return None
+    reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"[:200]
+    ours, theirs = _forms(batch), {} if earlier is None else _forms(earlier)
+    for name, value in ours.items():
+        if theirs and theirs.get(name) != value:
+            return InvalidInput(
+                f"the {name} of {place} are {value}, and were {theirs.get(name, 'not there')} before ({reason}); give "
+                "a collate that makes batches of one form"
+            )
+    targets = batch.targets
+    if isinstance(error, IndexError) and isinstance(targets, Tensor) and targets.numel() and not targets.is_complex():
+        least, most = targets.min().item(), targets.max().item()
+        return InvalidInput(
+            f"the targets of {place} run from {least} to {most} ({reason}); number classes from 0, and give the model "
+            "num_classes of one more than the highest"
+        )
+    return None
+
+
+def _forms(batch: Batch) -> dict[str, str]:
+    """The forms of inputs and of targets but for the number of examples, which may change."""
+    given = batch.inputs
+    inputs = given.tensors() if isinstance(given, Inputs) else given
+    return {"inputs": _form(inputs), "targets": _form(batch.targets)}
+
+
+def _form(value: Any) -> str:
+    leaves, structure = tree_flatten(value)
+    keys = f" {', '.join(map(str, value))}" if isinstance(value, dict) else ""
+    kind = "" if structure.is_leaf() else f"a {type(value).__name__}{keys} of "
+    return kind + (", ".join(_leaf_form(leaf) for leaf in leaves) or "nothing")
+
+
+def _leaf_form(leaf: Any) -> str:
+    if not isinstance(leaf, Tensor) or not leaf.dim():
+        return form(leaf)
+    return f"({', '.join(['N', *map(str, leaf.shape[1:])])}) {leaf.dtype}"

@@ -1,0 +1,62 @@
+"""A batch that does not fit, after the first one: one line that says which, and what of it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+import ofa
+from ofa.errors import InvalidInput
+from ofa.task import Batch
+from ofa.train.failed_batch import failed_batch
+
+IMAGES = torch.rand(8, 1, 4, 4)
+LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
+
+
+def batch(images=IMAGES, labels=LABELS):
+    return Batch(images, labels)
+
+
+def told(error, wrong, earlier=None):
+    found = failed_batch(error, wrong, earlier, "batch 5 of epoch 2")
+    return None if found is None else str(found)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (batch(torch.rand(8, 1, 5, 5)), r"the inputs of batch 5 of epoch 2 are \(N, 1, 5, 5\) torch.float32, and were"),
+        (batch(IMAGES.double()), r"are \(N, 1, 4, 4\) torch.float64, and were \(N, 1, 4, 4\) torch.float32 before"),
+        (batch((IMAGES, IMAGES)), r"the inputs of batch 5 of epoch 2 are a tuple of \(N, 1, 4, 4\)"),
+        (batch(ofa.Inputs(pixels=IMAGES)), r"the inputs of batch 5 of epoch 2 are a dict pixels of \(N, 1, 4, 4\)"),
+        (batch(labels=None), r"the targets of batch 5 of epoch 2 are "),
+    ],
+)
+def test_a_batch_of_another_form_is_compared_with_one_before(wrong, message):
+    text = told(RuntimeError("mat1 and mat2"), wrong, batch())
+    assert re.search(message, text), text
+    assert "RuntimeError: mat1 and mat2" in text
+
+
+def test_another_number_of_examples_is_no_other_form():
+    assert told(RuntimeError("of something else"), batch(IMAGES[:3], LABELS[:3]), batch()) is None
+
+
+@pytest.mark.parametrize(("label", "ends"), [(7, "0 to 7"), (-1, "-1 to 2")])
+def test_targets_out_of_range_are_told_with_their_range(label, ends):
+    labels = LABELS.clone()
+    labels[3] = label
+    text = told(IndexError(f"Target {label} is out of bounds."), batch(labels=labels), batch())
+    assert f"the targets of batch 5 of epoch 2 run from {ends}" in text
+
+
+@pytest.mark.parametrize("error", [InvalidInput("known already"), torch.OutOfMemoryError("too large")])
+def test_an_error_that_says_more_is_left_alone(error):
+    assert told(error, batch(torch.rand(8, 1, 5, 5)), batch()) is None
+
+
+def test_a_first_batch_has_nothing_to_be_compared_with():
+    assert told(RuntimeError("of the network"), batch()) is None
