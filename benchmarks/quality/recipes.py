@@ -19,14 +19,34 @@ BEST_OF_SINGLE_CHANGES: Recipe = {**FORMER, "train.optimizer.lr": 0.1, "train.st
 BY_SKILL = "{_target_: ofa.train.label_weights.by_skill, _partial_: true, start: 1.0, end: 0.5}"
 BY_PROGRESS = "{_target_: ofa.train.label_weights.by_progress, _partial_: true, start: 1.0, end: 0.3}"
 
+MEAN_BY_USE = "{_target_: ofa.train.gradients.mean_by_use, _partial_: true}"
+
 RECIPES: dict[str, Recipe] = {
     "default": {},
     "former": FORMER,
     "labels": BEST_OF_SINGLE_CHANGES,
+    "by_use": {**BEST_OF_SINGLE_CHANGES, "train.optimizer.lr": 0.2, "train.gradients": MEAN_BY_USE},
+    "rate_0.2": {**BEST_OF_SINGLE_CHANGES, "train.optimizer.lr": 0.2},
+    "three_random": {**BEST_OF_SINGLE_CHANGES, "train.strategy.random_subnets": 3},
     "rate_0.15": {**BEST_OF_SINGLE_CHANGES, "train.optimizer.lr": 0.15},
     "progress": {**BEST_OF_SINGLE_CHANGES, "train.strategy.label_weight": BY_PROGRESS},
     "skill": {**BEST_OF_SINGLE_CHANGES, "train.strategy.label_weight": BY_SKILL},
+    "skill_one_random": {
+        **BEST_OF_SINGLE_CHANGES,
+        "train.strategy.label_weight": BY_SKILL,
+        "train.strategy.random_subnets": 1,
+    },
+    "skill_warm_start": {
+        **BEST_OF_SINGLE_CHANGES,
+        "train.strategy.label_weight": BY_SKILL,
+        "train.warm_start": 0.2,
+    },
 }
+
+
+def as_overrides(recipe: Recipe) -> tuple[str, ...]:
+    """Returns a recipe's overrides as Hydra takes them; keys that a configuration lacks are added to it."""
+    return tuple(f"++{key}={'null' if value is None else value}" for key, value in recipe.items())
 
 
 def as_overrides(recipe: Recipe) -> tuple[str, ...]:
