@@ -47,8 +47,3 @@ RECIPES: dict[str, Recipe] = {
 def as_overrides(recipe: Recipe) -> tuple[str, ...]:
     """Returns a recipe's overrides as Hydra takes them; keys that a configuration lacks are added to it."""
     return tuple(f"++{key}={'null' if value is None else value}" for key, value in recipe.items())
-
-
-def as_overrides(recipe: Recipe) -> tuple[str, ...]:
-    """Returns a recipe's overrides as Hydra takes them; keys that a configuration lacks are added to it."""
-    return tuple(f"++{key}={'null' if value is None else value}" for key, value in recipe.items())
