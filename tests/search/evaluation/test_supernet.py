@@ -49,7 +49,8 @@ class Right(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         index = images[:, 0, 0, 0]
         right = (index < self.count).float()
-        return torch.stack([right, 1 - right], dim=1) if self.count < 99 else torch.full((len(images), 2), torch.nan)
+        logits = torch.stack([right, 1 - right, -torch.ones_like(right)], dim=1)
+        return logits if self.count < 99 else torch.full_like(logits, torch.nan)
 
 
 IMAGES = torch.arange(16.0).reshape(16, 1, 1, 1)
