@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ofa.errors import InvalidInput
 from ofa.inputs import Example, Inputs, as_inputs, logits_of
 from ofa.modes import in_mode
+from ofa.task.forms import check_range
 
 
 def evaluate(
@@ -26,7 +27,8 @@ def evaluate(
     The net's train or eval mode is left as it was.
 
     Raises:
-        InvalidInput: no images, a different number of labels, or logits that are not a number.
+        InvalidInput: no images, a different number of labels or labels that are no classes, or logits that are not a
+            number.
     """
     device = next((tensor.device for tensor in net.parameters()), torch.device("cpu"))
     right = torch.zeros((), dtype=torch.int64, device=device)
@@ -39,6 +41,7 @@ def evaluate(
             # argmax would return the position of a NaN as if it were a class.
             if not torch.isfinite(logits).all():
                 raise InvalidInput(f"{type(net).__name__} returns {_describe_bad(logits)} instead of logits")
+            check_range(targets, logits.shape[1], "labels")
             right += (logits.argmax(dim=1) == targets.to(device)).sum()
             seen += len(targets)
     if not seen:

@@ -77,8 +77,9 @@ def detection(
         raise InvalidInput(f"distill={distill!r}; give 'outputs', a function (outputs, teacher's outputs), or nothing")
     thin = partial(most_likely, score_threshold=score_threshold, iou_threshold=iou_threshold, most=most)
     found = partial(_detections, decode=decode, thin=thin)
-    statistics, pairs = partial(_matches, found=found), partial(_pairs, found=found)
     classes = class_count(data, num_classes)
+    statistics = partial(_matches, found=found, classes=classes)
+    pairs = partial(_pairs, found=found, classes=classes)
     offered = {
         name: Metric(
             name=name,
@@ -164,11 +165,17 @@ def _detections(outputs: Any, batch: Batch, *, decode: Callable[[Any], Any] | No
     )
 
 
-def _matches(outputs: Any, batch: Batch, *, found: Callable[[Any, Batch], Detections]) -> list[Matches]:
+def _matches(
+    outputs: Any, batch: Batch, *, found: Callable[[Any, Batch], Detections], classes: int | None
+) -> list[Matches]:
+    check_boxes(batch, classes)  # each batch, and without `_check`, which finds boxes once more
     return [matches(each, *true) for each, true in zip(found(outputs, batch), by_image(batch.targets), strict=True)]
 
 
-def _pairs(outputs: Any, batch: Batch, *, found: Callable[[Any, Batch], Detections]) -> tuple[Detections, Detections]:
+def _pairs(
+    outputs: Any, batch: Batch, *, found: Callable[[Any, Batch], Detections], classes: int | None
+) -> tuple[Detections, Detections]:
+    check_boxes(batch, classes)
     true = [{"boxes": boxes, "labels": labels} for boxes, labels in by_image(batch.targets)]
     return found(outputs, batch), true
 

@@ -29,12 +29,12 @@ def failed_batch(error: Exception, batch: Batch, earlier: Batch | None, place: s
     if isinstance(error, InvalidInput | torch.OutOfMemoryError):
         return None
     reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"[:200]
-    ours, theirs = _forms(batch), {} if earlier is None else _forms(earlier)
-    for name, value in ours.items():
-        if theirs and theirs.get(name) != value:
+    before = None if earlier is None else _forms(earlier)
+    for name, value in _forms(batch).items():
+        if before is not None and before[name] != value:
             return InvalidInput(
-                f"the {name} of {place} are {value}, and were {theirs.get(name, 'not there')} before ({reason}); give "
-                "a collate that makes batches of one form"
+                f"the {name} of {place} are {value}, and were {before[name]} before ({reason}); give a collate that "
+                "makes batches of one form"
             )
     targets = batch.targets
     if isinstance(error, IndexError) and isinstance(targets, Tensor) and targets.numel() and not targets.is_complex():

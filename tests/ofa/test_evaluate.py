@@ -52,6 +52,8 @@ def test_modes_are_left_as_they_were():
         (nn.Flatten(0), IMAGES, LABELS, r"Flatten returns shape \(10,\)"),
         (Reads(), IMAGES, LABELS[:4], "10 images with 4 labels"),
         (Reads(), IMAGES, None, "10 images with no labels"),
+        (Reads(), IMAGES, LABELS + 100, "labels run from 100"),
+        (Reads(), IMAGES, LABELS - 1, "labels run from -1"),
         (Reads(), IMAGES[:0], LABELS[:0], "accuracy of 0 images"),
         (Reads(), [], None, "accuracy of 0 images"),
     ],

@@ -308,3 +308,19 @@ def test_bootstrap_of_images() -> None:
     ]
     assert score.standard_error is not None and 0.01 < score.standard_error < 0.15
     assert np.ptp(halves) < 6 * score.standard_error
+
+
+def test_boxes_of_a_later_batch_that_do_not_fit_give_no_figure() -> None:
+    found, true = random_images(2, images=20)
+    task = detection(num_classes=3)
+    wrong = [{**each, "labels": each["labels"] + 3} for each in true]
+
+    class Known(nn.Module):
+        def forward(self, numbers: Tensor) -> Images:
+            return [found[number] for number in numbers.tolist()]
+
+    batches = [Batch(torch.arange(20), true), Batch(torch.arange(20), wrong)]
+    with pytest.raises(InvalidInput, match="labels run from 3 to 5; classes are numbered from 0 to 2"):
+        scores(Known(), batches, task)
+    with pytest.raises(InvalidInput, match="labels run from 3 to 5; classes are numbered from 0 to 2"):
+        details(Known(), batches, task)
