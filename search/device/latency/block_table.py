@@ -135,9 +135,7 @@ class BlockTable:
         """
         times = self.times(archs)
         names = [block.name for block in self.blocks]
-        transitions = transition_sums(
-            self.supernet, self.transitions, names, times > 0, self.supernet.space.encode(archs)
-        )
+        transitions = transition_sums(self.transitions, names, times, self.supernet.space.encode(archs))
         return {"table_ms": times.sum(axis=0) + transitions, "blocks": (times > 0).sum(axis=0).astype(np.float64)}
 
     def times(self, archs: Sequence[Arch]) -> Floats:

@@ -2,6 +2,8 @@
 
 A block alone pays for the call, and for converting its input and output to the runtime's own layout of channels; inside
 a network it pays for that only if its neighbor uses another. On one AVX-512 machine that was up to half of a block.
+Two blocks take no less than the longer of them alone: what a noisy measurement says below that is not believed, so that
+no network takes less than nothing.
 """
 
 from __future__ import annotations
@@ -58,22 +60,22 @@ def transitions_of(
 
 
 def transition_sums(
-    supernet: Supernet,
     transitions: Transitions,
     names: Sequence[str],
-    present: np.ndarray[Any, np.dtype[np.bool_]],
+    times: Floats,
     encoded: np.ndarray[Any, np.dtype[np.int64]],
 ) -> Floats:
     """Returns ms (archs,): the sum of each Arch's transitions.
 
     Args:
         names: the names of the blocks, in order.
-        present: bool (blocks, archs), whether an Arch has the block.
+        times: ms (blocks, archs) of each block alone, 0 where an Arch leaves it out.
         encoded: int64 (archs, choices), the Archs.
     """
     total = np.zeros(encoded.shape[0])
     if not transitions:
         return total
+    present = times > 0
     numbers = np.where(present, np.arange(len(names))[:, None], -1)
     before = np.maximum.accumulate(np.vstack([np.full((1, len(total)), -1), numbers[:-1]]), axis=0)
     into: dict[str, list[float]] = {}
@@ -81,13 +83,16 @@ def transition_sums(
         into.setdefault(second, []).append(transition.mean)
     for number, second in enumerate(names):
         for other in np.unique(before[number, present[number]]):
-            rows = np.flatnonzero(present[number] & (before[number] == other))
-            measured = transitions.get((names[other], second)) if other >= 0 else None
-            if measured is None:  # not timed with this neighbor: the mean over its other neighbors
-                total[rows] += float(np.mean(into[second])) if other >= 0 and second in into else 0.0
+            if other < 0:
                 continue
-            local = encoded[rows][:, list(measured.columns)]
-            values, inverse = np.unique(local, axis=0, return_inverse=True)
-            known = np.array([measured.known.get(tuple(value.tolist()), measured.mean) for value in values])
-            total[rows] += known[inverse.reshape(-1)]
+            rows = np.flatnonzero(present[number] & (before[number] == other))
+            measured = transitions.get((names[other], second))
+            if measured is None:  # not timed with this neighbor: the mean over its other neighbors
+                difference = np.full(len(rows), np.mean(into[second]) if second in into else 0.0)
+            else:
+                local = encoded[rows][:, list(measured.columns)]
+                values, inverse = np.unique(local, axis=0, return_inverse=True)
+                known = np.array([measured.known.get(tuple(value.tolist()), measured.mean) for value in values])
+                difference = known[inverse.reshape(-1)]
+            total[rows] += np.maximum(difference, -np.minimum(times[other, rows], times[number, rows]))
     return total

@@ -18,6 +18,8 @@ from search.run.paths import RunFolder
 QUICK = ["search.evaluations=6", "search.finalists.seconds=1", "search.finalists.visits=6"]
 PROFILE = ["anchors=10", "visits=6", "repeats=4", "seconds=4.0", "blocks=0", "alignment=false"]
 PROFILED = [*QUICK, *(f"device.profile.{setting}" for setting in PROFILE)]
+# In processes of their own, which nothing here makes steady.
+STEADY = ["device.runtime._target_=tests.search.simulated_runtime.SimulatedRuntime", "trust=[tests]"]
 NO_JOBLIB = importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher") is None
 
 
@@ -89,7 +91,7 @@ def test_a_seed_that_is_none_is_refused(seed: str, folder: Path, capsys: pytest.
 def test_jobs_side_by_side_share_one_profile_and_give_back_their_codes(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    sweep = ["--multirun", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    sweep = ["--multirun", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *STEADY]
     assert main(["search", *PROFILED, *sweep, "latency_ms=50", "seed=0,1"]) == 0
     said = capfd.readouterr()
     assert said.err.count("profile: latency model of onnxruntime") == 1  # measured by one of the two

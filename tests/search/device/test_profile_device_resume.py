@@ -122,6 +122,21 @@ def test_what_is_rejected_is_not_gone_on_with(profiled, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_busy_minute_is_measured_again(profiled, tmp_path, monkeypatch, capsys):
+    reference = profiled(Device(), "reference")
+    real, verdicts = profile_device.__globals__["measure"], [0.5, 0.2, 0.0]
+    monkeypatch.setattr(
+        "search.device.profile_device.measure",
+        lambda *given, **named: replace(real(*given, **named), disagreement=verdicts.pop(0)),
+    )
+    again = profiled(Device())
+    assert [anchor.ms for anchor in again.anchors] == [anchor.ms for anchor in reference.anchors]
+    assert verdicts == [] and {path.name for path in tmp_path.iterdir()} == {"bench.json", "reference.json"}
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split("; ")[-1] for line in said] == ["measuring again (2 of 3)", "measuring again (3 of 3)"]
+    assert "disagree by 50%, and 15% is the most" in said[0]
+
+
 def test_a_profile_may_have_no_time_by_the_clock_of_the_process(profiled, tmp_path, supernet):
     profile = profiled(Device())
     assert all(anchor.timing.cpu_ms for anchor in profile.anchors)

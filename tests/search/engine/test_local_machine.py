@@ -41,6 +41,7 @@ def test_evaluators_share_what_they_import(tmp_path: Path, monkeypatch: pytest.M
     """Most that a process holds is PyTorch and the toolkit, in memory once. Its environment is the driver's of now."""
     importlib.import_module("torch._dynamo")  # by which the template knows what evaluators need
     forkserver._forkserver._stop()  # type: ignore[attr-defined]  # of an earlier test
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))  # where the template finds this module
     monkeypatch.chdir(tmp_path)
     Path("sympy.py").write_text("raise SystemExit('the wrong module')")
     for told in ("1", None):
