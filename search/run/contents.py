@@ -8,7 +8,7 @@ from pathlib import Path
 from ofa.errors import InvalidInput, nearest
 from ofa.paths import write_atomic
 from search.run.paths import RunFolder, SearchFolder
-from search.run.stages import STAMP, is_complete, read_stamp, stamp_path, stamped_config
+from search.run.stages import STAMP, in_order_of_writing, is_complete, read_stamp, stamp_path, stamped_config
 
 README = """# What `ofa` wrote here
 
@@ -38,10 +38,8 @@ def explain(outputs: Path) -> None:
 
 
 def begun_searches(run: RunFolder) -> list[str]:
-    """Returns the names of all searches that have a study, ordered by when they were last written to."""
-    folders = [path for path in run.searches.glob("*/") if not path.name.endswith((".new", ".old"))]
-    written = {path.name: _time_written(path) for path in folders}
-    return sorted((name for name, time in written.items() if time is not None), key=lambda name: written[name] or 0.0)
+    """Returns the names of all searches that have a study, in the order in which they were begun or ended last."""
+    return [path.name for path in in_order_of_writing(_outputs(run.searches)) if _has_study(path)]
 
 
 def complete_searches(run: RunFolder) -> list[str]:
@@ -62,17 +60,17 @@ def complete_profiles(run: RunFolder) -> list[str]:
 def commands_of(run: RunFolder) -> list[str]:
     """Returns the command lines that the complete stages of a run came from, each once, in the order of the stages.
 
-    Searches are in the order in which they ended. The lines name the folder of outputs where the run lies now.
+    Those of one kind are in the order in which they ended. The lines name the folder of outputs where the run lies now.
     """
     where = "" if str(run.root.parent) == "outputs" else f" {shlex.quote(f'outputs={run.root.parent}')}"
-    folders = [run.supernet]
-    folders += [run.profile(device) for device in complete_profiles(run)]
+    profiles = [run.profile(device) for device in complete_profiles(run)]
     complete = complete_searches(run)
-    folders += [run.search(name) for name in begun_searches(run) if name in complete]  # one may begin with another's
-    folders += [path for path in run.subnets.glob("*.json") if not path.name.endswith(STAMP)]
-    folders += [*run.finetuned.glob("*/"), *run.dense.glob("*/"), *run.pruned.glob("*/")]  # some prune by a profile
-    folders += [*run.compressed.glob("*/"), run.comparison]
-    stamps = [read_stamp(path) for path in folders if not path.name.endswith((".new", ".old"))]
+    searches = [run.search(name) for name in begun_searches(run) if name in complete]  # one may begin with another's
+    subnets = [path for path in run.subnets.glob("*.json") if not path.name.endswith((STAMP, ".new.json"))]
+    folders = [run.supernet, *in_order_of_writing(profiles), *searches, *in_order_of_writing(subnets)]
+    for made in (run.finetuned, run.dense, run.pruned, run.compressed):  # some prune by a profile
+        folders += in_order_of_writing(_outputs(made))
+    stamps = [read_stamp(path) for path in (*folders, run.comparison)]
     return list(dict.fromkeys(stamp.command + where for stamp in stamps if stamp and stamp.complete and stamp.command))
 
 
@@ -99,9 +97,11 @@ def _is_of(name: str, device: str) -> bool:
     return any(part == device or part.startswith(f"{device}-") for part in name.split("+"))
 
 
-def _time_written(search: Path) -> float | None:
-    """When a search's study was last written to, or when it began if a database holds it; None without a study."""
-    journal = SearchFolder(search).journal
-    if journal.is_file():
-        return journal.stat().st_mtime
-    return stamp_path(search).stat().st_mtime if stamped_config(search).get("storage") else None
+def _outputs(folder: Path) -> list[Path]:
+    """The outputs in a folder, without those that are replaced or replace another."""
+    return [path for path in folder.glob("*/") if not path.name.endswith((".new", ".old"))]
+
+
+def _has_study(search: Path) -> bool:
+    """Whether a search has begun: its study is in its folder, or in a database."""
+    return SearchFolder(search).journal.is_file() or bool(stamped_config(search).get("storage"))

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -58,6 +59,7 @@ class Stamp(Record, frozen=True, kw_only=True):
     inputs: dict[str, str]
     config: Object
     command: Text = ""
+    date_utc: Text = ""  # when it was written: the time of a file does not survive a copy
 
 
 def hash_of(config: Mapping[str, Any]) -> str:
@@ -162,6 +164,12 @@ def stamped_inputs(output: Path) -> dict[str, str]:
     return dict(stamp.inputs) if stamp else {}
 
 
+def in_order_of_writing(outputs: Iterable[Path]) -> list[Path]:
+    """Returns outputs in the order in which their stages were begun or ended last, as the stamps say; else by name."""
+    stamps = {output: read_stamp(output) for output in outputs}
+    return sorted(stamps, key=lambda output: (stamp.date_utc if (stamp := stamps[output]) else "", output))
+
+
 def stamp_path(output: Path) -> Path:
     """Returns the path of the stamp of an output folder or file."""
     return output.with_suffix(f".{STAMP}") if output.suffix == ".json" else output / STAMP
@@ -176,6 +184,7 @@ def _stamp(stage: Stage, *, complete: bool) -> Stamp:
         inputs=dict(stage.inputs),
         config=dict(stage.config),
         command=command_line(),
+        date_utc=datetime.now(UTC).isoformat(timespec="microseconds"),
     )
 
 

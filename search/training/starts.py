@@ -22,7 +22,7 @@ from ofa.weights_file import read_weights, weight_files
 from search.config.rules import Target
 from search.objects import make_partial
 from search.run.paths import START
-from search.run.stages import Stage, hash_of, resumes_in, stamp_path, stamped_config, stamped_inputs
+from search.run.stages import Stage, hash_of, in_order_of_writing, resumes_in, stamped_config, stamped_inputs
 
 OWN = "ofa.start."  # starts of this toolkit, which read weights by `ofa.weights_file`
 INPUT = "start"  # the name of a stage's input, and the key of its configuration
@@ -99,7 +99,7 @@ def start_inputs(start: Target | None, outputs: Iterable[Path]) -> dict[str, str
         return {}
     if there := _there(start):
         return {INPUT: _digest(there, start)}
-    for output in sorted(outputs, key=_made, reverse=True):
+    for output in reversed(in_order_of_writing(outputs)):
         if _place(stamped_config(output).get(INPUT)) == _place(start) and (known := stamped_inputs(output).get(INPUT)):
             return {INPUT: known}
     if isinstance(start.get("path"), str):
@@ -124,12 +124,6 @@ def copy_of(stage: Stage, start: Target | None, *, force: bool) -> Path | None:
 def _place(start: Any) -> dict[str, Any]:
     """What a start reads, whatever it does with it."""
     return {key: start.get(key) for key in ("_target_", *PLACES)} if isinstance(start, Mapping) else {}
-
-
-def _made(output: Path) -> float:
-    """When an output was made or begun, in seconds; 0 where it was not."""
-    stamp = stamp_path(output)
-    return stamp.stat().st_mtime if stamp.is_file() else 0.0
 
 
 def _there(start: Target) -> str:

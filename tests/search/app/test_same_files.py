@@ -20,6 +20,7 @@ def test_equal_trainings_give_equal_weights_config_and_data_byte_by_byte(tmp_pat
         assert first == second, name
     one, another = (content_of(folder / "stage.json") for folder in folders)
     assert one.pop("command") != another.pop("command")  # they name their runs
+    assert one.pop("date_utc") < another.pop("date_utc")
     assert one == another
     other = tmp_path / "seed/tiny"
     assert main([*TINY, "run=tiny", f"outputs={other.parent}", "seed=1"]) == 0

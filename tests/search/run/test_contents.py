@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from ofa.errors import InvalidInput
-from search.run.contents import pick
-from search.run.paths import RunFolder
+from search.run.contents import begun_searches, commands_of, pick
+from search.run.paths import RunFolder, SearchFolder
+from search.run.stages import Stage, written
 
 NAMES = ["laptop", "laptop-1ms", "laptop-1ms+phone-4ms", "long", "phone-4ms"]
 
@@ -21,3 +24,24 @@ def test_a_device_has_its_own_searches_and_those_for_several() -> None:
     assert pick(NAMES, run, study="laptop-1ms+phone-4ms") == ["laptop-1ms+phone-4ms"]
     with pytest.raises(InvalidInput, match=r"device=1ms: .* has no such search"):
         pick(NAMES, run, device="1ms")
+
+
+def test_stages_keep_their_order_when_a_run_is_copied_without_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder(tmp_path / "main")
+    outputs = [run.search(name) for name in ("laptop", "phone", "board")]
+    outputs += [run.pruned / "slim", run.pruned / "coarse", run.compressed / "small", run.compressed / "coded"]
+    for output in outputs:
+        monkeypatch.setattr("search.run.stages.command_line", lambda made=output: f"ofa {made.name}")
+        with written(Stage("any", output, {})) as folder:
+            SearchFolder(folder).journal.write_text("")
+            SearchFolder(folder).finalists.write_text("")
+    named = [f"ofa {output.name} outputs={tmp_path}" for output in outputs]
+    assert begun_searches(run) == ["laptop", "phone", "board"] and commands_of(run) == named
+    copy = RunFolder(tmp_path / "copied" / "main")
+    shutil.copytree(run.root, copy.root)
+    for age, path in enumerate(sorted(copy.root.rglob("*"))):
+        os.utime(path, (age, age))
+    assert begun_searches(copy) == ["laptop", "phone", "board"]
+    assert [line.split(" outputs=")[0] for line in commands_of(copy)] == [f"ofa {output.name}" for output in outputs]
