@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ofa.errors import InvalidInput, is_whole, nearest
 from search.config.arguments import check_arguments
-from search.config.rules import is_name, is_target, keys_of, refusal, rule_text, short, type_at
+from search.config.rules import is_name, is_target, keys_of, refusal, rule_text, short, struct_of_values, type_at
 from search.run.paths import conf_dir
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -79,7 +79,7 @@ def _type_of(kind: Any) -> inspect.Type:
 def _line(message: str, values: Any, kind: inspect.Type, prefix: str) -> str:
     """The message of msgspec with the key's full name, its value and the rule."""
     match = KEY.search(message)
-    path = [part for part in (match.group(1) if match else "").partition("[")[0].split(".") if part]
+    path = _path(match.group(1) if match else "", values, kind)
     key, type_there = _joined(prefix, path), type_at(kind, path)
     if missing := MISSING.match(message):
         full = _joined(key, [missing.group(1)])
@@ -91,6 +91,25 @@ def _line(message: str, values: Any, kind: inspect.Type, prefix: str) -> str:
             return f"{full}={short(value)} is not a key of {key}: give {name}={short(value)}"
         return f"{full} is unknown; {nearest(name, keys_of(type_there))}"
     return refusal(key, _at(values, path), type_there)
+
+
+def _path(place: str, values: Any, kind: inspect.Type) -> list[str]:
+    """The keys to a place as msgspec writes it, which calls each key that is free "[...]"."""
+    head, bracket, rest = place.partition("[")
+    path = [part for part in head.split(".") if part]
+    group = struct_of_values(type_at(kind, path))
+    if not bracket or group is None:
+        return path
+    wrong = next(name for name, value in _at(values, path).items() if not _fits(value, group.cls))
+    return [*path, wrong, *(part for part in rest.partition("]")[2].partition("[")[0].split(".") if part)]
+
+
+def _fits(value: Any, kind: type[msgspec.Struct]) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _with_names(values: Mapping[str, Any], kind: inspect.Type) -> dict[str, Any]:

@@ -109,12 +109,21 @@ def refusal(key: str, value: Any, kind: inspect.Type) -> str:
 def type_at(kind: inspect.Type, path: Sequence[str]) -> inspect.Type:
     """Returns the type of the value at a path of keys into a struct, or of the innermost part that has a type."""
     for name in path:
+        if group := struct_of_values(kind):
+            kind = group
+            continue
         struct = _struct_in(kind)
         field = next((field for field in struct.fields if field.encode_name == name), None) if struct else None
         if field is None:
             break
         kind = field.type
     return kind
+
+
+def struct_of_values(kind: inspect.Type) -> inspect.StructType | None:
+    """Returns the struct that the values of a mapping with free keys are; None for any other type."""
+    mappings = [member for member in _members(_bare(kind)[0]) if isinstance(member, inspect.DictType)]
+    return _struct_in(mappings[0].value_type) if mappings else None
 
 
 def keys_of(kind: inspect.Type) -> list[str]:

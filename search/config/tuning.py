@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from ofa.errors import InvalidInput
-from search.config.precisions import check_precisions
 from search.config.request import Request, part, plain
 from search.config.rules import (
     Between,
@@ -122,6 +121,18 @@ class TrainRequest(Request, frozen=True, kw_only=True):
         return part(self, SupernetRecipe)
 
 
+class LayerGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A group of layers with a precision of its own.
+
+    Attributes:
+        match: globs of layers.
+        precision: what they compute in.
+    """
+
+    match: Annotated[tuple[Text, ...], Meta(min_length=1, title="globs of layers, such as [stages.0.*]")]
+    precision: Literal["float32", "int8"]
+
+
 LEAST_ARCHS = 10  # fewer are too few to learn from
 
 
@@ -149,7 +160,7 @@ class Tuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rewind: Between = 0.1
     augment: Target | None = None
     precision: Literal["float32", "int8"] = "float32"
-    precisions: dict[str, Any] | None = None
+    precisions: dict[str, LayerGroup] | None = None
     zero_shot: FromZero = 200
     rungs: tuple[FromZero, ...] = (0, 2)
     keep: ShareAboveZero = 0.5
@@ -164,17 +175,16 @@ class Tuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
         if list(self.rungs) != sorted(set(self.rungs)):
             raise InvalidInput(f"search.tuning.rungs={list(self.rungs)} must be epochs, rising, such as [0, 2]")
-        check_precisions(self.precisions or {})
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:
         """Globs of layers by the name of the group that has a precision of its own."""
-        return {name: tuple(group["match"]) for name, group in (self.precisions or {}).items()}
+        return {name: group.match for name, group in (self.precisions or {}).items()}
 
     @property
     def groups_in_int8(self) -> tuple[str, ...]:
         """The names of the groups that compute in int8."""
-        return tuple(name for name, group in (self.precisions or {}).items() if group["precision"] == "int8")
+        return tuple(name for name, group in (self.precisions or {}).items() if group.precision == "int8")
 
 
 class Retraining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

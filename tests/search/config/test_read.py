@@ -14,12 +14,12 @@ from msgspec.structs import replace
 from omegaconf import DictConfig, OmegaConf
 
 from ofa.errors import InvalidInput
-from search.app.main import VERBS, main
+from search.app.main import VERBS
 from search.config.arguments import accepts, words
 from search.config.read import checked, converted, read_request
 from search.config.rules import Count, ShareAboveZero, Target, Text, keys_of, rule_text, type_at
 from search.config.search import SearchOptions, SearchRequest
-from search.config.tuning import Data, Retraining
+from search.config.tuning import Data, Retraining, Tuning
 from search.config.verbs import REQUESTS
 from search.run.paths import conf_dir
 from search.run.stages import hash_of
@@ -62,7 +62,7 @@ NEVER = {
     float: ("text", "switch", "mapping", "not finite"),
     str: ("mapping", "fraction"),
 }
-ELSEWHERE = ("latency_ms", "search.parameters", "search.tuning.precisions")  # looked at by functions of their own
+ELSEWHERE = ("latency_ms", "search.parameters")  # looked at by functions of their own
 
 
 @pytest.fixture(scope="module")
@@ -153,57 +153,6 @@ def refusal(verb: str, values: dict[str, Any]) -> str | None:
     return None
 
 
-COMMANDS = [
-    ("train train.epochs=three", "train.epochs='three' must be a whole number, at least 0"),
-    ("train train.epochs=2.5", "train.epochs=2.5 must be a whole number"),
-    ("train train.batch_size=1e6", "train.batch_size=1000000.0 must be a whole number, at least 1 (write 1000000)"),
-    ("train train.epochs=1e30", "train.epochs=1e+30 must be a whole number"),
-    ("train seed=x", "seed='x' must be a whole number, at least 0"),
-    ("search seed=-1", "seed=-1 must be a whole number, at least 0"),
-    ("train seed=99999999999999999999999", "must be a whole number, at least 0"),
-    ("run threads=lots", "threads='lots' must be a whole number, at least 1"),
-    ("train force=maybe", "force='maybe' must be true or false"),
-    ("train run=null", "run=None must be a name"),
-    ("train outputs=[a]", "outputs=['a'] must be a name"),
-    ("train train.precision=float8", "train.precision='float8': "),
-    ("train train.optimizer.lr=fast", "train.optimizer.lr='fast' must be a number"),
-    ("train train.optimizer.nesterov=3", "train.optimizer.nesterov=3 must be true or false"),
-    ("train train.strategy.random_subnets=two", "train.strategy.random_subnets='two' must be a whole number"),
-    ("train model=resnet20 model.depth=twenty", "model.depth='twenty' must be a whole number"),
-    ("train data.dataset.validation=[0.1]", "data.dataset.validation=[0.1] must be a number"),
-    ("train data.dataset=5", "data.dataset=5 must be a mapping with _target_"),
-    ("train space.multiple_of=1.5", "space.multiple_of=1.5 must be a whole number"),
-    ("profile device.profile.anchors=many", "device.profile.anchors='many' must be a whole number, at least 6"),
-    ("profile device.profile=5", "device.profile=5 must be a mapping, with"),
-    ("profile device.runtime.threads=two", "device.runtime.threads='two' must be a whole number"),
-    ("search search.finalists.seconds=0", "search.finalists.seconds=0 must be a number, more than 0"),
-    ("search search.evaluations=1e3", "search.evaluations=1000.0 must be a whole number, at least 1 (write 1000)"),
-    ("search sampler.startup_trials=few", "sampler.startup_trials='few' must be a whole number"),
-    ("search search=joint search.tuning.keep=2", "search.tuning.keep=2 must be a number, more than 0 and at most 1"),
-    ("search workers=1000000000", "workers=1000000000 must be a whole number, at least 1 and at most 1024"),
-    ("prune prune.sparsity=90", "prune.sparsity=90 must be a number, at least 0 and less than 1"),
-    ("prune prune.retraining.epochs=many", "prune.retraining.epochs='many' must be a whole number, at least 1"),
-    ("prune prune.schedule.begin=late", "prune.schedule.begin='late' must be "),
-    ("extract trial=first", "trial='first' must be a whole number, at least 0, or null"),
-    ("compare visits=3", "visits=3 must be a whole number, at least 4"),
-    ("search search.finalists.visits=3", "search.finalists.visits=3 must be a whole number, at least 4"),
-    ("run device.profile.visits=2", "device.profile.visits=2 must be a whole number, at least 4"),
-    ("run device.profile.anchors=5", "device.profile.anchors=5 must be a whole number, at least 6"),
-    ("dashboard port=http", "port='http' must be a whole number"),
-]
-
-
-@pytest.mark.parametrize(("command", "message"), COMMANDS, ids=[command for command, _ in COMMANDS])
-def test_from_the_command_line(
-    command: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(command.split()) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"ofa {command.split()[0]}: ") and message in line
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_types_of_arguments() -> None:
     made = {"_target_": "mine.act"}
     for hint, good, bad in (
@@ -240,6 +189,23 @@ def test_missing_keys_are_named_with_their_rule() -> None:
             converted(values, kind, "prune.retraining")
         assert str(error.value) == said
     assert (refusal("train", {"model": {"_target_": "x"}}) or "").startswith("data has to be given: a mapping, with")
+
+
+def test_groups_with_free_names_are_looked_at_key_by_key() -> None:
+    group = {"match": ["stem.*"], "precision": "int8"}
+    for wrong, said in (
+        ({**group, "match": "stem"}, "b.match='stem' must be globs of layers, such as [stages.0.*]"),
+        ({**group, "match": []}, "b.match=[] must be globs of layers, such as [stages.0.*]"),
+        ({**group, "precision": "int4"}, "b.precision='int4': did you mean int8?"),
+        ({**group, "bits": 8}, "b.bits is unknown; choices: match, precision"),
+        ({"match": ["stem.*"]}, "b.precision has to be given: one of float32, int8"),
+        (8, "b=8 must be a mapping, with match and so on"),
+    ):
+        with pytest.raises(InvalidInput) as error:
+            converted({"precisions": {"a": group, "b": wrong, "c": wrong}}, Tuning, "search.tuning")
+        assert str(error.value) == f"search.tuning.precisions.{said}"
+    tuning = converted({"precisions": {"a": group, "b": {**group, "precision": "float32"}}}, Tuning)
+    assert tuning.groups == {"a": ("stem.*",), "b": ("stem.*",)} and tuning.groups_in_int8 == ("a",)
 
 
 def test_unknown_keys_are_named_with_the_nearest() -> None:

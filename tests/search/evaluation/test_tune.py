@@ -239,9 +239,6 @@ def tuning_groups(request: SearchRequest) -> dict[str, tuple[str, ...]]:
     ("override", "said"),
     [
         ("search.int8_device=null", "search.int8_device=onnxruntime_int8"),
-        ("search.tuning.precisions.stem.match=stem", "precisions.stem.match='stem' must be globs of layers"),
-        ("search.tuning.precisions.stem.precision=int4", "precisions.stem.precision='int4': did you mean int8"),
-        ("+search.tuning.precisions.stem.bits=8", "precisions.stem.bits is unknown"),
         ("search.tuning.precisions.stem.match=[stm]", "precisions.stem.match: 'stm' names no layer; did you mean stem"),
         (
             "search.tuning.precisions.stem.precision=int8",
