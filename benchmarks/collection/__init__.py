@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks.collection import attention, convolutions, libraries, unusual
+from benchmarks.collection import attention, convolutions, hub, language, libraries, unusual
 from benchmarks.collection.entry import Entry
 
 
 def all_entries() -> tuple[Entry, ...]:
     """Returns every model of the collection, those written by hand first; names are distinct."""
-    return (*convolutions.entries(), *attention.entries(), *unusual.entries(), *libraries.entries())
+    return tuple(
+        entry for kind in (convolutions, attention, language, unusual, libraries, hub) for entry in kind.entries()
+    )

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.collection.convolutions import Bottleneck, conv_norm
+from benchmarks.collection.convolution_blocks import conv_norm
+from benchmarks.collection.convolutions import Bottleneck
 from benchmarks.collection.entry import Entry, Example, images, tokens
 
 

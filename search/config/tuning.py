@@ -8,17 +8,7 @@ from msgspec import Meta, Struct
 
 from ofa.errors import InvalidInput
 from search.config.request import Request, part, plain
-from search.config.rules import (
-    Between,
-    Count,
-    FromZero,
-    Positive,
-    Seed,
-    Share,
-    ShareAboveZero,
-    Target,
-    Text,
-)
+from search.config.rules import Between, Count, FromZero, Positive, Seed, Share, ShareAboveZero, Target, Text
 from search.config.training import HOW_TO_RUN as HOW_TO_RUN
 from search.config.training import SupernetTraining as SupernetTraining
 from search.config.training import Training as Training

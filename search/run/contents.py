@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 from ofa.errors import InvalidInput, nearest
 from ofa.paths import write_atomic
 from search.run.paths import RunFolder, SearchFolder
-from search.run.stages import STAMP, in_order_of_writing, is_complete, read_stamp, stamp_path, stamped_config
+from search.run.stages import STAMP, is_complete, read_stamp, stamp_path, stamped_config
 
 README = """# What `ofa` wrote here
 
@@ -40,6 +41,12 @@ def explain(outputs: Path) -> None:
 def begun_searches(run: RunFolder) -> list[str]:
     """Returns the names of all searches that have a study, in the order in which they were begun or ended last."""
     return [path.name for path in in_order_of_writing(_outputs(run.searches)) if _has_study(path)]
+
+
+def in_order_of_writing(outputs: Iterable[Path]) -> list[Path]:
+    """Returns outputs in the order in which their stages were begun or ended last, as the stamps say; else by name."""
+    stamps = {output: read_stamp(output) for output in outputs}
+    return sorted(stamps, key=lambda output: (stamp.date_utc if (stamp := stamps[output]) else "", output))
 
 
 def complete_searches(run: RunFolder) -> list[str]:

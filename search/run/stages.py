@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -162,12 +162,6 @@ def stamped_inputs(output: Path) -> dict[str, str]:
     """Returns the inputs that an output was made (or begun) from; empty without an output."""
     stamp = read_stamp(output)
     return dict(stamp.inputs) if stamp else {}
-
-
-def in_order_of_writing(outputs: Iterable[Path]) -> list[Path]:
-    """Returns outputs in the order in which their stages were begun or ended last, as the stamps say; else by name."""
-    stamps = {output: read_stamp(output) for output in outputs}
-    return sorted(stamps, key=lambda output: (stamp.date_utc if (stamp := stamps[output]) else "", output))
 
 
 def stamp_path(output: Path) -> Path:

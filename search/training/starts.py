@@ -21,8 +21,9 @@ from ofa.start import StartRecord
 from ofa.weights_file import read_weights, weight_files
 from search.config.rules import Target
 from search.objects import make_partial
+from search.run.contents import in_order_of_writing
 from search.run.paths import START
-from search.run.stages import Stage, hash_of, in_order_of_writing, resumes_in, stamped_config, stamped_inputs
+from search.run.stages import Stage, hash_of, resumes_in, stamped_config, stamped_inputs
 
 OWN = "ofa.start."  # starts of this toolkit, which read weights by `ofa.weights_file`
 INPUT = "start"  # the name of a stage's input, and the key of its configuration

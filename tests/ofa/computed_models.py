@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
+import ofa
+
 WRAPPED = ("stem", "depthwise", "body", "fc1", "fc2")
 SHAPE = (3, 8, 8)
+IMAGES = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(1))
+RULES = ofa.SpaceRules(multiple_of=1)
 
 
 class Rounded(nn.Module):
@@ -98,3 +102,9 @@ def wrapped(kind: str, *widths: int) -> Plain:
         net.norm.running_mean.normal_()
         net.norm.running_var.uniform_(0.5, 2)
     return net
+
+
+@cache
+def supernet_of(kind: str) -> ofa.Supernet:
+    """Returns the supernet of such a network, made once: nothing may change it."""
+    return ofa.Supernet(wrapped(kind).eval(), IMAGES, RULES)

@@ -29,6 +29,12 @@ SHIPPED: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+def small_resnet() -> nn.Module:
+    """A residual network of three stages with one block each, the same at every call."""
+    torch.manual_seed(0)
+    return ResNet(SHAPE, 4, depth=8, widths=(8, 8, 16))
+
+
 def shipped(name: str) -> tuple[ofa.Supernet, Tensor]:
     """A randomized supernet of a shipped model, in double precision, and an input; each call's own."""
     torch.manual_seed(0)

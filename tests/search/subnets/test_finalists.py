@@ -10,39 +10,12 @@ from msgspec import structs
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.records import content_of
-from search.candidates.figures import in_int8
-from search.candidates.limits import Target
-from search.candidates.search_files import MeasuredTrial, State, TrialRow
-from search.run.cards import Setting
+from search.candidates.search_files import MeasuredTrial, TrialRow
 from search.subnets.finalist_text import file_text
 from search.subnets.finalists import choose_finalists, contenders
 from tests.search.scored import ACCURACY, LOSS, score
 from tests.search.study.trial_rows import trial_row
-
-METRICS = (ACCURACY,)
-
-
-def row(width: int, accuracy: float | None, predicted: float) -> TrialRow:
-    state: State = "evaluated" if accuracy is not None else "infeasible"
-    return trial_row(width, state, Arch(width={"stem": width}), {"latency_ms": predicted, "macs": width}, accuracy)
-
-
-ROWS = [row(8, 0.90, 1.0), row(16, 0.94, 2.0), row(24, 0.96, 3.0), row(32, 0.97, 3.9), row(40, 0.98, 5.0)]
-ROWS += [row(48, None, 0.5)]
-
-
-class Bench:
-    """Measures `factor` times what was predicted, and remembers what it was asked."""
-
-    def __init__(self, factor: dict[int, float] | None = None, otherwise: float = 1.0) -> None:
-        self.factor, self.otherwise, self.calls = factor or {}, otherwise, list[list[int]]()
-        self.predicted = {row.arch: row.figures["latency_ms"] for row in ROWS}
-
-    def __call__(self, archs: Sequence[Arch]) -> dict[str, list[float]]:
-        widths = [arch.width["stem"] for arch in archs]
-        self.calls.append(widths)
-        factors = [self.factor.get(width, self.otherwise) for width in widths]
-        return {"latency_ms": [self.predicted[arch] * factor for arch, factor in zip(archs, factors, strict=True)]}
+from tests.search.subnets.finalist_rows import METRICS, ROWS, Bench, row
 
 
 def test_the_most_accurate_that_measures_within_the_limit_is_taken() -> None:
@@ -214,53 +187,3 @@ def test_of_those_in_time_the_first_whose_file_is_small_enough_is_taken() -> Non
         sizes = {8: 130, 16: 130, 24: 130, 32: 120}
         limits = [{"bytes_on_disk": 110.0}]
         choose_finalists(rows[:4], limits, Bench(), METRICS, file_bytes=lambda trial: sizes[trial.trial])
-
-
-def test_a_candidate_in_int8_is_timed_by_the_kernels_of_int8() -> None:
-    arch = Arch(width={"stem": 24})
-    rows = [
-        trial_row(1, "evaluated", arch, {"latency_ms": 3.0}, 0.97, settings={"precision": "float32"}),
-        trial_row(2, "evaluated", arch, {"latency_ms": 1.0}, 0.96, settings={"precision": "int8"}),
-    ]
-    asked = list[Sequence[Arch]]()
-
-    def both(archs: Sequence[Arch]) -> dict[str, list[float]]:
-        asked.append(archs)
-        return {"latency_ms": [3.1] * len(archs), in_int8("latency_ms"): [1.1] * len(archs)}
-
-    quick, any_time = choose_finalists(rows, [{"latency_ms": 2.0}, {"latency_ms": 4.0}], both, METRICS)
-    assert (quick.chosen.trial, quick.chosen.measured, quick.chosen.predicted_ms) == (2, {"latency_ms": 1.1}, 1.0)
-    assert (any_time.chosen.trial, any_time.chosen.measured) == (1, {"latency_ms": 3.1})
-    assert asked == [[arch]]
-    measured = {arch: {"latency_ms": 3.1, in_int8("latency_ms"): 1.1}}
-    (trial,) = contenders(rows, {"latency_ms": 2.0}, measured, ACCURACY, 2)
-    assert trial.trial == 2
-
-
-def test_a_candidate_with_some_layers_in_int8_is_timed_as_it_is() -> None:
-    arch = Arch(width={"stem": 24})
-    settings: list[dict[str, Setting]] = [
-        {"precision_stem": "float32", "precision_rest": "float32"},
-        {"precision_stem": "int8", "precision_rest": "float32"},
-        {"precision_stem": "int8", "precision_rest": "int8"},
-    ]
-    rows = [
-        trial_row(number, "evaluated", arch, {"latency_ms": 3.0 - number}, 0.97 - 0.01 * number, settings=each)
-        for number, each in enumerate(settings)
-    ]
-    asked = list[tuple[Arch, tuple[str, ...]]]()
-
-    def both(archs: Sequence[Arch]) -> dict[str, list[float]]:
-        return {"latency_ms": [3.1] * len(archs), in_int8("latency_ms"): [0.1] * len(archs)}
-
-    def parted(subnets: Sequence[tuple[Arch, tuple[str, ...]]]) -> list[float]:
-        asked.extend(subnets)
-        return [2.2 if groups == ("stem",) else 1.2 for _, groups in subnets]
-
-    limits: list[Target] = [{"latency_ms": 2.1}, {"latency_ms": 2.5}, {"latency_ms": 4.0}]
-    found = choose_finalists(rows, limits, both, METRICS, measure_mixed=parted)
-    assert [(each.chosen.trial, each.chosen.measured["latency_ms"]) for each in found] == [(2, 1.2), (1, 2.2), (0, 3.1)]
-    assert sorted(asked) == [(arch, ("stem",)), (arch, ("stem", "rest"))]
-    assert [missed.trial for missed in found[0].missed] == [1]
-    known = {arch: {"latency_ms": 3.1, in_int8("latency_ms", ("stem",)): 2.2}}
-    assert [trial.trial for trial in contenders(rows, {"latency_ms": 2.5}, known, ACCURACY, 3)] == [1]

@@ -18,7 +18,7 @@ from search.config.tuning import TrainRequest
 from search.run.trust import TOOLKIT_ALONE, check_stored
 from search.training.settings import build_strategy
 from tests.composed import composed, plain
-from tests.test_configs import on_synthetic, two_steps
+from tests.test_configs_trained import on_synthetic, two_steps
 
 PARTS = [
     *("teacher=average", "train.ema=0.9", "train.warm_start=0.4"),
