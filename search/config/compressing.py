@@ -8,7 +8,6 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ofa.errors import InvalidInput
-from search.config.finetuning import Finetuning
 from search.config.request import Device, Request, plain
 from search.config.rules import (
     MOST,
@@ -24,7 +23,7 @@ from search.config.rules import (
     check_plain_name,
     short,
 )
-from search.config.training import Training, check_taught
+from search.config.training import Finetuning, Training, check_taught
 from search.config.tuning import Data
 
 MOST_BITS = 16

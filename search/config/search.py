@@ -12,7 +12,6 @@ from ofa.errors import InvalidInput
 from search.candidates.figures import LATENCY, is_figure, latency_of, objective_names
 from search.candidates.limits import LatencyLimits, check_latency, search_name
 from search.candidates.metric_limits import read_limit
-from search.config.finetuning import Finetuning
 from search.config.request import Device, Request, guided, local_engine, plain, without
 from search.config.rules import (
     LARGEST,
@@ -28,7 +27,7 @@ from search.config.rules import (
     Visits,
 )
 from search.config.storage import check_address
-from search.config.training import Training
+from search.config.training import Finetuning, Training
 from search.config.tuning import Pruning, Tuning
 from search.engine.command import check_of_search
 from search.run.relative_paths import relative_paths

@@ -1,4 +1,4 @@
-"""The settings of a training: of a supernet, of a plain network, and whether its teacher can teach."""
+"""The settings of a training: of a supernet, a plain network or a chosen subnet; and whether its teacher can teach."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from search.config.rules import (
     FromZero,
     NotNegative,
     Positive,
+    Share,
     ShareAboveZero,
     Target,
     Text,
@@ -76,17 +77,12 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     checkpoint_seconds: NotNegative = 30.0
 
     def __post_init__(self) -> None:
-        if self.patience is not None and not self.validate_every:
-            raise InvalidInput(
-                f"patience={self.patience} counts validations, and validate_every=0 means none before the end: give "
-                "validate_every=1 or more, or patience=null"
-            )
+        _check_patience("patience", self.patience, self.validate_every)
 
     @property
     def decides(self) -> dict[str, Any]:
         """The keys that decide the trained weights, as plain values."""
-        measured = () if self.patience is None else ("validate_every",)  # scores decide then
-        return without(plain(self), *(name for name in HOW_TO_RUN if name not in measured))
+        return _deciding(self)
 
 
 class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,6 +117,78 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
                 f"train.probe_epochs={self.probe_epochs} compares during the training, which has train.epochs="
                 f"{self.epochs}: give at most {self.epochs}, such as a tenth; 0 for no probe"
             )
+
+
+class Length(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The length of a training that recipes of pruning refer to."""
+
+    epochs: Count
+
+
+class Finetuning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fine-tuning of a subnet, see conf/finetune/default.yaml. What is None is as in the supernet's training.
+
+    Attributes:
+        epochs: of each subnet.
+        minutes: after which the training of a subnet ends, if its epochs have not; None: any time.
+        learning_rate: as a multiple of the supernet's.
+        optimizer: another than the supernet's.
+        schedule: of the learning rate.
+        batch_size: examples a step.
+        gradient_clip: largest norm of the gradient.
+        accumulation: micro-batches that each batch is split into.
+        distill: the share of the loss against the teacher's outputs.
+        temperature: of both softmaxes, for tasks that have one.
+        ema: decay per step of an average of the weights, which the subnet then has.
+        layer_decay: of the learning rate, for each block further from the output.
+        patience: validations without a better score that end the training, with the best weights; None for never.
+        compile: whether the subnet runs through torch.compile.
+        calibration_images: training images that norm statistics come from at the start.
+        validate_every: epochs; 0 for only at the end.
+        checkpoint_seconds: between two checkpoints.
+    """
+
+    epochs: Count = 20
+    minutes: Positive | None = None
+    learning_rate: Positive = 0.2
+    optimizer: Target | None = None
+    schedule: Target
+    batch_size: Count | None = None
+    gradient_clip: Positive | None = None
+    accumulation: Count | None = None
+    distill: Share = 0.5
+    temperature: Positive | None = None
+    ema: Between | None = None
+    layer_decay: ShareAboveZero | None = None
+    patience: Count | None = None
+    precision: Literal["float32", "bfloat16", "float16", "int8", "int4"] | None = None
+    compile: bool = False
+    device: Text = "cpu"
+    calibration_images: CalibrationExamples = 1024
+    validate_every: FromZero = 1
+    checkpoint_seconds: NotNegative = 30.0
+
+    def __post_init__(self) -> None:
+        _check_patience("finetune.patience", self.patience, self.validate_every)
+
+    @property
+    def decides(self) -> dict[str, Any]:
+        """The keys that decide the trained weights, as plain values."""
+        return without(_deciding(self), "device")
+
+
+def _check_patience(key: str, patience: int | None, validate_every: int) -> None:
+    if patience is not None and not validate_every:
+        raise InvalidInput(
+            f"{key}={patience} counts validations, and validate_every=0 means none before the end: give "
+            "validate_every=1 or more, or patience=null"
+        )
+
+
+def _deciding(training: Training | Finetuning) -> dict[str, Any]:
+    """The keys that decide the trained weights; with patience, scores decide too."""
+    measured = () if training.patience is None else ("validate_every",)
+    return without(plain(training), *(name for name in HOW_TO_RUN if name not in measured))
 
 
 def is_average(teacher: Target | None) -> bool:

@@ -12,7 +12,6 @@ from msgspec import Meta, Struct
 from ofa.errors import InvalidInput
 from search.config.compressing import CompressRequest as CompressRequest
 from search.config.compressing import StudioRequest as StudioRequest
-from search.config.finetuning import Finetuning, Length
 from search.config.request import Device, Request, part, plain, without
 from search.config.rules import (
     AUTO,
@@ -29,7 +28,7 @@ from search.config.rules import (
 )
 from search.config.search import SearchRequest
 from search.config.storage import check_address
-from search.config.training import SupernetTraining, Training, check_taught
+from search.config.training import Finetuning, Length, SupernetTraining, Training, check_taught
 from search.config.tuning import Data, NetworkRecipe, Pruning, TrainRequest
 
 

@@ -19,8 +19,8 @@ from ofa.loggers import Logger
 from ofa.resolution import resized
 from ofa.task import Replicates, Task, paired_difference, replicates
 from ofa.train import Distillation, OptimizerBuilder, Schedule, Teacher, TrainSettings, logged, train_network
-from search.config.finetuning import Finetuning
 from search.config.rules import CalibrationExamples
+from search.config.training import Finetuning
 from search.config.tuning import Pruning
 from search.objects import make_partial
 from search.pruning.job import with_rate

@@ -12,8 +12,8 @@ from ofa.arch import Arch
 from ofa.records import read_record
 from search.candidates.metric_limits import meets_metrics, metric_limits_text
 from search.candidates.search_files import Finalist, MeasuredTrial, TrialRow
-from search.config.finetuning import Finetuning
 from search.config.search import SearchRequest
+from search.config.training import Finetuning
 from search.run.cards import TunedCard
 from search.run.locks import WAITS, evaluating
 from search.run.paths import PrunedFolder

@@ -14,8 +14,8 @@ from ofa.errors import InvalidInput
 from ofa.prune.granularity._channel import every_width
 from ofa.sorting import nonzeros
 from search.compression import finetune, low_rank, prune, reorder, share
-from search.compression._reorder import check_same_function, moved, positions
 from search.compression.compressed import Compressed, clean_, zeros_as_masks
+from search.compression.without_training import check_same_function, moved, positions
 from tests.search.compression.small import DATA, begin, context
 
 

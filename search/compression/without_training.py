@@ -1,15 +1,16 @@
-"""The stage `reorder`: hidden units in the order whose file is smallest; the network computes the same."""
+"""Stages that do not train: layers as products (`low_rank`), few values (`share`), units in an order (`reorder`)."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from ofa.compress import Sharing, coded_sizes
+from ofa.compress import Sharing, choose_ranks, coded_sizes
+from ofa.compress import share as shared
 from ofa.errors import InvalidInput
 from ofa.inputs import as_inputs, call, output_tensors
 from ofa.prune.granularity._channel import every_width
@@ -17,9 +18,75 @@ from ofa.sorting import importance_order, l1, nonzeros, reorder_
 from ofa.structure.coupling import Group
 from ofa.supernet import Supernet
 from search.compression.compressed import Compressed, StageContext
+from search.networks.compressed_file import factored
+from search.run.compressed_cards import Factors
 from search.run.progress import say
 
 TOLERANCE = 1e-9  # of outputs in float64, as a fraction of the largest: sums are in another order
+
+
+def low_rank(
+    compressed: Compressed,
+    context: StageContext,
+    *,
+    rank: float | None = None,
+    energy: float | None = None,
+    budget: float | None = None,
+    layers: Sequence[str] = ("*",),
+    method: str = "svd",
+) -> Compressed:
+    """Returns the network with layers of low rank in parts, see `ofa.compress.factorise`; larger ones stay as they are.
+
+    Args:
+        rank: of every layer, a whole number, or a fraction of the full rank.
+        energy: the share of each weight's squared norm that is kept.
+        budget: the fraction of the parameters that may stay.
+        layers: globs of the layers that are looked at.
+        method: "svd" (a convolution becomes two), or "tucker" (three).
+
+    Raises:
+        InvalidInput: not exactly one of rank, energy and budget, values out of range, or layers whose weights were
+            removed or shared before: products are dense.
+    """
+    if compressed.sharing is not None:
+        raise InvalidInput("the stage low_rank comes before share: products of shared values are not shared")
+    options = {"layers": list(layers), "method": method}
+    ranks = choose_ranks(compressed.network, rank=rank, energy=energy, budget=budget, **options)  # type: ignore[arg-type]
+    removed = sorted({name.rpartition(".")[0] for name in compressed.masks} & ranks.keys())
+    if removed:
+        raise InvalidInput(
+            f"the stage low_rank comes before prune: weights of {removed[0]} are removed, and its factors would be "
+            "dense; name other layers, or begin with the dense network"
+        )
+    factors = Factors(method=method, ranks=ranks)
+    return replace(compressed, network=factored(compressed.network, factors), factors=(*compressed.factors, factors))
+
+
+def share(
+    compressed: Compressed,
+    context: StageContext,
+    *,
+    bits: int | Mapping[str, int] | None = None,
+    levels: int | Mapping[str, int] | None = None,
+    start: str = "linear",
+    keep: Sequence[str] = (),
+) -> Compressed:
+    """Returns the network whose weights take few values, a codebook for each tensor; see `ofa.compress.share`.
+
+    Args:
+        bits: a tensor has at most 2 ** bits values; a number for all matrices and kernels, or numbers by glob.
+        levels: in place of bits, how many values.
+        start: of k-means: "linear", "density", "random" or "exact"; or "integers".
+        keep: globs of tensors or layers that are not shared.
+
+    Raises:
+        InvalidInput: not exactly one of bits and levels, one out of range, or a glob that matches nothing.
+    """
+    after = compressed.copied()
+    generator = torch.Generator().manual_seed(context.training.seed)
+    sharing = shared(after.network, bits, levels=levels, start=start, keep=keep, generator=generator)
+    sharing.put(after.network)
+    return replace(after, sharing=sharing)
 
 
 def reorder(compressed: Compressed, context: StageContext) -> Compressed:
