@@ -151,7 +151,7 @@ def profile_of(
         InvalidInput: the measurement is rejected, or names blocks that this supernet does not have.
     """
     if measured.verdict == "reject":
-        raise InvalidInput(_rejected(measured.disagreement))
+        raise InvalidInput(_rejected(measured))
     entries = timed(items.pieces, measured.pieces[: len(items.pieces)])
     table = BlockTable(supernet, from_entries(supernet, entries)) if entries else None
     costs = features_of(supernet, table, items.archs)
@@ -214,10 +214,12 @@ def _alignment(widths: Sequence[int], timings: Sequence[Timing | None]) -> Align
     return advise(widths, ms) if ms and len(ms) == len(widths) else None
 
 
-def _rejected(disagreement: float) -> str:
+def _rejected(measured: Measurement) -> str:
+    longer = "measure for longer: device.profile.seconds=120"
+    other = longer if measured.clock == "cpu" else "read the processor's time: device.profile.clock=cpu"
     return (
-        f"the measurement is rejected: odd and even rounds disagree by {disagreement:.0%}, and {REJECTED_ABOVE:.0%} is "
-        f"the most; stop what else runs on this machine, or read the processor's time: device.profile.clock=cpu"
+        f"the measurement is rejected: odd and even rounds disagree by {measured.disagreement:.0%}, and "
+        f"{REJECTED_ABOVE:.0%} is the most; stop what else runs on this machine, or {other}"
     )
 
 

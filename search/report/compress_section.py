@@ -23,6 +23,7 @@ from search.text import bytes_text, percent_text
 
 PARTS = ("positions", "values", "tables", "rest")
 MOST_TENSORS = 40  # bars of a figure, the largest tensors
+NEARLY_ALL = 0.99  # of a file's bytes: tensors beyond have no bar, but a line of the table
 
 
 def compress_section(cards: Sequence[CompressedCard]) -> Section | None:
@@ -84,11 +85,16 @@ def stages_figure(card: CompressedCard) -> Figure:
 
 
 def tensors_figure(card: CompressedCard) -> Figure:
-    """Returns the bytes of the file's largest tensors as bars, by what they say."""
-    largest = sorted(card.stages[-1].tensors, key=lambda row: -row.bytes)[:MOST_TENSORS]
-    names = [escape(row.name) for row in card.stages[-1].tensors if row in largest]
-    shown = [row for row in card.stages[-1].tensors if row in largest]
-    return _bars(names, {part: [getattr(row, part) for row in shown] for part in PARTS}, "bytes", 380)
+    """Returns the bytes of the file's largest tensors as bars, by what they say: of those with nearly all bytes."""
+    rows = card.stages[-1].tensors
+    total, seen, largest = sum(row.bytes for row in rows), 0, set[str]()
+    for row in sorted(rows, key=lambda row: -row.bytes)[:MOST_TENSORS]:
+        if seen < NEARLY_ALL * total:
+            largest.add(row.name)
+        seen += row.bytes
+    shown = [row for row in rows if row.name in largest]
+    names = [escape(row.name) for row in shown]
+    return _bars(names, {part: [getattr(row, part) for row in shown] for part in PARTS}, "bytes", 420)
 
 
 def _part(row: StageRow, part: str) -> int:

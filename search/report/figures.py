@@ -99,10 +99,17 @@ def arch_text(arch: Mapping[str, int], per_line: int = 4) -> str:
 
 
 def logarithmic(axis: Figure, values: Iterable[float], text: Callable[[float], str]) -> Figure:
-    """Returns an axis that is logarithmic, with ticks at 1, 2, 5, 10, ... around positive values; `text` names them."""
+    """Returns an axis that is logarithmic, with ticks at 1, 2, 5, 10, ... around positive values; `text` names them.
+
+    Values that are close to each other have ticks between, or at their ends.
+    """
     known = list(values)
-    first, last = (math.floor(math.log10(end)) for end in (min(known), max(known)))
-    ticks = [step * 10.0**power for power in range(first, last + 1) for step in (1, 2, 5)] + [10.0 ** (last + 1)]
+    low, high = min(known), max(known)
+    first, last = (math.floor(math.log10(end)) for end in (low, high))
+    steps: Sequence[float] = (1, 2, 5) if high >= 10 * low else (1, 1.5, 2, 3, 4, 5, 7)
+    ticks = [step * 10.0**power for power in range(first, last + 1) for step in steps] + [10.0 ** (last + 1)]
+    if sum(low <= tick <= high for tick in ticks) < 2:
+        ticks = sorted({low, high})
     return axis | {"type": "log", "tickvals": ticks, "ticktext": list(map(text, ticks))}
 
 

@@ -128,7 +128,7 @@ def importance_bars(parts: Sequence[Part]) -> Figure:
         "tickvals": list(range(len(top_bars))),
         "ticktext": [escape(shortened(bar, NAME_LENGTH)) for bar in top_bars],
     }
-    frame["yaxis"] |= {"range": [len(top_bars) - 0.4, -0.6], "showgrid": False, "ticks": ""}
+    frame["yaxis"] |= {"range": [len(top_bars) - 0.4, -0.6], "showgrid": False, "ticks": "", "ticklabelstandoff": 6}
     frame["legend"] |= {"y": 1.0, "yref": "paper", "yanchor": "bottom", "traceorder": "normal"}
     traces = [_bars(kind, top_bars, parts) for kind in kinds]
     return {"data": traces, "layout": frame}

@@ -17,7 +17,7 @@ from search.run.progress import duration, observed_by
 
 SECONDS_BETWEEN = 2.0  # times that the page is written, and that it reloads itself
 MOST_POINTS = 400  # of a curve; of more every second one is left out
-WIDTH, HEIGHT, LEFT, TOP = 520, 220, 52, 14  # pixels of a picture, and of its axes
+WIDTH, HEIGHT, LEFT, TOP = 520, 220, 76, 14  # pixels of a picture, and of its axes
 STAGES = '<script type="application/json" id="stages">'  # before what the page holds for the next process
 OVER = "step"  # points with it are on curves over it; others are pairs: what is on the x axis, what is on the y axis,
 QUALITY = "quality"  # beside how good they are, the more the better
@@ -110,7 +110,7 @@ def live_page(title: str, stages: Mapping[str, StageProgress], ended: str = "") 
             "name": name,
             "share": 100 * row.done / max(row.total, 1),
             "text": f"{row.done} of {row.total}, {duration(row.seconds)}",
-            "left": _left(row),
+            "left": "" if ended else _left(row),
             "figures": row.figures,
         }
         for name, row in stages.items()

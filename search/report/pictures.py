@@ -68,7 +68,7 @@ def silhouette(choices: Sequence[Choice], arch: Mapping[str, int]) -> tuple[Laye
 
     A layer in a block that is left out is only an outline. Heights are proportional to the square root of channels.
     """
-    widths = [choice for choice in choices if choice.kind == "width"]
+    widths = [choice for choice in in_model_order(choices) if choice.kind == "width"]
     if not widths:
         return ()
     depths = [choice.name for choice in choices if choice.kind == "depth"]
@@ -88,11 +88,30 @@ def silhouette(choices: Sequence[Choice], arch: Mapping[str, int]) -> tuple[Laye
 def comparison_rows(choices: Sequence[Choice], archs: Sequence[Mapping[str, int]]) -> list[tuple[str, str, list[Cell]]]:
     """Returns one row for each choice, depths first: its kind, its name, and a cell for each Arch."""
     order = list(KINDS)
-    by_kind = sorted(choices, key=lambda choice: order.index(choice.kind) if choice.kind in order else len(order))
+    by_kind = sorted(
+        in_model_order(choices), key=lambda choice: order.index(choice.kind) if choice.kind in order else len(order)
+    )
     return [
         (KINDS.get(choice.kind, choice.kind), choice.name, [_cell(choice, arch) for arch in archs])
         for choice in by_kind
     ]
+
+
+def in_model_order(choices: Sequence[Choice]) -> list[Choice]:
+    """Returns choices as the model has their layers: numbers count up, other names stay in the order of the space.
+
+    A space has depths before all others, and what is in blocks that can be left out after them.
+    """
+    layers = sorted(choices, key=lambda choice: choice.kind == "depth")
+    parts = [part for choice in layers for part in choice.name.split(".")]
+    first = {part: index for index, part in reversed([*enumerate(parts)])}
+
+    def place(choice: Choice) -> list[tuple[bool, int]]:
+        return [
+            (not part.isdecimal(), int(part) if part.isdecimal() else first[part]) for part in choice.name.split(".")
+        ]
+
+    return sorted(choices, key=place)
 
 
 def stage_of(name: str, depths: Sequence[str]) -> str:
@@ -118,7 +137,7 @@ def arch_picture(
         settings: other chosen values, shown after the choices.
     """
     layers = silhouette(choices, arch)
-    rows = [_picture_row(choice, arch) for choice in choices if len(choice.values) > 1]
+    rows = [_picture_row(choice, arch) for choice in in_model_order(choices) if len(choice.values) > 1]
     rows += [{"kind": "setting", "name": name, "text": str(value)} for name, value in (settings or {}).items()]
     lines = -(-len(rows) // COLUMNS)
     step = (PICTURE_WIDTH - 2 * MARGIN) / COLUMNS

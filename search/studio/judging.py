@@ -16,6 +16,7 @@ from ofa.errors import InvalidInput
 from ofa.peak_memory import measure_peak_activation_bytes
 from ofa.task import Batch, Score, as_batch, scores
 from search.device.workload import Workload
+from search.networks.quantized_network import runs_int8
 from search.run.scores import MetricFacts, facts_of
 from search.studio.opened import Opened
 from search.studio.pacing import Tell, examples_at_once, progress_of, whole_macs
@@ -24,6 +25,7 @@ from search.text import bytes_text, count_text, ms_text, percent_text
 
 QUICK = 400_000  # numbers of a network that is coded for real; of a larger one the file is estimated
 SCORE, FILE = "score", "ofaz_bytes"
+IN_INT8 = "; all layers in int8, the score in float32"
 COUNTED = "what a runtime would do that skips zeros"
 
 
@@ -124,6 +126,7 @@ def _latencies(shaped: Shaped, opened: Opened) -> list[Figure]:
     for profile in opened.profiles:
         ms = float(profile.predict_archs(opened.trained.supernet, [shaped.arch])[0])
         note = f"predicted, {percent_text(profile.held_out_error, 1)} off on networks held out; zeros save no time"
+        note += IN_INT8 if runs_int8(profile) else ""
         label = f"{_run_text(profile.workload)} on {profile.name}"
         figures.append(Figure(f"latency_ms@{profile.name}", label, ms, ms_text(ms), note))
     return figures

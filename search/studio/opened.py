@@ -16,6 +16,7 @@ from ofa.arch import Arch
 from ofa.data import Dataset
 from ofa.errors import InvalidInput, nearest
 from ofa.prune.weights import prunable_weights
+from ofa.records import read_record
 from ofa.supernet import Supernet
 from ofa.task import Task
 from ofa.train import TrainSettings
@@ -25,10 +26,11 @@ from search.config.request import override_text, run_text
 from search.config.rules import short
 from search.device.profile import Profile, read_profile
 from search.networks.folder import SubnetFolder
-from search.run.cards import Rebuild
+from search.run.cards import Rebuild, SubnetCard
 from search.run.contents import complete_profiles
 from search.run.paths import RunFolder, SupernetFolder
 from search.run.progress import command_line
+from search.studio.fewer_bits import fewer_bits_notes
 from search.subnets.finetune import adapted
 from search.training.settings import supernet_settings
 from search.training.trained import Trained, load_trained
@@ -51,6 +53,7 @@ class Opened:
         training: how an epoch is trained.
         rebuild: how the network is built again.
         calibration: training inputs that norm statistics are measured on.
+        notes: lines about it that every setting has.
     """
 
     request: StudioRequest
@@ -65,6 +68,7 @@ class Opened:
     training: TrainSettings
     rebuild: Rebuild
     calibration: Any
+    notes: tuple[str, ...] = ()
 
     @property
     def run(self) -> RunFolder:
@@ -144,7 +148,8 @@ def open_studio(request: StudioRequest) -> Opened:
     request, folder = _at_path(request)
     if folder is not None:
         trained = load_trained(request.folder, request.trusted)
-        return _of_source(request, subnet_source(request, trained, folder), trained)
+        source = subnet_source(request, trained, folder)
+        return _of_source(request, source, trained, fewer_bits_notes(read_record(folder.card, SubnetCard), folder))
     if request.pruned is not None:
         return _of_source(request, pruned_source(request, request.pruned))
     if request.model is not None or request.start:
@@ -166,7 +171,9 @@ def open_studio(request: StudioRequest) -> Opened:
     )
 
 
-def _of_source(request: StudioRequest, source: CompressionSource, trained: Trained | None = None) -> Opened:
+def _of_source(
+    request: StudioRequest, source: CompressionSource, trained: Trained | None = None, notes: tuple[str, ...] = ()
+) -> Opened:
     images = request.calibration_images
     return Opened(
         request=request,
@@ -181,6 +188,7 @@ def _of_source(request: StudioRequest, source: CompressionSource, trained: Train
         training=adapted(source.training, request.finetune),
         rebuild=source.rebuild,
         calibration=source.data.calibration(images if isinstance(images, int) else USUAL_IMAGES),
+        notes=notes,
     )
 
 

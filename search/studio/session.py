@@ -104,7 +104,7 @@ class Session:
                 "setting": plain(setting),
                 "arch": dict(shaped.arch.values),
                 "command": actions.command_of(opened, setting, name),
-                "notes": list(shaped.notes),
+                "notes": [*opened.notes, *shaped.notes],
             }
         )
         tell({"figures": _rows([*costs(shaped, opened), file_figure(shaped)]), "picture": picture_of(shaped, opened)})

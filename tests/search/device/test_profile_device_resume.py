@@ -112,12 +112,14 @@ def test_more_rounds_may_be_asked_of_what_was_cut_off(profiled, tmp_path):
     assert profile.sentinel.visits == 16
 
 
-def test_what_is_rejected_is_not_gone_on_with(profiled, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("clock", "cure"), [("wall", "clock=cpu"), ("cpu", "seconds=120")])
+def test_what_is_rejected_is_not_gone_on_with(profiled, tmp_path, monkeypatch, clock: str, cure: str):
     real = profile_device.__globals__["measure"]
     monkeypatch.setattr(
-        "search.device.profile_device.measure", lambda *given, **named: replace(real(*given, **named), disagreement=1)
+        "search.device.profile_device.measure",
+        lambda *given, **named: replace(real(*given, **named), disagreement=1, clock=clock),
     )
-    with pytest.raises(InvalidInput, match="the measurement is rejected"):
+    with pytest.raises(InvalidInput, match=rf"the measurement is rejected.*: device\.profile\.{cure}$"):
         profiled(Device())
     assert list(tmp_path.iterdir()) == []
 

@@ -13,12 +13,14 @@ from ofa.errors import InvalidInput
 from ofa.records import read_record, write_record
 from search.compression.text import log_text, stage_cells, stage_titles
 from search.report.compress_section import compress_section, gather_compressed, stages_figure, tensors_figure
+from search.report.figures import logarithmic
 from search.report.page import render
 from search.run.cards import InputPreprocessing, Rebuild
 from search.run.compressed_cards import CompressedCard, CompressedFolder, SizeRow, StageRow
 from search.run.paths import RunFolder
 from search.run.scores import Scores
 from search.run.stages import Stage, written
+from search.text import bytes_text
 from tests.search.report.example import example
 from tests.search.report.rendered import rendered
 from tests.search.scored import ACCURACY, score
@@ -76,6 +78,32 @@ def test_bars_add_up_to_the_bytes_of_each_stage() -> None:
     for cells, stage in zip(stage_cells(one), one.stages, strict=True):
         assert len(cells) == len(stage_titles(ACCURACY))
         assert sum(int(cell.replace(",", "")) for cell in cells[4:8]) == stage.bytes
+
+
+def test_tensors_with_next_to_no_bytes_have_no_bar() -> None:
+    one = card()
+    last = one.stages[-1]
+    norms = tuple(
+        SizeRow(name=f"norm.{number}", numbers=1, kept=1, positions=0, values=1, tables=0, rest=0, how="plain")
+        for number in range(3)
+    )
+    many = structs.replace(one, stages=(structs.replace(last, tensors=(*norms, *last.tensors)),))
+    assert [bar["x"] for bar in tensors_figure(many)["data"]] == [["conv1.weight", "fc.bias"]] * 4
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shown"),
+    [
+        ([9_000, 2_000_000], ["10.0 kB", "20.0 kB", "50.0 kB", "100 kB", "200 kB", "500 kB", "1.00 MB", "2.00 MB"]),
+        ([54_000, 147_000], ["70.0 kB", "100 kB"]),
+        ([51_000, 53_000], ["51.0 kB", "53.0 kB"]),
+        ([51_000], ["51.0 kB"]),
+    ],
+)
+def test_sizes_have_ticks_where_they_are(sizes: list[float], shown: list[str]) -> None:
+    axis = logarithmic({}, sizes, bytes_text)
+    ticks = zip(axis["tickvals"], axis["ticktext"], strict=True)
+    assert [text for tick, text in ticks if sizes[0] <= tick <= sizes[-1]] == shown
 
 
 def test_a_page_has_a_line_for_each_stage_and_escapes_names() -> None:

@@ -13,12 +13,17 @@ TRAINED = [{"step": step, "training loss": 2 / step, "largest subnet": 90.0 + st
 FOUND = [{"latency, ms": x, "accuracy, %": 100 * y, "quality": y} for x, y in ((0.1, 0.9), (0.3, 0.8), (0.2, 0.95))]
 
 
-def test_curves_front_and_the_time_left_are_shown() -> None:
-    stages = {
+def live_example() -> dict[str, StageProgress]:
+    """Returns stages of a run: a training with curves, a search with a front, and one without a picture."""
+    return {
         "train": StageProgress(0.0, 0, 30, 40, "loss 0.500", 90.0, list(TRAINED)),
         "search": StageProgress(0.0, 5, 10, 20, "98 %", 5.0, FOUND),
         "measure": StageProgress(0.0, 0, 4, 4, "<b>", 8.0),
     }
+
+
+def test_curves_front_and_the_time_left_are_shown() -> None:
+    stages = live_example()
     page = live_page("ofa run, run main", stages)
     for said in ("30 of 40, 1 min 30 s", "30 s left", "loss 0.500", "10 of 20, 5 s", "&lt;b&gt;", "location.reload"):
         assert said in page
@@ -26,7 +31,7 @@ def test_curves_front_and_the_time_left_are_shown() -> None:
     assert "train: largest subnet" in page and "search: accuracy, % by latency, ms" in page
     assert len(page) < 20_000 and "http" not in page
     ended = live_page("title", stages, "done")
-    assert "location.reload" not in ended and ">done<" in ended
+    assert "location.reload" not in ended and ">done<" in ended and "s left" not in ended
 
 
 def test_it_is_written_every_two_seconds_and_at_the_end_of_a_stage(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from search.report.live import live_page
 from search.report.page import render
 from search.report.sweep_page import render_sweep
 from tests.browser import Page, find_browser, open_page
@@ -16,6 +17,7 @@ from tests.search.report.compared_example import compared_example
 from tests.search.report.example import example
 from tests.search.report.sweep_example import sweep_example
 from tests.search.report.test_compress_section import card
+from tests.search.report.test_live import live_example
 from tests.search.report.test_prune_section import MANY
 
 BROWSER = find_browser()
@@ -25,10 +27,14 @@ pytestmark = [
 ]
 LOOKS = [(width, dark) for width in (1440, 768, 390) for dark in (False, True)]
 
+DRAWN = """document.readyState === 'complete' && (document.getElementById('figures') === null ||
+  typeof figures !== 'undefined' && Object.keys(figures).every(id => document.querySelector(`#${id} .main-svg`)))"""
+
 # Pairs of texts of a figure that cover each other, as "first | second", and texts that leave their figure.
-COVERED = """[...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => {
+COVERED = """[...document.querySelectorAll('.js-plotly-plot, .picture')].flatMap(plot => {
   const frame = plot.getBoundingClientRect();
-  const texts = [...plot.querySelectorAll('.legendtext, .annotation-text, .xtitle, .ytitle, .y2title, .xtick text')]
+  const all = '.legendtext, .annotation-text, .xtitle, .ytitle, .y2title, .xtick text, svg[role=img] text';
+  const texts = [...plot.querySelectorAll(all)]
     .map(text => [text.textContent, text.getBoundingClientRect()]).filter(([, box]) => box.width > 0);
   const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
     && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2;
@@ -37,6 +43,12 @@ COVERED = """[...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => {
   return texts.flatMap(([one, box], i) => texts.slice(i + 1).filter(([, other]) => over(box, other))
     .map(([other]) => `${plot.id}: ${one} | ${other}`)).concat(outside);
 })"""
+
+# Texts of drawings that leave them, which are not shown there.
+CLIPPED = """[...document.querySelectorAll('.picture svg text')].filter(text => {
+  const [inner, outer] = [text, text.closest('svg')].map(one => one.getBoundingClientRect());
+  return inner.left < outer.left || inner.right > outer.right || inner.top < outer.top || inner.bottom > outer.bottom;
+}).map(text => text.textContent)"""
 
 # Heights, in pixels, that the pictures and the facts of cards in one row differ by.
 UNEVEN = """[...document.querySelectorAll('.cards')].flatMap(row => ['.label', 'svg', 'dl'].map(part => {
@@ -49,7 +61,7 @@ UNEVEN = """[...document.querySelectorAll('.cards')].flatMap(row => ['.label', '
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Returns a page with every section of a report, one of pruned networks alone, and one of a sweep."""
+    """Returns a page with every section of a report, one of pruned networks alone, one of a sweep, and a live one."""
     data = example()
     full = replace(
         data,
@@ -62,6 +74,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "report": render(full),
         "pruned": render(replace(data, config="", devices=(), history=(), choices=(), pruned=MANY)),
         "sweep": render_sweep(sweep_example()),
+        "live": live_page("ofa run, run main", live_example(), "stopped"),
     }
     folder = tmp_path_factory.mktemp("pages")
     for name, text in texts.items():
@@ -81,19 +94,18 @@ def test_every_page_is_small(pages: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize(("width", "dark"), LOOKS)
-@pytest.mark.parametrize("name", ["report", "pruned", "sweep"])
+@pytest.mark.parametrize("name", ["report", "pruned", "sweep", "live"])
 def test_nothing_is_cut_covered_or_hard_to_read(
     page: Page, pages: dict[str, Path], name: str, width: int, dark: bool
 ) -> None:
     page.look(width, dark=dark)
     page.open(pages[name].as_uri())
-    page.wait("document.readyState === 'complete' && typeof figures !== 'undefined'")
-    page.wait("Object.keys(figures).every(id => document.querySelector(`#${id} .main-svg`))")
+    page.wait(DRAWN)
     assert page.value("document.documentElement.scrollWidth") <= width
     if width == 1440:  # narrower, tables scroll, with a shade at the side where they go on
         cut = "[...document.querySelectorAll('.scroll')].filter(box => box.scrollWidth > box.clientWidth + 1)"
         assert page.value(f"{cut}.filter(box => !box.closest('details')).map(box => box.innerText.slice(0, 80))") == []
-    assert page.value(COVERED) == []
+    assert page.value(COVERED) == [] and page.value(CLIPPED) == []
     assert set(page.value(UNEVEN)) <= {0}
     assert page.barriers() == []
     assert page.errors == []

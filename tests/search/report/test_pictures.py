@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from search.report.data import Choice
-from search.report.pictures import Cell, arch_picture, comparison_rows, silhouette
+from search.report.pictures import Cell, arch_picture, comparison_rows, in_model_order, silhouette
 from tests.search.report.example import CHOICES
 from tests.search.report.rendered import texts
 from tests.search.synthetic import block_space
@@ -31,6 +31,23 @@ def test_comparison_has_a_row_for_each_choice_and_a_cell_for_each_subnet() -> No
     assert [kind for kind, *_ in rows] == ["depth"] * 2 + ["width"] * 7 + ["kernel"]
     assert rows[1][2] == [Cell(2, 3, blocks=True), Cell(None, 3, blocks=True)]
     assert sum(cell.value is None for *_, cells in rows for cell in cells) == 2 * len(CHOICES) - 1
+
+
+def test_choices_come_as_the_model_has_their_layers() -> None:
+    ordered = [
+        "stem",
+        "stages.0.0.conv1",
+        "stages.0.1.conv1",
+        "stages.0.10.conv1",
+        "stages.1.0.conv1",
+        "stages.1.0.add",
+    ]
+    space = ["stem", "stages.1.0.conv1", "stages.1.0.add", "stages.0.10.conv1", "stages.0.0.conv1", "stages.0.1.conv1"]
+    choices = [Choice("width", name, (8, 16)) for name in space]
+    assert [choice.name for choice in in_model_order(choices)] == ordered
+    assert [name for _, name, _ in comparison_rows(choices, [])] == ordered
+    assert [layer.title.split(":")[0] for layer in silhouette(choices, {})] == ordered
+    assert [name for name in texts(arch_picture(choices, {})) if name in ordered] == ordered
 
 
 def test_every_choice_is_named_with_its_value_or_as_left_out() -> None:
