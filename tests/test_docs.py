@@ -65,6 +65,17 @@ def test_indented_lines_are_commands_or_known_as_none(path: Path) -> None:
     assert not left, "a command of a new program, or another thing: see NO_COMMANDS"
 
 
+def test_commands_can_be_pasted_into_zsh() -> None:
+    """It refuses a command where a word with brackets, braces or a star is not quoted and names no file."""
+    quoted = re.compile(r"'[^']*'|\"[^\"]*\"|#.*")
+    typed = [
+        command
+        for command in every_command("ofa")
+        if not PLACEHOLDER.search(command.line) and "VERB" not in command.line
+    ]
+    assert [str(command) for command in typed if re.search(r"[\[\]{}*?]", quoted.sub("", command.line))] == []
+
+
 @pytest.fixture(scope="module")
 def configs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns a folder with the configs of the reader that the pages show or name."""

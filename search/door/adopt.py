@@ -106,7 +106,7 @@ def adopt(
             with written(stage, force=force) as target:
                 _write(supernet, data, learned, config, SupernetFolder(target))
         packages = packages_to_trust(config)
-        trust = f" trust=[{','.join(packages)}]" if packages else ""
+        trust = f' "trust=[{",".join(packages)}]"' if packages else ""  # quoted, as zsh wants it
         say(f"adopt: {stage.output}; next: ofa search {run_text(folder)}{trust}")
     return folder
 

@@ -39,7 +39,7 @@ def test_every_verb_goes_on_from_an_adopted_supernet(
     monkeypatch.chdir(tmp_path)
     run = search.adopt(supernet(), data(), "mine")
     assert run.root == Path("outputs/mine")
-    assert "next: ofa search run=mine trust=[tests]" in capsys.readouterr().err
+    assert 'next: ofa search run=mine "trust=[tests]"' in capsys.readouterr().err
     mine = ["run=mine", "trust=[tests]"]
     assert main(["profile", *mine, *PROFILE]) == 0
     assert main(["search", *mine, *SEARCH]) == 0
