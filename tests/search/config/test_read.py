@@ -133,7 +133,7 @@ def test_every_key_refuses_what_it_cannot_be_by_its_full_name(configs: Mapping[s
                 if said is None:
                     assert name not in NEVER.get(type(value), ()), (key, value, wrong)
                 else:
-                    starts = (f"{key}=", f"{key}.a is unknown", "storage is not an address")
+                    starts = (f"{key}=", f"{key}.a=", f"{key}.a is unknown", "storage is not an address")
                     assert said.startswith(starts), (key, said)
                     assert "\n" not in said and len(said) < 300
     assert len(done) > 150
