@@ -36,7 +36,7 @@ from search.training.teachers import check_distillation, check_teacher, teacher_
 
 def prune_task(request: PruneRequest) -> None:
     """Prunes a network of a run, training the dense one first if missing, and prints the result."""
-    print_pruned([prune_stage(request)], header=is_first_job())
+    print_pruned([prune_stage(request)], request.folder, header=is_first_job())
 
 
 def prune_stage(request: PruneRequest) -> PrunedCard:
@@ -98,6 +98,7 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
                     network.task,
                     new_files,
                     facts,
+                    dense=None if dense is None else dense.load(),
                     model_config=model,
                     opset=request.export.opset,
                 )

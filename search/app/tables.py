@@ -20,6 +20,7 @@ from search.report.gather_sweep import SweepData
 from search.report.page import layers_text
 from search.report.sweep_page import TITLES, target_cells
 from search.run.compressed_cards import CompressedCard, CompressedFolder
+from search.run.paths import RunFolder
 from search.run.pruned_cards import PrunedCard
 from search.run.result_files import Comparison, Layers, PairComparison, SubnetComparison, SubnetOnDevice
 from search.run.scores import MetricFacts
@@ -156,18 +157,25 @@ def _pair_cells(row: PairComparison, metric: MetricFacts) -> tuple[str, ...]:
     return row.device, f"≤ {ms_text(row.limit_ms)}", own, f"{other} ({row.other_device})", verdict
 
 
-def print_pruned(cards: Sequence[PrunedCard], stream: TextIO | None = None, *, header: bool = True) -> None:
-    """Prints one line for each card, in columns of fixed width: later calls without a header continue the table."""
+def print_pruned(
+    cards: Sequence[PrunedCard], run: RunFolder, stream: TextIO | None = None, *, header: bool = True
+) -> None:
+    """Prints one line for each pruned network of a run, in columns of fixed width.
+
+    Later calls without a header continue the table.
+    """
     metric = cards[0].metrics[0] if cards else None
     titles = [metric.heading("test") if title == "test" and metric else title for title in PRUNED]
     numbers = [_right(title, width) for title, width in zip(titles, PRUNED_WIDTHS, strict=True)]
-    _print_table([*numbers, _left("folder")], map(_pruned_cells, cards), stream, begin="", header=header)
+    lines = [(*_pruned_cells(card), str(run.pruned / card.name)) for card in cards]
+    _print_table([*numbers, _left("folder")], lines, stream, begin="", header=header)
 
 
 def _pruned_cells(card: PrunedCard) -> tuple[str, ...]:
     dense, slim, metric = card.dense, card.slim, card.metrics[0]
     test = card.scores.test[metric.name]
-    change = NOTHING if dense is None else metric.difference_text(test, dense.scores.test[metric.name])
+    gain = None if card.gain is None else card.gain.test
+    change = NOTHING if dense is None else metric.gain_or_difference_text(gain, test, dense.scores.test[metric.name])
     return (
         percent_text(card.density),
         count_text(card.weights),
@@ -176,7 +184,6 @@ def _pruned_cells(card: PrunedCard) -> tuple[str, ...]:
         change,
         count_text(card.kept_macs),
         "-" if slim is None else count_text(slim.params),
-        card.name,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ofa.errors import InvalidInput
 from ofa.records import read_record
 from search.candidates.search_files import Finalists
-from search.compression.compressed import Compressed, StageContext
+from search.compression.compressed import Compressed, StageContext, clean_
 from search.compression.files import write_files
 from search.compression.source import CompressionSource, pruned_source, started_source, subnet_source
 from search.compression.steps import named_stages, rehearse, run_stages
@@ -31,6 +31,7 @@ from search.run.training_cards import TrainingStep
 from search.subnets.extract_stage import extract_stage
 from search.subnets.finetune import adapted
 from search.subnets.finetune_stage import with_limit
+from search.training.judging import judged
 from search.training.trained import load_trained
 
 
@@ -125,7 +126,8 @@ def compress(request: CompressRequest, source: CompressionSource, *, waits: bool
                 update(finished, len(stages), f"{doing}: step {step.step} of {step.total_steps}{loss}")
 
             context = replace(context, checkpoint=files.checkpoint, show=show)
-            compressed, rows = run_stages(begin, stages, context, files, tell)
+            before = judged(clean_(begin.copied()).network, source.data, source.task)
+            compressed, rows = run_stages(begin, stages, context, files, before, tell)
             facts = partial(
                 CompressedCard,
                 name=name,
@@ -134,7 +136,7 @@ def compress(request: CompressRequest, source: CompressionSource, *, waits: bool
                 recipe=recipe,
                 config_hash=stage.config_hash,
             )
-            card = write_files(compressed, rows, source, files, facts, request.packages)
+            card = write_files(compressed, rows, source, files, before, facts, request.packages)
     return card
 
 

@@ -19,11 +19,11 @@ from search.compression.text import log_text
 from search.device.profile_device import tool_version
 from search.networks.compressed_file import load_compressed, ofaz_card
 from search.networks.network_files import file_digest
-from search.pruning.dense import held_out
 from search.run.cards import InputPreprocessing
 from search.run.compressed_cards import CompressedCard, CompressedFolder, StageRow
 from search.run.progress import say
-from search.run.scores import Scores, is_noise, metrics_of
+from search.run.scores import NOISE, Gain, Scores, metrics_of
+from search.training.judging import Judged, gain_of, judged, scores_of
 
 FILE = "code"  # the row of the file on disk
 SAME = 1e-6  # of a score that is computed again, which other layouts in memory may round otherwise
@@ -34,12 +34,14 @@ def write_files(
     rows: Sequence[StageRow],
     source: CompressionSource,
     files: CompressedFolder,
+    before: Judged,
     facts: Callable[..., CompressedCard],
     trust: Sequence[str] = (),
 ) -> CompressedCard:
     """Returns the card, after writing the file, decoding it, and judging what it holds.
 
     Args:
+        before: what is known of the source.
         facts: makes the card from what is known here, beside what its caller knows.
         trust: packages that the model's configuration may call.
 
@@ -52,9 +54,9 @@ def write_files(
     sizes = save(files.network, tensors, ofaz_card(source.rebuild, source.arch, compressed.factors, digest))
     _check_same_bits(tensors, load(files.network)[0])
     decoded = load_compressed(files.network, model=source.full, trust=trust)
-    scores = held_out(decoded, source.data, source.task)
-    _check_same_scores(rows[-1].scores, scores)
-    last = row_of(FILE, compressed, sizes, scores, time.perf_counter() - started)
+    found = judged(decoded, source.data, source.task)
+    _check_same_scores(rows[-1].scores, scores_of(found))
+    last = row_of(FILE, compressed, sizes, found, time.perf_counter() - started, before)
     dense = [*source.network.parameters(), *source.network.buffers()]
     card = facts(
         digest=digest,
@@ -72,7 +74,7 @@ def write_files(
         stages=(*rows, last),
         seconds=sum(row.seconds for row in (*rows, last)),
         versions={"ofa-search": tool_version(), "torch": str(torch.__version__)},
-        warnings=_doubts(source, rows[0].scores, scores),
+        warnings=_doubts(source, gain_of(found, before)),
     )
     for line in card.warnings:
         say(f"compress: warning: {line}")
@@ -96,11 +98,10 @@ def _check_same_scores(before: Scores, after: Scores) -> None:
                 raise RuntimeError(f"{split} {name} is {value} decoded from the file, and was {score.value} before")
 
 
-def _doubts(source: CompressionSource, before: Scores, after: Scores) -> tuple[str, ...]:
+def _doubts(source: CompressionSource, gain: Gain) -> tuple[str, ...]:
     """A line where the compressed network is worse beyond luck on the validation split."""
-    metric = metrics_of(source.task)[0]
-    first, last = before.validation[metric.name], after.validation[metric.name]
-    if not metric.is_better(first, last) or is_noise(first, last):
+    metric, by = metrics_of(source.task)[0], gain.validation
+    if metric.quality(by.value) >= -NOISE * (by.standard_error or 0.0):
         return ()
-    text = metric.comparison_text(last, first)
+    text = metric.gain_in_words(by)
     return (f"validation {metric.title} is {text} than before: remove less, give more bits, or train longer",)

@@ -18,10 +18,9 @@ from ofa.records import content_of, convert
 from search import compression
 from search.compression.compressed import Compressed, Stage, StageContext, clean_
 from search.networks.compressed_file import factored
-from search.pruning.dense import held_out
 from search.run.compressed_cards import CompressedFolder, SizeRow, StageRow, StageState
 from search.run.progress import say
-from search.run.scores import Scores
+from search.training.judging import Judged, gain_of, judged, scores_of
 
 START = "start"  # the row of the network as it was
 
@@ -67,11 +66,13 @@ def run_stages(
     stages: Sequence[NamedStage],
     context: StageContext,
     files: CompressedFolder,
+    before: Judged,
     tell: Callable[[int, str], None],
 ) -> tuple[Compressed, tuple[StageRow, ...]]:
     """Returns the network after all stages, and a row for each, the first for the network as it was.
 
     Args:
+        before: what is known of the network as it was.
         tell: is called with the number of stages that are done, and the name of the next.
     """
     if files.state.is_file():
@@ -79,26 +80,27 @@ def run_stages(
         say(f"compress: {files.root}: goes on after {rows[-1].stage}")
     else:
         compressed = clean_(begin.copied())
-        rows = (judged(compressed, context, START, 0.0),)
+        rows = (row_of(START, compressed, coded_sizes(compressed.tensors), before, 0.0),)
     for number in range(len(rows) - 1, len(stages)):
         stage = stages[number]
         tell(number, stage.name)
         started = time.perf_counter()
         compressed = checked(stage, stage.function(compressed, context))
-        rows = (*rows, judged(compressed, context, stage.name, time.perf_counter() - started))
+        found, sizes = judged(compressed.network, context.data, context.task), coded_sizes(compressed.tensors)
+        rows = (*rows, row_of(stage.name, compressed, sizes, found, time.perf_counter() - started, before))
         write_state(compressed, rows, files.state)
         context.checkpoint.unlink(missing_ok=True)
     return compressed, rows
 
 
-def judged(compressed: Compressed, context: StageContext, name: str, seconds: float) -> StageRow:
-    """Returns the row of a stage: the scores of what it left, and the bytes of its file if it were written now."""
-    scores = held_out(compressed.network, context.data, context.task)
-    return row_of(name, compressed, coded_sizes(compressed.tensors), scores, seconds)
+def row_of(
+    name: str, compressed: Compressed, sizes: FileSizes, found: Judged, seconds: float, before: Judged | None = None
+) -> StageRow:
+    """Returns the row of a stage: the scores of what it left, and the bytes of its file if it were written now.
 
-
-def row_of(name: str, compressed: Compressed, sizes: FileSizes, scores: Scores, seconds: float) -> StageRow:
-    """Returns the row of a stage."""
+    Args:
+        before: what is known of the network as it was; None: it is that.
+    """
     return StageRow(
         stage=name,
         density=compressed.density,
@@ -117,8 +119,9 @@ def row_of(name: str, compressed: Compressed, sizes: FileSizes, scores: Scores, 
             )
             for tensor, values in compressed.tensors.items()
         ),
-        scores=scores,
+        scores=scores_of(found),
         seconds=seconds,
+        gain=None if before is None else gain_of(found, before),
     )
 
 

@@ -25,6 +25,7 @@ def stage_cells(card: CompressedCard) -> list[tuple[str, ...]]:
 def _stage_cells(row: StageRow, card: CompressedCard) -> tuple[str, ...]:
     metric = card.metrics[0]
     first, score = card.stages[0].scores.test[metric.name], row.scores.test[metric.name]
+    gain = None if row.gain is None else row.gain.test
     parts = [row.total(part) for part in ("positions", "values", "tables")]
     return (
         row.stage,
@@ -34,7 +35,7 @@ def _stage_cells(row: StageRow, card: CompressedCard) -> tuple[str, ...]:
         *(f"{part:,}" for part in parts),
         f"{row.bytes - sum(parts):,}",
         metric.text(score),
-        "" if row is card.stages[0] else metric.difference_text(score, first),
+        "" if row is card.stages[0] else metric.gain_or_difference_text(gain, score, first),
     )
 
 

@@ -35,6 +35,7 @@ from search.run.pruned_cards import Histogram, LayerRow, OutcomeFacts, PrunedCar
 from search.run.scores import metrics_of
 from search.run.training_cards import history_of
 from search.training.baseline import no_better, validation_baseline
+from search.training.judging import gain_of, judged, scores_of
 from search.training.trained import say_warnings
 
 BINS = 40  # of a layer's histogram
@@ -78,6 +79,7 @@ def save_outcome(
     files: PrunedFolder,
     facts: PruneFacts,
     *,
+    dense: nn.Module | None = None,
     model_config: Target | None = None,
     opset: int = OPSET,
 ) -> PrunedCard:
@@ -89,12 +91,14 @@ def save_outcome(
         task: what it learned.
         files: the folder to write.
         facts: where the network came from.
+        dense: the network that it is compared with.
         model_config: the resolved config that built the network, with `_target_`, for `search.networks.rebuild.load`.
         opset: of the ONNX files.
     """
     net = outcome.model.to("cpu").float().eval()
     masks = {name: mask.to("cpu") for name, mask in outcome.masks.items()}
-    scores = held_out(net, data, task)
+    found = judged(net, data, task)
+    scores = scores_of(found)
     full_size = Origin(Arch(), model_config)
     network = _write("the pruned network", net, data, SubnetFolder(files.root), full_size, opset, masks)
     write_record(files.history, history_of(outcome.history))
@@ -111,6 +115,7 @@ def save_outcome(
         digest=digest_of(net),
         metrics=metrics_of(task),
         scores=scores,
+        gain=None if dense is None else gain_of(found, judged(dense, data, task)),
         params=sum(parameter.numel() for parameter in net.parameters()),
         weights=total,
         kept=kept_weights,

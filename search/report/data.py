@@ -155,6 +155,7 @@ class Pruned:
     layers: tuple[PrunedLayer, ...]
     levels: tuple[Level, ...] = ()
     files: tuple[str, ...] = ()  # paths of the portable files (ONNX and source), also of the slim network
+    gain: Score | None = None  # from the dense network, on the same test examples
 
 
 @dataclass(frozen=True)

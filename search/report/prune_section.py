@@ -59,7 +59,7 @@ def _cells(pruned: Pruned, sizes: Sequence[str]) -> tuple[str, ...]:
         percent_text(pruned.density),
         f"{count_text(pruned.kept)} of {count_text(pruned.weights)}",
         metric.text(pruned.test),
-        NOTHING if dense is None else metric.difference_text(pruned.test, dense),
+        NOTHING if dense is None else metric.gain_or_difference_text(pruned.gain, pruned.test, dense),
         metric.text(pruned.validation),
         *(count_text(SIZES[title](pruned)) for title in sizes),
     )
@@ -141,7 +141,8 @@ def _points(name: str, group: Sequence[Pruned], color: str) -> Figure:
 
 def _text(pruned: Pruned) -> str:
     dense, metric = pruned.dense_test, pruned.metric
-    change = "" if dense is None else f" ({metric.difference_text(pruned.test, dense)} vs. dense)"
+    by = "" if dense is None else metric.gain_or_difference_text(pruned.gain, pruned.test, dense)
+    change = by and f" ({by} vs. dense)"
     sizes = f"{count_text(pruned.kept)} of {count_text(pruned.weights)} weights ({percent_text(pruned.density)})"
     return f"<b>{escape(pruned.name)}</b><br>{metric.text(pruned.test)} on test{change}<br>{sizes}"
 
@@ -217,6 +218,7 @@ def _pruned(files: PrunedFolder) -> Pruned:
         test=card.scores.test[metric.name],
         validation=card.scores.validation[metric.name],
         dense_test=None if dense is None else dense.scores.test[metric.name],
+        gain=None if card.gain is None else card.gain.test,
         density=card.density,
         weights=card.weights,
         kept=card.kept,

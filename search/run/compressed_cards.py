@@ -11,7 +11,7 @@ from msgspec import Meta
 from ofa.arch import Arch
 from ofa.records import AtLeastOne, Count, Fraction, Hex, Name, NotNegative, Object, Part, Record, Text
 from search.run.cards import InputPreprocessing, Rebuild
-from search.run.scores import MetricFacts, Scores, check_scored
+from search.run.scores import Gain, MetricFacts, Scores, check_scored
 
 
 class Factors(Part, frozen=True, kw_only=True):
@@ -64,6 +64,7 @@ class StageRow(Part, frozen=True, kw_only=True):
         head: bytes of names, shapes, checksums and the card.
         tensors: a row each.
         seconds: that the stage took.
+        gain: how far it is from the source, on the same examples; None: it is the source, or not known.
     """
 
     stage: Text
@@ -73,6 +74,7 @@ class StageRow(Part, frozen=True, kw_only=True):
     tensors: tuple[SizeRow, ...]
     scores: Scores
     seconds: NotNegative
+    gain: Gain | None = None
 
     def total(self, part: str) -> int:
         """Returns the bytes of "positions", "values", "tables" or "rest" of all tensors."""

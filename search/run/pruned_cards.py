@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ofa.records import Count, Fraction, Hex, NotNegative, Object, Part, Text
 from search.run.cards import InputPreprocessing, NetworkCard
-from search.run.scores import MetricFacts, Scores, check_scored
+from search.run.scores import Gain, MetricFacts, Scores, check_scored
 
 
 class Histogram(Part, frozen=True, kw_only=True):
@@ -123,6 +123,7 @@ class PrunedCard(DataCard, frozen=True, kw_only=True, omit_defaults=True):
         sparsity: the fraction of weights that the recipe removes.
         params: number of entries of all parameters.
         weights, kept, density: number of prunable weights, how many are kept, and their fraction.
+        gain: how far its objective is from the dense network's, on the same examples; None: not known.
         macs, kept_macs: multiply-accumulates of one example, of all weights and of the kept ones.
         predicted_bytes: size on disk, zeros left out.
         whole: entries of the parameters that are not prunable, by role, such as "embedding" and "bias or norm".
@@ -152,6 +153,7 @@ class PrunedCard(DataCard, frozen=True, kw_only=True, omit_defaults=True):
     found_cost: NotNegative | None = None
     search: tuple[Object, ...] | None = None
     dense: DenseFacts | None
+    gain: Gain | None = None
     slim: SlimCard | None
     layers: tuple[LayerRow, ...]
     levels: tuple[LevelRow, ...]

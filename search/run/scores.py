@@ -85,7 +85,7 @@ class MetricFacts(Part, frozen=True, kw_only=True):
 
     def difference_text(self, first: Score, second: Score) -> str:
         """Returns how far `first` is from `second`, with a sign: "-0.28 ± 0.90 points", "+0.120 ± 0.030 kg"."""
-        return self.gain_text(Score(first.value - second.value, first.examples, combined_error(first, second)))
+        return self.gain_text(difference(first, second))
 
     def gain_text(self, gain: Score) -> str:
         """Returns a difference that is known as such, with its own standard error, as `difference_text` writes it."""
@@ -99,10 +99,9 @@ class MetricFacts(Part, frozen=True, kw_only=True):
         """Returns a gain that is known example by example; otherwise the difference of two scores."""
         return self.difference_text(after, before) if gain is None else self.gain_text(gain)
 
-    def comparison_text(self, first: Score, second: Score) -> str:
+    def gain_in_words(self, gain: Score) -> str:
         """Returns a difference in words, such as "1.20 ± 0.80 points lower"."""
-        text = self.difference_text(first, second).lstrip(f"±{MINUS}+")
-        return f"{text} {'lower' if first.value < second.value else 'higher'}"
+        return f"{self.gain_text(gain).lstrip(f'±{MINUS}+')} {'lower' if gain.value < 0 else 'higher'}"
 
     def is_better(self, first: Score, second: Score) -> bool:
         """Whether `first` is better than `second`, by how little soever."""
@@ -197,6 +196,11 @@ def combined_error(first: Score, second: Score) -> float | None:
     errors = [score.standard_error for score in (first, second)]
     known = [error for error in errors if error is not None]
     return math.hypot(*known) if len(known) == len(errors) else None
+
+
+def difference(first: Score, second: Score) -> Score:
+    """Returns how far one score is from another as if of different examples, with its standard error."""
+    return Score(first.value - second.value, first.examples, combined_error(first, second))
 
 
 def is_noise(first: Score, second: Score) -> bool:

@@ -17,7 +17,6 @@ from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.loggers import Logger
 from ofa.resolution import resized
-from ofa.task import Replicates, Task, paired_difference, replicates
 from ofa.train import Distillation, OptimizerBuilder, Schedule, Teacher, TrainSettings, logged, train_network
 from search.config.rules import CalibrationExamples
 from search.config.training import Finetuning
@@ -29,6 +28,7 @@ from search.pruning.retraining import finished, retrain
 from search.run.progress import say
 from search.run.scores import Gain, Scores
 from search.run.training_cards import Epoch, TrainingStep, history_of
+from search.training.judging import gain_of, judged, scores_of
 from search.training.settings import UNKNOWN_TRAINING, supernet_settings, try_optimizer
 from search.training.teachers import check_distillation
 from search.training.trained import Trained, showing
@@ -190,7 +190,7 @@ def finetune(
     data = resized(trained.data, arch)
     images = trained.calibration(settings.calibration_images)
     net = calibrate(trained.supernet.extract(arch), resized(images, arch))
-    before = _judged(net, data, trained.task)
+    before = judged(net, data, trained.task)
     recipe, training = settings.recipe, settings.training
     pruner = None
     if recipe is not None:
@@ -217,24 +217,15 @@ def finetune(
         density = sum(int(mask.sum()) for mask in counted) / sum(mask.numel() for mask in counted)
         size = pruned.facts.predicted_bytes
     model = model.to("cpu").eval()
-    after = _judged(model, data, trained.task)
+    after = judged(model, data, trained.task)
     return Finetuned(
         model=model,
         masks=masks,
         density=density,
         bytes=size,
-        scores=_scores(after),
-        raw=_scores(before),
-        gain=Gain(**{part: paired_difference(after[part], before[part]) for part in after}),
+        scores=scores_of(after),
+        raw=scores_of(before),
+        gain=gain_of(after, before),
         history=history_of(outcome.history).rows,
         seconds=time.perf_counter() - started,
     )
-
-
-def _judged(net: nn.Module, data: Dataset, task: Task) -> dict[str, Replicates]:
-    """What is known of a network on each split that nothing was trained on."""
-    return {part: replicates(net, getattr(data, part).in_order(), task) for part in ("validation", "test")}
-
-
-def _scores(judged: Mapping[str, Replicates]) -> Scores:
-    return Scores(**{part: dict(each.scores) for part, each in judged.items()})

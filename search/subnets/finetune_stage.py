@@ -32,6 +32,7 @@ from search.run.cards import SubnetCard, TunedCard
 from search.run.locks import claimed, written_by_first
 from search.run.paths import PrunedFolder, SearchFolder
 from search.run.progress import say, stage_progress
+from search.run.scores import difference
 from search.run.stages import Stage, stamped_config
 from search.run.stored_inputs import begin_with
 from search.run.training_cards import History, TrainingStep
@@ -208,9 +209,10 @@ def put_in_place(shared: FinetunedSearch, finalist: Finalist, tuned: PrunedFolde
     export = with_precision(shared.export, search)
     extract_network(shared.trained, finalist.chosen.arch, folder, calibration, facts, tuned, export)
     say(f"finetune: {folder} has the fine-tuned weights")
-    metric, after = shared.finalists.metrics[0], read_record(tuned.card, TunedCard).scores
-    if raw is not None and metric.is_better(raw.validation[metric.name], after.validation[metric.name]):
-        text = metric.comparison_text(after.validation[metric.name], raw.validation[metric.name])
+    metric, card = shared.finalists.metrics[0], read_record(tuned.card, TunedCard)
+    if raw is not None and metric.is_better(raw.validation[metric.name], card.scores.validation[metric.name]):
+        apart = difference(card.scores.validation[metric.name], raw.validation[metric.name])
+        text = metric.gain_in_words(card.gain.validation if card.gain is not None and raw == card.raw else apart)
         say(
             f"finetune: warning: validation {metric.title} of {folder.name} is {text} than before: lower "
             "finetune.learning_rate, or have the supernet's weights back by ofa extract force=true"

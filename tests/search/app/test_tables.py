@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from ofa.task import Score
 from search.app.tables import print_comparison, print_pruned, print_subnets
 from search.candidates.search_files import SubnetList, SubnetRow
 from search.device.workload import Workload
 from search.run.cards import InputPreprocessing, Onnx, PlainSource, Rebuild
+from search.run.paths import RunFolder
 from search.run.pruned_cards import DenseFacts, PrunedCard, SlimCard
 from search.run.result_files import Comparison
+from search.run.scores import Gain
 from tests.search.scored import ACCURACY, scores_of
 from tests.search.subnets.comparisons import SEARCHES, compared
 from tests.search.subnets.subnet_rows import subnet_row
@@ -138,12 +141,16 @@ def card(name: str, kept: int, slim: int | None = None) -> PrunedCard:
 
 def test_a_later_call_without_a_header_goes_on_with_the_table_of_pruned_networks() -> None:
     stream = io.StringIO()
-    print_pruned([card("first", 5_020)], stream)
-    print_pruned([card("second [bold]", 50_200, 1_234_567)], stream, header=False)
+    run, gain = RunFolder(Path("outputs/one")), Gain(validation=Score(-0.02, 100, 0.01), test=Score(-0.05, 100, 0.004))
+    print_pruned([card("first", 5_020)], run, stream)
+    second_card = structs.replace(card("second [bold]", 50_200, 1_234_567), gain=gain)
+    print_pruned([second_card], run, stream, header=False)
     titles, rule, first, second = stream.getvalue().splitlines()
     assert titles.split()[-1] == "folder" and set(rule) == {"─"}
-    assert first.index("first") == second.index("second [bold]") == titles.index("folder")
-    assert second.split()[:5] == ["100.00", "%", "50.2", "k", "50.2"] and "1.23 M  second" in second
+    place = first.index(str(run.pruned / "first"))
+    assert place == second.index(str(run.pruned / "second [bold]")) == titles.index("folder")
+    assert second.split()[:5] == ["100.00", "%", "50.2", "k", "50.2"] and "1.23 M  outputs" in second
+    assert "\N{MINUS SIGN}5.00 ± 0.40 points" in second and "0.40" not in first  # paired where it is known
 
 
 class Terminal(io.StringIO):

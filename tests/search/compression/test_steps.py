@@ -16,6 +16,7 @@ from search.compression import training as stage_training
 from search.compression.compressed import Compressed, StageContext
 from search.compression.steps import NamedStage, checked, read_state, rehearse, run_stages, write_state
 from search.run.compressed_cards import CompressedFolder, StageRow
+from search.training.judging import judged
 from tests.search.compression.small import begin, context
 
 
@@ -35,7 +36,9 @@ STAGES = [
 
 def run(folder: Path, stages: list[NamedStage] = STAGES) -> tuple[Compressed, tuple[StageRow, ...]]:
     folder.mkdir(exist_ok=True)
-    return run_stages(begin(), stages, context(folder), CompressedFolder(folder), lambda done, name: None)
+    shared = context(folder)
+    before = judged(begin().network, shared.data, shared.task)
+    return run_stages(begin(), stages, shared, CompressedFolder(folder), before, lambda done, name: None)
 
 
 def content(compressed: Compressed) -> dict[str, bytes]:
@@ -72,6 +75,19 @@ def test_a_kill_anywhere_changes_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     assert content(again) == content(whole)
     assert without_times(rows_again) == without_times(rows)
     assert again.factors == whole.factors
+
+
+def test_a_stage_is_compared_with_the_start_on_the_same_examples(tmp_path: Path) -> None:
+    rows = run(tmp_path, STAGES[1:3])[1]
+    assert rows[0].gain is None
+    first = rows[0].scores.test["accuracy"]
+    for row in rows[1:]:
+        score, gain = row.scores.test["accuracy"], row.gain
+        assert gain is not None and gain.test.value == pytest.approx(score.value - first.value)
+    unchanged = NamedStage("unchanged", lambda compressed, context: compressed)
+    (_, same) = run(tmp_path / "same", [unchanged])[1]
+    assert same.gain is not None
+    assert same.gain.test.value == same.gain.test.standard_error == 0.0  # as if of others, it was that of two networks
 
 
 def test_what_is_kept_between_stages_is_all_of_it(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from search.report.page import render
 from search.run.cards import InputPreprocessing, Rebuild
 from search.run.compressed_cards import CompressedCard, CompressedFolder, SizeRow, StageRow
 from search.run.paths import RunFolder
-from search.run.scores import Scores
+from search.run.scores import Gain, Scores
 from search.run.stages import Stage, written
 from search.text import bytes_text
 from tests.search.report.example import example
@@ -104,6 +104,15 @@ def test_sizes_have_ticks_where_they_are(sizes: list[float], shown: list[str]) -
     axis = logarithmic({}, sizes, bytes_text)
     ticks = zip(axis["tickvals"], axis["ticktext"], strict=True)
     assert [text for tick, text in ticks if sizes[0] <= tick <= sizes[-1]] == shown
+
+
+def test_the_difference_from_the_start_is_paired_where_it_is_known() -> None:
+    gain = Gain(validation=score(-0.01, error=0.003), test=score(-0.01, error=0.002))
+    one = card()
+    paired = structs.replace(one, stages=(*one.stages[:2], structs.replace(one.stages[2], gain=gain)))
+    start, by_scores, by_examples = (cells[-1] for cells in stage_cells(paired))
+    assert start == "" and by_scores.startswith("\N{MINUS SIGN}1.00 ±")
+    assert by_examples == "\N{MINUS SIGN}1.00 ± 0.20 points" != by_scores
 
 
 def test_a_page_has_a_line_for_each_stage_and_escapes_names() -> None:

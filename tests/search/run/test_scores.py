@@ -52,7 +52,8 @@ def test_differences_have_a_sign_a_unit_and_an_error() -> None:
     minus = "\N{MINUS SIGN}"
     one, other = Score(0.91, 100, 0.006), Score(0.922, 100, 0.008)
     assert ACCURACY.difference_text(one, other) == f"{minus}1.20 ± 1.00 points"
-    assert ACCURACY.comparison_text(one, other) == "1.20 ± 1.00 points lower"
+    assert ACCURACY.gain_in_words(Score(-0.012, 100, 0.003)) == "1.20 ± 0.30 points lower"
+    assert ACCURACY.gain_in_words(Score(0.012, 100)) == "1.20 points higher"
     assert LOSS.difference_text(Score(2.5, 1), Score(2.0, 1)) == "+0.5 nats"
     assert combined_error(one, other) == pytest.approx(0.01)
     assert combined_error(one, Score(0.9, 100)) is None

@@ -1,0 +1,33 @@
+"""Networks judged on what nothing was trained on, and how far one is from another there, example by example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from torch import nn
+
+from ofa.data import Dataset
+from ofa.task import Replicates, Task, paired_difference, replicates
+from search.run.scores import Gain, Scores
+
+Judged: TypeAlias = Mapping[str, Replicates]  # by split, "validation" and "test"
+
+
+def judged(net: nn.Module, data: Dataset, task: Task) -> Judged:
+    """Returns what is known of a network on each split that nothing was trained on.
+
+    Raises:
+        InvalidInput: outputs or a metric that are not finite numbers, or labels that do not fit the outputs.
+    """
+    return {part: replicates(net, getattr(data, part).in_order(), task) for part in ("validation", "test")}
+
+
+def scores_of(found: Judged) -> Scores:
+    """Returns its scores, as files hold them."""
+    return Scores(**{part: dict(each.scores) for part, each in found.items()})
+
+
+def gain_of(after: Judged, before: Judged) -> Gain:
+    """Returns the objective of one network less that of another on the same examples, with paired standard errors."""
+    return Gain(**{part: paired_difference(after[part], before[part]) for part in after})
