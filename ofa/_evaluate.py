@@ -34,7 +34,9 @@ def evaluate(
     right = torch.zeros((), dtype=torch.int64, device=device)
     seen = 0
     with in_mode(net, training=False), torch.no_grad():
-        for batch, targets in _batches(images, labels, batch_size):
+        for number, (batch, targets) in enumerate(_batches(images, labels, batch_size), start=1):
+            if not len(targets):
+                raise InvalidInput(f"batch {number} has 0 images: leave empty ones out")
             logits = logits_of(as_inputs(batch).to(device).call(net), net)
             if logits.dim() != 2 or logits.shape[0] != len(targets):
                 raise InvalidInput(f"{type(net).__name__} returns shape {tuple(logits.shape)}, not (images, classes)")

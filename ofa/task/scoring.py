@@ -14,6 +14,7 @@ from ofa.inputs import output_tensors
 from ofa.modes import in_mode
 from ofa.task.batch import Batch, as_batch
 from ofa.task.detail import Table
+from ofa.task.failed_batch import BATCH_ERRORS, failed_batch, forms
 from ofa.task.gathering import Gathered, Sum, add_batch
 from ofa.task.metric import Score
 from ofa.task.task import Task
@@ -76,14 +77,29 @@ def details(net: nn.Module, batches: Iterable[Any], task: Task) -> dict[str, Tab
 
 
 def answers(net: nn.Module, batches: Iterable[Any], task: Task) -> Iterator[tuple[Outputs, Batch]]:
-    """Yields the network's outputs of each batch, in eval mode, checked for NaN, and the batch on its device."""
+    """Yields the network's outputs of each batch, in eval mode, checked for NaN, and the batch on its device.
+
+    Raises:
+        InvalidInput: a batch without examples, one of another form than the first that the network fails on, or
+            outputs with NaN or infinity.
+    """
     device = next((tensor.device for tensor in net.parameters()), torch.device("cpu"))
     with in_mode(net, training=False), torch.no_grad():
-        for value in batches:
-            batch = as_batch(value).to(device)
-            outputs = task.call(net, batch)
+        first: dict[str, str] | None = None
+        for number, value in enumerate(batches, start=1):
+            batch, place = as_batch(value).to(device), f"batch {number} of those that are judged"
+            if not batch.examples:
+                raise InvalidInput(f"{place} has 0 examples: leave empty ones out")
+            try:
+                outputs = task.call(net, batch)
+            except BATCH_ERRORS as error:
+                told = failed_batch(error, batch, first, place)
+                if told is None:
+                    raise
+                raise told from error
             check_finite(outputs, type(net).__name__)
             yield outputs, batch
+            first = first or forms(batch)
 
 
 def baseline_scores(task: Task, training: Iterable[Any], batches: Iterable[Any]) -> dict[str, Score]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ofa.errors import InvalidInput
 from ofa.processes import ALONE, Processes, processes
-from ofa.train.failed_batch import BATCH_ERRORS, failed_batch
+from ofa.task.failed_batch import BATCH_ERRORS, failed_batch, forms
 from ofa.train.memory_format import batch_channels_last
 from ofa.train.settings import TrainSettings
 from ofa.train.shared_gradients import gradients_of
@@ -167,7 +167,8 @@ def _learn(
             losses.append(step(batch_channels_last(part) if settings.channels_last else part, context))
         except BATCH_ERRORS as error:
             epoch, batch = divmod(state.step, state.steps_per_epoch)
-            told = failed_batch(error, given.batch, earlier, f"batch {batch + 1} of epoch {epoch + 1}")
+            before = None if earlier is None else forms(earlier)
+            told = failed_batch(error, given.batch, before, f"batch {batch + 1} of epoch {epoch + 1}")
             if told is None:
                 raise
             raise told from error

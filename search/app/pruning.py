@@ -76,6 +76,8 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
         with written_by_first(stage, force=force) as target:
             new_files = PrunedFolder(target)
             begin_with(network.data, target, "force=true to start again")
+            if processes().is_first:
+                network.keep_start()
             with stage_progress("prune") as update:
                 job = Job(
                     network=network,

@@ -14,7 +14,6 @@ from ofa.processes import processes
 from ofa.records import write_record
 from ofa.task import Task
 from ofa.train import History
-from ofa.train.settings import check_device
 from search.app.launch import in_multirun
 from search.config.request import plain
 from search.config.training import SupernetTraining
@@ -33,6 +32,7 @@ from search.text import count_text
 from search.training.baseline import check_metrics, early_warnings
 from search.training.loggers import loggers_of
 from search.training.probe import probe_of, probe_warnings
+from search.training.settings import check_computing
 from search.training.settled import settled
 from search.training.sorting import ordered_blocks
 from search.training.starts import Beginning, copy_of, start_inputs
@@ -64,7 +64,7 @@ def train_stage(request: TrainRequest, check: Callable[[Task], None] = lambda ta
 
 def _train(stage: Stage, request: TrainRequest, check: Callable[[Task], None]) -> None:
     """Trains the requested supernet and writes it."""
-    check_device(request.train.device, "train.device")
+    check_computing("train", "train", request.train)
     loggers = loggers_of(request.logger, request.folder)
     config = plain(request.data)
     data = build_data(config)

@@ -32,6 +32,7 @@ from search.subnets.extract_stage import extract_stage
 from search.subnets.finetune import adapted
 from search.subnets.finetune_stage import with_limit
 from search.training.judging import judged
+from search.training.settings import check_computing
 from search.training.trained import load_trained
 
 
@@ -41,6 +42,7 @@ def compress_stage(request: CompressRequest, *, waits: bool = False) -> list[Com
     Raises:
         InvalidInput: no such network, stages that do not fit it, or a folder of another compression.
     """
+    check_computing("compress", "finetune", request.finetune)
     cards: dict[str, CompressedCard] = {}
     for source in sources_of(request):
         if (same := cards.get(source.digest)) is not None:
@@ -127,6 +129,7 @@ def compress(request: CompressRequest, source: CompressionSource, *, waits: bool
 
             context = replace(context, checkpoint=files.checkpoint, show=show)
             before = judged(clean_(begin.copied()).network, source.data, source.task)
+            source.keep()
             compressed, rows = run_stages(begin, stages, context, files, before, tell)
             facts = partial(
                 CompressedCard,

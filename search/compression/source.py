@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +51,7 @@ class CompressionSource:
         arch: its choices in the supernet of the full model; none: it is the full model.
         rebuild: how the full model is built.
         full: the full model, where only the user's own code may build it; None: `rebuild` says how.
+        keep: is called once all that can be wrong was tried: keeps a copy of weights from outside the run.
     """
 
     name: str
@@ -63,6 +64,7 @@ class CompressionSource:
     arch: Arch
     rebuild: Rebuild
     full: nn.Module | None = None
+    keep: Callable[[], None] = lambda: None
 
     @property
     def digest(self) -> str:
@@ -174,6 +176,7 @@ def started_source(request: CompressRequest) -> CompressionSource:
         arch=Arch(),
         rebuild=rebuild,
         full=_own(rebuild, request, network),
+        keep=made.keep_start,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,6 @@ from ofa.records import read_record, write_record
 from ofa.task import Task, scores
 from ofa.train import TrainSettings, logged, train_network
 from ofa.train.callbacks import NETWORK
-from ofa.train.settings import check_device
 from search.config.request import plain
 from search.config.tuning import NetworkRecipe
 from search.networks.folder import dense_name
@@ -36,7 +35,7 @@ from search.run.stored_inputs import begin_with, show_data, write_stored_config
 from search.run.training_cards import DenseCard, TrainingStep, history_of
 from search.training.baseline import check_metrics, early_warnings, no_better, validation_baseline
 from search.training.loggers import MakeLoggers, no_loggers
-from search.training.settings import train_settings
+from search.training.settings import check_computing, train_settings
 from search.training.starts import Beginning, start_inputs
 from search.training.trained import say_end, say_warnings, showing
 
@@ -97,12 +96,24 @@ class Network:
         Raises:
             InvalidInput: weights that are missing, damaged or of another network.
         """
-        copy = self.folder / START
+        Beginning(self.recipe.start, self.folder / START)(net)
+
+    def keep_start(self) -> None:
+        """Keeps the weights that it starts from in `folder`, if any, once what can be wrong was tried: not if there."""
+        if not self.recipe.start or (copy := self.folder / START).is_file():
+            return
         beginning = Beginning(self.recipe.start, copy)
-        beginning(net)
-        if beginning.record is not None and not copy.is_file():
-            say(f"dense: starts from {beginning.record}")
+        net = self._drawn(beginning)
+        say(f"dense: starts from {beginning.record}")
         beginning.keep(net, copy)
+
+    def _drawn(self, begin: Callable[[nn.Module], None]) -> nn.Module:
+        """The network as its class draws it from the seed, after `begin` has filled it."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            net = self.build()
+            begin(net)
+        return net
 
     def initial(self) -> nn.Module:
         """Returns the network with its initial weights, a function of the seed and of the weights that it starts from.
@@ -111,10 +122,7 @@ class Network:
             InvalidInput: a model whose outputs do not fit the task, weights to start from that do not fit, or an
                 initializer that is not a function.
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            net = self.build()
-            self.begin(net)
+        net = self._drawn(self.begin)
         check_outputs(net, self.data, self.task)
         if self.initializer is not None:
             self.initializer(net, self.initial_images, torch.Generator().manual_seed(self.seed))
@@ -182,7 +190,7 @@ def dense_stage(network: Network, *, force: bool = False, loggers: MakeLoggers =
 
 
 def _train(network: Network, stage: Stage, *, force: bool, loggers: Sequence[Logger]) -> None:
-    check_device(network.recipe.dense.device, "dense.device")
+    check_computing("dense", "dense", network.recipe.dense)
     net = network.initial()
     settings = network.training()
     check_metrics(net, network.data, network.task)
@@ -191,6 +199,8 @@ def _train(network: Network, stage: Stage, *, force: bool, loggers: Sequence[Log
     with written_by_first(stage, force=force) as target:
         partial = NetworkFolder(target)
         begin_with(network.data, target, "delete that folder to start again")
+        if processes().is_first:
+            network.keep_start()
         with stage_progress("dense") as update:
 
             def show(step: TrainingStep) -> None:

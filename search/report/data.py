@@ -35,13 +35,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class Chosen:
-    """One extracted subnet, from its card; `predicted_ms` and `measured_ms` are of the first device.
-
-    `times` are of several, `limits` all, by figure; `limit_ms` is None without one; `bytes_on_disk` of the coded file.
-    """
+    """One extracted subnet, from its card; `predicted_ms` and `measured_ms` are of the first device."""
 
     device: str
-    limit_ms: float | None
+    limit_ms: float | None  # None without one
     predicted_ms: float | None
     measured_ms: float | None
     validation: Score | None
@@ -52,15 +49,15 @@ class Chosen:
     arch: Mapping[str, int]
     folder: str
     export_difference: float | None = None
-    limits: Mapping[str, float] = field(default_factory=dict)
-    times: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)  # all, by figure
+    times: Mapping[str, float] = field(default_factory=dict)  # of several devices
     peak_activation_bytes: int | None = None
     others: tuple[tuple[MetricFacts, Score], ...] = ()  # further metrics, on test
     raw: Score | None = None  # on test, before its fine-tuning
     gain: Score | None = None  # on test, by its fine-tuning, of the same examples
     among: int = 0  # fine-tuned candidates that it is the best of on validation
     quantized: Quantized | None = None  # the same in int8 or int4, where it was extracted so
-    bytes_on_disk: int | None = None
+    bytes_on_disk: int | None = None  # of the coded file
     alike: int = 0  # other candidates within the limits that are as good within noise
 
 
@@ -155,7 +152,7 @@ class Pruned:
     layers: tuple[PrunedLayer, ...]
     levels: tuple[Level, ...] = ()
     files: tuple[str, ...] = ()  # paths of the portable files (ONNX and source), also of the slim network
-    gain: Score | None = None  # from the dense network, on the same test examples
+    gain: Score | None = None  # from the dense network, on the same examples
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from ofa.identity import digest_of
 from ofa.processes import processes
 from ofa.records import read_record, write_record
 from ofa.train import Teacher
-from ofa.train.settings import check_device
 from search.candidates.figures import LATENCY
 from search.candidates.search_files import Finalist, Finalists, SubnetList
 from search.config.read import converted
@@ -39,6 +38,7 @@ from search.run.training_cards import History, TrainingStep
 from search.subnets.extract_stage import extract_network, extract_stage, finalist_facts, row_of
 from search.subnets.finetune import Finetuned, FinetuneSettings, MakeTeacher, finetune, finetune_settings
 from search.training.loggers import MakeLoggers, loggers_of
+from search.training.settings import check_computing
 from search.training.teachers import build_teacher, teacher_inputs
 from search.training.trained import Trained
 
@@ -79,7 +79,7 @@ def finetune_stage(
             f"the search {name} has fine-tuned its subnets itself: raise its search.tuning.finalist_epochs, or its "
             "finetune.epochs, instead"
         )
-    check_device(request.finetune.device, "finetune.device")
+    check_computing("finetune", "finetune", request.finetune)
     loggers = loggers_of(request.logger, request.folder)
     settings = finetune_settings(request.finetune, request.prune, trained, request.seed)
     extraction = extract_request(request, name)

@@ -9,7 +9,6 @@ from functools import partial
 from ofa.errors import InvalidInput
 from ofa.records import content_of, read_record, write_record
 from ofa.task import Task
-from ofa.train.settings import check_device
 from search.candidates.feasible import check_reachable
 from search.candidates.figures import BYTES_ON_DISK, LATENCY, objective_metric, objective_names
 from search.candidates.metric_limits import metric_limits
@@ -40,6 +39,7 @@ from search.subnets.measured_finalists import Bench, Refine, find_finalists
 from search.subnets.mixed_finalists import check_measurable
 from search.subnets.tuned_finalists import final_tuning, tuned_finalists
 from search.training.loggers import log_rows, loggers_of
+from search.training.settings import check_computing
 from search.training.teachers import check_distillation
 from search.training.trained import Trained
 
@@ -56,10 +56,10 @@ def check_search(request: SearchRequest) -> None:
     if request.search.tuning is not None:
         searched_keys(request)
         if request.dense is not None:
-            check_device(request.dense.device, "dense.device")
+            check_computing("search", "dense", request.dense)
     if request.finetune is not None:
         own_parts(request.finetune)
-        check_device(request.finetune.device, "finetune.device")
+        check_computing("search", "finetune", request.finetune)
     engine_of(request)
     check_devices(request)
     sampler_of(request.sampler)

@@ -14,12 +14,14 @@ from ofa.train.average_teacher import taught_by_average
 from ofa.train.gradients import combined
 from ofa.train.rate_test import is_auto
 from ofa.train.sampling import sampled
+from ofa.train.settings import check_device
 from ofa.train.warm_start import warm_start
 from search.config.read import converted, group_option
 from search.config.request import plain
 from search.config.rules import Target
-from search.config.training import SupernetTraining, Training, is_average
+from search.config.training import Finetuning, SupernetTraining, Training, is_average
 from search.objects import make_partial
+from search.run.progress import say
 
 UNKNOWN_TRAINING = "sandwich_adamw"  # of conf/train, for supernets that were trained in a loop of one's own
 
@@ -59,6 +61,22 @@ def supernet_settings(config: Mapping[str, Any], seed: int) -> TrainSettings:
     """
     training = converted(config["train"] or group_option("train", UNKNOWN_TRAINING), SupernetTraining, "train")
     return train_settings(training, config["data"].get("augment"), seed)
+
+
+def check_computing(verb: str, group: str, training: Training | Finetuning) -> None:
+    """Checks what a training is to compute with, and prints a line where that takes long.
+
+    Args:
+        verb: that prints it.
+        group: of the configuration, for messages.
+        training: what it holds.
+
+    Raises:
+        InvalidInput: a device that is not there.
+    """
+    check_device(training.device, f"{group}.device")
+    if training.precision == "float16" and torch.device(training.device).type == "cpu":
+        say(f"{verb}: warning: {group}.precision=float16 is for GPUs, and a CPU takes longer with it: give float32")
 
 
 def try_optimizer(build: OptimizerBuilder, name: str) -> None:

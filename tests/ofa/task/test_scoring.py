@@ -49,6 +49,20 @@ def test_the_baseline_names_the_most_frequent_class() -> None:
     assert baseline["balanced_accuracy"].value == pytest.approx(1 / 3)
 
 
+def test_a_batch_without_examples_or_of_another_form_is_named_by_its_number() -> None:
+    net, batch = net_and_batch()
+    task = classification(num_classes=3)
+    with pytest.raises(ofa.InvalidInput, match="batch 2 of those that are judged has 0 examples"):
+        scores(net, [batch, batch.rows(0, 0), batch], task)
+    wider = Batch(torch.randn(5, 7), batch.targets[:5])
+    with pytest.raises(ofa.InvalidInput, match=r"inputs of batch 2 of .* are \(N, 7\) torch.float32, and were"):
+        scores(net, [batch, wider], task)
+    with pytest.raises(RuntimeError):  # nothing to compare the first with: the network may be wrong
+        scores(net, [wider], task)
+    with pytest.raises(ofa.InvalidInput, match="batch 2 has 0 images"):
+        ofa.evaluate(net, [(batch.inputs, batch.targets), (batch.inputs[:0], batch.targets[:0])])
+
+
 def test_bad_metrics_and_outputs_are_refused() -> None:
     net, batch = net_and_batch()
     task = classification(num_classes=3)

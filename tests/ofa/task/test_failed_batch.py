@@ -10,7 +10,7 @@ import torch
 import ofa
 from ofa.errors import InvalidInput
 from ofa.task import Batch
-from ofa.train.failed_batch import failed_batch
+from ofa.task.failed_batch import failed_batch, forms
 
 IMAGES = torch.rand(8, 1, 4, 4)
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
@@ -21,7 +21,8 @@ def batch(images=IMAGES, labels=LABELS):
 
 
 def told(error, wrong, earlier=None):
-    found = failed_batch(error, wrong, earlier, "batch 5 of epoch 2")
+    before = None if earlier is None else forms(earlier)
+    found = failed_batch(error, wrong, before, "batch 5 of epoch 2")
     return None if found is None else str(found)
 
 
@@ -43,6 +44,13 @@ def test_a_batch_of_another_form_is_compared_with_one_before(wrong, message):
 
 def test_another_number_of_examples_is_no_other_form():
     assert told(RuntimeError("of something else"), batch(IMAGES[:3], LABELS[:3]), batch()) is None
+
+
+def test_a_list_of_an_entry_for_each_example_may_be_shorter():
+    boxes = [{"boxes": torch.zeros(number, 4), "labels": torch.zeros(number)} for number in range(8)]
+    assert told(RuntimeError("of something else"), batch(IMAGES[:3], boxes[:3]), batch(IMAGES, boxes)) is None
+    masks = told(RuntimeError("no masks"), batch(labels=[{"masks": torch.zeros(2, 4)}] * 8), batch(IMAGES, boxes))
+    assert "are a list of a dict masks of (N, 4) torch.float32, and were a list of a dict boxes, labels" in masks
 
 
 @pytest.mark.parametrize(("label", "ends"), [(7, "0 to 7"), (-1, "-1 to 2")])

@@ -1,7 +1,8 @@
-"""What a batch that a step fails on has to do with it: later batches are not tried before they are trained on."""
+"""What a batch that something fails on has to do with it: later batches are not tried before they are used."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,27 +11,26 @@ from torch.utils._pytree import tree_flatten
 
 from ofa.errors import InvalidInput
 from ofa.inputs import Inputs
-from ofa.task import Batch
+from ofa.task.batch import Batch
 from ofa.task.forms import form
 
 # What torch and a network raise where a batch does not fit them.
 BATCH_ERRORS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
-def failed_batch(error: Exception, batch: Batch, earlier: Batch | None, place: str) -> InvalidInput | None:
-    """Returns what is wrong with a batch that a step failed on; None where nothing is seen that would be.
+def failed_batch(error: Exception, batch: Batch, before: Mapping[str, str] | None, place: str) -> InvalidInput | None:
+    """Returns what is wrong with a batch that a network, a loss or a metric failed on; None where nothing is seen.
 
     Args:
-        error: of the step.
+        error: of the network, the loss or the metric.
         batch: that it failed on.
-        earlier: one that was trained on, if any.
+        before: the forms of one that went well (see `forms`), if any.
         place: of the batch, for the message.
     """
     if isinstance(error, InvalidInput | torch.OutOfMemoryError):
         return None
     reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"[:200]
-    before = None if earlier is None else _forms(earlier)
-    for name, value in _forms(batch).items():
+    for name, value in forms(batch).items():
         if before is not None and before[name] != value:
             return InvalidInput(
                 f"the {name} of {place} are {value}, and were {before[name]} before ({reason}); give a collate that "
@@ -46,14 +46,16 @@ def failed_batch(error: Exception, batch: Batch, earlier: Batch | None, place: s
     return None
 
 
-def _forms(batch: Batch) -> dict[str, str]:
-    """The forms of inputs and of targets but for the number of examples, which may change."""
+def forms(batch: Batch) -> dict[str, str]:
+    """Returns the forms of "inputs" and of "targets" in words, but for the number of examples, which may change."""
     given = batch.inputs
     inputs = given.tensors() if isinstance(given, Inputs) else given
     return {"inputs": _form(inputs), "targets": _form(batch.targets)}
 
 
 def _form(value: Any) -> str:
+    if isinstance(value, list):  # of an entry for each example, or of several targets
+        return f"a list of {' and '.join(sorted(set(map(_form, value)))) or 'nothing'}"
     leaves, structure = tree_flatten(value)
     keys = f" {', '.join(map(str, value))}" if isinstance(value, dict) else ""
     kind = "" if structure.is_leaf() else f"a {type(value).__name__}{keys} of "
