@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
 from pathlib import Path
@@ -92,13 +92,24 @@ def stages_of(path: Path) -> dict[str, StageProgress]:
 
 @contextmanager
 def live(path: Path, title: str) -> Iterator[None]:
-    """Keeps the live page of the work in the block at `path`, whose folder that work makes."""
-    page = LivePage(path, title)
+    """Keeps the live page of the work in the block at `path`, whose folder that work makes.
+
+    Work that fails and leaves nothing else in a folder of its own leaves no page, either.
+    """
+    page, made = LivePage(path, title), [folder for folder in path.parents if not folder.exists()]
     try:
         with observed_by(page):
             yield
-    except BaseException as error:
-        page.write("failed" if isinstance(error, Exception) else "stopped")
+    except Exception:
+        page.write("failed")
+        if made and [*path.parent.glob("*")] == [path]:
+            path.unlink()
+            with suppress(OSError):  # another job's files are in it
+                for folder in made:
+                    folder.rmdir()
+        raise
+    except BaseException:
+        page.write("stopped")
         raise
     page.write("done")
 

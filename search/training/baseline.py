@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from ofa.data import BatchSource, Dataset, Split
+from ofa.data.batch_source import one_line
 from ofa.errors import InvalidInput
-from ofa.task import Batch, Score, Task, scores
+from ofa.task import Batch, Score, Task, as_batch, scores
+from ofa.task.failed_batch import BATCH_ERRORS, failed_batch, forms
 from ofa.task.scoring import baseline_scores
 from ofa.train.callbacks import first_third
+from search.run.progress import say
 from search.run.scores import NOISE, MetricFacts, Scores, Values, facts_of
 from search.run.training_cards import TrainingStep
 
@@ -24,19 +27,32 @@ _BATCH = 64
 
 
 def baseline_of(task: Task, data: Dataset) -> Scores | None:
-    """Returns the scores of the best constant answer to the training targets; None: the task has no such answer."""
-    if task.constant is None:
+    """Returns the scores of the best constant answer to the training targets; None: the task has no such answer.
+
+    Nor is there one where a metric of the user's own takes what their networks return alone; a line says so.
+    """
+    try:
+        found = [_constant_scores(task, data, split) for split in (data.validation, data.test)]
+    except InvalidInput:
+        raise
+    except BATCH_ERRORS as error:
+        say(f"no baseline: a metric of task {task.name} cannot be computed of a constant answer ({one_line(error)})")
         return None
-    parts = {
-        part: baseline_scores(task, _targets(data.train, MOST_BATCHES), _targets(split))
-        for part, split in (("validation", data.validation), ("test", data.test))
-    }
-    return Scores(**parts)
+    return Scores(validation=found[0], test=found[1]) if all(found) else None
 
 
 def validation_baseline(task: Task, data: Dataset) -> Values | None:
     """Returns the scores on validation of the best constant answer; None: the task has no such answer."""
-    return baseline_scores(task, _targets(data.train, MOST_BATCHES), _targets(data.validation)) or None
+    try:
+        return _constant_scores(task, data, data.validation) or None
+    except InvalidInput:
+        raise
+    except BATCH_ERRORS:
+        return None
+
+
+def _constant_scores(task: Task, data: Dataset, split: Split) -> Values:
+    return baseline_scores(task, _targets(data.train, MOST_BATCHES), _targets(split))
 
 
 def no_better(name: str, metric: MetricFacts, scores: Values, baseline: Values | None) -> list[str]:
@@ -97,18 +113,34 @@ def _targets(split: Any, most: int | None = None) -> Iterator[Any]:
 
 
 def check_metrics(net: nn.Module, data: Dataset, task: Task) -> None:
-    """Checks that every metric of a network that has learned nothing yet is a number on validation examples.
+    """Checks that every metric of a network that has learned nothing yet is a number on what nothing is trained on.
 
-    Some of them decide, spread over the split; where those have no value, as of a class that does not occur among
-    them, all do.
+    Some examples of each split decide, spread over it; where those have no value, as of a class that does not occur
+    among them, all do.
 
     Raises:
-        InvalidInput: a metric that is not a finite number, or outputs that are not.
+        InvalidInput: a metric that is not a finite number, outputs that are not, or examples of another form than those
+            of the training.
     """
+    for part in ("validation", "test"):
+        split: Split = getattr(data, part)
+        try:
+            scores(net, _some(split), task, standard_errors=False)
+        except InvalidInput:
+            _check_all(net, split, task, part)
+        except BATCH_ERRORS as error:
+            trained_on, first = (as_batch(next(iter(each.in_order(1)))) for each in (data.train, split))
+            told = failed_batch(error, first, forms(trained_on), f"the {part} split")
+            if told is None:
+                raise
+            raise told from error
+
+
+def _check_all(net: nn.Module, split: Split, task: Task, part: str) -> None:
     try:
-        scores(net, _some(data.validation), task, standard_errors=False)
-    except InvalidInput:
-        scores(net, data.validation.in_order(_BATCH), task, standard_errors=False)
+        scores(net, split.in_order(_BATCH), task, standard_errors=False)
+    except InvalidInput as error:
+        raise InvalidInput(f"{part} split: {error}") from error
 
 
 def _some(split: Split) -> Iterator[Any]:

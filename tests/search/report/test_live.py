@@ -60,6 +60,26 @@ def test_a_page_is_made_where_the_run_is_and_says_how_the_work_ended(tmp_path: P
     assert ">stopped<" in path.read_text()
 
 
+@pytest.mark.parametrize("other", [None, "supernet.txt"])
+def test_work_that_fails_and_leaves_nothing_leaves_no_page(other: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "outputs/run/live.html"
+    with pytest.raises(ValueError), live(path, "ofa train"), stage_progress("train") as update:
+        path.parent.mkdir(parents=True)
+        update(1, 2)
+        if other is not None:
+            (path.parent / other).write_text("what was begun")
+        raise ValueError
+    assert (tmp_path / "outputs").exists() == path.exists() == (other is not None)
+    assert tmp_path.exists()
+
+
+def test_a_folder_that_was_there_keeps_its_page(tmp_path: Path) -> None:
+    with pytest.raises(ValueError), live(tmp_path / "live.html", "ofa train"), stage_progress("train") as update:
+        update(1, 2)
+        raise ValueError
+    assert ">failed<" in (tmp_path / "live.html").read_text()
+
+
 def test_a_stage_that_ends_before_its_total_has_no_time_left(tmp_path: Path) -> None:
     path = tmp_path / "live.html"
     with live(path, "ofa profile"), stage_progress("profile") as update:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
-from ofa.task import Score
-from search.training.baseline import no_better
+import pytest
+import torch
+from torch import Tensor
+
+from ofa.data import from_iterables
+from ofa.errors import InvalidInput
+from ofa.models import LeNet5
+from ofa.task import Batch, Metric, Score, classification
+from search.training.baseline import baseline_of, check_metrics, no_better, validation_baseline
 from tests.search.scored import ACCURACY
 
 
@@ -26,3 +35,37 @@ from tests.search.scored import ACCURACY
 def test_what_is_said(reached: float, said: list[str]) -> None:
     baseline = {"accuracy": Score(0.4375, 16, 0.124)}
     assert no_better("it", ACCURACY, {"accuracy": Score(reached, 16, 0.12)}, baseline) == said
+
+
+def loader(channels: int = 1, first: int = 0) -> Callable[[int], list[tuple[Tensor, Tensor]]]:
+    """Returns a loader of three batches, whose labels are four from `first` on."""
+    return lambda epoch: [(torch.rand(16, channels, 8, 8), first + torch.arange(16) % 4)] * 3
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_split_of_another_form_or_other_labels_is_refused_before_the_training(part: str) -> None:
+    splits = {"train": loader(), "validation": loader(), "test": loader()}
+    net = LeNet5((1, 8, 8), 4)
+
+    def check(**other: Callable[[int], list[tuple[Tensor, Tensor]]]) -> None:
+        data = from_iterables(**{**splits, **other}, num_classes=4)
+        check_metrics(net, data, classification(data))
+
+    check()
+    with pytest.raises(InvalidInput, match=rf"inputs of the {part} split are \(N, 3, 8, 8\) .* were \(N, 1, 8, 8\)"):
+        check(**{part: loader(channels=3)})
+    with pytest.raises(InvalidInput, match="labels run from 4 to 7"):
+        check(**{part: loader(first=4)})
+
+
+def named(outputs: Any, batch: Batch) -> Tensor:
+    return torch.ones(batch.examples, 2) * outputs["mine"].shape[0]
+
+
+def test_a_metric_that_takes_a_networks_outputs_alone_has_no_baseline(capsys: pytest.CaptureFixture[str]) -> None:
+    data = from_iterables(train=loader(), validation=loader(), num_classes=4)
+    own = Metric(name="own", statistics=named, value=lambda sums: sums[0] / sums[1])
+    task = replace(classification(data), metrics=(own,))
+    assert baseline_of(task, data) is None and validation_baseline(task, data) is None
+    assert "no baseline: a metric of task classification cannot be computed of a constant" in capsys.readouterr().err
+    assert baseline_of(classification(data), data) is not None
