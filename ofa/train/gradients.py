@@ -2,7 +2,8 @@
 
     train(supernet, data, partial(combined, strategy=sandwich, combine=without_conflicts), settings)
 
-Each network's gradient is held until the step ends: one copy of all weights for each network.
+Each network's gradient is held until the step ends: one copy of all weights for each network. `mean_by_use` alone needs
+none, see `ofa.train.by_use`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ofa._cost import cost
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.task import Batch
+from ofa.train.by_use import averaged_by_use, refuse_backward, use_counts
 from ofa.train.step import StepContext, Strategy
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ def combined(supernet: Supernet, batch: Batch, context: StepContext, *, strategy
         InvalidInput: the strategy calls `context.backward`, which does not say which network a loss is of, and not
             `context.backward_of`; or processes draw different Archs.
     """
+    if getattr(combine, "func", combine) is mean_by_use:  # as it is, or a partial of a config
+        return averaged_by_use(supernet, batch, context, strategy=strategy)
     group = context.group
     if not context.drawing.alone:
         raise InvalidInput(
@@ -80,7 +84,7 @@ def combined(supernet: Supernet, batch: Batch, context: StepContext, *, strategy
         rows.append(group.sum_(torch.cat([gradient.flatten() for gradient in held])))
         archs.append(arch)
 
-    loss = strategy(supernet, batch, replace(context, backward=_refuse, collect=collect))
+    loss = strategy(supernet, batch, replace(context, backward=refuse_backward, collect=collect))
     total = combine(StepGradients(torch.stack(rows), tuple(archs), supernet, context.rng))
     parts = torch.split(total, [gradient.numel() for gradient in held])
     for gradient, part, earlier in zip(held, parts, before, strict=True):
@@ -99,11 +103,13 @@ def mean(gradients: StepGradients) -> Tensor:
 
 
 def mean_by_use(gradients: StepGradients) -> Tensor:
-    """Returns for each entry the mean over the networks that use it, whose gradient there is not 0.
+    """Returns for each entry the mean over the networks that have it.
 
     In the sum, what all networks share moves several times as far as what only the largest has.
     """
-    return gradients.rows.sum(dim=0) / gradients.rows.count_nonzero(dim=0).clamp(min=1)
+    trained = [parameter for parameter in gradients.supernet.parameters() if parameter.grad is not None]
+    counts = torch.cat([count.flatten() for count in use_counts(gradients.supernet, gradients.archs, trained)])
+    return gradients.rows.sum(dim=0) / counts.clamp(min=1)
 
 
 def by_macs(gradients: StepGradients, *, power: float = 0.5) -> Tensor:
@@ -171,10 +177,3 @@ def _products(gradients: StepGradients) -> _Numbers:
 def _norms(gradients: StepGradients) -> _Numbers:
     norms: _Numbers = torch.linalg.vector_norm(gradients.rows, dim=1).double().cpu().numpy()
     return norms
-
-
-def _refuse(loss: Tensor) -> None:
-    raise InvalidInput(
-        "the strategy does not say which network a loss is of, so that gradients cannot be put together: call "
-        "context.backward_of(arch, loss) in place of context.backward(loss)"
-    )

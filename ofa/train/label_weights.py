@@ -64,6 +64,22 @@ def by_skill(
     return start + (end - start) * skill(teacher, batch, context)
 
 
+def with_teacher(
+    teacher: Any, batch: Batch, context: StepContext, *, start: float = 1.0, end: float = 0.0
+) -> float | Tensor:
+    """Returns `by_skill` of a teacher that the training has, and 1 where the largest of the same step would teach.
+
+    In trainings of a few dozen epochs labels alone teach more than the largest does (docs/supernet_quality.md).
+
+    Raises:
+        InvalidInput: `start` or `end` is no fraction.
+    """
+    _check_fractions(start=start, end=end)
+    if batch.teacher is None and context.guide is None:
+        return 1.0
+    return by_skill(teacher, batch, context, start=start, end=end)
+
+
 def skill(teacher: Any, batch: Batch, context: StepContext) -> Tensor:
     """Returns how much better than a constant answer a teacher is on a batch, a scalar tensor from 0 to 1.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 import ofa
 from ofa import InvalidInput
 from ofa.train import sandwich, single
+from ofa.train.by_use import use_counts
 from ofa.train.gradients import (
     StepGradients,
     by_macs,
@@ -31,6 +33,15 @@ some_rows = st.builds(
     st.integers(0, 10_000),
     st.integers(1, 5),
 )
+
+
+def archs_of(make_supernet):
+    """Those of the step."""
+    found = []
+    trained(with_gradients(make_supernet()), lambda kept: found.extend(kept.archs) or total(kept))
+    return found
+
+
 quickly = settings(max_examples=30, deadline=None)
 
 
@@ -71,10 +82,13 @@ def test_each_network_has_its_own_row_and_nothing_of_weights_that_it_has_not(mak
 
 
 def test_gradients_of_earlier_micro_batches_stay(make_supernet):
-    supernet = with_gradients(make_supernet())
-    _, once = trained(supernet, mean)
-    _, twice = trained(supernet, mean)
-    assert torch.allclose(twice, 2 * once, rtol=1e-4, atol=1e-6)
+    for combine in (mean, mean_by_use):
+        once, twice = (with_gradients(make_supernet()) for _ in range(2))
+        trained(once, combine)
+        for number in range(2):
+            now = replace(context(3), micro_batch=number)
+            combined(twice, BATCH, now, strategy=sandwich, combine=combine)
+        assert torch.allclose(gradients(twice), 2 * gradients(once), rtol=1e-4, atol=1e-6)
 
 
 def test_a_strategy_that_does_not_say_whose_loss_it_is_is_refused(make_supernet):
@@ -85,8 +99,9 @@ def test_a_strategy_that_does_not_say_whose_loss_it_is_is_refused(make_supernet)
         context.backward(loss)
         return loss.detach()
 
-    with pytest.raises(InvalidInput, match=r"call context\.backward_of\(arch, loss\)"):
-        trained(supernet, mean, own)
+    for combine in (mean, mean_by_use):
+        with pytest.raises(InvalidInput, match=r"call context\.backward_of\(arch, loss\)"):
+            trained(supernet, combine, own)
 
 
 def test_one_network_is_what_it_is_whatever_the_way(make_supernet):
@@ -102,12 +117,25 @@ def test_one_network_is_what_it_is_whatever_the_way(make_supernet):
 @given(some_rows)
 def test_means(rows):
     assert torch.allclose(mean(of(rows)) * len(rows), total(of(rows)), atol=1e-5)
-    rows[0, 0] = 0.0
-    rows[:, 1] = 0.0
-    got = mean_by_use(of(rows))
-    assert got[1] == 0
-    assert torch.allclose(got[0], rows[1:, 0].mean() if len(rows) > 1 else torch.tensor(0.0), atol=1e-6)
-    assert torch.allclose(got[2:], rows[:, 2:].mean(dim=0), atol=1e-6)
+
+
+def test_by_use_each_weight_has_the_mean_of_the_networks_that_have_it(make_supernet):
+    """In place, without a gradient for each network, as from all of them; a partial of a config is the same."""
+    supernet = with_gradients(make_supernet())
+    kept = []
+    trained(supernet, lambda found: kept.append((found.rows, mean_by_use(found))) or total(found))
+    ((rows, expected),) = kept
+    for combine in (mean_by_use, partial(mean_by_use)):
+        other = with_gradients(make_supernet())
+        _, got = trained(other, combine)
+        assert torch.allclose(got, expected, rtol=1e-5, atol=1e-7)
+    shared = (rows != 0).all(dim=0)
+    only_largest = (rows[1:] == 0).all(dim=0) & (rows[0] != 0)
+    assert shared.any() and only_largest.any()
+    assert torch.allclose(got[shared], rows[:, shared].mean(dim=0), rtol=1e-4, atol=1e-7)
+    used = torch.cat([count.flatten() for count in use_counts(other, archs_of(make_supernet), [*other.parameters()])])
+    alone = only_largest & (used == 1)
+    assert alone.any() and torch.allclose(got[alone], rows[0, alone], rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("power", [-1.0, 0.0, 0.5])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ofa import InvalidInput
 from ofa.task import Batch, classification, regression
 from ofa.train import StepContext, sandwich, single, soft_cross_entropy
-from ofa.train.label_weights import by_progress, by_skill, skill
+from ofa.train.label_weights import by_progress, by_skill, skill, with_teacher
 from ofa.train.precision import precision_of
 from ofa.train.step import step_rng
 
@@ -74,9 +74,20 @@ def test_tasks_of_no_constant_answer_have_no_skill_and_go_with_the_steps():
 @pytest.mark.parametrize("wrong", [{"start": -0.1}, {"end": 1.1}])
 def test_what_is_no_fraction_is_refused_by_name(wrong):
     (name,) = wrong
-    for weight in (by_progress, by_skill):
+    taught = Batch(None, LABELS, torch.zeros(16, 4))
+    for weight in (by_progress, by_skill, with_teacher):
         with pytest.raises(InvalidInput, match=rf"{name}=.* is a fraction"):
-            weight(torch.zeros(16, 4), Batch(None, LABELS), context(), **wrong)
+            weight(torch.zeros(16, 4), taught, context(), **wrong)
+
+
+def test_with_teacher_listens_to_one_that_is_given_alone():
+    outputs = 10 * torch.nn.functional.one_hot(LABELS, 4).float()
+    now, bare = context(), Batch(None, LABELS)
+    assert with_teacher(outputs, bare, now, end=0.5) == 1.0
+    expected = by_skill(outputs, bare, now, end=0.5)
+    assert expected < 0.6
+    assert with_teacher(outputs, bare._replace(teacher=outputs), now, end=0.5) == expected
+    assert with_teacher(outputs, bare, replace(now, guide=outputs), end=0.5) == expected
 
 
 @pytest.mark.parametrize("strategy", [sandwich, single])
