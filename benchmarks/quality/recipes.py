@@ -13,19 +13,18 @@ FORMER: Recipe = {
     "train.strategy.label_weight": 0.5,
     "train.strategy.random_subnets": 2,
     "train.gradient_clip": 5.0,
+    "train.gradients": None,
 }
 BEST_OF_SINGLE_CHANGES: Recipe = {**FORMER, "train.optimizer.lr": 0.1, "train.strategy.label_weight": 1.0}
 
 BY_SKILL = "{_target_: ofa.train.label_weights.by_skill, _partial_: true, start: 1.0, end: 0.5}"
 BY_PROGRESS = "{_target_: ofa.train.label_weights.by_progress, _partial_: true, start: 1.0, end: 0.3}"
 
-MEAN_BY_USE = "{_target_: ofa.train.gradients.mean_by_use, _partial_: true}"
-
 RECIPES: dict[str, Recipe] = {
     "default": {},
     "former": FORMER,
     "labels": BEST_OF_SINGLE_CHANGES,
-    "by_use": {**BEST_OF_SINGLE_CHANGES, "train.optimizer.lr": 0.2, "train.gradients": MEAN_BY_USE},
+    "by_use": {**BEST_OF_SINGLE_CHANGES, "train.optimizer.lr": 0.2, "train.gradients": "by_use"},
     "rate_0.2": {**BEST_OF_SINGLE_CHANGES, "train.optimizer.lr": 0.2},
     "three_random": {**BEST_OF_SINGLE_CHANGES, "train.strategy.random_subnets": 3},
     "rate_0.15": {**BEST_OF_SINGLE_CHANGES, "train.optimizer.lr": 0.15},

@@ -2,8 +2,8 @@
 
     train(supernet, data, partial(combined, strategy=sandwich, combine=without_conflicts), settings)
 
-Each network's gradient is held until the step ends: one copy of all weights for each network. `mean_by_use` alone needs
-none, see `ofa.train.by_use`.
+Each network's gradient is held until the step ends: one copy of all weights for each network. The mean over those that
+have a weight needs none: `ofa.train.by_use`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ofa._cost import cost
 from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.task import Batch
-from ofa.train.by_use import averaged_by_use, refuse_backward, use_counts
+from ofa.train.by_use import refuse_backward
 from ofa.train.step import StepContext, Strategy
 
 if TYPE_CHECKING:
@@ -65,8 +65,6 @@ def combined(supernet: Supernet, batch: Batch, context: StepContext, *, strategy
         InvalidInput: the strategy calls `context.backward`, which does not say which network a loss is of, and not
             `context.backward_of`; or processes draw different Archs.
     """
-    if getattr(combine, "func", combine) is mean_by_use:  # as it is, or a partial of a config
-        return averaged_by_use(supernet, batch, context, strategy=strategy)
     group = context.group
     if not context.drawing.alone:
         raise InvalidInput(
@@ -100,16 +98,6 @@ def total(gradients: StepGradients) -> Tensor:
 def mean(gradients: StepGradients) -> Tensor:
     """Returns the mean over the networks: more networks a step are no longer steps."""
     return gradients.rows.mean(dim=0)
-
-
-def mean_by_use(gradients: StepGradients) -> Tensor:
-    """Returns for each entry the mean over the networks that have it.
-
-    In the sum, what all networks share moves several times as far as what only the largest has.
-    """
-    trained = [parameter for parameter in gradients.supernet.parameters() if parameter.grad is not None]
-    counts = torch.cat([count.flatten() for count in use_counts(gradients.supernet, gradients.archs, trained)])
-    return gradients.rows.sum(dim=0) / counts.clamp(min=1)
 
 
 def by_macs(gradients: StepGradients, *, power: float = 0.5) -> Tensor:

@@ -127,7 +127,7 @@ def _check_targets(value: Any, kind: inspect.Type, key: str) -> None:
         inner = type_at(kind, [name])
         inner_value, full = value.get(name), _joined(key, [name])
         if is_target(inner):
-            if inner_value and not isinstance(inner_value.get("_target_"), str):
+            if isinstance(inner_value, Mapping) and inner_value and not isinstance(inner_value.get("_target_"), str):
                 raise InvalidInput(refusal(full, inner_value, inner))
             if inner_value == {} and not isinstance(inner, inspect.UnionType):
                 raise InvalidInput(refusal(full, inner_value, inner))

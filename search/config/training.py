@@ -91,7 +91,7 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
     Attributes:
         sort: how units and blocks are sorted before the first step; None for as they are.
         strategy: which subnets are trained in a step, and with which targets.
-        gradients: how those of a step's networks are put together; None for added up.
+        gradients: how those of a step's networks are put together: "by_use", a function, or None for added up.
         sampling: how Archs are drawn; None for each choice by itself.
         warm_start: the fraction of the training for the largest alone; None for none.
         archs_per_rank: whether processes that train together draw the same Archs in a step.
@@ -102,7 +102,7 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
 
     strategy: Target
     sort: Sorting | None = None
-    gradients: Target | None = None
+    gradients: Literal["by_use"] | Target | None = None
     sampling: Target | None = None
     warm_start: Between | None = None
     calibration_images: CalibrationExamples = 1024

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 import ofa
 from ofa import InvalidInput
 from ofa.train import sandwich, single
-from ofa.train.by_use import use_counts
 from ofa.train.gradients import (
     StepGradients,
     by_macs,
@@ -22,7 +20,6 @@ from ofa.train.gradients import (
     combined,
     equal_norms,
     mean,
-    mean_by_use,
     total,
     without_conflicts,
 )
@@ -33,15 +30,6 @@ some_rows = st.builds(
     st.integers(0, 10_000),
     st.integers(1, 5),
 )
-
-
-def archs_of(make_supernet):
-    """Those of the step."""
-    found = []
-    trained(with_gradients(make_supernet()), lambda kept: found.extend(kept.archs) or total(kept))
-    return found
-
-
 quickly = settings(max_examples=30, deadline=None)
 
 
@@ -82,13 +70,10 @@ def test_each_network_has_its_own_row_and_nothing_of_weights_that_it_has_not(mak
 
 
 def test_gradients_of_earlier_micro_batches_stay(make_supernet):
-    for combine in (mean, mean_by_use):
-        once, twice = (with_gradients(make_supernet()) for _ in range(2))
-        trained(once, combine)
-        for number in range(2):
-            now = replace(context(3), micro_batch=number)
-            combined(twice, BATCH, now, strategy=sandwich, combine=combine)
-        assert torch.allclose(gradients(twice), 2 * gradients(once), rtol=1e-4, atol=1e-6)
+    supernet = with_gradients(make_supernet())
+    _, once = trained(supernet, mean)
+    _, twice = trained(supernet, mean)
+    assert torch.allclose(twice, 2 * once, rtol=1e-4, atol=1e-6)
 
 
 def test_a_strategy_that_does_not_say_whose_loss_it_is_is_refused(make_supernet):
@@ -99,16 +84,15 @@ def test_a_strategy_that_does_not_say_whose_loss_it_is_is_refused(make_supernet)
         context.backward(loss)
         return loss.detach()
 
-    for combine in (mean, mean_by_use):
-        with pytest.raises(InvalidInput, match=r"call context\.backward_of\(arch, loss\)"):
-            trained(supernet, combine, own)
+    with pytest.raises(InvalidInput, match=r"call context\.backward_of\(arch, loss\)"):
+        trained(supernet, mean, own)
 
 
 def test_one_network_is_what_it_is_whatever_the_way(make_supernet):
     supernet = with_gradients(make_supernet())
     single(supernet, BATCH, context(3))
     alone = gradients(supernet)
-    for combine in (total, mean, mean_by_use, by_macs, equal_norms, capped, without_conflicts):
+    for combine in (total, mean, by_macs, equal_norms, capped, without_conflicts):
         other = with_gradients(make_supernet())
         assert torch.allclose(trained(other, combine, single)[1], alone, atol=1e-6), combine
 
@@ -117,25 +101,6 @@ def test_one_network_is_what_it_is_whatever_the_way(make_supernet):
 @given(some_rows)
 def test_means(rows):
     assert torch.allclose(mean(of(rows)) * len(rows), total(of(rows)), atol=1e-5)
-
-
-def test_by_use_each_weight_has_the_mean_of_the_networks_that_have_it(make_supernet):
-    """In place, without a gradient for each network, as from all of them; a partial of a config is the same."""
-    supernet = with_gradients(make_supernet())
-    kept = []
-    trained(supernet, lambda found: kept.append((found.rows, mean_by_use(found))) or total(found))
-    ((rows, expected),) = kept
-    for combine in (mean_by_use, partial(mean_by_use)):
-        other = with_gradients(make_supernet())
-        _, got = trained(other, combine)
-        assert torch.allclose(got, expected, rtol=1e-5, atol=1e-7)
-    shared = (rows != 0).all(dim=0)
-    only_largest = (rows[1:] == 0).all(dim=0) & (rows[0] != 0)
-    assert shared.any() and only_largest.any()
-    assert torch.allclose(got[shared], rows[:, shared].mean(dim=0), rtol=1e-4, atol=1e-7)
-    used = torch.cat([count.flatten() for count in use_counts(other, archs_of(make_supernet), [*other.parameters()])])
-    alone = only_largest & (used == 1)
-    assert alone.any() and torch.allclose(got[alone], rows[0, alone], rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("power", [-1.0, 0.0, 0.5])
