@@ -1,6 +1,7 @@
 """Converts every model of a collection, judges what comes out, and writes the table of docs/any_model.md.
 
     python -m benchmarks.any_model [NAME ...] [--packages FOLDER] [--seconds 120] [--workers 2] [--again]
+        [--steps STEP ...]
     python -m benchmarks.any_model table
 
 Models are written by hand or come from transformers, timm and torchvision, built with random weights; what cannot be
@@ -9,7 +10,8 @@ imported is left out and said so. FOLDER holds them and Torch-Pruning where they
     pip install --no-deps --target FOLDER transformers tokenizers regex timm torchvision torch-pruning
 
 NAME: a part of a model's name. Every model has a process of its own, ended after --seconds of CPU time, and a row of
-benchmarks/results/any_model.json, which is measured again only with --again.
+benchmarks/results/any_model.json, which is measured again only with --again. STEP: counts, parity, cost, gradients,
+trains, export, onnx or rival; a row that is there then keeps what other steps have found.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ def measured(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
         output = Path(folder, "row.json")
         # A forked process has the libraries already, which take longer to import than most models to measure.
         process = multiprocessing.get_context("fork").Process(
-            target=_measure_here, args=(name, arguments.seconds, output)
+            target=_measure_here, args=(name, arguments.seconds, output, arguments.steps)
         )
         process.start()
         process.join(10 * arguments.seconds)
@@ -57,10 +59,10 @@ def measured(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
         return row | ({} if row.get("done") else {"stopped": problem})
 
 
-def _measure_here(name: str, seconds: float, output: Path) -> None:
+def _measure_here(name: str, seconds: float, output: Path, steps: Sequence[str]) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 5))
     entry = next(entry for entry in all_entries() if entry.name == name)
-    measure(entry, ARCHS, seconds / 4, lambda row: write_json(output, row))
+    measure(entry, ARCHS, seconds / 4, lambda row: write_json(output, row), steps)
 
 
 def run(names: Sequence[str], arguments: argparse.Namespace) -> None:
@@ -71,11 +73,18 @@ def run(names: Sequence[str], arguments: argparse.Namespace) -> None:
     with ThreadPoolExecutor(arguments.workers) as pool:
         for done in as_completed([pool.submit(measured, name, arguments) for name in wanted]):
             row = done.result()
-            rows[row["model"]] = row
+            rows[row["model"]] = _merged(rows.get(row["model"], {}), row) if arguments.steps else row
             kept = [rows[name] for name in order if name in rows]
             write_json(RESULTS, {"left_out": arguments.missing, "rows": kept})
             told = ("seconds", "removable", "view_against_full", "cost_worst_ratio", "refused", "faults", "stopped")
             print(row["model"], {key: row[key] for key in told if row.get(key) not in (None, {})}, flush=True)
+
+
+def _merged(known: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """A row with what some steps have found now; its time, and an end for want of it, stay."""
+    kept = {key: value for key, value in known.items() if key != "worst_arch" or "view_against_full" not in row}
+    fresh = {key: value for key, value in row.items() if key not in ("seconds", "faults", "done")}
+    return kept | fresh | {"faults": known.get("faults", {}) | row.get("faults", {})}
 
 
 def main() -> None:
@@ -86,6 +95,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--steps", nargs="+", default=[])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.names != ["table"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -31,8 +31,8 @@ from ofa.structure.structure import Structure, choice_conditions, find_activity,
 from ofa.structure.trace import Source
 from ofa.trial.guard import explained
 from ofa.trial.prepared import prepared
-from ofa.trial.proposals import try_all
 from ofa.trial.resolutions import try_resolutions
+from ofa.trial.smaller import try_on_less
 from ofa.trial.sortable import unsortable_groups
 from ofa.views.estimates import estimated
 from ofa.views.module_plan import ModulePlan
@@ -87,10 +87,10 @@ class Supernet:
             check_weights_of_supernet(model)
             private = apply_recipes(private_copy(model), self.recipes)
             example, structure, weights = prepared(private, model, self.inputs)
-            verdict = try_all(private, example, ruled(structure, self.rules), model, weights)
+            verdict, less = try_on_less(private, example, structure, model, weights, partial(ruled, rules=self.rules))
             self.structure: Structure = try_resolutions(private, example, verdict.structure, model, weights, heights)
             self.refused = verdict.refused
-            self.unsortable = unsortable_groups(private, example, self.structure)
+            self.unsortable = unsortable_groups(private, less, self.structure)
         self._activity = find_activity(model, self.structure)
         kernels = {path: model.get_submodule(path) for path in self.structure.kernels}
         active_when = choice_conditions(self.structure, self._activity)

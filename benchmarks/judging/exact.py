@@ -88,9 +88,23 @@ def parity(supernet: ofa.Supernet, inputs: ofa.Inputs, archs: int, seconds: floa
         compared += 1
     row: Row = {"double": is_double, "archs": compared, "view_against_copy": against_copy}
     row["view_against_full"] = against_full
+    row["rounding"] = rounding(supernet, double)
     if against_full > (1e-10 if is_double else 1e-5):
         row["worst_arch"] = worst
     return row
+
+
+def rounding(supernet: ofa.Supernet, inputs: ofa.Inputs) -> float:
+    """Returns how far the model's own output moves when each weight moves to a neighbouring number."""
+    generator = torch.Generator().manual_seed(0)
+    moved = {}
+    for name, weight in supernet.model.named_parameters():
+        step = torch.randint(0, 2, weight.shape, generator=generator) * 2 - 1
+        value = weight.detach()
+        moved[name] = torch.nextafter(value, value + step) if value.is_floating_point() else value
+    with torch.no_grad():
+        other = torch.func.functional_call(supernet.model, moved, inputs.args, dict(inputs.kwargs))
+        return difference(other, inputs.call(supernet.model))
 
 
 @contextmanager

@@ -16,17 +16,25 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 import ofa
+from benchmarks.judging.standardization import standardized, training_batch_norm
 
 
 class Masking(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Leaves removed entries out of norms and reductions.
 
-    `removed` are those of all weights, by the size they are of; `weights` has those of vectors, by the vector's id.
+    `removed` are those of all weights, by the size they are of; `weights` has those of vectors, by the vector's id;
+    `kernels` are the addresses of the others.
     """
 
-    def __init__(self, removed: Mapping[int, Sequence[Tensor]], weights: Mapping[int, Tensor], batch: int) -> None:
+    def __init__(
+        self,
+        removed: Mapping[int, Sequence[Tensor]],
+        weights: Mapping[int, Tensor],
+        kernels: frozenset[int],
+        batch: int,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.removed, self.weights, self.batch = removed, weights, batch
+        self.removed, self.weights, self.kernels, self.batch = removed, weights, kernels, batch
         self.means: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # by the mean's id: it, of what, kept entries
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -40,6 +48,8 @@ class Masking(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         if name.startswith("_scaled_dot_product"):
             return self._attention(func, args, kwargs)
+        if training_batch_norm(name, value, args, self.kernels):
+            return standardized(value, args)
         dims = _dims(name, value, args, kwargs)
         keep = torch.ones_like(value) if any(value.size(d) in self.removed for d in dims) else None
         if keep is None:
@@ -224,10 +234,12 @@ def masked_output(supernet: ofa.Supernet, arch: ofa.Arch, inputs: ofa.Inputs) ->
         for name, tensor in supernet.model.named_parameters()
         if tensor.dim() == 1
     }
+    parameters = [zeroed.get(name, tensor) for name, tensor in supernet.model.named_parameters()]
+    kernels = frozenset(tensor.untyped_storage().data_ptr() for tensor in parameters if tensor.dim() > 1)
     was_fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one op for a whole layer hides its norms
     try:
-        with torch.no_grad(), _passing(supernet.model, dropped), Masking(removed, weights, inputs.batch):
+        with torch.no_grad(), _passing(supernet.model, dropped), Masking(removed, weights, kernels, inputs.batch):
             return torch.func.functional_call(supernet.model, zeroed, inputs.args, dict(inputs.kwargs))
     finally:
         torch.backends.mha.set_fastpath_enabled(was_fast)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 
@@ -18,12 +18,12 @@ from benchmarks.judging.running import exported, fault_of, to_onnx, trains
 EVERY_WIDTH = ofa.SpaceRules(width_ratios=None, multiple_of=1)
 
 
-def measure(entry: Entry, archs: int, seconds: float, keep: Callable[[Row], None]) -> None:
+def measure(entry: Entry, archs: int, seconds: float, keep: Callable[[Row], None], only: Collection[str] = ()) -> None:
     """Measures a model, and hands the row on after every step, so that a step that never ends costs only itself.
 
     Args:
         entry: of the collection. archs: subnets to compare. seconds: no comparison begins after these.
-        keep: called with the row so far.
+        keep: called with the row so far. only: the names of the steps to take; all where empty.
     """
     row: Row = {"model": entry.name, "family": entry.family}
     torch.manual_seed(0)
@@ -56,6 +56,8 @@ def measure(entry: Entry, archs: int, seconds: float, keep: Callable[[Row], None
         }
     steps["rival"] = lambda: {"torch_pruning": removed_by_torch_pruning(original, inputs)}
     for name, step in steps.items():
+        if only and name not in only:
+            continue
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -144,7 +144,8 @@ class Trace:
     """What was seen: labels that met, labels that must stay and why, products of sizes, and module calls.
 
     `mixings` are known by their module, their number among its ops of that kind, and the number of the operand;
-    `epsilon` is the coarsest rounding of all floating-point results, `finite` whether the output was.
+    `epsilon` is the coarsest rounding of all floating-point results, `finite` whether the output was; `ops` are the
+    names of all ops, in order.
     """
 
     pairs: list[Tensor] = field(default_factory=list)
@@ -159,6 +160,7 @@ class Trace:
     foreign: set[str] = field(default_factory=set)
     where: dict[str, str] = field(default_factory=dict)
     mixings: dict[tuple[str, int, int], Mixing] = field(default_factory=dict)
+    ops: list[str] = field(default_factory=list)
     epsilon: float = torch.finfo(torch.float64).eps
     finite: bool = True
     _stays: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool), init=False, repr=False)

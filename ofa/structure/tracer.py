@@ -166,6 +166,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         out = without_chance(func, args, kwargs)
         self.op = str(func.overloadpacket)
+        self.trace.ops.append(func.overloadpacket.__name__)
         for value in out if isinstance(out, (list, tuple)) else (out,):
             if isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex()):
                 self.trace.epsilon = max(self.trace.epsilon, torch.finfo(value.dtype).eps)
