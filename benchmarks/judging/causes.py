@@ -14,7 +14,6 @@ CAUSES = {
     "for it; the network is made for 299",
     "timm resnest14d": "a convolution of two groups whose results are added: groups stay or go as a whole, and the sum "
     "ties the one to the other",
-    "timm eva02_tiny_patch14_224": _SHARED + "none of the ties of heads and width that are tried passes",
     "timm cait_xxs24_224": _SHARED + "matrices from heads to heads tie all heads of a block to each other",
     "timm coat_lite_tiny": _SHARED + "the heads are split among windows of three sizes by numbers in lists",
     "transformers DistilBERT": _OUTPUT + "; its 512 positions times that width are 46 % of this small example",

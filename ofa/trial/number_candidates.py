@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import linecache
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import CodeType, FunctionType, TracebackType
 
 from torch import nn
@@ -55,6 +55,7 @@ class Candidates:
                 names_found = dict.fromkeys(one.name for one in equal)
                 sets += [self._everywhere([one for one in equal if one.name == name]) for name in names_found]
             sets += [(found,) for path in modules for found in self._of(path, on_line, exact=False)]
+            sets.append(self._counts(modules, on_line))
         return _distinct(sets)
 
     def around(self) -> list[tuple[SizeAttribute, ...]]:
@@ -69,12 +70,25 @@ class Candidates:
         sets.sort(key=len, reverse=True)  # what follows a width of several layers is a number of each
         return _distinct([*sets, tuple(found)])
 
-    def _of(self, path: str, names: frozenset[str], *, exact: bool) -> Iterator[SizeAttribute]:
-        """The numbers of one module that occur in code under these names and fit the group."""
+    def _counts(self, paths: Sequence[str], names: frozenset[str]) -> tuple[SizeAttribute, ...]:
+        """The numbers of units in modules, and others of their classes, whose own tensors count something else.
+
+        So are heads counted beside a bias over the channels of all of them.
+        """
+        if self._group.units == self._group.channels:
+            return ()
+        kinds = {type(self._modules[path]) for path in paths if path in self._sizes}
+        alike = [path for path in sorted(self._sizes) if type(self._modules[path]) in kinds]
+        return tuple(one for path in alike for one in self._of(path, names, exact=True, sizes={self._group.units: 1}))
+
+    def _of(
+        self, path: str, names: frozenset[str], *, exact: bool, sizes: Mapping[int, int] | None = None
+    ) -> Iterator[SizeAttribute]:
+        """The numbers of one module that occur in code under these names and fit the group, or `sizes` if given."""
         module = self._modules[path]
         if keeps_sizes(module):
             return
-        sizes = self._sizes.get(path, self._every)
+        sizes = self._sizes.get(path, self._every) if sizes is None else sizes
         for name, value in integers(module):
             if not all(part.isdigit() or part in names for part in name.split(".")):
                 continue

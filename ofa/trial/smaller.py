@@ -141,10 +141,12 @@ def _labels(trace: Trace, first_free: int) -> list[list[np.ndarray]]:
     """The labels that met, that stay, and over which something runs; those of inputs are one."""
 
     def clipped(labels: Tensor | np.ndarray) -> np.ndarray:
-        return np.minimum(np.asarray(labels), first_free)
+        result: np.ndarray = np.minimum(np.asarray(labels), first_free)
+        return result
 
     def distinct(labels: Tensor | np.ndarray) -> np.ndarray:
-        return np.unique(clipped(labels), axis=0)
+        result: np.ndarray = np.unique(clipped(labels), axis=0)
+        return result
 
     mixed = [distinct(lane) if lane.dim() < 2 else clipped(lane) for m in trace.mixings.values() for lane in m.lanes]
     return [
