@@ -82,7 +82,8 @@ def run(names: Sequence[str], arguments: argparse.Namespace) -> None:
 
 def _merged(known: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
     """A row with what some steps have found now; its time, and an end for want of it, stay."""
-    kept = {key: value for key, value in known.items() if key != "worst_arch" or "view_against_full" not in row}
+    old = ("worst_arch", "rounding") if "view_against_full" in row else ()
+    kept = {key: value for key, value in known.items() if key not in old}
     fresh = {key: value for key, value in row.items() if key not in ("seconds", "faults", "done")}
     return kept | fresh | {"faults": known.get("faults", {}) | row.get("faults", {})}
 

@@ -90,7 +90,7 @@ class Supernet:
             verdict, less = try_on_less(private, example, structure, model, weights, partial(ruled, rules=self.rules))
             self.structure: Structure = try_resolutions(private, example, verdict.structure, model, weights, heights)
             self.refused = verdict.refused
-            self.unsortable = unsortable_groups(private, less, self.structure)
+            self.unsortable = unsortable_groups(private, less, self.structure, weights)
         self._activity = find_activity(model, self.structure)
         kernels = {path: model.get_submodule(path) for path in self.structure.kernels}
         active_when = choice_conditions(self.structure, self._activity)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
@@ -75,7 +75,7 @@ def parity(supernet: ofa.Supernet, inputs: ofa.Inputs, archs: int, seconds: floa
     double, is_double = in_double(supernet, inputs)
     rng = np.random.default_rng(0)
     drawn = [supernet.space.smallest, *(supernet.space.sample(rng) for _ in range(archs - 1))]
-    start, compared, against_copy, against_full, worst = time.process_time(), 0, 0.0, 0.0, ""
+    start, compared, against_copy, against_full, worst = time.process_time(), 0, 0.0, 0.0, drawn[0]
     for arch in drawn:
         if compared and time.process_time() - start > seconds:
             break
@@ -84,27 +84,27 @@ def parity(supernet: ofa.Supernet, inputs: ofa.Inputs, archs: int, seconds: floa
             copied = double.call(supernet.extract(arch).eval())
         against_copy = max(against_copy, difference(view, copied))
         gap = difference(view, masked_output(supernet, arch, double))
-        against_full, worst = max(against_full, gap), str(arch)[:400] if gap > against_full else worst
+        against_full, worst = max(against_full, gap), arch if gap > against_full else worst
         compared += 1
     row: Row = {"double": is_double, "archs": compared, "view_against_copy": against_copy}
     row["view_against_full"] = against_full
-    row["rounding"] = rounding(supernet, double)
     if against_full > (1e-10 if is_double else 1e-5):
-        row["worst_arch"] = worst
+        row["worst_arch"] = str(worst)[:400]
+        row["rounding"] = rounding(supernet.extract(worst).eval(), double)
     return row
 
 
-def rounding(supernet: ofa.Supernet, inputs: ofa.Inputs) -> float:
-    """Returns how far the model's own output moves when each weight moves to a neighbouring number."""
+def rounding(network: nn.Module, inputs: ofa.Inputs) -> float:
+    """Returns how far a network's output moves when each of its weights moves to a neighbouring number."""
     generator = torch.Generator().manual_seed(0)
     moved = {}
-    for name, weight in supernet.model.named_parameters():
+    for name, weight in network.named_parameters():
         step = torch.randint(0, 2, weight.shape, generator=generator) * 2 - 1
         value = weight.detach()
         moved[name] = torch.nextafter(value, value + step) if value.is_floating_point() else value
     with torch.no_grad():
-        other = torch.func.functional_call(supernet.model, moved, inputs.args, dict(inputs.kwargs))
-        return difference(other, inputs.call(supernet.model))
+        other = torch.func.functional_call(network, moved, inputs.args, dict(inputs.kwargs))
+        return difference(other, inputs.call(network))
 
 
 @contextmanager

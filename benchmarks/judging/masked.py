@@ -109,6 +109,8 @@ def _removed(value: Tensor, dim: int, candidates: Sequence[Tensor], batch: int) 
     is left may be constant too, such as one channel behind its norm: removed are then those that are zero.
     """
     rows = value.movedim(dim, 0).reshape(value.size(dim), -1)
+    if bool((rows == rows[:1]).all()):  # what is left would differ: `dim` is of this size by chance
+        return torch.zeros(len(rows), dtype=torch.bool)
     ways = [(rows == rows[:, :1]).all(1)]
     if dim and value.size(0) % batch == 0:
         examples = value.movedim(dim, 0).reshape(value.size(dim), batch, -1)

@@ -35,7 +35,7 @@ authors wrote it, with random weights; it is converted with every width allowed
   where there was time
 - full model: the same from the full model with removed weights at zero and norms over what is left; s: in single
   precision, where the model names its types. It is exact up to 1e-10, or 1e-5 in single precision, or a hundred times
-  what moving every weight of the model to the next number does to its output, 1e-5 at most
+  what moving every weight of that subnet to the next number does to its output, 1e-5 at most
 - MACs: Archs for which `ofa.cost` equals torch's FLOP counter (attention counted as two products) and the parameters
 - gradients: backward through the largest view reaches exactly the parameters that it reaches in the model
 - trains, export, ONNX: the smallest subnet runs in training mode; a random copy goes through torch.export and ONNX
@@ -151,14 +151,17 @@ def _under_the_bar(rows: Sequence[Row]) -> str:
 
 
 def _inexact(rows: Sequence[Row]) -> str:
-    """Returns how far rounding takes the models whose subnets are furthest from the full model."""
+    """Returns how far rounding takes those subnets that are furthest from the full model."""
     lines = [
         f"- {row['model']}: {row['view_against_full']:.0e}, and {row['rounding']:.0e} by itself"
         for row in rows
-        if row.get("view_against_full", 0.0) > 1e-10 and "rounding" in row
+        if "rounding" in row
     ]
-    said = "What is further than 1e-10 from the full model, and how far that moves itself where each of its weights is"
-    return f"## Rounding\n\n{said}\nthe next number:\n\n" + "\n".join(lines) if lines else ""
+    said = (
+        "Of models whose furthest subnet is more than 1e-10 from the full model: how far, and how far its output\n"
+        "moves by itself when each of its weights moves to the next number:"
+    )
+    return f"## Rounding\n\n{said}\n\n" + "\n".join(lines) if lines else ""
 
 
 def _reasons(rows: Sequence[Row]) -> str:

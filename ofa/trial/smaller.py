@@ -19,6 +19,7 @@ from ofa.data.resizing import resized_images
 from ofa.errors import InvalidInput
 from ofa.inputs import Inputs
 from ofa.structure.chance import without_chance
+from ofa.structure.label_sets import packed
 from ofa.structure.structure import Structure, analyse
 from ofa.structure.trace import Trace, find_sources
 from ofa.structure.tracing import in_mode
@@ -56,9 +57,10 @@ def try_on_less(
 
 
 def _is_confirmed(trial: Trial) -> bool:
+    """Whether all passes one comparison together: with a width of its own for each group, where they have some."""
     found = trial.structure
-    check = f"{WIDTHS} {2 if found.groups else 0}"  # 2: of every group a width of its own
-    return trial.failure(found.groups, found.stages, found.kernels, (check,)) is None
+    checks = dict(trial.checks(found.groups, found.stages, found.kernels))
+    return checks.get(f"{WIDTHS} 2", checks[f"{WIDTHS} 0"])() is None
 
 
 def _smaller(model: nn.Module, example: Inputs, structure: Structure) -> tuple[Inputs, Structure] | None:
@@ -145,12 +147,16 @@ def _labels(trace: Trace, first_free: int) -> list[list[np.ndarray]]:
         return result
 
     def distinct(labels: Tensor | np.ndarray) -> np.ndarray:
-        result: np.ndarray = np.unique(clipped(labels), axis=0)
+        result: np.ndarray = np.unique(clipped(labels))
         return result
 
     mixed = [distinct(lane) if lane.dim() < 2 else clipped(lane) for m in trace.mixings.values() for lane in m.lanes]
+
+    def pairs(labels: np.ndarray) -> np.ndarray:
+        return packed([torch.from_numpy(clipped(labels))])
+
     return [
-        [distinct(trace.pair_array()), distinct(trace.tied_pairs())],
+        [pairs(trace.pair_array()), pairs(trace.tied_pairs())],
         [distinct(labels) for labels, _ in trace.fixed],
         [distinct(labels) for labels in trace.renormalised],
         [clipped(shared.labels) for shared in trace.shared],

@@ -15,13 +15,14 @@ from ofa.structure.structure import Structure
 from ofa.structure.trace import find_sources
 from ofa.structure.tracing import in_mode
 from ofa.trial.comparison import apart, tolerance
+from ofa.trial.weights import Weights
 
 
-def unsortable_groups(model: nn.Module, example: Inputs, structure: Structure) -> frozenset[str]:
+def unsortable_groups(model: nn.Module, example: Inputs, structure: Structure, weights: Weights) -> frozenset[str]:
     """Returns the names of groups whose units cannot be reordered without changing the function.
 
     A unit of several coordinates may hold them in an order of its own (a channel shuffle does that), which the
-    labels do not show; so a random reordering is run on a private randomized copy, and undone.
+    labels do not show; so a random reordering is run on a private randomized copy, whose `weights` are set again.
     """
     sources = find_sources(model)
     allowed = tolerance(structure.trace.epsilon)
@@ -35,20 +36,26 @@ def unsortable_groups(model: nn.Module, example: Inputs, structure: Structure) -
     def reorder(group: Group, ranked: Tensor) -> None:
         for member in group.members:
             index, tensor = torch.from_numpy(member.index), sources[member.source].tensor
-            with torch.no_grad():
-                reordered = tensor.index_select(member.dim, index[ranked].reshape(-1))
-                tensor.index_copy_(member.dim, index.reshape(-1), reordered)
+            reordered = tensor.index_select(member.dim, index[ranked].reshape(-1))
+            tensor.index_copy_(member.dim, index.reshape(-1), reordered)
 
     def changes(groups: Sequence[Group]) -> bool:
         generator = torch.Generator().manual_seed(1)
-        orders = [torch.randperm(group.units, generator=generator) for group in groups]
-        for group, ranked in zip(groups, orders, strict=True):
-            reorder(group, ranked)
-        try:
-            return any(apart(a, b) > allowed for a, b in zip(output(), full, strict=True))
-        finally:
-            for group, ranked in zip(groups, orders, strict=True):
-                reorder(group, ranked.argsort())
+        names = sorted({member.source for group in groups for member in group.members})
+        tensors = {name: sources[name].tensor for name in names}
+        drawn = {name for name, one in tensors.items() if isinstance(one, nn.Parameter) and one.is_floating_point()}
+        before = {name: tensors[name].detach().clone() for name in names if name not in drawn}
+        with torch.no_grad():
+            try:
+                for group in groups:
+                    reorder(group, torch.randperm(group.units, generator=generator))
+                return any(apart(a, b) > allowed for a, b in zip(output(), full, strict=True))
+            finally:
+                for name in names:
+                    if name in drawn:
+                        weights.fill_(name, tensors[name])
+                    else:
+                        tensors[name].copy_(before[name])
 
     found: list[str] = []
     left = [structure.groups] if structure.groups else []

@@ -89,12 +89,12 @@ class Trial:
         only: Collection[str] | None = None,
     ) -> Failure | None:
         """Returns the first check in which these fail together, or None; `only` these checks, by name, where given."""
-        for name, check in self._checks(groups, stages, kernels):
+        for name, check in self.checks(groups, stages, kernels):
             if (only is None or name in only) and (reason := check()):
                 return Failure(name, reason)
         return None
 
-    def _checks(
+    def checks(
         self, groups: Sequence[Group], stages: Sequence[Stage], kernels: Sequence[str]
     ) -> Iterator[tuple[str, Callable[[], str | None]]]:
         """Yields every check by its name, those first that tell most for their time."""

@@ -20,10 +20,12 @@ class Net(nn.Module):
 
     seen: list[int] = []  # noqa: RUF012
 
-    def __init__(self, change: Callable[[Tensor, Tensor], Tensor] = lambda hidden, images: hidden) -> None:
+    def __init__(
+        self, change: Callable[[Tensor, Tensor], Tensor] = lambda hidden, images: hidden, channels: int = 8
+    ) -> None:
         super().__init__()
-        self.first, self.norm = nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8)
-        self.second, self.head, self.change = nn.Conv2d(8, 6, 3, 2), nn.Linear(6, 4), change
+        self.first, self.norm = nn.Conv2d(3, channels, 3, 2), nn.BatchNorm2d(channels)
+        self.second, self.head, self.change = nn.Conv2d(channels, 6, 3, 2), nn.Linear(6, 4), change
 
     def forward(self, images: Tensor) -> Tensor:
         self.seen.append(images.shape[2])
@@ -41,11 +43,6 @@ def _other_labels(hidden: Tensor, images: Tensor) -> Tensor:
     if images.shape[2] > 80:
         order = [*reversed(order)]
     return hidden[:, order]
-
-
-def _wrong_when_large(hidden: Tensor, images: Tensor) -> Tensor:
-    """Computes something else where large images have few channels."""
-    return hidden * (2 if images.shape[2] > 80 and hidden.shape[1] < 8 else 1)
 
 
 def _heights(change: Callable[[Tensor, Tensor], Tensor]) -> list[int]:
@@ -67,8 +64,12 @@ def test_where_other_things_happen_on_small_images_all_trials_see_large_ones(
     assert heights.count(64) <= 5 < heights.count(PIXELS)
 
 
-def test_what_is_wrong_on_large_images_alone_is_refused() -> None:
-    supernet = ofa.Supernet(Net(_wrong_when_large).eval(), torch.randn(1, 3, PIXELS, PIXELS), RULES)
+@pytest.mark.parametrize("channels", [8, 2])
+def test_what_is_wrong_on_large_images_alone_is_refused(channels: int) -> None:
+    def change(hidden: Tensor, images: Tensor) -> Tensor:
+        return hidden * (2 if images.shape[2] > 80 and hidden.shape[1] < channels else 1)
+
+    supernet = ofa.Supernet(Net(change, channels).eval(), torch.randn(1, 3, PIXELS, PIXELS), RULES)
     assert "differs from the zeroed model" in supernet.refused["width.first"]
     assert [group.name for group in supernet.groups] == ["second"]
 
