@@ -26,10 +26,9 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(20_000)
     if "hydra" in sys.modules:
-        from hydra._internal.hydra import Hydra
+        from tests.hydra_loading import load_files_once
 
-        # It composes every configuration twice, the first time to see whether a file sets hydra.mode; none does.
-        Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]
+        load_files_once()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

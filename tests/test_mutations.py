@@ -16,6 +16,7 @@ from benchmarks.mutated.mutation import Source
 from benchmarks.mutated.readers import Reader
 from benchmarks.mutations import outcomes
 from ofa.errors import InvalidInput
+from tests.made_once import made_once
 
 pytestmark = pytest.mark.slow
 
@@ -25,9 +26,7 @@ FIRST = 2000
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs that holds every kind of file."""
-    folder = tmp_path_factory.mktemp("mutations") / "runs"
-    make_runs(folder)
-    return folder
+    return made_once(tmp_path_factory, "mutations", lambda folder: make_runs(folder / "runs")) / "runs"
 
 
 @pytest.fixture

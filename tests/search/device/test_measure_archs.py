@@ -11,7 +11,6 @@ from torch import nn
 
 import ofa
 from ofa.errors import InvalidInput
-from ofa.models.lenet import LeNet5
 from search.device import Clock, Measurement, Profile
 from search.device.measure_archs import SCALE_ANCHORS, known_archs, sample_of, unknown_archs, with_measured
 from search.device.profile_device import profile_device
@@ -36,12 +35,6 @@ class Device:
 
     def describe(self):
         return {"name": self.name}
-
-
-@pytest.fixture(scope="module")
-def supernet() -> ofa.Supernet:
-    torch.manual_seed(0)
-    return ofa.Supernet(LeNet5((1, 8, 8), 10, (16, 32), (64, 32), True), torch.randn(2, 1, 8, 8))
 
 
 @pytest.fixture(scope="module")

@@ -6,23 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
-import ofa
 from ofa.errors import InvalidInput
-from ofa.models.lenet import LeNet5
 from search.device.measure_archs import with_finalists
 from search.device.profile import FINALIST, Profile
 from search.device.profile_device import profile_device
 from search.device.timing import Timing
 from tests.search.device.test_profile_device import CountingRuntime
 from tests.search.profiles import plain_content, profile_in
-
-
-@pytest.fixture(scope="module")
-def supernet() -> ofa.Supernet:
-    torch.manual_seed(0)
-    return ofa.Supernet(LeNet5((1, 8, 8), 10, (16, 32), (64, 32), True), torch.randn(2, 1, 8, 8))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from torch import nn
 
 import ofa
 from ofa.errors import InvalidInput
-from ofa.models.lenet import LeNet5
 from search.device import Clock, OnnxRuntime, read_profile
 from search.device.measure_archs import drift_since, measure_archs
 from search.device.profile_device import profile_device
@@ -37,12 +36,6 @@ class CountingRuntime:
 
     def describe(self):
         return {"name": self.name}
-
-
-@pytest.fixture(scope="module")
-def supernet() -> ofa.Supernet:
-    torch.manual_seed(0)
-    return ofa.Supernet(LeNet5((1, 8, 8), 10, (16, 32), (64, 32), True), torch.randn(2, 1, 8, 8))
 
 
 @pytest.fixture

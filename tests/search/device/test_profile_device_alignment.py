@@ -9,9 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-import ofa
 from ofa.errors import InvalidInput
-from ofa.models.lenet import LeNet5
 from search.device import Clock, Profile, read_profile
 from search.device.profile_device import profile_device
 from tests.record_files import rewrite
@@ -46,12 +44,6 @@ class PickyRuntime:
 
     def describe(self):
         return {"name": self.name}
-
-
-@pytest.fixture(scope="module")
-def supernet() -> ofa.Supernet:
-    torch.manual_seed(0)
-    return ofa.Supernet(LeNet5((1, 8, 8), 10, (16, 32), (64, 32), True), torch.randn(2, 1, 8, 8))
 
 
 @pytest.fixture

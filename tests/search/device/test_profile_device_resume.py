@@ -10,9 +10,7 @@ import torch
 from msgspec import structs
 from torch import nn
 
-import ofa
 from ofa.errors import InvalidInput
-from ofa.models.lenet import LeNet5
 from search.device import Clock, Profile
 from search.device.measuring import MeasureStep
 from search.device.profile_device import profile_device
@@ -42,12 +40,6 @@ class Device:
 
     def describe(self):
         return {"name": self.name, "version": self.version}
-
-
-@pytest.fixture(scope="module")
-def supernet() -> ofa.Supernet:
-    torch.manual_seed(0)
-    return ofa.Supernet(LeNet5((1, 8, 8), 10, (16, 32), (64, 32), True), torch.randn(2, 1, 8, 8))
 
 
 @pytest.fixture

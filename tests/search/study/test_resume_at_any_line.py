@@ -41,7 +41,7 @@ SAMPLERS = {
     "guided": partial(guided, startup_trials=5, batch=4, generations=2, children=24, parents=8),
     "evolution": partial(evolution, startup_trials=5),
     "tpe": partial(tpe, startup_trials=5),
-    "gp": partial(gp, startup_trials=9),
+    "gp": partial(gp, startup_trials=10),
     "nsga2": partial(nsga2, population=4),
     "nsga3": partial(nsga3, population=4),
     "random": random,

@@ -8,12 +8,9 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
-import torch
 from msgspec import structs
 
-import ofa
 from ofa.errors import InvalidInput
-from ofa.models.lenet import LeNet5
 from ofa.records import content_of
 from search.device import OnnxRuntime
 from search.device.latency.sample import Sample, choose_sample
@@ -25,12 +22,6 @@ from search.device.standalone.files import record_text
 from search.device.standalone.manifest import MANIFEST_KIND, MANIFEST_VERSION
 
 PROTOCOL = BundleProtocol(clock="wall", visits=6, repeats=2, seconds=1.0, seed=0)
-
-
-@pytest.fixture(scope="module")
-def supernet() -> ofa.Supernet:
-    torch.manual_seed(0)
-    return ofa.Supernet(LeNet5((1, 8, 8), 10, (16, 32), (64, 32), True), torch.randn(2, 1, 8, 8))
 
 
 @pytest.fixture(scope="module")
