@@ -22,6 +22,7 @@ from tests.search.app.hostile import (
     targets_of,
     write,
 )
+from tests.search.app.opened import opened_files
 
 EAGER = "device.runtime._target_=search.device.runtimes.TorchEager"
 DEVICE = [
@@ -36,7 +37,7 @@ SEARCH = ["search", "run=tiny", *DEVICE, "search.evaluations=4", "search.calibra
 SEARCH += ["search.finalists.visits=6", "search.finalists.seconds=1"]
 SEARCH += ["latency_ms=1000", "study=laptop"]  # a limit that everything meets
 COMPARE = ["compare", "run=tiny", "visits=6", "repeats=2", "seconds=1", "calibration_images=64"]
-SEARCHED = ("supernet/", "profiles/", "search/")  # what a search reads
+READ_MOST = ("extract", "report", "search goes on")
 # Every verb that reads a run, in ways that make it read all that it can.
 VERBS = {
     "extract": ["extract", "run=tiny", "force=true", "export.calibration_images=64"],
@@ -123,16 +124,29 @@ def test_every_stored_target_is_checked(run: Path, capsys: pytest.CaptureFixture
         assert not canary.exists(), place
 
 
+def opened_by(verb: str, honest: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Returns the files of a run that a verb opens."""
+    shutil.copytree(honest / "outputs", place / "outputs")
+    monkeypatch.chdir(place)
+    with opened_files() as opened:
+        assert main(VERBS[verb]) == 0
+    shutil.rmtree(place)
+    run = place / "outputs/tiny"
+    return {path.relative_to(run).as_posix() for path in opened if path.is_relative_to(run)}
+
+
 @pytest.mark.slow
 def test_no_verb_calls_what_any_file_names(
     honest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A `_target_` in every mapping of a file: of each alone for the verbs that read most, of all for every verb."""
+    """A `_target_` in every mapping of a file: of each alone for verbs that read it, of all for every verb."""
     files = sorted(path for pattern in SETTINGS_FILES for path in (honest / "outputs/tiny").rglob(pattern))
     names = [path.relative_to(honest / "outputs/tiny").as_posix() for path in files]
     later = [name for name in names if not name.startswith(("supernet/", "profiles/"))]  # others end it at once
     canary = tmp_path / "canary"
-    cases = [([name], ("extract", "report") + ("search goes on",) * name.startswith(SEARCHED)) for name in names]
+    read_by = {verb: opened_by(verb, honest, tmp_path / "honest", monkeypatch) for verb in READ_MOST}
+    cases = [([name], tuple(verb for verb, opened in read_by.items() if name in opened)) for name in names]
+    assert {name for names, verbs in cases if verbs for name in names} >= {*names} - {*later}
     cases += [(later, tuple(VERBS))]
     for number, (hostile, verbs) in enumerate(cases):
         place = tmp_path / str(number)
