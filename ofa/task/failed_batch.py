@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -44,6 +45,34 @@ def failed_batch(error: Exception, batch: Batch, before: Mapping[str, str] | Non
             "num_classes of one more than the highest"
         )
     return None
+
+
+@contextmanager
+def named_batch(batch: Batch, before: Callable[[], Mapping[str, str] | None], place: str) -> Iterator[None]:
+    """Says which batch it was where the block fails on one.
+
+    Args:
+        batch: that the block works on.
+        before: called where it fails: the forms of a batch that went well, None where there is none.
+        place: of the batch, for the message.
+
+    Raises:
+        InvalidInput: what is wrong with the batch, see `failed_batch`.
+    """
+    try:
+        yield
+    except BATCH_ERRORS as error:
+        told = failed_batch(error, batch, before(), place)
+        if told is None:
+            raise
+        raise told from error
+
+
+def has_bad_numbers(batch: Batch) -> bool:
+    """Whether NaN or infinity is among the inputs."""
+    given = batch.inputs.tensors() if isinstance(batch.inputs, Inputs) else batch.inputs
+    leaves = [leaf for leaf in tree_flatten(given)[0] if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+    return not all(bool(torch.isfinite(leaf).all()) for leaf in leaves)
 
 
 def forms(batch: Batch) -> dict[str, str]:

@@ -39,8 +39,6 @@ def add_batch(
     Raises:
         InvalidInput: the batch does not fit the task, or statistics of a wrong form.
     """
-    if task is not None and task.checks_batches:
-        task.check(outputs, batch)
     known: dict[int, Any] = {}
     weights: Tensor | None = None
     for each in sums:

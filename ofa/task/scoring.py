@@ -14,7 +14,7 @@ from ofa.inputs import output_tensors
 from ofa.modes import in_mode
 from ofa.task.batch import Batch, as_batch
 from ofa.task.detail import Table
-from ofa.task.failed_batch import BATCH_ERRORS, failed_batch, forms
+from ofa.task.failed_batch import forms, has_bad_numbers, named_batch
 from ofa.task.gathering import Gathered, Sum, add_batch
 from ofa.task.metric import Score
 from ofa.task.task import Task
@@ -90,14 +90,15 @@ def answers(net: nn.Module, batches: Iterable[Any], task: Task) -> Iterator[tupl
             batch, place = as_batch(value).to(device), f"batch {number} of those that are judged"
             if not batch.examples:
                 raise InvalidInput(f"{place} has 0 examples: leave empty ones out")
-            try:
+            with named_batch(batch, lambda: first, place):  # noqa: B023 (called within)
                 outputs = task.call(net, batch)
-            except BATCH_ERRORS as error:
-                told = failed_batch(error, batch, first, place)
-                if told is None:
-                    raise
-                raise told from error
-            check_finite(outputs, type(net).__name__)
+            try:
+                check_finite(outputs, type(net).__name__)
+                if task.checks_batches:
+                    task.check(outputs, batch)
+            except InvalidInput as error:
+                bad = f"the inputs of {place} have NaN or infinity: mend the data, or leave the batch out"
+                raise InvalidInput(bad if has_bad_numbers(batch) else f"{place}: {error}") from error
             yield outputs, batch
             first = first or forms(batch)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ofa.errors import InvalidInput
 from ofa.processes import ALONE, Processes, processes
-from ofa.task.failed_batch import BATCH_ERRORS, failed_batch, forms
+from ofa.task.failed_batch import forms, named_batch
 from ofa.train.memory_format import batch_channels_last
 from ofa.train.settings import TrainSettings
 from ofa.train.shared_gradients import gradients_of
@@ -163,15 +163,10 @@ def _learn(
             drawing=group if different else ALONE,
             mean=mean_over(group, share),
         )
-        try:
+        epoch, batch = divmod(state.step, state.steps_per_epoch)
+        before = partial(forms, earlier) if earlier is not None else lambda: None
+        with named_batch(given.batch, before, f"batch {batch + 1} of epoch {epoch + 1}"):
             losses.append(step(batch_channels_last(part) if settings.channels_last else part, context))
-        except BATCH_ERRORS as error:
-            epoch, batch = divmod(state.step, state.steps_per_epoch)
-            before = None if earlier is None else forms(earlier)
-            told = failed_batch(error, given.batch, before, f"batch {batch + 1} of epoch {epoch + 1}")
-            if told is None:
-                raise
-            raise told from error
     if group.alone and len(losses) == 1:
         return losses[0]
     shares = torch.tensor(given.shares, dtype=losses[0].dtype, device=losses[0].device)

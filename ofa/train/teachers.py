@@ -18,6 +18,7 @@ from ofa.inputs import map_tensors, output_tensors
 from ofa.modes import in_mode
 from ofa.processes import ALONE, Processes
 from ofa.task import Batch, Task, as_batch
+from ofa.task.failed_batch import forms, named_batch
 
 CACHE_BYTES = 2 * 2**30
 _CHUNK = 1024  # examples that a teacher sees at a time
@@ -68,10 +69,15 @@ class Teaching:
         for step, value in enumerate(batches, start):
             batch = as_batch(value).to(self.device)
             if order is None:
-                yield batch._replace(teacher=self.outputs(batch))
+                with named_batch(batch, self._usual_forms, f"batch {step + 1} of epoch {epoch + 1}"):
+                    outputs = self.outputs(batch)
+                yield batch._replace(teacher=outputs)
             else:
                 rows = order[step * self.batch_size : (step + 1) * self.batch_size]
                 yield batch._replace(teacher=self.kept_of(self.group.rows(rows)))
+
+    def _usual_forms(self) -> dict[str, str]:
+        return forms(as_batch(next(iter(self.split.in_order(1)))))
 
     def outputs(self, batch: Batch) -> Any:
         """Returns the teacher's outputs for a batch."""

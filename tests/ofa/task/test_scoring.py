@@ -68,8 +68,12 @@ def test_bad_metrics_and_outputs_are_refused() -> None:
     task = classification(num_classes=3)
     with pytest.raises(ofa.InvalidInput, match="of 0 examples"):
         scores(net, [], task)
-    with pytest.raises(ofa.InvalidInput, match="returns NaN"):
-        scores(torch.nn.Sequential(net, torch.nn.LogSoftmax(1)), [Batch(batch.inputs * math.nan, batch.targets)], task)
+    broken = torch.nn.Linear(4, 3)
+    broken.weight.data.fill_(math.nan)
+    with pytest.raises(ofa.InvalidInput, match="batch 1 of those that are judged: Linear returns NaN"):
+        scores(broken, [batch], task)
+    with pytest.raises(ofa.InvalidInput, match="the inputs of batch 2 of those that are judged have NaN or infinity"):
+        scores(net, [batch, Batch(batch.inputs * math.nan, batch.targets)], task)
     nothing = Metric(name="nothing", statistics=lambda outputs, batch: outputs, value=lambda sums: math.nan)
     bad = Task(name="bad", loss=lambda outputs, batch: outputs.sum(), metrics=(nothing,))
     with pytest.raises(ofa.InvalidInput, match="nothing of 200 examples is nan"):

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from ofa import calibrate
-from ofa.data import Dataset, synthetic
+from ofa.data import Dataset, from_iterables, synthetic
 from ofa.data.augment import random_shift
 from ofa.errors import InvalidInput
 from ofa.identity import digest_of
@@ -30,11 +30,13 @@ from ofa.train import (
 )
 from ofa.train.precision import precision_of
 from ofa.train.step import step_rng
+from ofa.train.teachers import Teaching
 from tests.ofa.train.loop_settings import SETTINGS
 from tests.ofa.train.network_training import net
 from tests.ofa.train.supernet_trainings import same, without_time
 
 TASK = classification(num_classes=4)
+LABELS = torch.arange(8) % 4
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +174,13 @@ def test_a_start_that_teaches_itself_stays_where_it_is(make_supernet, data):
     train(trained, data, partial(sandwich, label_weight=0.0), replace(SETTINGS, epochs=2), teacher=start)
     after = scores(trained.subnet(trained.space.largest), data.train.in_order(), TASK)["accuracy"].value
     assert after > before - 0.1
+
+
+def test_a_batch_that_the_teacher_fails_on_is_named():
+    made = [(torch.rand(8, size), LABELS) for size in (4, 4, 5, 4)]
+    data = from_iterables(train=lambda epoch: made, validation=lambda epoch: made)
+    teaching = Teaching(Teacher(nn.Linear(4, 4)), TASK, data.train, 8, 0, torch.device("cpu"), augmented=False)
+    batches = teaching.taught(data.train.pixels.epoch(8, seed=0, epoch=1, start=1, drop_last=True), 1, 1)
+    assert next(batches).teacher.shape == (8, 4)
+    with pytest.raises(InvalidInput, match=r"the inputs of batch 3 of epoch 2 are \(N, 5\) .* were \(N, 4\)"):
+        next(batches)

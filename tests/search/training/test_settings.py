@@ -16,8 +16,9 @@ from ofa.train.sampling import sampled, uniform_macs
 from ofa.train.warm_start import warm_start
 from search.config.read import read_request
 from search.config.tuning import TrainRequest
+from search.config.verbs import FinetuneRequest
 from search.run.trust import TOOLKIT_ALONE, check_stored
-from search.training.settings import build_strategy
+from search.training.settings import build_strategy, check_computing
 from tests.composed import composed, plain
 from tests.test_configs_trained import on_synthetic, two_steps
 
@@ -32,6 +33,20 @@ PARTS = [
 def step_of(*overrides: str) -> Strategy:
     recipe = read_request(composed("train", *overrides), TrainRequest).recipe
     return build_strategy(recipe.train, recipe.teacher)
+
+
+def test_half_precision_of_gpus_is_warned_of_on_a_cpu(capsys: pytest.CaptureFixture[str]) -> None:
+    for precision in ("float32", "bfloat16", "float16"):
+        request = read_request(composed("train", f"train.precision={precision}"), TrainRequest)
+        check_computing("train", "train", request.train)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("train: warning: train.precision=float16 is for GPUs") and line.endswith("give float32")
+    with pytest.raises(InvalidInput, match=r"finetune\.device=gpu cannot be used here"):
+        check_computing(
+            "finetune",
+            "finetune",
+            read_request(composed("finetune", "finetune.device=gpu"), FinetuneRequest).finetune,
+        )
 
 
 def test_the_parts_of_a_step_are_put_around_its_strategy_in_their_order() -> None:
