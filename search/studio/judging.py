@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -14,7 +14,7 @@ from ofa.checkpoint import weights
 from ofa.compress import coded_sizes
 from ofa.errors import InvalidInput
 from ofa.peak_memory import measure_peak_activation_bytes
-from ofa.task import Batch, Score, as_batch, scores
+from ofa.task import Batch, Replicates, Score, as_batch, replicates
 from search.device.workload import Workload
 from search.networks.quantized_network import runs_int8
 from search.run.scores import MetricFacts, facts_of
@@ -55,8 +55,13 @@ class Figure:
 
 def score_of(shaped: Shaped, opened: Opened, tell: Tell) -> Score:
     """Returns the score of the objective on the first `opened.request.sample` validation examples."""
-    name = opened.task.objective.name
-    return scores(shaped.network, _sample(shaped, opened.request.sample, tell), opened.task, names=[name])[name]
+    return judged_of(shaped, opened, tell).score
+
+
+def judged_of(shaped: Shaped, opened: Opened, tell: Tell) -> Replicates:
+    """Returns that score with what its difference from another setting's takes, which is on the same examples."""
+    alone = replace(opened.task, metrics=(opened.task.objective,))
+    return replicates(shaped.network, _sample(shaped, opened.request.sample, tell), alone)
 
 
 def _sample(shaped: Shaped, most: int, tell: Tell) -> Iterator[Batch]:

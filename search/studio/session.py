@@ -7,14 +7,14 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from ofa.task import Score
+from ofa.task import Replicates, paired_difference
 from search.config.compressing import MOST_BITS, StudioRequest, StudioSetting
 from search.config.request import plain
 from search.run.progress import say
 from search.studio import actions, comparisons, lessons, searching
 from search.studio.desk import Action
 from search.studio.drawing import picture_of
-from search.studio.judging import Figure, coded_figure, costs, file_figure, metric_of, score_figure, score_of
+from search.studio.judging import Figure, coded_figure, costs, file_figure, judged_of, metric_of, score_figure
 from search.studio.opened import Opened, open_studio
 from search.studio.pacing import Tell
 from search.studio.parts import MENUS, menu
@@ -47,7 +47,7 @@ class Session:
     def __init__(self, opened: Opened) -> None:
         self.opened = opened
         self.bench = Workbench(opened)
-        self._scores = Recent[Score]()
+        self._scores = Recent[Replicates]()
 
     @property
     def actions(self) -> dict[str, tuple[str, Action]]:
@@ -108,11 +108,11 @@ class Session:
             }
         )
         tell({"figures": _rows([*costs(shaped, opened), file_figure(shaped)]), "picture": picture_of(shaped, opened)})
-        score = self._score(shaped, tell)
-        answer: dict[str, Any] = {"score": score_figure(score, opened).to_dict()}
+        judged = self._judged(shaped, tell)
+        answer: dict[str, Any] = {"score": score_figure(judged.score, opened).to_dict()}
         if body.get("against") is not None:
-            other = self._score(self.bench.shape(actions.setting_from(body["against"]), tell), tell)
-            answer["difference"] = metric_of(opened).difference_text(score, other)
+            other = self._judged(self.bench.shape(actions.setting_from(body["against"]), tell), tell)
+            answer["difference"] = metric_of(opened).gain_text(paired_difference(judged, other))
         tell(answer)
 
     def code(self, body: Mapping[str, Any], tell: Tell) -> None:
@@ -123,7 +123,7 @@ class Session:
     def keep(self, body: Mapping[str, Any], tell: Tell) -> None:
         """Keeps a setting as a named candidate, and tells all of them."""
         shaped = self.bench.shape(actions.setting_from(body.get("setting")), tell)
-        score = self._score(shaped, tell)
+        score = self._judged(shaped, tell).score
         texts = {figure.label: figure.text for figure in costs(shaped, self.opened)}
         actions.keep(str(body.get("name", "")), shaped.setting, score, texts, self.opened)
         tell({"candidates": [to_builtins(row) for row in actions.kept_candidates(self.opened)]})
@@ -141,13 +141,13 @@ class Session:
         opened, setting = self.opened, actions.setting_from(body.get("setting"))
         shaped = self.bench.shape(StudioSetting(arch=setting.arch), tell)
         figures = {figure.key: figure.value for figure in costs(shaped, opened)}
-        arguments = searching.search_arguments(opened, shaped, self._score(shaped, tell), figures, body)
+        arguments = searching.search_arguments(opened, shaped, self._judged(shaped, tell).score, figures, body)
         tell({"command": searching.command_text(arguments)})
         tell({"chosen": searching.run_search(opened, arguments, tell)})
 
-    def _score(self, shaped: Shaped, tell: Tell) -> Score:
+    def _judged(self, shaped: Shaped, tell: Tell) -> Replicates:
         """The score of a setting, remembered."""
-        return self._scores.get(repr(shaped.setting), lambda: score_of(shaped, self.opened, tell))
+        return self._scores.get(repr(shaped.setting), lambda: judged_of(shaped, self.opened, tell))
 
 
 def _rows(figures: list[Figure]) -> list[dict[str, Any]]:

@@ -132,7 +132,7 @@ def test_figures_are_those_of_the_library(client: Any, opened: Opened) -> None:
 def test_two_settings_are_compared(client: Any) -> None:
     answer = merged(lines(client, "evaluate", setting={}, against={"sparsity": 0.95}))
     assert "points" in answer["difference"]
-    assert merged(lines(client, "evaluate", setting={}, against={}))["difference"].startswith("0.00 ± ")
+    assert merged(lines(client, "evaluate", setting={}, against={}))["difference"] == "0.00 ± 0.00 points"
 
 
 def test_an_error_of_a_setting_is_one_line(client: Any) -> None:
