@@ -10,7 +10,7 @@ from typing import Any
 from ofa.errors import InvalidInput
 from search.app.ranks import TOGETHER, launched
 from search.engine import Command
-from search.engine.command import STARTED_VARIABLE, check_of_training
+from search.engine.command import STARTED_VARIABLE, of_training
 from search.objects import make_partial
 
 
@@ -18,14 +18,14 @@ def started(verb: str, request: Any) -> Callable[[Sequence[str]], int] | None:
     """Returns a function of the overrides that has the engine of a request train; None where this process does.
 
     Raises:
-        InvalidInput: the engine is one of a search, or other processes share this training already.
+        InvalidInput: the engine is one of searches alone, or other processes share this training already.
     """
     if verb not in TOGETHER or request.engine is None or STARTED_VARIABLE in os.environ:
         return None
-    check_of_training(request.engine)
+    engine = of_training(request.engine)
     name = str(request.engine["_target_"]).rpartition(".")[2]
     if not launched().alone:
         raise InvalidInput(f"engine={name} starts processes itself: give it without torchrun")
-    train = make_partial("engine", request.engine)
+    train = make_partial("engine", engine)
     folder = Path(request.outputs).resolve() / ".engine"
     return lambda words: int(train(Command(verb, tuple(words), folder)))

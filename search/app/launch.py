@@ -30,7 +30,7 @@ from search.app.process import (
     stop_with,
     write_any_character,
 )
-from search.app.ranks import is_said_elsewhere, rank, refusal, silence, together
+from search.app.ranks import exit_code, is_said_elsewhere, rank, refusal, silence, together
 from search.app.user_code import user_line
 from search.config.read import read_request
 from search.config.request import Request
@@ -92,6 +92,7 @@ class JobFailed(Exception):
 def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -> int:
     """Returns the exit code of one verb with Hydra overrides (2: unusable input, 130 or 143: stopped).
 
+    It is 75 where another process, whose work this one shares, ended and has the reason.
     In a multirun every job runs, even after a failed one; in this process or, with a suitable launcher, in others.
     """
     if refused := refusal(verb, overrides):
@@ -126,7 +127,7 @@ def launch(verb: str, load_task: Callable[[], Task], overrides: Sequence[str]) -
                 explain_outputs(Path(request.outputs))
         except Exception as error:
             if is_said_elsewhere(error, joined=joined):
-                codes.append(2)
+                codes.append(exit_code(error))
                 return
             code, message = _print_error(f"{verb}{job}", error, with_traceback, str(config.get("outputs", "")))
             if job:  # the list of codes is not shared
@@ -239,7 +240,7 @@ def _print_error(verb: str, error: Exception, with_traceback: bool, where: str =
     if with_traceback:
         traceback.print_exception(error)
     if message is not None:
-        code, line = 2, message
+        code, line = exit_code(error), message
     else:
         hint = "" if with_traceback else " (OFA_TRACEBACK=1 shows where)"
         own = user_line(error)

@@ -15,6 +15,7 @@ import torch
 
 from ofa.errors import InvalidInput
 from ofa.processes import ALONE, Processes, one_line, processes
+from search.engine.command import ANOTHER_ENDED
 from search.run.progress import progress_shown
 
 TOGETHER = {"train": "train", "prune": "dense", "finetune": "finetune"}  # with the group of a training's settings
@@ -75,6 +76,11 @@ def is_said_elsewhere(error: Exception, *, joined: bool) -> bool:
     return not joined or isinstance(error, OtherProcessFailed)
 
 
+def exit_code(error: Exception) -> int:
+    """Returns the exit code of an error that the user can mend: 2, or 75 where another process has its reason."""
+    return ANOTHER_ENDED if isinstance(error, OtherProcessEnded) else 2
+
+
 def launched() -> Processes:
     """Returns the processes that a launcher, such as torchrun, started this one among, by its environment.
 
@@ -94,51 +100,73 @@ def launched() -> Processes:
 
 @contextmanager
 def process_group(device: str = "cpu") -> Iterator[Processes]:
-    """Yields the launched processes as an initialized group: gloo on CPUs, NCCL between GPUs.
+    """Yields the launched processes as an initialized group, gloo on CPUs and NCCL between GPUs: theirs, or one of it.
 
     Raises:
-        InvalidInput: fewer GPUs on this machine than processes, or another process that ended.
-        OtherProcessFailed: in a process but the first, an error that the first has too, or that follows from its end.
+        InvalidInput: fewer GPUs on this machine than processes, or what the block raises.
+        OtherProcessFailed: in a process but the first, an error that the first has too.
+        OtherProcessEnded: another process ended.
     """
-    if launched().alone or not processes().alone:
+    if launched().alone:
         yield processes()
         return
     from torch.distributed import PrefixStore  # type: ignore[attr-defined]
+    from torch.distributed.distributed_c10d import _get_default_store
     from torch.distributed.rendezvous import rendezvous
 
-    backend = "gloo"
-    if torch.device(device).type == "cuda":
-        local, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-        wanted = int(os.environ.get("LOCAL_WORLD_SIZE", launched().count))
-        if wanted > there:
-            text = (
-                f"device={device}: {wanted} processes of this machine share {there} GPUs, and each needs its own: "
-                f"start at most {there} with --nproc_per_node, or give device=cpu"
-            )
-            raise InvalidInput(text) if local == 0 else OtherProcessFailed(text)
-        torch.cuda.set_device(local)
-        backend = "cpu:gloo,cuda:nccl"
-    store, rank, count = next(rendezvous("env://"))
-    torch.distributed.init_process_group(
-        backend, store=PrefixStore("ofa", store), rank=rank, world_size=count, timeout=_LONGEST_WAIT
-    )
+    joins = processes().alone  # those of Ray Train are a group already
+    backend = _backend(device)
+    if joins:
+        store, rank, count = next(rendezvous("env://"))
+        store = PrefixStore("ofa", store)
+        torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_LONGEST_WAIT)
+    else:
+        store, rank, count = _get_default_store(), launched().rank, launched().count
+        if backend not in ("gloo", torch.distributed.get_backend_config()):
+            raise InvalidInput(f"device={device} was given to workers without GPUs: give engine.gpus_per_worker=1")
     try:
         yield processes()
     except Exception as error:  # the group is left to end with the process, since others may not answer any more
         text, follows = one_line(error), _is_lost_connection(error)
         said = _said_by_first(store, rank, count, text)
+        if follows:
+            raise OtherProcessEnded("another process of the training ended; it says why, or was killed") from error
         if rank == 0:
-            if follows:
-                raise InvalidInput("another process of the training ended; it says why, or was killed") from error
             raise
-        if follows or said == text:
+        if said == text:
             raise OtherProcessFailed(text) from error
         raise InvalidInput(f"process {rank} of {count}: {text}") from error
-    torch.distributed.destroy_process_group()
+    if joins:
+        torch.distributed.destroy_process_group()
+
+
+def _backend(device: str) -> str:
+    """The backend of a group; sets the GPU of this process where it has one.
+
+    Raises:
+        InvalidInput: fewer GPUs on this machine than processes.
+        OtherProcessFailed: the same, in a process but the first of the machine.
+    """
+    if torch.device(device).type != "cuda":
+        return "gloo"
+    local, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    wanted = int(os.environ.get("LOCAL_WORLD_SIZE", launched().count))
+    if wanted > there:
+        text = (
+            f"device={device}: {wanted} processes of this machine share {there} GPUs, and each needs its own: "
+            f"start at most {there} with --nproc_per_node, or give device=cpu"
+        )
+        raise InvalidInput(text) if local == 0 else OtherProcessFailed(text)
+    torch.cuda.set_device(local)
+    return "cpu:gloo,cuda:nccl"
 
 
 class OtherProcessFailed(InvalidInput):
     """An error that another process tells the user."""
+
+
+class OtherProcessEnded(OtherProcessFailed):
+    """The connection to another process was lost: it ended with an error of its own, or was killed."""
 
 
 def _said_by_first(store: Any, rank: int, count: int, text: str) -> str | None:

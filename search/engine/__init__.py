@@ -6,6 +6,7 @@ a Command.
 
 from search.engine._local import local
 from search.engine._ray import alone, ray
+from search.engine._ray_training import ray_training
 from search.engine._slurm import slurm
 from search.engine.command import Command, StartTraining
 from search.engine.engine import Engine, EvaluatorDied, MakeEngine, Source
@@ -20,5 +21,6 @@ __all__ = [
     "alone",
     "local",
     "ray",
+    "ray_training",
     "slurm",
 ]

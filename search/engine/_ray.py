@@ -20,6 +20,7 @@ from search.engine.engine import TRIES_AGAIN, Engine, MakeEngine, Message, Sourc
 from search.engine.team import check_counts, team_of
 from search.engine.timing import all_of_timing, share_of_timing
 
+NEEDED = "engine=ray needs Ray: pip install 'ofa-search[ray]', or leave it out"
 LOCAL, AUTO = "local", "auto"  # addresses: a cluster for this search alone, and the one that this machine is in
 
 
@@ -52,10 +53,8 @@ def ray(
     """
     workers = 1 if workers is None else workers
     check_counts(workers, retries)
-    for name, value in (("cpus_per_worker", cpus_per_worker), ("gpus_per_worker", gpus_per_worker)):
-        if not is_number(value) or value < 0:
-            raise InvalidInput(f"engine.{name}={value!r} must be a number of at least 0")
-    with _cluster(address) as library:
+    check_shares(cpus_per_worker, gpus_per_worker)
+    with cluster(address) as library:
         there = library.cluster_resources()
         for name, kind, value in (("cpus", "CPU", cpus_per_worker), ("gpus", "GPU", gpus_per_worker)):
             if value > there.get(kind, 0):
@@ -65,6 +64,17 @@ def ray(
         actors = _Actors(library, source, cpus_per_worker, gpus_per_worker)
         with team_of(actors, workers, retries) as engine:
             yield engine
+
+
+def check_shares(cpus_per_worker: float, gpus_per_worker: float) -> None:
+    """Checks what each worker is given.
+
+    Raises:
+        InvalidInput: no number, or less than 0.
+    """
+    for name, value in (("cpus_per_worker", cpus_per_worker), ("gpus_per_worker", gpus_per_worker)):
+        if not is_number(value) or value < 0:
+            raise InvalidInput(f"engine.{name}={value!r} must be a number of at least 0")
 
 
 @contextmanager
@@ -81,15 +91,19 @@ def alone(make: MakeEngine) -> Iterator[None]:
     if address == LOCAL:  # a cluster of that search alone, which has ended
         yield
         return
-    with _cluster(address) as library, all_of_timing(library):
+    with cluster(address) as library, all_of_timing(library):
         yield
 
 
 @contextmanager
-def _cluster(address: str) -> Iterator[Any]:
-    """Gives the library, connected to a cluster; one that was begun here ends here."""
+def cluster(address: str) -> Iterator[Any]:
+    """Gives the library, connected to a cluster; one that was begun here ends here.
+
+    Raises:
+        InvalidInput: Ray is not installed, or no cluster is at the address.
+    """
     if importlib.util.find_spec("ray") is None:
-        raise InvalidInput("engine=ray needs Ray: pip install 'ofa-search[ray]', or use engine=local")
+        raise InvalidInput(NEEDED)
     library: Any = importlib.import_module("ray")
     if library.is_initialized():
         yield library

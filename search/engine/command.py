@@ -11,8 +11,11 @@ from typing import Any, TypeAlias
 
 from ofa.errors import InvalidInput
 
-OF_SEARCHES = ("search.engine.local", "search.engine.ray")  # targets of engines
+ON_RAY = "search.engine.ray"  # targets of engines
+OF_SEARCHES = ("search.engine.local", ON_RAY)
 OF_TRAININGS = ("search.engine.slurm",)
+PROGRAM = "search.app.main"  # the module that runs a verb
+ANOTHER_ENDED = 75  # exit code of a process that ended since another did, as "try again" of sysexits.h
 STARTED_VARIABLE = "OFA_STARTED_BY_ENGINE"  # in the processes that an engine started, which start no others
 _SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -32,7 +35,7 @@ class Command:
     @property
     def line(self) -> list[str]:
         """The command line of one process."""
-        return [sys.executable, "-m", "search.app.main", self.verb, *self.words]
+        return [sys.executable, "-m", PROGRAM, self.verb, *self.words]
 
 
 # Runs a command in several processes that form a group, and returns the exit code of the first of them.
@@ -52,17 +55,21 @@ def check_of_search(engine: Mapping[str, Any]) -> None:
         )
 
 
-def check_of_training(engine: Mapping[str, Any]) -> None:
-    """Checks the engine of a training, by its `_target_`.
+def of_training(engine: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the configuration of an engine that makes a `StartTraining`: on Ray, what trains there.
 
     Raises:
-        InvalidInput: it is one of searches.
+        InvalidInput: it is one of searches alone.
     """
-    if (target := str(engine.get("_target_"))) in OF_SEARCHES:
+    target = str(engine.get("_target_"))
+    if target == ON_RAY:
+        return {**engine, "_target_": "search.engine.ray_training"}
+    if target in OF_SEARCHES:
         raise InvalidInput(
-            f"engine={target.rpartition('.')[2]} evaluates candidates of a search: give engine=slurm, or leave it out, "
-            "to train in this process or in those of torchrun"
+            f"engine={target.rpartition('.')[2]} evaluates candidates of a search: give engine=slurm or engine=ray, or "
+            "leave it out, to train in this process or in those of torchrun"
         )
+    return dict(engine)
 
 
 def said_by(folder: Path, rank: int) -> Path:

@@ -58,7 +58,7 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["train", "engine=ray"], "ofa train: engine=ray evaluates candidates of a search: give engine=slurm"),
+        (["train", "engine=local"], "ofa train: engine=local evaluates candidates of a search: give engine=slurm or"),
         (
             ["search", "engine=slurm"],
             "ofa search: engine=slurm starts the processes of ofa train, prune and finetune: ",
