@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import queue
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -116,10 +117,17 @@ def cluster(address: str) -> Iterator[Any]:
         raise InvalidInput(
             f"engine.address={address!r}: {reason}; begin a cluster by `ray start --head`, or use engine.address=local"
         ) from None
+    _heed_signals_again()
     try:
         yield library
     finally:
         library.shutdown()
+
+
+def _heed_signals_again() -> None:
+    """Gives SIGTERM back to Python, whose handler Ray replaces by one that ends the process at once."""
+    if threading.current_thread() is threading.main_thread() and (handler := signal.getsignal(signal.SIGTERM)):
+        signal.signal(signal.SIGTERM, handler)
 
 
 class _Evaluator:
