@@ -73,7 +73,9 @@ def ray_training(
         say(f"{command.verb}: {workers} workers of Ray Train; what they say is in {folder}")
         thread = threading.Thread(target=training.run, daemon=True)  # Ray would replace signal handlers in this one
         thread.start()
-        show_until(lambda: not thread.is_alive(), folder)
+        # Ray tells standard output of each death, at length.
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            show_until(lambda: not thread.is_alive(), folder)
         if training.error is not None:
             raise InvalidInput(f"engine=ray: {training.error}; see {folder}") from None
     if training.code == 0:
