@@ -110,6 +110,8 @@ def cluster(address: str) -> Iterator[Any]:
         yield library
         return
     options = {"include_dashboard": False} if address == LOCAL else {}
+    # Ray has a handler of its own, which would end the process without a word.
+    in_main, on_stop = threading.current_thread() is threading.main_thread(), signal.getsignal(signal.SIGTERM)
     try:
         library.init(address=address, logging_level="ERROR", log_to_driver=False, **options)
     except Exception as error:  # of a start that takes too long it raises no class of its own
@@ -117,17 +119,12 @@ def cluster(address: str) -> Iterator[Any]:
         raise InvalidInput(
             f"engine.address={address!r}: {reason}; begin a cluster by `ray start --head`, or use engine.address=local"
         ) from None
-    _heed_signals_again()
+    if in_main and on_stop is not None:
+        signal.signal(signal.SIGTERM, on_stop)
     try:
         yield library
     finally:
         library.shutdown()
-
-
-def _heed_signals_again() -> None:
-    """Gives SIGTERM back to Python, whose handler Ray replaces by one that ends the process at once."""
-    if threading.current_thread() is threading.main_thread() and (handler := signal.getsignal(signal.SIGTERM)):
-        signal.signal(signal.SIGTERM, handler)
 
 
 class _Evaluator:
