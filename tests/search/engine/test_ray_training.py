@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import signal
 import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ import search.engine._ray_training as module
 from ofa.errors import InvalidInput
 from search.app.main import main
 from search.engine import Command, ray_training
+from search.engine._ray import cluster
 from search.engine._ray_training import WorkerEnded
 from search.engine.command import ANOTHER_ENDED
 from tests.search.app.command import ROOT, run_ofa
@@ -43,6 +47,41 @@ def test_without_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     monkeypatch.chdir(tmp_path)
     assert main(["train", *TINY, "engine=ray"]) == 2
     assert capsys.readouterr().err.startswith("ofa train: engine=ray needs Ray: pip install 'ofa-search[ray]'")
+
+
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library with a cluster of two cores, which ends the process by SIGTERM as Ray does."""
+
+    def begin(**options: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: os._exit(number))
+
+    library = SimpleNamespace(
+        is_initialized=lambda: False, init=begin, cluster_resources=lambda: {"CPU": 2.0}, shutdown=lambda: None
+    )
+    imported = importlib.import_module
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr("importlib.import_module", lambda name: library if name == "ray" else imported(name))
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_more_than_the_cluster_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        InvalidInput, match=r"engine\.workers=4 with engine\.cpus_per_worker=1 train at once, and the clus"
+    ):
+        ray_training(Command("train", (), tmp_path), workers=4)
+    with pytest.raises(
+        InvalidInput, match=r"engine\.gpus_per_worker=1 train at once, and the cluster has 0 GPUs in all"
+    ):
+        ray_training(Command("train", (), tmp_path), workers=1, gpus_per_worker=1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_a_signal_ends_it_as_without_ray() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with cluster("auto"):
+        assert signal.getsignal(signal.SIGTERM) is before
 
 
 class Failed(Exception):
