@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ofa.supernet import Supernet
 from search.report.data import Choice
-from search.report.pictures import silhouette
+from search.report.pictures import in_model_order, silhouette
 from search.studio.opened import Opened
 from search.studio.shaping import Shaped
 
@@ -98,5 +99,9 @@ def _silhouette(shaped: Shaped, opened: Opened) -> list[dict[str, Any]]:
     """The bars of a subnet's layers in its supernet, in pixels of a box of `HEIGHT` and `WIDTH`."""
     if opened.trained is None:
         return []
-    choices = [Choice(choice.kind, choice.name, choice.values) for choice in opened.trained.supernet.space.choices]
-    return [dataclasses.asdict(layer) for layer in silhouette(choices, shaped.arch.values)]
+    return [dataclasses.asdict(layer) for layer in silhouette(choices_of(opened.trained.supernet), shaped.arch.values)]
+
+
+def choices_of(supernet: Supernet) -> list[Choice]:
+    """Returns the choices of a supernet's space as the model has their layers."""
+    return in_model_order([Choice(choice.kind, choice.name, choice.values) for choice in supernet.space.choices])

@@ -13,7 +13,7 @@ from search.config.request import plain
 from search.run.progress import say
 from search.studio import actions, comparisons, lessons, searching
 from search.studio.desk import Action
-from search.studio.drawing import picture_of
+from search.studio.drawing import choices_of, picture_of
 from search.studio.judging import Figure, coded_figure, costs, file_figure, judged_of, metric_of, score_figure
 from search.studio.opened import Opened, open_studio
 from search.studio.pacing import Tell
@@ -70,14 +70,13 @@ class Session:
     def state(self) -> dict[str, Any]:
         """Returns what the page begins with, as JSON has it."""
         opened, parameters = self.opened, dict(self.opened.full.named_parameters())
-        choices = () if opened.supernet is None else opened.supernet.space.choices
         return {
             "title": opened.title,
             "data": opened.data.name,
             "metric": opened.task.objective.title,
             "choices": [
                 {"key": choice.key, "kind": choice.kind, "name": choice.name, "values": list(choice.values)}
-                for choice in choices
+                for choice in (choices_of(opened.supernet) if opened.supernet else ())
                 if len(choice.values) > 1
             ],
             "layers": [{"name": name, "shape": list(parameters[name].shape)} for name in opened.layers],

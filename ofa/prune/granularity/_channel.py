@@ -87,7 +87,7 @@ class ChannelGranularity:
     def parts(self, values: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         """Returns what each tensor holds of each unit, by group and parameter, (units,), float64: sums of `values`.
 
-        A tensor that a unit reaches twice, such as as row and as column, counts both.
+        A tensor that a unit reaches twice, such as in a row and in a column, counts both.
         """
         result: dict[str, dict[str, Tensor]] = {}
         for group in self.groups:

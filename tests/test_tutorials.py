@@ -1,0 +1,59 @@
+"""The commands of tutorials run as they stand, one after the other in one folder, with less of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ofa.records import read_record
+from search.app.main import main
+from search.run.cards import SubnetCard
+from tests.documentation import ROOT, commands
+from tests.search.steady_device import steady_device
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # a minute of processor time, and a machine may be busy
+# Other tests run your_model and your_device (tests/test_docs_programs.py), prune by every recipe and compress.
+PAGES = ("first_subnet", "joint_search")
+ELSEWHERE = ("dashboard", "studio")  # serve until they are stopped: tests of their own start them
+FINALISTS = ("search.finalists.candidates=1", "search.finalists.seconds=1", "search.finalists.visits=6")
+TUNING = (
+    *("search.evaluations=3", "search.tuning.zero_shot=0", "search.tuning.epochs=1", "search.tuning.rungs=[0]"),
+    "search.tuning.finalist_epochs=1",
+)
+LESS = {
+    "run": (
+        "experiment=tiny",
+        "run=main",
+        "train.epochs=1",
+        "device.profile.anchors=8",
+        "device.profile.blocks=8",
+        *FINALISTS,
+    ),
+    "search": ("search.evaluations=6", "search.calibration_images=64", *FINALISTS),
+    "extract": ("export.calibration_images=64",),
+    "report": (),
+}
+
+
+def typed() -> Iterator[list[str]]:
+    """The words of each command after `ofa`, with less of everything."""
+    for name in PAGES:
+        for command in commands(ROOT / f"docs/tutorials/{name}.md"):
+            program, verb, *words = command.words
+            if program == "ofa" and verb not in ELSEWHERE:
+                less = (*LESS[verb], *(TUNING if "search=joint" in words else ()))
+                keys = {word.partition("=")[0] for word in less}
+                yield [verb, *(word for word in words if word.partition("=")[0] not in keys), *less]
+
+
+def test_commands_of_tutorials_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with steady_device():
+        for words in typed():
+            assert main(words) == 0, words
+    run = tmp_path / "outputs/main"
+    assert (run / "report.html").is_file() and (run / "live.html").is_file()
+    subnets = [read_record(path, SubnetCard) for path in run.glob("subnets/*/card.json")]
+    assert {card.search for card in subnets} == {"onnxruntime", "quick", "joint"}
