@@ -20,11 +20,26 @@ BEST_OF_SINGLE_CHANGES: Recipe = {**FORMER, "train.optimizer.lr": 0.1, "train.st
 BY_SKILL = "{_target_: ofa.train.label_weights.by_skill, _partial_: true, start: 1.0, end: 0.5}"
 BY_PROGRESS = "{_target_: ofa.train.label_weights.by_progress, _partial_: true, start: 1.0, end: 0.3}"
 
+# Gradients by use as a mean over the networks that have a weight, four in a step: a quarter of the rate by four times
+# the gradient, of which as much is clipped, and as much decay.
+BY_USE: Recipe = {"train.gradients": "by_use", "train.optimizer.weight_decay": 2e-3, "train.gradient_clip": 20.0}
+MEAN: Recipe = {**BEST_OF_SINGLE_CHANGES, **BY_USE, "train.optimizer.lr": 0.05}
+
 RECIPES: dict[str, Recipe] = {
     "default": {},
     "former": FORMER,
     "labels": BEST_OF_SINGLE_CHANGES,
-    "by_use": {**BEST_OF_SINGLE_CHANGES, "train.optimizer.lr": 0.2, "train.gradients": "by_use"},
+    "mean_0.2": MEAN,
+    "mean_0.3": {**MEAN, "train.optimizer.lr": 0.075},
+    "mean_0.4": {**MEAN, "train.optimizer.lr": 0.1},
+    "mean_skill": {**MEAN, "train.strategy.label_weight": BY_SKILL},
+    "mean_three": {
+        **MEAN,
+        "train.strategy.random_subnets": 3,
+        "train.optimizer.lr": 0.04,
+        "train.optimizer.weight_decay": 2.5e-3,
+        "train.gradient_clip": 25.0,
+    },
     "rate_0.2": {**BEST_OF_SINGLE_CHANGES, "train.optimizer.lr": 0.2},
     "three_random": {**BEST_OF_SINGLE_CHANGES, "train.strategy.random_subnets": 3},
     "rate_0.15": {**BEST_OF_SINGLE_CHANGES, "train.optimizer.lr": 0.15},

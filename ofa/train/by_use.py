@@ -1,8 +1,9 @@
-"""A step in which each weight moves by the mean gradient of the networks that have it.
+"""A step in which each weight moves as far as if all networks of the step had it.
 
 In the plain sum, what all networks of a step share gets several gradients and what the largest alone has gets one: no
-learning rate suits both. Which networks have a weight follows from their Archs: no gradient is held for each network,
-and processes that train together exchange nothing more.
+learning rate suits both. Here each weight gets the mean over the networks that have it, times the number of networks:
+what is shared moves as in the sum. Which networks have a weight follows from their Archs: no gradient is held for each
+network, and processes that train together exchange nothing more.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from ofa.supernet import Supernet
 
 
-def averaged_by_use(supernet: Supernet, batch: Batch, context: StepContext, *, strategy: Strategy) -> Tensor:
-    """Returns the loss of a strategy's step after its backward passes, each weight's gradient divided by its networks.
+def scaled_by_use(supernet: Supernet, batch: Batch, context: StepContext, *, strategy: Strategy) -> Tensor:
+    """Returns the loss of a strategy's step after its backward passes, each weight's gradient scaled by its use.
 
-    Where processes draw different Archs, the networks of all of them count.
+    It is multiplied by (networks of the step) / (those that have the weight). Where processes draw different Archs, the
+    networks of all of them count.
 
     Raises:
         InvalidInput: the strategy calls `context.backward`, which does not say which network a loss is of, and not
@@ -51,7 +53,7 @@ def averaged_by_use(supernet: Supernet, batch: Batch, context: StepContext, *, s
         parts = torch.split(summed / context.drawing.count, [count.numel() for count in counts])
         counts = [part.view_as(count) for part, count in zip(parts, counts, strict=True)]
     for gradient, count in zip(gradients, counts, strict=True):
-        gradient.div_(torch.where(count > 0, count, torch.ones_like(count)))
+        gradient.mul_(len(archs) / torch.where(count > 0, count, torch.ones_like(count)))
     if earlier:
         torch._foreach_add_(gradients, earlier)
     return loss

@@ -11,7 +11,7 @@ import torch
 from ofa.errors import InvalidInput
 from ofa.train import OptimizerBuilder, Strategy, TrainSettings
 from ofa.train.average_teacher import taught_by_average
-from ofa.train.by_use import averaged_by_use
+from ofa.train.by_use import scaled_by_use
 from ofa.train.gradients import combined
 from ofa.train.rate_test import is_auto
 from ofa.train.sampling import sampled
@@ -106,7 +106,7 @@ def build_strategy(training: SupernetTraining, teacher: Target | None = None) ->
     if training.sampling is not None:
         strategy = partial(sampled, strategy=strategy, draw=make_partial("train.sampling", training.sampling))
     if training.gradients == "by_use":
-        strategy = partial(averaged_by_use, strategy=strategy)
+        strategy = partial(scaled_by_use, strategy=strategy)
     elif training.gradients is not None:
         combine = make_partial("train.gradients", training.gradients)
         strategy = partial(combined, strategy=strategy, combine=combine)

@@ -1,4 +1,4 @@
-"""A step by use: each weight has the mean gradient of the networks of the step that have it."""
+"""A step by use: each weight has the gradient that it would have if all networks of the step had it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from ofa import InvalidInput
 from ofa.processes import Processes
 from ofa.train import sandwich, single
-from ofa.train.by_use import averaged_by_use, use_counts
+from ofa.train.by_use import scaled_by_use, use_counts
 from ofa.train.gradients import combined, total
 from tests.ofa.train.steps import BATCH, context, gradients, with_gradients
 
 
 def step(supernet, now=None, strategy=sandwich):
-    loss = averaged_by_use(supernet, BATCH, context(3) if now is None else now, strategy=strategy)
+    loss = scaled_by_use(supernet, BATCH, context(3) if now is None else now, strategy=strategy)
     return loss, gradients(supernet)
 
 
@@ -28,16 +28,16 @@ def rows_of(supernet):
     return kept[0].rows, torch.cat([count.flatten() for count in counts])
 
 
-def test_each_weight_has_the_mean_of_the_networks_that_have_it(make_supernet):
+def test_each_weight_has_the_mean_of_the_networks_that_have_it_times_their_number(make_supernet):
     rows, counts = rows_of(with_gradients(make_supernet()))
     supernet = with_gradients(make_supernet())
     loss, got = step(supernet)
     assert torch.equal(loss, sandwich(with_gradients(make_supernet()), BATCH, context(3)))
-    assert torch.allclose(got, rows.sum(dim=0) / counts.clamp(min=1), rtol=1e-4, atol=1e-7)
+    assert torch.allclose(got, 4 * rows.sum(dim=0) / counts.clamp(min=1), rtol=1e-4, atol=1e-6)
     everywhere = (rows != 0).all(dim=0)
     only_largest = (rows[1:] == 0).all(dim=0) & (rows[0] != 0) & (counts == 1)
-    assert everywhere.any() and torch.allclose(got[everywhere], rows[:, everywhere].mean(dim=0), rtol=1e-4, atol=1e-7)
-    assert only_largest.any() and torch.allclose(got[only_largest], rows[0, only_largest], rtol=1e-4, atol=1e-7)
+    assert everywhere.any() and torch.allclose(got[everywhere], rows[:, everywhere].sum(dim=0), rtol=1e-4, atol=1e-6)
+    assert only_largest.any() and torch.allclose(got[only_largest], 4 * rows[0, only_largest], rtol=1e-4, atol=1e-6)
     assert bool((rows != 0).sum(dim=0).le(counts).all())
 
 
@@ -87,5 +87,5 @@ def test_weights_that_are_not_trained_are_passed_over(make_supernet):
     supernet = with_gradients(make_supernet())
     frozen = next(iter(supernet.parameters())).requires_grad_(False)
     frozen.grad = None
-    averaged_by_use(supernet, BATCH, context(3), strategy=sandwich)
+    scaled_by_use(supernet, BATCH, context(3), strategy=sandwich)
     assert frozen.grad is None and all(parameter.grad is not None for parameter in list(supernet.parameters())[1:])

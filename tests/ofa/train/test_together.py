@@ -18,7 +18,7 @@ from ofa.prune.criteria import taylor
 from ofa.prune.regrowth import RigL
 from ofa.prune.schedules import Cubic
 from ofa.train import Distillation, Event, TrainSettings, progressive, restarts, sandwich, train_network
-from ofa.train.by_use import averaged_by_use
+from ofa.train.by_use import scaled_by_use
 from ofa.train.gradients import combined, without_conflicts
 from ofa.train.label_weights import by_skill
 from ofa.train.sampling import attentive, fair, sampled
@@ -43,7 +43,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "three, accumulated": {"count": 3, "accumulation": 2},
     "progressive": {"strategy": progressive, "schedule": partial(restarts, phases=OFA_PHASES)},
     "means by use, accumulated": {
-        "strategy": partial(averaged_by_use, strategy=sandwich),
+        "strategy": partial(scaled_by_use, strategy=sandwich),
         "accumulation": 2,
     },
     "gradients together, fair": {
@@ -120,7 +120,7 @@ def test_a_teacher_teaches_each_rank_its_own_rows() -> None:
 @pytest.mark.parametrize("archs", ["same", "different"])
 def test_what_is_drawn_apart_still_ends_with_the_same_bits(archs: str) -> None:
     strategy = partial(sampled, strategy=partial(sandwich, label_weight=by_skill), draw=attentive)
-    strategy = partial(averaged_by_use, strategy=strategy)
+    strategy = partial(scaled_by_use, strategy=strategy)
     changes: dict[str, Any] = {"frozen": False, "strategy": strategy, "archs_per_rank": archs}
     assert same_everywhere(together(2, "small with dropout", **changes))
 

@@ -10,7 +10,7 @@ import pytest
 from ofa.errors import InvalidInput
 from ofa.train import Strategy, sandwich
 from ofa.train.average_teacher import taught_by_average
-from ofa.train.by_use import averaged_by_use
+from ofa.train.by_use import scaled_by_use
 from ofa.train.gradients import combined, without_conflicts
 from ofa.train.sampling import sampled, uniform_macs
 from ofa.train.warm_start import warm_start
@@ -59,7 +59,7 @@ def test_the_parts_of_a_step_are_put_around_its_strategy_in_their_order() -> Non
     plain_step = step_of("train.gradients=null")
     assert isinstance(plain_step, partial) and plain_step.func is sandwich
     usual = step_of()
-    assert isinstance(usual, partial) and usual.func is averaged_by_use
+    assert isinstance(usual, partial) and usual.func is scaled_by_use
 
 
 def test_their_arguments_are_those_of_the_keys() -> None:
