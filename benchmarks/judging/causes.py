@@ -25,8 +25,7 @@ CAUSES = {
 }
 
 INEXACT = {
-    "transformers EfficientNet": "by the judge: before one squeeze it takes one of two rows of positions, in which the "
-    "examples are equal, for one of the two channels of another squeeze; all before that is equal to the last bit",
-    "timm nf_regnet_b0": "measured before the judge left removed inputs out of the means of standardized kernels, not "
-    "since; small networks of timm's ScaledStdConv2d and StdConv2d were 0.16 and 1.6 away then, 4e-16 and 3e-15 now",
+    "transformers EfficientNet": "most likely by the judge, which is not proven: before one squeeze it seems to take "
+    "one of two rows of positions, in which the examples are equal, for a channel of another; all before is equal to "
+    "the bit",
 }
