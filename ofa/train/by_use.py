@@ -60,8 +60,8 @@ def scaled_by_use(supernet: Supernet, batch: Batch, context: StepContext, *, str
 
 
 def use_counts(supernet: Supernet, archs: Sequence[Arch], parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    """Returns for each of the supernet's `parameters` how many networks have each entry, uint8 of its shape."""
-    counts = [torch.zeros_like(parameter, dtype=torch.uint8) for parameter in parameters]
+    """Returns for each of the supernet's `parameters` how many networks have each entry, int16 of its shape."""
+    counts = [torch.zeros_like(parameter, dtype=torch.int16) for parameter in parameters]
     by_id = {id(parameter): count for parameter, count in zip(parameters, counts, strict=True)}
     for arch in archs:
         count_use_(supernet.plan(arch), by_id)
@@ -76,5 +76,6 @@ def refuse_backward(loss: Tensor) -> None:
     """
     raise InvalidInput(
         "the strategy does not say which network a loss is of, so that gradients cannot be put together: call "
-        "context.backward_of(arch, loss) in place of context.backward(loss)"
+        "context.backward_of(arch, loss) in place of context.backward(loss), or have them added up: "
+        "train.gradients=null"
     )
