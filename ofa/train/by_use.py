@@ -3,7 +3,7 @@
 In the plain sum, what all networks of a step share gets several gradients and what the largest alone has gets one: no
 learning rate suits both. Here each weight gets the mean over the networks that have it, times the number of networks:
 what is shared moves as in the sum. Which networks have a weight follows from their Archs: no gradient is held for each
-network, and processes that train together exchange nothing more.
+network, and processes that train together exchange nothing more unless each draws Archs of its own.
 """
 
 from __future__ import annotations

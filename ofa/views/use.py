@@ -48,19 +48,14 @@ def _add_cut_(counts: Tensor, cut: Slice, value: Tensor | int) -> None:
     if not cut.gathers:
         counts += value
         return
-    if len(cut.gathers) == 1 and isinstance(value, int):
-        ((dim, positions),) = cut.gathers
-        shape = [1] * counts.dim()
-        shape[dim] = -1
-        runs = torch.zeros(counts.shape[dim], dtype=counts.dtype, device=counts.device)
-        runs[positions.to(counts.device)] = value
-        counts += runs.view(shape)
-        return
     places = [torch.arange(size, device=counts.device) for size in counts.shape]
     for dim, positions in cut.gathers:
         places[dim] = positions.to(counts.device)
-    mesh = torch.meshgrid(*places, indexing="ij")
-    counts[mesh] += value
+    # Along a dimension each, they meet as a grid that is not held.
+    grid = [
+        place.view([-1 if other == dim else 1 for other in range(counts.dim())]) for dim, place in enumerate(places)
+    ]
+    counts[tuple(grid)] += value
 
 
 def _add_transformed_(cut: Slice, weight: Tensor, matrices: list[Tensor], counts: Mapping[int, Tensor]) -> None:
