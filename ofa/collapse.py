@@ -37,15 +37,22 @@ def thin_layers(masks: Mapping[str, Tensor]) -> list[str]:
         elif kept < outputs and kept < _dense_part(mask):
             thin.append(f"{name} {kept:,} for {outputs:,} outputs")
     kinds = {
-        "keep no weight, so nothing passes": empty,
-        f"keep under {100 * LEAST_DENSITY:g} % of their weights": rare,
-        "keep under one weight per output": thin,
+        "no weight, so nothing passes": empty,
+        f"under {100 * LEAST_DENSITY:g} % of the weights": rare,
+        "under one weight per output": thin,
     }
     return [
-        f"{len(layers)} of {len(masks)} layers {problem}: {_shortened(layers)}"
+        f"{_count(len(layers), len(masks))} {problem}: {_shortened(layers)}"
         for problem, layers in kinds.items()
         if layers
     ]
+
+
+def _count(some: int, masked: int) -> str:
+    """How many of the layers that have a mask, with its verb."""
+    if masked == 1:
+        return "the pruned layer keeps"
+    return f"{some} of {masked} pruned layers {'keeps' if some == 1 else 'keep'}"
 
 
 def _shortened(names: Sequence[str], count: int = 3) -> str:

@@ -86,8 +86,8 @@ def _train(stage: Stage, request: TrainRequest, check: Callable[[Task], None]) -
         with stage_progress("train") as update:
 
             def show(step: TrainingStep) -> None:
-                scores = {f"{end} subnet": step.value(end, metric.name) for end in ENDS}
-                shown = {end: None if value is None else metric.shown(value) for end, value in scores.items()}
+                scores = {f"{metric.axis('validation')}: {end} subnet": step.value(end, metric.name) for end in ENDS}
+                shown = {name: None if value is None else metric.shown(value) for name, value in scores.items()}
                 point = {"step": step.step, "training loss": step.loss, **shown}
                 update(step.step, step.total_steps, _figures(step, metric), point)
                 say_warnings("train", early_warnings(step, ENDS, task, data))

@@ -147,11 +147,7 @@ def _pictures(stage: str, points: Sequence[Mapping[str, float | None]]) -> list[
         curves = {name: _known(points, OVER, name) for name in names if name != OVER}
         losses = {name: pairs for name, pairs in curves.items() if "loss" in name}
         scores = {name: pairs for name, pairs in curves.items() if name not in losses}
-        return [
-            _picture(f"{stage}: {', '.join(some)}", OVER, some, "curve")
-            for some in (losses, scores)
-            if any(some.values())
-        ]
+        return [_curves(stage, some) for some in (losses, scores) if any(some.values())]
     if len(names) != 3 or names[-1] != QUALITY:
         return []
     across, up, _ = names
@@ -160,8 +156,17 @@ def _pictures(stage: str, points: Sequence[Mapping[str, float | None]]) -> list[
         if (quality := point.get(QUALITY) or 0.0) > best:
             best = quality
             front.append(point)
-    curves = {up: pairs, "front": _steps(_known(front, across, up))}
+    curves = {"candidates": pairs, "front": _steps(_known(front, across, up))}
     return [_picture(f"{stage}: {up} by {across}", across, curves, "points")] if pairs else []
+
+
+def _curves(stage: str, curves: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, object]:
+    """A picture of curves; what all show, "accuracy, %" of "accuracy, %: largest subnet", is in its title alone."""
+    shown, found, _ = next(iter(curves)).partition(": ")
+    if found and all(name.startswith(f"{shown}: ") for name in curves):
+        whose = {name.removeprefix(f"{shown}: "): pairs for name, pairs in curves.items()}
+        return _picture(f"{stage}: {shown}", OVER, whose, "curve")
+    return _picture(f"{stage}: {', '.join(curves)}", OVER, curves, "curve")
 
 
 def _steps(pairs: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -18,10 +18,9 @@ from ofa.prune.schedules import events
 from search.config.read import converted, group_option
 from search.config.rules import Seed
 from search.objects import make_partial
-from search.run.paths import conf_dir
 from search.studio.drawing import histogram
 from search.studio.pacing import Tell
-from search.studio.parts import menu, schedule_of
+from search.studio.parts import menu, option_texts, schedule_of
 
 IMAGES = 512  # that initializers see
 BUILT = "built"  # the weights of the model's class
@@ -52,22 +51,17 @@ class Depth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed: Seed = 0
 
 
-def initializer_texts() -> dict[str, str]:
-    """Returns the options of conf/initializer, each with what its file says first."""
-    return {path.stem: path.read_text().splitlines()[0].lstrip("# ") for path in _files("initializer")}
-
-
 def initializers(body: Mapping[str, Any], tell: Tell) -> None:
     """Tells, for each initializer, the spread of each layer's output before its nonlinearity, and its histogram."""
     asked = converted(body, Depth, "initializers")
     images = data().calibration(IMAGES)
-    for name in initializer_texts():
+    for name, text in option_texts("initializer").items():
         tell({})
         net = perceptron((asked.width,) * asked.depth, asked.seed)
         if name != BUILT:
             initialize = make_partial("initializer", group_option("initializer", name))
             initialize(net, images, torch.Generator().manual_seed(asked.seed))
-        tell({"initializer": {"name": name, "layers": signals(net, images)}})
+        tell({"initializer": {"name": name, "text": text, "layers": signals(net, images)}})
 
 
 def signals(net: nn.Module, images: Tensor) -> list[dict[str, Any]]:
@@ -113,7 +107,3 @@ def schedules(body: Mapping[str, Any], tell: Tell) -> None:
         schedule = schedule_of(name, asked.sparsity, {key: at for key, at in times.items() if key in known})
         points = events(resolved(schedule, STEPS, STEPS // EPOCHS), STEPS)
         tell({"schedule": {"name": name, "text": text, "points": [[step / STEPS, level] for step, level in points]}})
-
-
-def _files(group: str) -> list[Any]:
-    return sorted((conf_dir() / group).glob("*.yaml"))

@@ -18,7 +18,7 @@ from search.studio.opened import Opened
 from search.studio.shaping import Shaped
 
 BINS = 48  # of a histogram
-PIXELS = 56  # of an image's side, at most
+PIXELS = 64  # of an image's side, at most
 MOST_FILTERS = 64
 
 

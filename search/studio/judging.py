@@ -26,7 +26,7 @@ from search.text import bytes_text, count_text, ms_text, percent_text
 QUICK = 400_000  # numbers of a network that is coded for real; of a larger one the file is estimated
 SCORE, FILE = "score", "ofaz_bytes"
 IN_INT8 = "; all layers in int8, the score in float32"
-COUNTED = "what a runtime would do that skips zeros"
+COUNTED = "of a runtime that skips zeros"
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,13 @@ def costs(shaped: Shaped, opened: Opened) -> list[Figure]:
     if removed:
         share = f"{percent_text(removed / max(1, total), 1)} removed"
         figures[-1:] = [
-            Figure("macs_left", "those of weights not zero", counts["left"], count_text(counts["left"]), COUNTED),
+            Figure("macs_left", "nonzero multiply-accumulates", counts["left"], count_text(counts["left"]), COUNTED),
             figures[-1],
-            Figure("params_left", "parameters not zero", total - removed, count_text(total - removed), share),
+            Figure("params_left", "nonzero parameters", total - removed, count_text(total - removed), share),
         ]
     return [
         *figures,
-        Figure("bytes", "file as it is", stored, bytes_text(stored), "safetensors or ONNX, zeros included"),
+        Figure("bytes", "file of tensors", stored, bytes_text(stored), "safetensors or ONNX, zeros included"),
         _peak(shaped, opened),
     ]
 
@@ -159,13 +159,13 @@ def coded_figure(shaped: Shaped) -> Figure:
     if sum(tensor.numel() for tensor in tensors.values()) > QUICK:
         return file_figure(shaped)
     size = coded_sizes(tensors).total
-    return Figure(FILE, "file, .ofaz", size, bytes_text(size), "coded; its card comes on top")
+    return Figure(FILE, "file as .ofaz", size, bytes_text(size), "coded; its card comes on top")
 
 
 def file_figure(shaped: Shaped) -> Figure:
     """Returns an estimate of what an .ofaz file of the network's tensors takes."""
     size = estimated_bytes(shaped, _stored(shaped))
-    return Figure(FILE, "file, .ofaz", size, f"about {bytes_text(size)}", "estimated by entropy, not coded")
+    return Figure(FILE, "file as .ofaz", size, f"about {bytes_text(size)}", "estimated by entropy, not coded")
 
 
 def _stored(shaped: Shaped) -> dict[str, Tensor]:

@@ -35,6 +35,7 @@ from search.run.scores import facts_of
 from search.studio.comparisons import data, drawn, perceptron
 from search.studio.drawing import histogram, image_of
 from search.studio.pacing import Tell
+from search.studio.parts import option_texts
 from search.studio.shaping import training_alone
 
 HIDDEN = (64, 32)  # units of the perceptron
@@ -132,6 +133,7 @@ class Regularizing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 def regularizers(body: Mapping[str, Any], tell: Tell) -> None:
     """Tells, epoch by epoch and for each regularizer, how the weights of the first layer lie, and how many are zero."""
     asked = converted(body, Regularizing, "regularizers")
+    texts = option_texts("prune/regularizer")
     for name, strength in REGULARIZERS.items():
         net = perceptron(HIDDEN, asked.seed)
         weight = dict(net.named_parameters())[WATCHED]
@@ -143,6 +145,7 @@ def regularizers(body: Mapping[str, Any], tell: Tell) -> None:
                 {
                     "epoch": {
                         "name": name,
+                        "words": texts[name],
                         "epoch": epoch,
                         "range": most,
                         "histogram": histogram(values, most),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -33,9 +34,17 @@ MENUS = {  # options of conf/prune that hold for any network, without files or s
 
 def menu(group: str) -> dict[str, str]:
     """Returns the options of a group of conf/prune that the studio offers, each with what its file says first."""
-    files = sorted((conf_dir() / "prune" / group).glob("*.yaml"))
-    first = {path.stem: path.read_text().splitlines()[0].lstrip("# ") for path in files}
-    return {name: text for name, text in first.items() if name not in MENUS[group]}
+    return {name: text for name, text in option_texts(f"prune/{group}").items() if name not in MENUS[group]}
+
+
+def option_texts(group: str) -> dict[str, str]:
+    """Returns the options of a group of the configuration, each with what its file says of it first."""
+    return {path.stem: _first_words(path) for path in sorted((conf_dir() / group).glob("*.yaml"))}
+
+
+def _first_words(path: Path) -> str:
+    lines = (line.lstrip("# ") for line in path.read_text(encoding="utf-8").splitlines())
+    return next(line for line in lines if not line.startswith("@package"))
 
 
 def pruner_of(

@@ -89,7 +89,6 @@ class Session:
             "setting": plain(opened.canonical(opened.request.begun)),
             "blank": plain(StudioSetting()),
             "candidates": [to_builtins(row) for row in actions.kept_candidates(opened)],
-            "lessons": {"regularizers": list(lessons.REGULARIZERS), "initializers": comparisons.initializer_texts()},
         }
 
     def evaluate(self, body: Mapping[str, Any], tell: Tell) -> None:

@@ -17,7 +17,7 @@ from search.training.teachers import build_teacher
 
 NONE, LARGEST, START = "none", "largest", "start"
 TEXTS = {
-    NONE: "Targets alone.",
+    NONE: "Targets alone, without a teacher.",
     LARGEST: "The supernet's largest subnet.",
     START: "The same network before anything was removed.",
 }

@@ -24,13 +24,16 @@ def test_layers_that_keep_next_to_nothing() -> None:
     }
 
     assert thin_layers(masks) == [
-        "1 of 4 layers keep no weight, so nothing passes: empty of 20",
-        "1 of 4 layers keep under 0.1 % of their weights: rare 5 of 10,000",
-        "1 of 4 layers keep under one weight per output: thin 63 for 64 outputs",
+        "1 of 4 pruned layers keeps no weight, so nothing passes: empty of 20",
+        "1 of 4 pruned layers keeps under 0.1 % of the weights: rare 5 of 10,000",
+        "1 of 4 pruned layers keeps under one weight per output: thin 63 for 64 outputs",
     ]
     many = {f"layer{number}": mask(0, 4, 5) for number in range(5)}
     (line,) = thin_layers(many)
+    assert line.startswith("5 of 5 pruned layers keep no weight")
     assert line.endswith("layer0 of 20, layer1 of 20, layer2 of 20 and 2 more")
+    (line,) = thin_layers({"thin": masks["thin"]})
+    assert line == "the pruned layer keeps under one weight per output: thin 63 for 64 outputs"
 
 
 def test_channels_that_are_gone_leave_a_smaller_layer() -> None:

@@ -89,18 +89,23 @@ export function silhouette(layers) {
 // A chart of lines: series are {name, points: [[x, y], ...], steps}. x and y are {title, low, high, ticks: [[at, text]], log}.
 export function lines(series, x, y, label, mark = null) {
   const narrow = innerWidth < 600;
-  const width = narrow ? 380 : 900, height = narrow ? 250 : 330, left = 56, right = 14, top = 12, bottom = 40;
+  const width = narrow ? 380 : 900, height = narrow ? 250 : 330, left = narrow ? 72 : 56, right = 14, top = 12, bottom = 40;
   const scale = (value, axis, from, to) => {
     const [v, low, high] = axis.log ? [value, axis.low, axis.high].map(Math.log10) : [value, axis.low, axis.high];
     return from + (v - low) / (high - low || 1) * (to - from);
   };
   const at = ([a, b]) => [scale(a, x, left, width - right), scale(b, y, height - bottom, top)];
   const image = shape("svg", {viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label});
-  for (const [value, text] of y.ticks) {
+  const named = []; // heights of marks that have a text: none is over another
+  for (const [value, text] of y.ticks.toReversed()) {
     const [, v] = at([x.low, value]);
-    image.append(shape("line", {class: "axis", x1: left, x2: width - right, y1: v, y2: v}), shape("text", {x: left - 6, y: v + 4, "text-anchor": "end"}, text));
+    image.append(shape("line", {class: "axis", x1: left, x2: width - right, y1: v, y2: v}));
+    if (named.some(other => Math.abs(other - v) < 16)) continue;
+    named.push(v);
+    image.append(shape("text", {x: left - 6, y: v + 4, "text-anchor": "end"}, text));
   }
-  for (const [value, text] of x.ticks) image.append(shape("text", {x: at([value, y.low])[0], y: height - bottom + 16, "text-anchor": "middle"}, text));
+  const every = Math.ceil(36 * x.ticks.length / (width - left - right)); // marks that have room
+  for (const [value, text] of x.ticks.filter((_, index) => index % every === 0)) image.append(shape("text", {x: at([value, y.low])[0], y: height - bottom + 16, "text-anchor": "middle"}, text));
   image.append(shape("text", {x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle"}, x.title));
   image.append(shape("text", {x: 12, y: (height - bottom + top) / 2, "text-anchor": "middle", transform: `rotate(-90 12 ${(height - bottom + top) / 2})`}, y.title));
   if (mark !== null) {

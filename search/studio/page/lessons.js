@@ -92,7 +92,7 @@ function showEpoch() {
     return element("div", {"data-regularizer": name}, element("h3", {}, name),
       element("div", {}, `${row.text}, ${percent(row.zeros, 1)} zero, ${percent(row.rows)} of the units gone`),
       picture(row.image, `weights of ${name} at epoch ${row.epoch}`),
-      histogram(row.histogram, null, row.range, `histogram of ${name} at epoch ${row.epoch}`));
+      histogram(row.histogram, null, row.range, `histogram of ${name} at epoch ${row.epoch}`), element("p", {class: "hint"}, row.words));
   }));
 }
 
@@ -132,7 +132,8 @@ $("regularizers-play").addEventListener("click", () => {
 lesson("compression", () => $("compression-table").tBodies[0].replaceChildren(), ({stage}) => {
   if (!stage) return;
   const bar = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  bar.setAttribute("viewBox", "0 0 200 16");
+  bar.setAttribute("viewBox", "0 0 200 14");
+  bar.setAttribute("preserveAspectRatio", "none");
   bar.setAttribute("role", "img");
   bar.setAttribute("aria-label", `${percent(stage.ofaz / stage.dense, 1)} of the dense bytes`);
   const part = document.createElementNS("http://www.w3.org/2000/svg", "rect");
@@ -158,8 +159,9 @@ function showSignals() {
     legend(signals.map(each => each.name)));
   $("initializers-cards").replaceChildren(...signals.map(each => element("div", {"data-initializer": each.name}, element("h3", {}, each.name),
     ...each.layers.filter((_, at) => at === 0 || at === count - 1 || at === Math.floor(count / 2)).map(layer => element("div", {},
-      element("div", {class: "hint"}, `${layer.name}: deviation ${layer.deviation.toPrecision(3)}, ${percent(layer.active)} above zero`),
-      histogram(layer.histogram, null, 4 * layer.deviation, `outputs of ${layer.name} under ${each.name}`))))));
+      element("div", {class: "hint"}, `${layer.name}: deviation ${layer.deviation.toPrecision(2)}, ${percent(layer.active)} above 0`),
+      histogram(layer.histogram, null, 4 * layer.deviation, `outputs of ${layer.name} under ${each.name}`))),
+    element("p", {class: "hint"}, each.text))));
 }
 lesson("initializers", () => { signals = []; }, ({initializer}) => { if (initializer) { signals.push(initializer); showSignals(); } });
 

@@ -191,7 +191,7 @@ function options(select, texts, chosen) {
 }
 
 function build() {
-  $("title").textContent = begun.title;
+  $("title").textContent = begun.title.replace(/^the /, "The ");
   $("lead").textContent = `${begun.data}, judged by ${begun.metric} on validation examples`
     + (begun.devices.length ? `; times predicted for ${begun.devices.join(", ")}` : "; no profiled device, so no times");
   for (const group of ["criterion", "allocation", "granularity"]) {
@@ -295,7 +295,7 @@ function draw() {
   const sides = [["now", now], ...(other ? [["pinned", other]] : [])].filter(([, side]) => side.silhouette.length);
   $("silhouette").replaceChildren(...sides.map(([name, side]) => element("figure", {}, silhouette(side.silhouette), element("figcaption", {}, name))));
   $("filters").replaceChildren(...(now.filters ? [
-    element("p", {class: "hint"}, "Filters of the first layer: blue above zero, orange below."),
+    element("p", {class: "hint"}, "Filters of the first layer: blue above 0, orange below."),
     element("ul", {class: "filters"}, ...now.filters.map((each, at) => element("li", {}, picture(each, `filter ${at + 1}`))))] : []));
   const there = Object.fromEntries(now.layers.map(layer => [layer.name, layer]));
   for (const [name, row] of Object.entries(rows)) {
@@ -315,7 +315,7 @@ function draw() {
   }
   if (now.history.length) {
     const last = now.history.at(-1);
-    $("history").textContent = `${now.history.length} epoch${now.history.length > 1 ? "s" : ""}: loss ${now.history[0].loss.toFixed(3)} to ${last.loss.toFixed(3)}`;
+    $("history").textContent = now.history.length > 1 ? `${now.history.length} epochs: loss ${now.history[0].loss.toFixed(3)} to ${last.loss.toFixed(3)}` : `1 epoch: loss ${last.loss.toFixed(3)}`;
   } else $("history").textContent = "Weights are removed as the schedule says while the network trains on. Moving shape or sparsity begins anew.";
 }
 

@@ -76,5 +76,5 @@ def test_a_ruined_layer_is_said_when_the_network_is_handed_over() -> None:
     masks = {name: mask.clone() for name, mask in pruner.masks.items()}
     masks["3.weight"].zero_()
     pruner.set_masks(masks)
-    with pytest.warns(CollapseWarning, match=r"1 of 3 layers keep no weight, .* 3\.weight of 18,432"):
+    with pytest.warns(CollapseWarning, match=r"1 of 3 pruned layers keeps no weight, .* 3\.weight of 18,432"):
         pruner.finalize()

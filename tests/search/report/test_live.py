@@ -9,7 +9,8 @@ import pytest
 from search.report.live import LivePage, StageProgress, live, live_page, stages_of
 from search.run.progress import stage_progress
 
-TRAINED = [{"step": step, "training loss": 2 / step, "largest subnet": 90.0 + step} for step in (1, 2, 3)]
+SCORE = "validation accuracy, %"
+TRAINED = [{"step": step, "training loss": 2 / step, f"{SCORE}: largest subnet": 90.0 + step} for step in (1, 2, 3)]
 FOUND = [{"latency, ms": x, "accuracy, %": 100 * y, "quality": y} for x, y in ((0.1, 0.9), (0.3, 0.8), (0.2, 0.95))]
 
 
@@ -28,7 +29,8 @@ def test_curves_front_and_the_time_left_are_shown() -> None:
     for said in ("30 of 40, 1 min 30 s", "30 s left", "loss 0.500", "10 of 20, 5 s", "&lt;b&gt;", "location.reload"):
         assert said in page
     assert page.count("<polyline") == 3 and page.count("<circle") == 3  # loss, score, front; candidates
-    assert "train: largest subnet" in page and "search: accuracy, % by latency, ms" in page
+    assert f"<h2>train: {SCORE}</h2>" in page and "</i>largest subnet<" in page
+    assert "<h2>search: accuracy, % by latency, ms</h2>" in page and "</i>candidates<" in page
     assert len(page) < 20_000 and "http" not in page
     ended = live_page("title", stages, "done")
     assert "location.reload" not in ended and ">done<" in ended and "s left" not in ended

@@ -23,6 +23,7 @@ from tests.search.studio.page_controls import SCORED, at_rest, figure, press, pu
 pytestmark = pytest.mark.slow
 LOOKS = [(width, dark) for width in (1440, 768, 390) for dark in (False, True)]
 STEM = "stem.conv.weight"
+CUT = "[...document.querySelectorAll('.scroll')].filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.innerText)"
 PAGES = ("studio", "tickets", "regularizers", "compression", "initializers", "schedules")
 
 
@@ -49,12 +50,17 @@ def test_no_page_is_cut_or_hard_to_use(browser: Page, url: str, width: int, dark
         if name in ("schedules", "initializers"):
             browser.value(f"document.querySelector('form[data-lesson={name}]').requestSubmit()")
             browser.wait(f"document.querySelectorAll('#{name}-chart .line').length > 7")
+        if name == "compression":
+            put(browser, "compression-epochs", 1, settles=False)
+            browser.value(f"document.querySelector('form[data-lesson={name}]').requestSubmit()")
+            browser.wait("document.querySelectorAll('#compression-table tbody tr').length === 6")
         if name == "studio":
             put(browser, "sparsity", 80)
             press(browser, "pin")
             browser.wait("document.querySelectorAll('#figures thead th').length === 4")
             settle(browser)
         assert browser.value("document.documentElement.scrollWidth") <= width, name
+        assert browser.value(CUT) == [], name
         assert browser.barriers() == [], name
     assert browser.errors == []
 

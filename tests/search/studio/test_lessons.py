@@ -16,6 +16,7 @@ from ofa.prune.lottery import seeded
 from ofa.prune.schedules import events
 from search.studio import comparisons, lessons
 from search.studio.pacing import Tell
+from search.studio.parts import option_texts
 
 
 def rows(page: Callable[[Mapping[str, Any], Tell], None], key: str, **body: Any) -> list[dict[str, Any]]:
@@ -58,7 +59,7 @@ def test_bytes_shrink_stage_by_stage() -> None:
 
 def test_signals_are_those_of_the_initializer() -> None:
     found = {row["name"]: row["layers"] for row in rows(comparisons.initializers, "initializer", depth=3, width=16)}
-    assert found.keys() == comparisons.initializer_texts().keys()
+    assert found.keys() == option_texts("initializer").keys()
     data = comparisons.data()
     net = seeded(lambda: LeNet300(data.input_shape, 10, (16,) * 3), 0)
     images = data.calibration(comparisons.IMAGES)
