@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ofa.prune import Pruner
 from ofa.prune.lottery import CONTROLS, lottery
 from ofa.prune.lottery_folder import LotteryFolder
+from ofa.prune.rewinding import snapshot
 from ofa.prune.weights import prunable_weights
 from ofa.records import content_of, convert
 from search.pruning.dense import held_out
@@ -63,7 +64,7 @@ def tickets(
 
         pruner = pruner_of(free.recipe, job.data, seed, job.training.epochs, prepare=prepare)
         # It stays until the next training begins: the results of this one are written first.
-        checkpoint = _checkpoint(job.folder, masks, seed, from_step, until_step)
+        checkpoint = _checkpoint(job.folder, model, masks, seed, from_step, until_step)
         density = sum(int(mask.sum()) for mask in masks.values()) / sum(mask.numel() for mask in masks.values())
         training = free.train(
             model, pruner, checkpoint, f"density {density:.3f}: ", start_step=from_step, stop_step=until_step
@@ -101,9 +102,12 @@ def tickets(
     return Outcome(model, masks, tuple(masks), last["history"], facts, levels=levels, warnings=unused)
 
 
-def _checkpoint(folder: Path, masks: Mapping[str, Tensor], *decides: int | None) -> Path:
-    """Returns the path of a training's state, named by its inputs; removes the states of earlier trainings."""
-    parts = [part for name, mask in sorted(masks.items()) for part in (name, mask)]
+def _checkpoint(folder: Path, model: nn.Module, masks: Mapping[str, Tensor], *decides: int | None) -> Path:
+    """Returns the path of a training's state, named by its inputs; removes the states of earlier trainings.
+
+    Weights are among them: a ticket and its mask on new initial weights have all else in common.
+    """
+    parts = [part for tensors in (snapshot(model), masks) for pair in sorted(tensors.items()) for part in pair]
     stem, _, suffix = CHECKPOINT.rpartition(".")
     checkpoint = folder / f"{stem}-{settings_digest(*parts, *decides)}.{suffix}"
     for path in folder.glob(f"{stem}*.{suffix}"):

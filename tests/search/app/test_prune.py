@@ -158,6 +158,9 @@ def test_a_lottery_tells_its_levels(pruned_copy: Path) -> None:
     kinds = [(row["level"], row["kind"]) for row in levels]  # type: ignore[attr-defined]
     assert kinds == [(0, "ticket")] + [(n, kind) for n in (1, 2) for kind in ("ticket", "reinit", "random")]
     assert levels[-1]["density"] == pytest.approx(0.64, abs=0.01)  # type: ignore[index]
+    files = [pruned_copy / RUN / f"prune/x/levels/level_{level:02d}.{kind}.json" for level, kind in kinds]
+    losses = [json.loads(file.read_text())["row"]["history"][-1]["loss"] for file in files]
+    assert len(set(losses)) == len(kinds), "each control is a training of its own"
     assert main(["report", "run=tiny"]) == 0
     assert "reinit" in (pruned_copy / RUN / "report.html").read_text()
 

@@ -23,7 +23,8 @@ from tests.search.studio.page_controls import SCORED, at_rest, figure, press, pu
 pytestmark = pytest.mark.slow
 LOOKS = [(width, dark) for width in (1440, 768, 390) for dark in (False, True)]
 STEM = "stem.conv.weight"
-CUT = "[...document.querySelectorAll('.scroll')].filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.innerText)"
+CUT = """[...document.querySelectorAll('.scroll')].filter(box => box.scrollWidth > box.clientWidth + 1)
+  .map(box => box.innerText)"""
 PAGES = ("studio", "tickets", "regularizers", "compression", "initializers", "schedules")
 
 
