@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from benchmarks.compressing.baselines import baselines
+from benchmarks.compressing.networks import make_network
 from benchmarks.compressing.recipe import SETTINGS, Setting
 from benchmarks.pruning.cells import Cells
-from benchmarks.pruning.setting import error, make_net
+from benchmarks.pruning.setting import error
 from ofa.compress import load, save
 from ofa.data import Dataset
 from ofa.paths import write_json
@@ -24,7 +25,7 @@ def write_files(name: str, data: Dataset, cells: Cells, folder: Path) -> None:
     rows = []
     for row in cells.find_all(setting=name, stage="shared"):
         stem = folder / f"shared_{name}_{row['seed']}_{row['level']}_{row['levels']}"
-        net = make_net(setting.model, 0)
+        net = make_network(setting.model, 0)
         net.load_state_dict(torch.load(stem.with_suffix(".pt"), weights_only=True))
         rows.append({**row, "stage": "file", **written(setting, net, data, stem.with_suffix(".ofaz"))})
     write_json(cells.file, [*others, *rows])
@@ -34,7 +35,7 @@ def written(setting: Setting, net: nn.Module, data: Dataset, file: Path) -> dict
     """Returns the bytes of the file of a network, by what they are for, and the test error of what is read from it."""
     sizes = save(file, net.state_dict(), {"model": setting.model})
     tensors, _ = load(file)
-    decoded = make_net(setting.model, 0)
+    decoded = make_network(setting.model, 0)
     decoded.load_state_dict(tensors)
     assert all(torch.equal(value, tensors[name]) for name, value in net.state_dict().items())
     parts = {

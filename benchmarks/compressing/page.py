@@ -17,7 +17,16 @@ TITLES = {
     "lenet300": "LeNet-300-100",
     "lenet300_short": "LeNet-300-100, a short training",
     "lenet5": "LeNet-5 (431K)",
+    "resnet20": "ResNet-20, CIFAR-10 at 16x16 pixels",
+    "mobilenet": "A subnet of MobileNet, CIFAR-10 at 16x16 pixels",
 }
+WHOLE = (  # networks with all their weights: name, size, stage
+    ("dense, float32", "float32", "dense"),
+    ("dense, xz", "xz", "dense"),
+    ("control, float32", "float32", "control"),
+    ("control in int8, ONNX", "bytes", "int8"),
+    ("control in int8, ONNX, xz", "xz", "int8"),
+)
 
 
 def write_page(cells: Cells) -> None:
@@ -26,7 +35,7 @@ def write_page(cells: Cells) -> None:
     for name, setting in SETTINGS.items():
         rows = [row for row in cells.rows() if row["setting"] == name]
         if any(row["stage"] == "file" for row in rows):
-            command = f"    python -m benchmarks.compression run files --setting {name} --mnist PATH"
+            command = f"    python -m benchmarks.compression run files --setting {name} --{setting.data} PATH"
             text = (TEXTS / f"{name}.md").read_text().strip()
             parts.append(f"## {TITLES[name]}\n\n{command}\n\n{text}\n\n{_errors(setting, rows)}\n\n{_bytes(rows)}\n")
     for title, study in STUDIES.items():
@@ -42,8 +51,9 @@ def _errors(setting: Setting, rows: list[dict[str, Any]]) -> str:
     """Bytes and error, each file beside the networks that it came from."""
     control = {row["seed"]: row["error"] for row in rows if row["stage"] == "control"}
     dense_bytes = column(rows, "float32", stage="dense")[0]
-    lines = [_line("dense, float32", column(rows, "float32", stage="dense"), rows, control, stage="dense")]
-    lines.append(_line("control, float32", column(rows, "float32", stage="control"), rows, control, stage="control"))
+    lines = []
+    for name, size, stage in WHOLE:
+        lines.append(_line(name, column(rows, size, stage=stage), rows, control, stage=stage))
     for level in setting.levels:
         keys = {"stage": "pruned", "level": level}
         lines.append(_line(f"{level}x pruned, xz", column(rows, "xz", **keys), rows, control, **keys))
@@ -64,8 +74,9 @@ def _line(
     if not chosen:
         return [name, "", "1", "", "", "0"]
     changes = [row["error"] - control[row["seed"]] for row in chosen if row["seed"] in control]
-    error = statistics.stdev(changes) / len(changes) ** 0.5 if len(changes) > 1 else 0.0
-    change = f"{statistics.fmean(changes):+.3f} ({error:.3f})" if changes and keys["stage"] != "control" else "-"
+    change = f"{statistics.fmean(changes):+.3f}" if changes and keys["stage"] != "control" else "-"
+    if change != "-" and len(changes) > 1:
+        change += f" ({statistics.stdev(changes) / len(changes) ** 0.5:.3f})"
     mean = statistics.fmean(sizes)
     return [name, f"{mean:,.0f}", str(mean), mean_spread([row["error"] for row in chosen], 3), change, str(len(chosen))]
 

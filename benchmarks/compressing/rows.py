@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import lzma
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,10 +13,12 @@ import torch
 from torch import nn
 
 from benchmarks.compressing.baselines import baselines
+from benchmarks.compressing.networks import make_network
 from benchmarks.compressing.recipe import SETTINGS, Setting, control, pruned, shared
 from benchmarks.pruning.cells import Cells
-from benchmarks.pruning.setting import Ensemble, error, fit, make_net, terms
+from benchmarks.pruning.setting import Ensemble, error, fit
 from ofa.data import Dataset
+from search.networks.quantized_network import in_bits
 
 
 def measure(name: str, data: Dataset, seeds: range, cells: Cells, folder: Path) -> None:
@@ -43,18 +47,19 @@ def measure(name: str, data: Dataset, seeds: range, cells: Cells, folder: Path) 
         made = partial(control, setting, own, teacher, data, seed)
         trained = _kept(setting, folder / f"control_{name}_{seed}.pt", made)
         cells.run(partial(_judged, trained, data), setting=name, seed=seed, stage="control")
+        cells.run(partial(_int8, trained, data), setting=name, seed=seed, stage="int8")
 
 
 def _dense(setting: Setting, data: Dataset, seed: int) -> nn.Module:
-    net = make_net(setting.model, seed)
-    fit(net, data, terms(setting.dense, seed))
+    net = make_network(setting.model, seed)
+    fit(net, data, setting.terms(setting.dense, seed))
     return net
 
 
 def _kept(setting: Setting, file: Path, make: Callable[[], nn.Module]) -> nn.Module:
     """The network of a file, made first if it is not there."""
     if file.exists():
-        net = make_net(setting.model, 0)
+        net = make_network(setting.model, 0)
         net.load_state_dict(torch.load(file, weights_only=True))
         return net
     net = make()
@@ -64,6 +69,13 @@ def _kept(setting: Setting, file: Path, make: Callable[[], nn.Module]) -> nn.Mod
 
 def _judged(net: nn.Module, data: Dataset) -> dict[str, Any]:
     return {"error": error(net, data), **baselines(net.state_dict())}
+
+
+def _int8(net: nn.Module, data: Dataset) -> dict[str, Any]:
+    """The control as an ONNX file in int8, as the runtime computes it."""
+    made = in_bits(copy.deepcopy(net).eval(), data.calibration(512), "int8")
+    small = len(lzma.compress(made.model, preset=9))
+    return {"error": error(made.network, data), "bytes": len(made.model), "xz": small}
 
 
 def _shared(

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ofa.compress.codebooks import MOST_LEVELS, STARTS, codebook, nearest_entries
+from ofa.compress.entry_choice import MOST_PRICED, chosen_entries
 from ofa.compress.integers import integer_levels
-from ofa.errors import InvalidInput, is_whole, nearest
+from ofa.errors import InvalidInput, is_number, is_whole, nearest
 from ofa.plain_network import check_plain_weights
 
 MOST_BITS = 16
@@ -100,6 +101,7 @@ def share(
     keep: Sequence[str] = (),
     generator: torch.Generator | None = None,
     importance: Mapping[str, Tensor] | None = None,
+    bit_price: float = 0.0,
 ) -> Sharing:
     """Returns the weights as codebooks and indices, a codebook for each tensor; the model does not change.
 
@@ -118,15 +120,22 @@ def share(
         keep: globs of tensors or layers that are not shared.
         generator: draws the random start.
         importance: how much the error of each weight counts, by name, see `codebook`; without, all the same.
+        bit_price: the squared error that a bit of the file is worth, of a tensor's mean square but zeros: weights take
+            commoner values, and those go that take many bits and do little, see `ofa.compress.entry_choice`. 0: the
+            nearest value, as where a tensor takes more than 256.
 
     Raises:
         InvalidInput: not exactly one of bits and levels, one out of range, a glob that matches nothing, nothing to
-            share, values that are not finite, or a weight that a layer computes from others.
+            share, values that are not finite, a weight that a layer computes from others, or a price of integers.
     """
     tensors = shareable(model)
     wanted = _wanted(tensors, bits, levels, keep)
     if start != INTEGERS and start not in STARTS:
         raise InvalidInput(f"start={start!r} is unknown; {nearest(str(start), [*STARTS, INTEGERS])}")
+    if not is_number(bit_price) or bit_price < 0 or (bit_price and start == INTEGERS):
+        raise InvalidInput(
+            f"bit_price={bit_price!r} of start={start!r}: give 0 or more, such as 0.02, and 0 for integers"
+        )
     shared = {}
     for name, most in wanted.items():
         tensor = tensors[name]
@@ -135,6 +144,8 @@ def share(
             shared[name] = (
                 _integers(tensor, most) if start == INTEGERS else _clustered(tensor, most, start, generator, weights)
             )
+            if bit_price and most <= MOST_PRICED:
+                shared[name] = SharedTensor(*chosen_entries(tensor, shared[name].codebook, bit_price, weights))
         except InvalidInput as error:
             raise InvalidInput(f"sharing {name!r}: {error}") from None
     return Sharing(shared)

@@ -17,7 +17,7 @@ from ofa.prune.granularity._channel import every_width
 from ofa.sorting import importance_order, l1, nonzeros, reorder_
 from ofa.structure.coupling import Group
 from ofa.supernet import Supernet
-from search.compression.compressed import Compressed, StageContext
+from search.compression.compressed import Compressed, StageContext, partial_masks
 from search.networks.compressed_file import factored
 from search.run.compressed_cards import Factors
 from search.run.progress import say
@@ -70,6 +70,7 @@ def share(
     levels: int | Mapping[str, int] | None = None,
     start: str = "linear",
     keep: Sequence[str] = (),
+    bit_price: float = 0.0,
 ) -> Compressed:
     """Returns the network whose weights take few values, a codebook for each tensor; see `ofa.compress.share`.
 
@@ -78,15 +79,20 @@ def share(
         levels: in place of bits, how many values.
         start: of k-means: "linear", "density", "random" or "exact"; or "integers".
         keep: globs of tensors or layers that are not shared.
+        bit_price: the squared error that a bit of the file is worth; above 0 weights go that take many bits.
 
     Raises:
         InvalidInput: not exactly one of bits and levels, one out of range, or a glob that matches nothing.
     """
     after = compressed.copied()
     generator = torch.Generator().manual_seed(context.training.seed)
-    sharing = shared(after.network, bits, levels=levels, start=start, keep=keep, generator=generator)
+    options = {"start": start, "keep": keep, "generator": generator, "bit_price": bit_price}
+    sharing = shared(after.network, bits, levels=levels, **options)  # type: ignore[arg-type]
     sharing.put(after.network)
-    return replace(after, sharing=sharing)
+    if not bit_price:
+        return replace(after, sharing=sharing)
+    kept = {name: tensor.indices != 0 for name, tensor in sharing.tensors.items()}
+    return replace(after, sharing=sharing, masks={**after.masks, **partial_masks(kept)})
 
 
 def reorder(compressed: Compressed, context: StageContext) -> Compressed:

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from benchmarks.compressing import page
 from benchmarks.compressing.baselines import baselines
+from benchmarks.compressing.networks import SHAPE, make_network
+from benchmarks.compressing.recipe import NORM_LEVELS, share_norms_
 from benchmarks.pruning.cells import Cells
 from ofa.paths import write_json
+from ofa.randomize import randomize_
 
 
 def rows(seed: int, control: float, error: float, size: int) -> list[dict[str, Any]]:
@@ -22,6 +26,7 @@ def rows(seed: int, control: float, error: float, size: int) -> list[dict[str, A
     return [
         {**keys, "stage": "dense", "error": 1.6, **plain},
         {**keys, "stage": "control", "error": control, **plain},
+        {**keys, "stage": "int8", "error": control + 0.02, "bytes": 300, "xz": 250},
         {**keys, "stage": "pruned", "level": 12, "error": 1.5, **plain},
         {**keys, "stage": "shared", "level": 12, "levels": 16, "error": 9.0, "shared_error": 1.9},
         {
@@ -42,7 +47,28 @@ def test_the_page_has_means_ratios_and_paired_differences(tmp_path: Path, monkey
     assert "| **12x pruned, 16 values, .ofaz** | 10 | 100x | 1.560 ± 0.085 | +0.060 (0.040) | 2 |" in text
     assert "| control, float32 | 1,000 | 1x | 1.500 ± 0.141 | - | 2 |" in text
     assert "| 12x, 16 values | 70 | 10 | 20 | 5 | 3 | 2 | 10 | 900 | 950 | 1.900 |" in text
+    assert "| control in int8, ONNX | 300 | 3x | 1.520 ± 0.141 | +0.020 (0.000) | 2 |" in text
+    assert "| dense, xz | 900 | 1x | 1.600 ± 0.000 | +0.100 (0.100) | 2 |" in text
     assert "LeNet-5" not in text
+
+
+def test_one_seed_has_no_standard_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "DOCS", tmp_path / "page.md")
+    cells = Cells(tmp_path / "rows.json")
+    write_json(cells.file, rows(0, 1.4, 1.5, 8))
+    page.write_page(cells)
+    assert "| **12x pruned, 16 values, .ofaz** | 8 | 125x | 1.500 | +0.100 | 1 |" in (tmp_path / "page.md").read_text()
+
+
+def test_norms_take_few_values_in_all_and_answer_nearly_the_same() -> None:
+    net = randomize_(make_network("resnet20", 0)).eval()
+    images = torch.randn(8, *SHAPE, generator=torch.Generator().manual_seed(0))
+    before = net(images)
+    share_norms_(net)
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert len(torch.cat([parameter for norm in norms for parameter in norm.parameters()]).unique()) <= NORM_LEVELS
+    assert all((norm.running_var == 1).all() for norm in norms)
+    assert (net(images) - before).norm() < 0.05 * before.norm()
 
 
 def test_baselines_hold_everything_that_is_needed_to_read_them() -> None:

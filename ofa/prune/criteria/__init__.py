@@ -10,6 +10,7 @@ from ofa.prune.criteria._apoz import apoz
 from ofa.prune.criteria._fpgm import fpgm
 from ofa.prune.criteria._grasp import grasp
 from ofa.prune.criteria._magnitude import magnitude
+from ofa.prune.criteria._magnitude_per_bit import magnitude_per_bit
 from ofa.prune.criteria._norm_scale import norm_scale
 from ofa.prune.criteria._normalised import Normalised, normalised
 from ofa.prune.criteria._probabilistic import probabilistic
@@ -29,6 +30,7 @@ __all__ = [
     "fpgm",
     "grasp",
     "magnitude",
+    "magnitude_per_bit",
     "norm_scale",
     "normalised",
     "probabilistic",

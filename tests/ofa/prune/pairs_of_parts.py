@@ -42,7 +42,7 @@ REGROWTHS: dict[str, Any] = {
 CRITERIA: dict[str, Any] = {
     **{name: getattr(criteria, name) for name in ("activation", "apoz", "fpgm", "magnitude", "norm_scale")},
     **{name: getattr(criteria, name) for name in ("grasp", "probabilistic", "random_", "snip", "std_threshold")},
-    **{"synflow": criteria.synflow, "taylor": criteria.taylor},
+    **{"synflow": criteria.synflow, "taylor": criteria.taylor, "magnitude_per_bit": criteria.magnitude_per_bit},
     "movement": criteria.Movement(),
     "normalised": criteria.normalised(criteria.magnitude),
     "normalised grasp": criteria.normalised(partial(criteria.grasp, temperature=2.0)),

@@ -22,6 +22,7 @@ def users_own(context: PruneContext) -> dict[str, Tensor]:
 CRITERIA: dict[str, Criterion] = {
     "magnitude": criteria.magnitude,
     "magnitude_l2": partial(criteria.magnitude, p=2),
+    "magnitude_per_bit": criteria.magnitude_per_bit,
     "std_threshold": partial(criteria.std_threshold, quality={"*": 1.5, "classifier": 0.5}),
     "random": criteria.random_,
     "probabilistic": partial(criteria.probabilistic, temperature=0.5),

@@ -71,6 +71,16 @@ def test_finetune_moves_what_is_kept_alone(tmp_path: Path) -> None:
     assert tuned.masks.keys() == pruned.masks.keys()
 
 
+def test_share_at_a_price_removes_weights_for_good_and_makes_a_smaller_file(tmp_path: Path) -> None:
+    pruned = prune(begin(), context(tmp_path), sparsity=0.6, epochs=0)
+    plain = share(pruned, context(tmp_path), bits=3)
+    priced = share(pruned, context(tmp_path), bits=3, bit_price=0.1)
+    assert removed(priced) > removed(plain) == pytest.approx(removed(pruned)) and priced.density < plain.density
+    assert coded_sizes(priced.tensors).total < coded_sizes(plain.tensors).total
+    tuned = clean_(finetune(priced, context(tmp_path), epochs=1))
+    assert removed(tuned) == pytest.approx(removed(priced)) and tuned.density == priced.density
+
+
 def test_finetune_of_shared_values_keeps_them_shared(tmp_path: Path) -> None:
     pruned = prune(begin(), context(tmp_path), sparsity=0.6, epochs=0)
     shared = clean_(share(pruned, context(tmp_path), bits=2))
