@@ -10,11 +10,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 _NUMBER = 0.5  # of every draw from a continuous distribution: not zero, so that what it is added to shows
 _FRESH = frozenset({"rand", "randn", "rand_like", "randn_like", "bernoulli", "normal"})
 _IN_PLACE = frozenset({"bernoulli_", "uniform_", "normal_", "exponential_", "log_normal_"})
+_CHANCE = _FRESH | _IN_PLACE | {"native_dropout"}
 
 
 def is_chance(func: Any) -> bool:
     """Whether an ATen op draws numbers that `without_chance` replaces."""
-    return func.overloadpacket.__name__ in _FRESH | _IN_PLACE | {"native_dropout"}
+    return func.overloadpacket.__name__ in _CHANCE
 
 
 def without_chance(func: Any, args: Any, kwargs: Any) -> Any:

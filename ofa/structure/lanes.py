@@ -18,7 +18,8 @@ CONSTANT = 0
 
 def varying(lane: Tensor) -> tuple[int, ...]:
     """Returns the dimensions along which the labels change."""
-    return tuple(d for d in range(lane.dim()) if lane.size(d) > 1 and lane.stride(d) != 0)
+    sizes = zip(lane.shape, lane.stride(), strict=True)
+    return tuple(d for d, (size, stride) in enumerate(sizes) if size > 1 and stride)
 
 
 def compact(lane: Tensor) -> Tensor:
@@ -29,13 +30,9 @@ def compact(lane: Tensor) -> Tensor:
     for d in range(lane.dim()):
         if lane.size(d) > 1:
             first = lane.narrow(d, 0, 1)
-            if lane.stride(d) == 0 or (_equal(lane.narrow(d, 1, 1), first) and _equal(lane, first)):
+            if lane.stride(d) == 0 or (torch.equal(lane.narrow(d, 1, 1), first) and bool((lane == first).all())):
                 lane = first
     return lane
-
-
-def _equal(lane: Tensor, other: Tensor) -> bool:
-    return bool((lane == other).all())
 
 
 def tidy(lane: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ class KeptOnly(NoChance):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs one op."""
         kwargs = kwargs or {}
-        if not is_mixing(func, args, kwargs):
+        if not self._removals or not is_mixing(func, args, kwargs):
             return without_chance(func, args, kwargs)
         path, name = self._path[-1], func.overloadpacket.__name__
         number = self._counts[path] = self._counts.get(path, -1) + 1
@@ -94,7 +94,7 @@ class KeptOnly(NoChance):
     def watching(self, model: nn.Module) -> Iterator[None]:
         """Keeps the path of the module that runs, by hooks on a private copy."""
         handles: list[Any] = []
-        for path, module in model.named_modules():
+        for path, module in model.named_modules() if self._removals else ():
             handles.append(module.register_forward_pre_hook(lambda _m, _i, path=path: self._path.append(path)))
             handles.append(module.register_forward_hook(lambda _m, _i, _o: self._leave()))
         try:

@@ -24,7 +24,11 @@ class Candidates:
     def __init__(self, model: nn.Module, group: Group) -> None:
         self._group = group
         self._modules = dict(model.named_modules())
-        owners = tensor_owners(model)
+        first = {id(module): path for path, module in self._modules.items()}  # a shared module has its first path here
+        owners = {
+            name: [first[id(model.get_submodule(path))] for path in paths]
+            for name, paths in tensor_owners(model).items()
+        }
         self._sizes: dict[str, dict[int, int]] = {}  # by owner: how much of a number each unit is
         self._dims: dict[tuple[str, int], set[tuple[str, int]]] = {}  # by owner and size: tensor and dimension
         every: dict[int, int] = {group.units: 1, group.channels: group.channels_per_unit}

@@ -72,8 +72,9 @@ class Trial:
         """Returns a trial of another structure that the same trace allows, on the same weights."""
         other = copy.copy(self)
         other.structure = structure
-        other.views = Views(self.model, structure.groups, structure.attributes)
-        other.labels = group_labels(structure.groups, other.views.sources)
+        other.views = self.views.changed(structure.groups, structure.attributes)
+        if other.views.axes is not self.views.axes:
+            other.labels = group_labels(structure.groups, other.views.sources)
         return other
 
     def run(self, groups: Sequence[Group], stages: Sequence[Stage], kernels: Sequence[str]) -> str | None:

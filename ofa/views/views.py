@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import is_not
 from types import MappingProxyType
 
 from torch import nn
@@ -33,15 +35,26 @@ class Views:
         kernel_transforms: bool = False,
     ) -> None:
         self.model = model
-        self._groups = tuple(group.name for group in groups), tuple(group.units for group in groups)
-        self._attributes = tuple(attributes)
         self._recipes = {} if recipes is None else recipes
         self.sources = find_sources(model)
         self._names = first_names(model)
-        self.axes = find_axes(groups, self.sources)
-        self._slicer = Slicer(self.axes, self.sources)
         self._lists = module_lists(model)
         self._transforms = kernel_transforms
+        self._attributes = tuple(attributes)
+        self._set_groups(groups)
+
+    def _set_groups(self, groups: Sequence[Group]) -> None:
+        self._groups = tuple(groups)
+        self.axes = find_axes(groups, self.sources)
+        self._slicer = Slicer(self.axes, self.sources)
+
+    def changed(self, groups: Sequence[Group], attributes: Sequence[SizeAttribute]) -> Views:
+        """Returns the views of the same model with other groups or numbers; what these do not touch is shared."""
+        other = copy.copy(self)
+        other._attributes = tuple(attributes)
+        if len(groups) != len(self._groups) or any(map(is_not, groups, self._groups)):
+            other._set_groups(groups)
+        return other
 
     def slice(self, name: str, units: Sequence[int], kernel: int | None = None) -> Slice:
         """Returns how tensor `name` is cut when group i keeps `units[i]` units."""
@@ -80,5 +93,5 @@ class Views:
         return replace(whole, shape=(*whole.shape[:2], *(kernel for _ in whole.shape[2:])), transform=transform)
 
     def _numbers(self, units: Sequence[int]) -> dict[str, dict[str, int]]:
-        names, full = self._groups
-        return follow(self._attributes, {name: n - m for name, n, m in zip(names, full, units, strict=True)})
+        removed = {group.name: group.units - kept for group, kept in zip(self._groups, units, strict=True)}
+        return follow(self._attributes, removed)

@@ -47,10 +47,24 @@ class Net(nn.Module):
 
 
 def test_heads_are_counted_beside_biases_of_all_of_them() -> None:
+    counts_heads(Net(), ["blocks.0", "blocks.1"])
+
+
+def test_a_layer_or_block_that_is_there_twice_has_one_place() -> None:
+    layer, block = Net(), Net()
+    layer.blocks[1].proj = layer.blocks[0].proj
+    block.blocks[1] = block.blocks[0]
+    counts_heads(layer, ["blocks.0", "blocks.1"])
+    counts_heads(block, ["blocks.0"])
+
+
+def counts_heads(net: nn.Module, places: list[str]) -> None:
     images = torch.randn(2, 6, 5, dtype=torch.float64)
-    supernet = ofa.Supernet(Net().double().eval(), images, ofa.SpaceRules(width_ratios=None, multiple_of=1))
+    supernet = ofa.Supernet(net.double().eval(), images, ofa.SpaceRules(width_ratios=None, multiple_of=1))
     assert not supernet.refused
     assert [(group.name, group.units) for group in supernet.groups] == [("first", HEADS)]
-    assert {number.name for number in supernet.structure.attributes} == {"heads"}
+    assert sorted((number.path, number.name) for number in supernet.structure.attributes) == [
+        (place, "heads") for place in places
+    ]
     randomize_(supernet.model)
     check(supernet, images)
