@@ -1,4 +1,4 @@
-"""Pictures of the pages that verbs write, for docs/gallery.md: small runs on bundled data, then a browser.
+"""Pictures of the pages that verbs write and of the studio, for docs/gallery.md: a run on bundled data, then a browser.
 
     python -m benchmarks.gallery                # some minutes; a run that is there is not made again
     python -m benchmarks.gallery --pictures     # of the run that is there
@@ -11,24 +11,25 @@ from __future__ import annotations
 import argparse
 import base64
 import html
+import os
+import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.browser import Page, find_browser, open_page
+from tests.search.studio.page_controls import SCORED, press, put, settle
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs/images/gallery"
 RUN = "run=gallery"
-SMALL = (
-    *("data=digits", "model=resnet20", "model.depth=8", "train.epochs=10"),
-    *("search.evaluations=60", "device.profile.seconds=15"),
-)
 SEEDS = ("study=sweep", "search.latency_fractions=[0.5,0.8]", "seed=0,1,2", "search.evaluations=20")
 COMMANDS = (
-    ("run", RUN, *SMALL),
-    ("prune", RUN, "--multirun", "model=lenet300", "data=digits", "dense.epochs=15", "prune=cubic,rigl,lottery"),
+    ("run", RUN),
+    ("prune", RUN, "--multirun", "model=lenet300", "dense.epochs=15", "prune=cubic,rigl,lottery"),
     ("search", RUN, "--multirun", *SEEDS, "search.finalists.seconds=3"),
     ("report", RUN),
 )
@@ -64,6 +65,10 @@ def main() -> None:
                     take(page, options.folder / file, heading, height, scheme, PICTURES / f"{name}-{scheme}.webp")
             for scheme in ("light", "dark"):
                 take(page, inspected, None, 700, scheme, PICTURES / f"inspect-{scheme}.webp")
+            with studio(options.folder) as address:
+                for scheme in ("light", "dark"):
+                    shape_by_hand(page, address, scheme, PICTURES / f"studio-{scheme}.webp")
+                    train_tickets(page, address, scheme, PICTURES / f"tickets-{scheme}.webp")
 
 
 def ofa(*arguments: str) -> str:
@@ -75,7 +80,7 @@ def ofa(*arguments: str) -> str:
 def terminal(text: str) -> str:
     """Returns a page that shows text as a terminal does."""
     style = "body{margin:24px;font:14px/1.5 ui-monospace,'DejaVu Sans Mono',monospace;color:#1c1d21;background:#fbfbfa}"
-    dark = "@media(prefers-color-scheme:dark){body{color:#eceded;background:#131418}}"
+    dark = "@media(prefers-color-scheme:dark){body{color:#eceded;background:#131418}}pre{white-space:pre-wrap}"
     return f"<!doctype html><meta charset=utf-8><style>{style}{dark}</style><pre>{html.escape(text)}</pre>"
 
 
@@ -97,6 +102,62 @@ def take(page: Page, file: Path, heading: str | None, height: int, scheme: str, 
     if top < 0:
         sys.exit(f"{file} has no heading {heading!r}: {page.value(f'{headings}.map(one => one.innerText).join()')}")
     page.value(f"new Promise(done => {{ scrollTo(0, {top}); setTimeout(done, 1500) }})")
+    write(page, picture)
+
+
+@contextmanager
+def studio(folder: Path) -> Iterator[str]:
+    """Gives the address of a studio of the run in a folder."""
+    command = [
+        sys.executable,
+        "-m",
+        "search.app.main",
+        "studio",
+        f"run={folder.name}",
+        f"outputs={folder.parent}",
+        "port=0",
+    ]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+    ) as process:
+        try:
+            assert process.stderr is not None
+            yield next(found[0] for line in process.stderr if (found := re.search(r"http://\S+", line)))
+        finally:
+            process.terminate()
+
+
+def open_studio(page: Page, address: str, height: int, scheme: str) -> None:
+    """Opens a page of the studio and waits for its first score."""
+    page.look(WIDTH, height, dark=scheme == "dark")
+    page.send("Emulation.setScrollbarsHidden", hidden=True)
+    page.open("about:blank")
+    page.open(address)
+    page.wait(SCORED)
+    settle(page)
+
+
+def shape_by_hand(page: Page, address: str, scheme: str, picture: Path) -> None:
+    """Writes a picture of the studio with a layer pruned to 90 %, beside the network as it was."""
+    open_studio(page, address, 1240, scheme)
+    press(page, "pin")
+    page.wait("document.querySelectorAll('#figures thead th').length === 4")
+    put(page, "layer-stem.conv.weight", 90)
+    page.wait("document.querySelector('[data-figure=ofaz_bytes] small').textContent.startsWith('coded')")
+    page.value("document.getElementById('now').style.position = 'static'")
+    write(page, picture)
+
+
+def train_tickets(page: Page, address: str, scheme: str, picture: Path) -> None:
+    """Writes a picture of the lottery tickets that the page for a class has trained."""
+    open_studio(page, f"{address}#tickets", 1330, scheme)
+    page.value("document.querySelector('form[data-lesson=tickets]').requestSubmit()")
+    page.wait("document.getElementById('live').textContent === 'tickets: done'", 300)
+    write(page, picture)
+
+
+def write(page: Page, picture: Path) -> None:
+    """Writes what the page shows as a WebP picture."""
     picture.write_bytes(base64.b64decode(page.send("Page.captureScreenshot", format="webp", quality=82)["data"]))
 
 
