@@ -27,8 +27,9 @@ from search.run.paths import PrunedFolder
 from search.run.progress import say, stage_progress
 from search.run.pruned_cards import DenseFacts, PrunedCard, PruneFacts
 from search.run.relative_paths import relative_paths
-from search.run.stages import Stage, hash_of, is_needed
+from search.run.stages import Stage, hash_of, is_complete, is_needed
 from search.run.stored_inputs import DATA, begin_with, check_same, write_stored_config
+from search.training.baseline import check_metrics
 from search.training.loggers import log_rows, loggers_of
 from search.training.settled import settled
 from search.training.teachers import check_distillation, check_teacher, teacher_inputs
@@ -61,7 +62,9 @@ def prune_stage(request: PruneRequest) -> PrunedCard:
     needs_dense = recipe.start == "dense" or (recipe.distill > 0 and not teacher) or request.baseline
     inputs = {**network.inputs, **teacher_inputs(request.teacher, [run.pruned / name])}
     stage = Stage("prune", run.pruned / name, decides, inputs, beside="name=NAME for another folder")
-    is_needed(stage, force=force)  # a mismatch is said before the dense network is trained
+    is_new = is_needed(stage, force=force)  # a mismatch is said before the dense network is trained
+    if is_new and (not needs_dense or is_complete(network.folder)):  # a dense training does so itself
+        check_metrics(net, network.data, network.task)
     dense = dense_stage(network, loggers=loggers) if needs_dense else None
     if dense is not None:
         stage = replace(stage, inputs={**inputs, "dense network": dense.card.digest})

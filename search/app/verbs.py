@@ -59,7 +59,7 @@ from search.study.database import Place
 from search.subnets.compare_stage import compare_stage
 from search.subnets.extract_stage import extract_stage, extract_trial
 from search.subnets.finetune_stage import finetune_stage
-from search.subnets.run_search import check_metrics, check_search, run_search
+from search.subnets.run_search import check_evaluation, check_metrics, check_search, run_search
 from search.training.starts import Beginning
 from search.training.trained import load_trained
 
@@ -73,6 +73,8 @@ def run_task(request: RunRequest) -> None:
     trained_now = train_stage(part(request, TrainRequest), partial(check_metrics, search))
     trained = load_trained(run, request.trusted, show=not trained_now)
     check_metrics(search, trained.task)
+    if not trained_now:
+        check_evaluation(search, trained)
     devices = search_devices(search, trained, force=force)
     searched = run_search(search, trained, devices, trial_files=trial_files, waits=waits)
     extract = ExtractRequest(
@@ -112,6 +114,7 @@ def search_task(request: SearchRequest) -> None:
     check_search(request)
     trained = load_trained(request.folder, request.trusted)
     check_metrics(request, trained.task)
+    check_evaluation(request, trained)
     devices = search_devices(request, trained, force=False, as_it_is=True)
     run_search(request, trained, devices, trial_files=trial_files, waits=in_multirun())
 

@@ -32,7 +32,7 @@ from search.run.progress import progress_shown, say
 from search.run.result_files import layers_of
 from search.run.stages import Stage, hash_of, written
 from search.run.stored_inputs import begin_with, show_data, write_stored_config
-from search.run.training_cards import history_of
+from search.run.training_cards import SupernetCard, history_of
 from search.run.trust import Trust, check_stored, packages_to_trust, targets_in
 from search.training.trained import STORED, say_warnings
 
@@ -103,22 +103,24 @@ def adopt(
                 say(f"adopt: {stage.output} is there, nothing to do")
                 return folder
             show_data(data, config["data"])
+            card = supernet_card(supernet, data, learned, CALIBRATION_IMAGES, hash_of(config), 0.0)
             with written(stage, force=force) as target:
-                _write(supernet, data, learned, config, SupernetFolder(target))
+                _write(supernet, data, card, config, SupernetFolder(target))
         packages = packages_to_trust(config)
         trust = f' "trust=[{",".join(packages)}]"' if packages else ""  # quoted, as zsh wants it
         say(f"adopt: {stage.output}; next: ofa search {run_text(folder)}{trust}")
     return folder
 
 
-def _write(supernet: ofa.Supernet, data: Dataset, task: Task, config: dict[str, Any], files: SupernetFolder) -> None:
+def _write(
+    supernet: ofa.Supernet, data: Dataset, card: SupernetCard, config: dict[str, Any], files: SupernetFolder
+) -> None:
     begin_with(data, files.root, "force=True to adopt it anew")
     if config["data"]["dataset"]["_target_"] == STORED:
         save_data(data, files.dataset)
     save_supernet(supernet, files.weights, {"config_hash": hash_of(config)})
     write_stored_config(files.config, config)
     write_record(files.history, history_of([]))
-    card = supernet_card(supernet, data, task, CALIBRATION_IMAGES, hash_of(config), 0.0)
     say_warnings("adopt", card.warnings)
     write_record(files.card, card)
     write_record(files.layers, layers_of(ofa.inspect(supernet), type(supernet.model).__name__))

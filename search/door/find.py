@@ -36,7 +36,7 @@ from search.run.progress import progress_shown, stage_progress
 from search.run.stages import is_complete
 from search.run.stored_inputs import show_data
 from search.run.trust import packages_to_trust
-from search.subnets.run_search import check_metrics, check_search, run_search
+from search.subnets.run_search import check_evaluation, check_metrics, check_search, run_search
 
 TEMPORARY_RUN = "find"
 
@@ -130,6 +130,8 @@ def find(
         show_data(data, {"dataset": {"_target_": "memory"}})
         trained = trained_in(request.folder, supernet, data, task, request.search.calibration_images)
         request = converted({**values, "trust": list(packages_to_trust(trained.config))}, SearchRequest)
+        if is_complete(request.folder.supernet):  # without one, its ends were evaluated just now
+            check_evaluation(request, trained)
         devices = search_devices(request, trained, force=False, as_it_is=True)
         run_search(request, trained, devices, trial_files=trial_files)
     return Findings(trained, request, temporary)

@@ -15,7 +15,7 @@ from search.evaluation.supernet import supernet_card
 from search.objects import build_task
 from search.run.paths import RunFolder, SupernetFolder
 from search.run.stages import hash_of, is_complete
-from search.run.stored_inputs import begin_with, check_same, read_stored_config
+from search.run.stored_inputs import DATA, begin_with, check_same, read_stored_config
 from search.run.training_cards import SupernetCard
 from search.run.trust import TOOLKIT_ALONE, check_stored
 from search.training.trained import Trained
@@ -55,7 +55,8 @@ def trained_in(
             )
         check_same(data, files.root, "adopt it with force=True")
         return Trained(supernet, data, task, read_stored_config(files.config), card)
-    begin_with(data, run.root, f"delete {run.root} to begin anew")
+    if (run.root / DATA).exists():
+        check_same(data, run.root, f"delete {run.root} to begin anew")
     config: dict[str, Any] = {
         "model": None,
         "data": {"dataset": None, "augment": None},
@@ -65,4 +66,5 @@ def trained_in(
         "seed": 0,
     }
     card = supernet_card(supernet, data, task, calibration_images, hash_of(config), 0.0)
+    begin_with(data, run.root, f"delete {run.root} to begin anew")  # not before: data that fail leave no folder
     return Trained(supernet, data, task, config, card)

@@ -23,11 +23,11 @@ from ofa.task import Task, scores
 from search.candidates.space import Evaluation
 from search.config.rules import AUTO, CalibrationExamples
 from search.evaluation.caches import ScoreCache
-from search.pruning.dense import held_out
 from search.run.scores import Scores, metrics_of
 from search.run.stored_inputs import settings_digest
 from search.run.training_cards import CalibrationFacts, EndScores, SpaceChoice, SupernetCard
 from search.training.baseline import baseline_of, no_better
+from search.training.judging import held_out
 
 BATCH = 512  # examples, of those that take little memory
 

@@ -19,7 +19,7 @@ from ofa.loggers import Logger
 from ofa.processes import processes
 from ofa.prune.initializers import Initializer
 from ofa.records import read_record, write_record
-from ofa.task import Task, scores
+from ofa.task import Task
 from ofa.train import TrainSettings, logged, train_network
 from ofa.train.callbacks import NETWORK
 from search.config.request import plain
@@ -29,11 +29,12 @@ from search.objects import build_data, build_task, check_outputs, make_model, ma
 from search.run.locks import claimed, written_by_first
 from search.run.paths import START, NetworkFolder, RunFolder
 from search.run.progress import say, stage_progress
-from search.run.scores import Scores, metrics_of
+from search.run.scores import metrics_of
 from search.run.stages import Stage, hash_of
 from search.run.stored_inputs import begin_with, show_data, write_stored_config
 from search.run.training_cards import DenseCard, TrainingStep, history_of
 from search.training.baseline import check_metrics, early_warnings, no_better, validation_baseline
+from search.training.judging import held_out
 from search.training.loggers import MakeLoggers, no_loggers
 from search.training.settings import check_computing, train_settings
 from search.training.starts import Beginning, start_inputs
@@ -217,13 +218,6 @@ def _train(network: Network, stage: Stage, *, force: bool, loggers: Sequence[Log
             )
         if processes().is_first:
             _save(net, network, training.history, partial)
-
-
-def held_out(net: nn.Module, data: Dataset, task: Task) -> Scores:
-    """Returns the scores of a network on the validation and test splits."""
-    return Scores(
-        validation=scores(net, data.validation.in_order(), task), test=scores(net, data.test.in_order(), task)
-    )
 
 
 def _save(net: nn.Module, network: Network, history: list[dict[str, Any]], files: NetworkFolder) -> None:

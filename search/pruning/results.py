@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from msgspec import structs
 from torch import Tensor, nn
 
@@ -26,7 +25,6 @@ from search.config.rules import Target
 from search.device.export import OPSET
 from search.networks.folder import SubnetFolder
 from search.networks.network_files import VERIFY_IMAGES, Origin, network_files
-from search.pruning.dense import held_out
 from search.pruning.job import Outcome
 from search.run.cards import InputPreprocessing, NetworkCard
 from search.run.paths import PrunedFolder
@@ -35,7 +33,7 @@ from search.run.pruned_cards import Histogram, LayerRow, OutcomeFacts, PrunedCar
 from search.run.scores import metrics_of
 from search.run.training_cards import history_of
 from search.training.baseline import no_better, validation_baseline
-from search.training.judging import gain_of, judged, scores_of
+from search.training.judging import gain_of, held_out, judged, scores_of
 from search.training.trained import say_warnings
 
 BINS = 40  # of a layer's histogram
@@ -208,7 +206,7 @@ def _write(
     masks: Mapping[str, Tensor] | None = None,
 ) -> NetworkCard:
     """Returns the card's fields of the files after writing them; prints why a file cannot be made."""
-    images, _ = data.test.take(torch.arange(min(VERIFY_IMAGES, len(data.test))))
+    images, _ = next(data.test.in_order(VERIFY_IMAGES))
     meta = {"digest": digest_of(net)}
     built = network_files(net, images, origin, opset=opset, masks=masks, meta=meta, needs_onnx=False)
     network = built.write(folder)

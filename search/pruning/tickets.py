@@ -16,13 +16,13 @@ from ofa.prune.lottery_folder import LotteryFolder
 from ofa.prune.rewinding import snapshot
 from ofa.prune.weights import prunable_weights
 from ofa.records import content_of, convert
-from search.pruning.dense import held_out
 from search.pruning.job import Job, Outcome, with_recipe
 from search.pruning.recipe import example_of, pruner_of
 from search.pruning.results import report_facts
 from search.pruning.retraining import CHECKPOINT, check_no_schedule, unused_sparsity
 from search.run.pruned_cards import LevelRow
 from search.run.stored_inputs import settings_digest
+from search.training.judging import held_out
 
 LEVELS = "levels"
 

@@ -17,12 +17,12 @@ from search.config.rules import check_plain_name
 from search.networks.folder import SubnetFolder, replaced
 from search.networks.network_files import Origin, network_files
 from search.objects import make
-from search.pruning.dense import held_out
 from search.run.cards import InputPreprocessing, SubnetFacts
 from search.run.scores import metrics_of, ordered
 from search.studio.opened import Opened
 from search.studio.shaping import Shaped
 from search.subnets.extract import extract_subnet
+from search.training.judging import held_out
 
 
 class Kept(Part, frozen=True, kw_only=True):

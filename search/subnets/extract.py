@@ -45,7 +45,6 @@ from search.candidates.search_files import TrialRow
 from search.candidates.space import Candidate
 from search.evaluation.tune import TunedNetwork, longer
 from search.evaluation.tuner import Tuner
-from search.pruning.dense import held_out
 from search.run.cards import TunedCard
 from search.run.locks import WAITS, evaluating
 from search.run.paths import PrunedFolder, SearchFolder
@@ -56,6 +55,7 @@ from search.study.plan import SearchPlan
 from search.study.tuning import FineTuning
 from search.subnets.finalists import candidates_for
 from search.subnets.measured_finalists import Bench
+from search.training.judging import held_out
 from search.training.trained import Trained
 
 

@@ -20,11 +20,12 @@ from search.config.search import SearchRequest
 from search.config.searched_keys import searched_keys
 from search.device.devices import SearchDevice, as_begun, check_devices
 from search.engine import alone
+from search.evaluation.supernet import Evaluator
 from search.run.locks import claimed
 from search.run.paths import SearchFolder
 from search.run.progress import say
 from search.run.scores import metrics_of
-from search.run.stages import Stage, stamped_inputs, written
+from search.run.stages import Stage, read_stamp, stamped_inputs, written
 from search.samplers.sampler_of import is_seeded, sampler_of
 from search.study.database import Place
 from search.study.make_plan import engine_of, make_plan, plan_inputs, search_study
@@ -38,6 +39,7 @@ from search.subnets.finetune import own_parts
 from search.subnets.measured_finalists import Bench, Refine, find_finalists
 from search.subnets.mixed_finalists import check_measurable
 from search.subnets.tuned_finalists import final_tuning, tuned_finalists
+from search.training.judging import in_split
 from search.training.loggers import log_rows, loggers_of
 from search.training.settings import check_computing
 from search.training.teachers import check_distillation
@@ -78,6 +80,23 @@ def check_metrics(request: SearchRequest, task: Task) -> None:
     metrics = metrics_of(task)
     objective_metric(objective_names(request.search.objective, request.latency_figures), metrics)
     metric_limits(request.search.metric_limits, metrics)
+
+
+def check_evaluation(request: SearchRequest, trained: Trained) -> None:
+    """Checks that the smallest subnet can be evaluated, on the whole validation split, before a device is profiled.
+
+    A search that is complete evaluates nothing, and is not tried.
+
+    Raises:
+        InvalidInput: an example that cannot be read or does not fit, a loader that ends early, or a metric that is not
+            a finite number.
+    """
+    stamp = None if request.force else read_stamp(request.folder.search(request.name))
+    if stamp is not None and stamp.complete and stamp.amount >= request.search.evaluations:
+        return
+    images = trained.calibration_source(request.search.calibration_images)
+    with in_split("validation"):
+        Evaluator(trained.supernet, trained.data, trained.task, images)(trained.supernet.space.smallest)
 
 
 def run_search(

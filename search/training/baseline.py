@@ -19,6 +19,7 @@ from ofa.train.callbacks import first_third
 from search.run.progress import say
 from search.run.scores import NOISE, MetricFacts, Scores, Values, facts_of
 from search.run.training_cards import TrainingStep
+from search.training.judging import in_split
 
 MOST_BATCHES = 64  # of a training split whose targets are not a tensor in memory
 ROWS = 4096  # targets at a time
@@ -137,10 +138,8 @@ def check_metrics(net: nn.Module, data: Dataset, task: Task) -> None:
 
 
 def _check_all(net: nn.Module, split: Split, task: Task, part: str) -> None:
-    try:
+    with in_split(part):
         scores(net, split.in_order(_BATCH), task, standard_errors=False)
-    except InvalidInput as error:
-        raise InvalidInput(f"{part} split: {error}") from error
 
 
 def _some(split: Split) -> Iterator[Any]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from torch import nn
 
 from ofa.data import Dataset
-from ofa.task import Replicates, Task, paired_difference, replicates
+from ofa.errors import InvalidInput
+from ofa.task import Replicates, Task, paired_difference, replicates, scores
 from search.run.scores import Gain, Scores
+
+PARTS = ("validation", "test")
 
 Judged: TypeAlias = Mapping[str, Replicates]  # by split, "validation" and "test"
 
@@ -20,7 +24,31 @@ def judged(net: nn.Module, data: Dataset, task: Task) -> Judged:
     Raises:
         InvalidInput: outputs or a metric that are not finite numbers, or labels that do not fit the outputs.
     """
-    return {part: replicates(net, getattr(data, part).in_order(), task) for part in ("validation", "test")}
+    found = {}
+    for part in PARTS:
+        with in_split(part):
+            found[part] = replicates(net, getattr(data, part).in_order(), task)
+    return found
+
+
+def held_out(net: nn.Module, data: Dataset, task: Task) -> Scores:
+    """Returns the scores of a network on the validation and test splits."""
+    found = {}
+    for part in PARTS:
+        with in_split(part):
+            found[part] = scores(net, getattr(data, part).in_order(), task)
+    return Scores(**found)
+
+
+@contextmanager
+def in_split(part: str) -> Iterator[None]:
+    """Says which split it was that the block cannot use; loaders say so themselves."""
+    try:
+        yield
+    except InvalidInput as error:
+        if str(error).startswith(f"{part} "):
+            raise
+        raise InvalidInput(f"{part} split: {error}") from error
 
 
 def scores_of(found: Judged) -> Scores:

@@ -35,6 +35,19 @@ NEGLIGIBLE = 1e-5  # errors closer than this are equal
 WORTH = 0.98  # a longer form must cut the error by 2 % of itself, or the simpler one stays
 
 
+def check_count(networks: int) -> None:
+    """Checks that so many different networks are enough to fit a latency model to.
+
+    Raises:
+        InvalidInput: they are not.
+    """
+    if networks < FEWEST_ANCHORS:
+        raise InvalidInput(
+            f"{networks} different subnets are too few for a latency model; it takes {FEWEST_ANCHORS} or more: "
+            "train a space of more subnets (a wider model, or finer space.width_ratios and space.multiple_of)"
+        )
+
+
 def fit_latency_model(
     costs: Costs, measured_ms: Floats, *, forms: Sequence[tuple[str, ...]] = FORMS, seed: int = 0
 ) -> LatencyModel:
@@ -47,11 +60,7 @@ def fit_latency_model(
         InvalidInput: fewer than `FEWEST_ANCHORS` networks, or an ms that is not positive and finite.
     """
     count = len(measured_ms)
-    if count < FEWEST_ANCHORS:
-        raise InvalidInput(
-            f"{count} measured networks are too few for a latency model; it takes {FEWEST_ANCHORS} or more: "
-            "train a space of more subnets (a wider model, or finer space.width_ratios and space.multiple_of)"
-        )
+    check_count(count)
     if not np.all(np.isfinite(measured_ms)) or np.any(measured_ms <= 0):
         raise InvalidInput(
             f"measured latencies must be positive: {measured_ms.min():.4g} to {measured_ms.max():.4g} ms"

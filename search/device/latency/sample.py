@@ -16,6 +16,7 @@ from ofa.resolution import resized
 from ofa.space import Space
 from search.config.rules import FEWEST_ANCHORS
 from search.device.latency.alignment import probe_networks
+from search.device.latency.fit import check_count
 from search.device.latency.pieces import PlacedPiece, choose_pieces, placed
 from search.device.measuring import Network
 from search.device.runtime import simplest
@@ -116,6 +117,7 @@ def choose_sample(
         return cost(supernet, archs)["macs"].astype(float)
 
     archs = choose_anchors(supernet.space, macs, anchors, seed)
+    check_count(len(archs))
     nets = tuple(network_of(supernet, arch, workload) for arch in archs)  # first: they say what does not run
     pieces = choose_pieces(supernet, archs, 0 if workload.decode else blocks, seed, workload)
     probes = probe_networks() if alignment else []

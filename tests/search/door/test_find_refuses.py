@@ -14,6 +14,7 @@ import torch
 import ofa
 import search
 from ofa.errors import InvalidInput
+from search.evaluation.supernet import Evaluator
 from tests.search.door.small import DEVICE, MET, QUICK, data, supernet
 
 
@@ -76,3 +77,24 @@ def test_networks_and_data_of_another_kind_are_refused() -> None:
         search.find(supernet(), ofa.data.digits(image_size=16))
     with pytest.raises(InvalidInput, match=r"Net returns \(2, 4\) .* needs logits \(2, 10\)"):
         search.find(supernet(num_classes=4), data())
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_split_that_does_not_fit_leaves_no_folder(part: str, tmp_path: Path) -> None:
+    split = getattr(data(), part)
+    unnamed: dict[str, Any] = {"num_classes": None, "class_names": (), "outputs": 10}  # its own check is of classes
+    broken = dataclasses.replace(data(), **unnamed, **{part: dataclasses.replace(split, targets=split.targets + 5)})
+    for use in (search.find, search.adopt):
+        with pytest.raises(InvalidInput, match=f"{part} split: .*the labels run from 5 to 14"):
+            use(supernet(), broken, run="mine", outputs=tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+def test_the_validation_split_of_a_run_is_tried_before_it_is_profiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search.adopt(supernet(), data(), "mine", tmp_path)
+    monkeypatch.setattr(Evaluator, "__call__", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        search.find(supernet(), data(), MET, run="mine", outputs=tmp_path, **QUICK)
+    assert not (tmp_path / "mine/profiles").exists()

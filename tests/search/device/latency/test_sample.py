@@ -11,7 +11,8 @@ from ofa.arch import Arch
 from ofa.choice import Choice
 from ofa.errors import InvalidInput
 from ofa.space import Space
-from search.device.latency.sample import choose_anchors
+from search.device.latency.sample import choose_anchors, choose_sample
+from tests.search.door.small import supernet
 
 SPACE = Space(tuple(Choice("width", f"layer{i}", (8, 16, 24, 32)) for i in range(20)))
 
@@ -53,3 +54,10 @@ def test_a_small_space_gives_what_it_has():
 def test_fewer_than_two_are_refused():
     with pytest.raises(InvalidInput, match="anchors=1"):
         choose_anchors(SPACE, macs, 1, seed=0)
+
+
+def test_a_space_of_too_few_subnets_is_refused_before_any_is_measured():
+    small = supernet(width=1)
+    assert small.space.size < 6
+    with pytest.raises(InvalidInput, match=f"^{small.space.size:.0f} different subnets are too few .* it takes 6"):
+        choose_sample(small, anchors=30, blocks=0, alignment=False, seed=0)
