@@ -16,6 +16,13 @@ from ofa.quantization import in_training
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FEWER_BITS = ("int8", "int4")  # float32 that is rounded on the way, see `ofa.quantization`
 PRECISIONS = (*DTYPES, *FEWER_BITS)
+_BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16")  # instructions: of x86, twice, and of ARM
+
+
+def computes_in_bfloat16() -> bool | None:
+    """Returns whether this processor has instructions for bfloat16; None where PyTorch (before 2.10) cannot tell."""
+    capabilities = getattr(torch.cpu, "get_capabilities", None)
+    return None if capabilities is None else any(capabilities().get(name, False) for name in _BFLOAT16)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ofa.train import OptimizerBuilder, Strategy, TrainSettings
 from ofa.train.average_teacher import taught_by_average
 from ofa.train.by_use import scaled_by_use
 from ofa.train.gradients import combined
+from ofa.train.precision import computes_in_bfloat16
 from ofa.train.rate_test import is_auto
 from ofa.train.sampling import sampled
 from ofa.train.settings import check_device
@@ -76,8 +77,15 @@ def check_computing(verb: str, group: str, training: Training | Finetuning) -> N
         InvalidInput: a device that is not there.
     """
     check_device(training.device, f"{group}.device")
-    if training.precision == "float16" and torch.device(training.device).type == "cpu":
+    if torch.device(training.device).type != "cpu":
+        return
+    if training.precision == "float16":
         say(f"{verb}: warning: {group}.precision=float16 is for GPUs, and a CPU takes longer with it: give float32")
+    if training.precision == "bfloat16" and computes_in_bfloat16() is False:
+        say(
+            f"{verb}: warning: {group}.precision=bfloat16 is for processors with instructions for it (AVX512-BF16, AMX "
+            "or BF16 of ARM), and this one takes longer with it: give float32"
+        )
 
 
 def try_optimizer(build: OptimizerBuilder, name: str) -> None:

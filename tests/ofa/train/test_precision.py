@@ -11,6 +11,7 @@ from torch import nn
 
 from ofa.identity import digest_of
 from ofa.train import Event, TrainSettings, sandwich, train, train_network
+from ofa.train.precision import computes_in_bfloat16
 from tests.ofa.train.conftest import SmallNet
 
 SETTINGS = TrainSettings(
@@ -68,3 +69,22 @@ def test_a_network_is_about_as_good_as_in_float32(data, device):
         accuracies[precision] = history[-1]["scores"]["network"]["accuracy"]
     assert accuracies["float32"] > 0.5
     assert all(abs(accuracy - accuracies["float32"]) < 0.25 for accuracy in accuracies.values()), accuracies
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "known"),
+    [
+        ({"avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, False),
+        ({"avx512_bf16": True, "amx_bf16": False}, True),
+        ({"neon": True, "bf16": True}, True),
+        ({}, False),
+    ],
+)
+def test_whether_the_processor_computes_in_bfloat16(capabilities, known, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert computes_in_bfloat16() is known
+
+
+def test_an_older_pytorch_cannot_tell_whether_it_does(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert computes_in_bfloat16() is None

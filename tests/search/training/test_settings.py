@@ -16,8 +16,9 @@ from ofa.train.sampling import sampled, uniform_macs
 from ofa.train.warm_start import warm_start
 from search.config.read import read_request
 from search.config.tuning import TrainRequest
-from search.config.verbs import FinetuneRequest
+from search.config.verbs import FinetuneRequest, PruneRequest
 from search.run.trust import TOOLKIT_ALONE, check_stored
+from search.training import settings
 from search.training.settings import build_strategy, check_computing
 from tests.composed import composed, plain
 from tests.test_configs_trained import on_synthetic, two_steps
@@ -36,7 +37,7 @@ def step_of(*overrides: str) -> Strategy:
 
 
 def test_half_precision_of_gpus_is_warned_of_on_a_cpu(capsys: pytest.CaptureFixture[str]) -> None:
-    for precision in ("float32", "bfloat16", "float16"):
+    for precision in ("float32", "float16"):
         request = read_request(composed("train", f"train.precision={precision}"), TrainRequest)
         check_computing("train", "train", request.train)
     (line,) = capsys.readouterr().err.splitlines()
@@ -47,6 +48,17 @@ def test_half_precision_of_gpus_is_warned_of_on_a_cpu(capsys: pytest.CaptureFixt
             "finetune",
             read_request(composed("finetune", "finetune.device=gpu"), FinetuneRequest).finetune,
         )
+
+
+@pytest.mark.parametrize(("known", "warned"), [(True, False), (None, False), (False, True)])
+def test_bfloat16_is_warned_of_where_the_processor_has_no_instructions_for_it(
+    known: bool | None, warned: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(settings, "computes_in_bfloat16", lambda: known)
+    request = read_request(composed("prune", "dense.precision=bfloat16"), PruneRequest)
+    check_computing("dense", "dense", request.dense)
+    said = capsys.readouterr().err
+    assert said.startswith("dense: warning: dense.precision=bfloat16 is for processors with") if warned else not said
 
 
 def test_the_parts_of_a_step_are_put_around_its_strategy_in_their_order() -> None:
