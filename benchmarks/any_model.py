@@ -73,19 +73,20 @@ def run(names: Sequence[str], arguments: argparse.Namespace) -> None:
     with ThreadPoolExecutor(arguments.workers) as pool:
         for done in as_completed([pool.submit(measured, name, arguments) for name in wanted]):
             row = done.result()
-            rows[row["model"]] = _merged(rows.get(row["model"], {}), row) if arguments.steps else row
+            rows[row["model"]] = _merged(rows.get(row["model"], {}), row, arguments.steps) if arguments.steps else row
             kept = [rows[name] for name in order if name in rows]
             write_json(RESULTS, {"left_out": arguments.missing, "rows": kept})
             told = ("seconds", "removable", "view_against_full", "cost_worst_ratio", "refused", "faults", "stopped")
             print(row["model"], {key: row[key] for key in told if row.get(key) not in (None, {})}, flush=True)
 
 
-def _merged(known: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-    """A row with what some steps have found now; its time, and an end for want of it, stay."""
+def _merged(known: dict[str, Any], row: dict[str, Any], steps: Sequence[str]) -> dict[str, Any]:
+    """A row with what some steps have found now; its time, an end for want of it, and other steps' faults stay."""
     old = ("worst_arch", "rounding") if "view_against_full" in row else ()
     kept = {key: value for key, value in known.items() if key not in old}
     fresh = {key: value for key, value in row.items() if key not in ("seconds", "faults", "done")}
-    return kept | fresh | {"faults": known.get("faults", {}) | row.get("faults", {})}
+    faults = {step: why for step, why in known.get("faults", {}).items() if step not in steps}
+    return kept | fresh | {"faults": faults | row.get("faults", {})}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Why a model of the collection keeps more than the bar of its family, or is not exact, in a line each, by hand."""
+"""Why a model of the collection keeps more than the bar of its family, in a line each, by hand."""
 
 from __future__ import annotations
 
@@ -22,10 +22,4 @@ CAUSES = {
     "transformers CLIP vision": _OUTPUT,
     "transformers SigLIP vision": _OUTPUT,
     "transformers Wav2Vec2": _OUTPUT + "; and the convolution of positions counts the channels inside its groups",
-}
-
-INEXACT = {
-    "transformers EfficientNet": "most likely by the judge, which is not proven: before one squeeze it seems to take "
-    "one of two rows of positions, in which the examples are equal, for a channel of another; all before is equal to "
-    "the bit",
 }

@@ -130,7 +130,7 @@ def cost(supernet: ofa.Supernet, inputs: ofa.Inputs, archs: int, seconds: float)
     for arch, macs, size in zip(drawn, said["macs"], said["params"], strict=True):
         if compared and time.process_time() - start > seconds:
             break
-        net = supernet.extract(arch).eval()
+        net = supernet.extract(arch).eval().requires_grad_(False)  # the counter wants a history of what requires it
         with torch.no_grad(), counted_kernels(), FlopCounterMode(display=False) as counter:
             called.call(net)
         right = counter.get_total_flops() / 2 / inputs.batch

@@ -105,8 +105,9 @@ def _dims(name: str, value: Tensor, args: Any, kwargs: Any) -> list[int]:
 def _removed(value: Tensor, dim: int, candidates: Sequence[Tensor], batch: int) -> Tensor:
     """Returns the largest of these sets of entries along `dim` that the inputs do not reach, as a mask.
 
-    They have one value throughout or, where positions were mixed in between with a bias, one for all examples. What
-    is left may be constant too, such as one channel behind its norm: removed are then those that are zero.
+    They have one value throughout or, where positions were mixed in between with a bias, one for all examples; where
+    all entries have, as behind one channel that saturates, that shows nothing. What is left may be constant too, such
+    as one channel behind its norm: removed are then those that are zero.
     """
     rows = value.movedim(dim, 0).reshape(value.size(dim), -1)
     if bool((rows == rows[:1]).all()):  # what is left would differ: `dim` is of this size by chance
@@ -114,7 +115,8 @@ def _removed(value: Tensor, dim: int, candidates: Sequence[Tensor], batch: int) 
     ways = [(rows == rows[:, :1]).all(1)]
     if dim and value.size(0) % batch == 0:
         examples = value.movedim(dim, 0).reshape(value.size(dim), batch, -1)
-        ways.append((examples == examples[:, :1]).flatten(1).all(1))
+        unreached = (examples == examples[:, :1]).flatten(1).all(1)
+        ways += [] if bool(unreached.all()) else [unreached]
     if bool(ways[0].all()):
         ways = [(rows == 0).all(1)]
     for dead in ways if not bool(ways[0].all()) else ():
@@ -204,12 +206,13 @@ def zeroed_tensors(supernet: ofa.Supernet, arch: ofa.Arch) -> tuple[dict[str, Te
 
 @contextmanager
 def _passing(model: nn.Module, paths: Sequence[str]) -> Iterator[None]:
-    """Lets blocks run, and puts their input where they return a tensor of its shape first."""
+    """Lets blocks run, and puts the first of their inputs that they return a tensor of the shape of in its place."""
 
     def pass_through(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Any:
-        hidden = next(value for value in [*args, *kwargs.values()] if isinstance(value, Tensor))
         leaves, spec = tree_flatten(output)
-        at = next(i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.shape == hidden.shape)
+        shapes = [leaf.shape if isinstance(leaf, Tensor) else None for leaf in leaves]
+        hidden = next(x for x in [*args, *kwargs.values()] if isinstance(x, Tensor) and x.shape in shapes)
+        at = shapes.index(hidden.shape)
         return tree_unflatten([*leaves[:at], hidden, *leaves[at + 1 :]], spec)
 
     handles = [model.get_submodule(path).register_forward_hook(pass_through, with_kwargs=True) for path in paths]

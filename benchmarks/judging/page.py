@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.collection import all_entries
-from benchmarks.judging.causes import CAUSES, INEXACT
+from benchmarks.judging.causes import CAUSES
 
 PAGE = Path(__file__).parents[2] / "docs" / "any_model.md"
 LIBRARIES = ("torchvision", "timm", "transformers")
@@ -169,8 +169,6 @@ def _reasons(rows: Sequence[Row]) -> str:
     parts = []
     for row in rows:
         lines = [f"refused: {row['refused']}"] if "refused" in row else []
-        if "view_against_full" in row and not is_exact(row) and row["model"] in INEXACT:
-            lines.append(f"not exact: {INEXACT[row['model']]}")
         lines += [f"{name} in trial: {why}" for name, why in list(row.get("trial", {}).items())[:3]]
         lines += [f"{share:.0%} fixed: {why}" for why, share in row.get("fixed", {}).items() if share >= 0.05][:3]
         lines += [f"fault in {name}: {why}" for name, why in row.get("faults", {}).items()]
