@@ -14,14 +14,15 @@ from tests.documentation import ROOT, commands
 from tests.search.steady_device import steady_device
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # a minute of processor time, and a machine may be busy
-# Other tests run your_model and your_device (tests/test_docs_programs.py), prune by every recipe and compress.
-PAGES = ("first_subnet", "joint_search")
+# Programs, your_model and your_device are run by tests/test_docs_programs.py.
+PAGES = ("first_subnet", "pruning", "joint_search", "compress")
 ELSEWHERE = ("dashboard", "studio")  # serve until they are stopped: tests of their own start them
 FINALISTS = ("search.finalists.candidates=1", "search.finalists.seconds=1", "search.finalists.visits=6")
 TUNING = (
     *("search.evaluations=3", "search.tuning.zero_shot=0", "search.tuning.epochs=1", "search.tuning.rungs=[0]"),
     "search.tuning.finalist_epochs=1",
 )
+STAGES = ("compress.epochs=1", "compress.codebook_epochs=1")
 LESS = {
     "run": (
         "experiment=tiny",
@@ -34,6 +35,8 @@ LESS = {
     "search": ("search.evaluations=6", "search.calibration_images=64", *FINALISTS),
     "extract": ("export.calibration_images=64",),
     "report": (),
+    "prune": ("model=lenet300", "dense.epochs=1", "prune.retraining.epochs=1"),
+    "compress": ("study=joint",),  # one subnet
 }
 
 
@@ -43,7 +46,11 @@ def typed() -> Iterator[list[str]]:
         for command in commands(ROOT / f"docs/tutorials/{name}.md"):
             program, verb, *words = command.words
             if program == "ofa" and verb not in ELSEWHERE:
-                less = (*LESS[verb], *(TUNING if "search=joint" in words else ()))
+                less = LESS[verb]
+                if "search=joint" in words:
+                    less += TUNING
+                if verb == "compress" and "compress=code_only" not in words:
+                    less += STAGES
                 keys = {word.partition("=")[0] for word in less}
                 yield [verb, *(word for word in words if word.partition("=")[0] not in keys), *less]
 
@@ -57,3 +64,5 @@ def test_commands_of_tutorials_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (run / "report.html").is_file() and (run / "live.html").is_file()
     subnets = [read_record(path, SubnetCard) for path in run.glob("subnets/*/card.json")]
     assert {card.search for card in subnets} == {"onnxruntime", "quick", "joint"}
+    assert len([*run.glob("prune/*/card.json")]) == 6  # 0.9 by cubic is asked for twice
+    assert len([*run.glob("compressed/*/model.ofaz")]) == 6

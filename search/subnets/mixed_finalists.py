@@ -78,7 +78,7 @@ def say_mixed(rows: Sequence[TrialRow], measured: Mapping[Arch, Mapping[str, flo
     ]
     if pairs:
         error = percent_text(float(np.mean([abs(predicted / ms - 1) for predicted, ms in pairs])), 1)
-        say(f"search: ms of candidates with layers in int8 and others in float32 were off by {error} of {len(pairs)}")
+        say(f"search: ms predicted of candidates with some layers in int8 were off by {error} ({len(pairs)} measured)")
 
 
 def check_measurable(devices: Sequence[SearchDevice], groups: Groups) -> None:
