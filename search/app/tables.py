@@ -23,7 +23,7 @@ from search.run.compressed_cards import CompressedCard, CompressedFolder
 from search.run.paths import RunFolder
 from search.run.pruned_cards import PrunedCard
 from search.run.result_files import Comparison, Layers, PairComparison, SubnetComparison, SubnetOnDevice
-from search.run.scores import MetricFacts
+from search.run.scores import MetricFacts, examples_text
 from search.subnets.advantage import purposes_text
 from search.text import NOTHING, bytes_text, count_text, limits_text, ms_text, percent_text
 
@@ -57,7 +57,12 @@ def print_subnets(
     numbers = ("limit", *measured, *scored, "MACs", "params", *(SIZES[name] for name in sizes))
     columns = [*map(_right, numbers), _left("file")]
     lines = [_subnet_cells(row, run, metrics, shown, sizes, _precisions(rows)) for row in rows]
-    _print_table(columns, lines, stream, end="\n")
+    _print_table(columns, lines, stream, end=_counted(rows))
+
+
+def _counted(rows: Sequence[SubnetRow]) -> str:
+    said = examples_text(score for row in rows for score in row.scores.test.values())
+    return f"test scores of {said}\n\n" if said else "\n"
 
 
 def _subnet_cells(
@@ -107,7 +112,7 @@ def print_finetuned(subnets: SubnetList, run: Path, stream: TextIO | None = None
     rows = [row for row in subnets.rows if row.raw is not None]
     titles = [title for metric in metrics for title in (metric.heading("test"), "fine-tuned", "difference")]
     columns = [_right("limit"), *map(_right, titles), _left("file")]
-    _print_table(columns, [_finetuned_cells(row, run, metrics) for row in rows], stream, end="\n")
+    _print_table(columns, [_finetuned_cells(row, run, metrics) for row in rows], stream, end=_counted(rows))
 
 
 def _finetuned_cells(row: SubnetRow, run: Path, metrics: Sequence[MetricFacts]) -> tuple[str, ...]:
@@ -160,10 +165,7 @@ def _pair_cells(row: PairComparison, metric: MetricFacts) -> tuple[str, ...]:
 def print_pruned(
     cards: Sequence[PrunedCard], run: RunFolder, stream: TextIO | None = None, *, header: bool = True
 ) -> None:
-    """Prints one line for each pruned network of a run, in columns of fixed width.
-
-    Later calls without a header continue the table.
-    """
+    """Prints one line for each pruned network, in columns of fixed width; a call without a header continues a table."""
     metric = cards[0].metrics[0] if cards else None
     titles = [metric.heading("test") if title == "test" and metric else title for title in PRUNED]
     numbers = [_right(title, width) for title, width in zip(titles, PRUNED_WIDTHS, strict=True)]
@@ -189,7 +191,8 @@ def _pruned_cells(card: PrunedCard) -> tuple[str, ...]:
 
 def print_compressed(card: CompressedCard, folder: Path, stream: TextIO | None = None) -> None:
     """Prints bytes and score after each stage of a compression, and the path of the file."""
-    print(f"\n{card.source}: {card.dense_bytes:,} bytes", file=stream)
+    tested = examples_text(card.scores.test.values())
+    print(f"\n{card.source}: {card.dense_bytes:,} bytes; test scores of {tested}", file=stream)
     columns = [_left(STAGE_TITLES[0]), *map(_right, stage_titles(card.metrics[0])[1:])]
     _print_table(columns, stage_cells(card), stream, begin="")
     ratio = ratio_text(card.dense_bytes, card.bytes)

@@ -186,7 +186,8 @@ def dense_stage(network: Network, *, force: bool = False, loggers: MakeLoggers =
     card = read_record(files.card, DenseCard)
     if needed:
         metric = card.metrics[0]
-        say(f"dense: {metric.named_text(card.scores.test[metric.name])} on test")
+        score = card.scores.test[metric.name]
+        say(f"dense: {metric.named_text(score)} on {score.examples:,} test examples")
     return Dense(network, files, card)
 
 

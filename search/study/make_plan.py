@@ -202,7 +202,7 @@ def search_study(
                 value = ended.score.value
                 point = {"latency, ms": first, plan.metric.with_unit(): plan.metric.shown(value)}
                 point["quality"] = plan.metric.quality(value)
-                update(ended.done, ended.evaluations, f"{plan.metric.text(value)} at {times}", point)
+                update(ended.done, ended.evaluations, f"{plan.metric.named_text(value)} at {times}", point)
 
         source = Source(plan.work, partial(make_work, inputs), trained)
         return run_study(plan, place, show, engine_of(inputs.request), source)

@@ -27,7 +27,9 @@ from tests.search.subnets.subnet_rows import subnet_row
 def subnets(*rows: SubnetRow) -> list[str]:
     stream = io.StringIO()
     print_subnets(SubnetList(metrics=(ACCURACY,), rows=rows), Path("outputs/tiny"), stream)
-    return stream.getvalue().splitlines()[1:-1]
+    *lines, counted, _ = stream.getvalue().splitlines()
+    assert counted == "test scores of 1,000 examples"
+    return lines[1:]
 
 
 def test_one_device() -> None:
@@ -43,7 +45,7 @@ def test_a_batch_has_its_unit_and_a_rate() -> None:
     rows = (subnet_row(limits={"latency_ms": 0.25}, measured={"latency_ms": 0.2}),)
     stream, workloads = io.StringIO(), {rows[0].device: Workload(batch=32)}
     print_subnets(SubnetList(metrics=(ACCURACY,), rows=rows), Path("outputs/tiny"), stream, workloads)
-    title, _, line = stream.getvalue().splitlines()[1:-1]
+    title, _, line = stream.getvalue().splitlines()[1:-2]
     assert title.split()[1:9] == ["measured,", "ms", "per", "batch", "of", "32", "rate", "test"]
     assert line.split()[:6] == ["0.250", "ms", "0.200", "ms", "160,000", "examples/s"]
     stream = io.StringIO()
