@@ -155,9 +155,9 @@ def quantized_text(quantized: Quantized, task: Task) -> str:
     metric, score = metrics_of(task)[0], quantized.scores.validation[task.objective.name]
     return (
         f"in {quantized.precision} validation {metric.named_text(score)}, "
-        f"{metric.gain_text(quantized.gain.validation)} from float32; a file of {bytes_text(quantized.bytes)}, "
-        f"in float32 {bytes_text(quantized.float_bytes)}, and at most {bytes_text(quantized.peak_bytes)} between layers, "
-        f"in float32 {bytes_text(quantized.float_peak_bytes)}"
+        f"{metric.gain_text(quantized.gain.validation)} from float32; "
+        f"a file of {bytes_text(quantized.bytes)}, in float32 {bytes_text(quantized.float_bytes)}, and at most "
+        f"{bytes_text(quantized.peak_bytes)} between layers, in float32 {bytes_text(quantized.float_peak_bytes)}"
     )
 
 
