@@ -6,16 +6,18 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from benchmarks import integers, low_rank
+from benchmarks import bit_price, integers, low_rank
 from benchmarks.compressing.recipe import SETTINGS, Setting
 from benchmarks.pruning.cells import Cells, column, markdown, mean_spread
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "compression_results.md"
 TEXTS = Path(__file__).parent / "texts"
-STUDIES = {"Integers": integers, "Low rank": low_rank}
+STUDIES = {"The price of a bit": bit_price, "Integers": integers, "Low rank": low_rank}
 TITLES = {
     "lenet300": "LeNet-300-100",
     "lenet300_short": "LeNet-300-100, a short training",
+    "lenet300_price": "LeNet-300-100, the short training, values at a price",
+    "lenet300_bits": "LeNet-300-100, the short training, weights and values at a price",
     "lenet5": "LeNet-5 (431K)",
     "resnet20": "ResNet-20, CIFAR-10 at 16x16 pixels",
     "mobilenet": "A subnet of MobileNet, CIFAR-10 at 16x16 pixels",

@@ -43,7 +43,8 @@ class Setting:
         data: as `DATA` names it.
         rate: learning rate of AdamW.
         mirrored: whether half of the training images are.
-        bit_price: of shared values, see `ofa.compress.share`; above 0, weights are also pruned for the bits they take.
+        bit_price: of shared values, see `ofa.compress.share`.
+        by_bits: whether weights are pruned by `magnitude_per_bit` in place of magnitude.
     """
 
     model: str
@@ -56,6 +57,7 @@ class Setting:
     rate: float = 1e-3
     mirrored: bool = False
     bit_price: float = 0.0
+    by_bits: bool = False
 
     def terms(self, epochs: int, seed: int) -> TrainSettings:
         """Returns the settings of a training."""
@@ -85,7 +87,8 @@ SETTINGS = {
         tuned=3,
     ),
     "lenet300_short": SHORT,
-    "lenet300_bits": replace(SHORT, bit_price=0.02),
+    "lenet300_price": replace(SHORT, bit_price=0.01),
+    "lenet300_bits": replace(SHORT, bit_price=0.01, by_bits=True),
     "lenet5": Setting(
         "lenet5",
         dense=8,
@@ -114,7 +117,7 @@ def pruned(setting: Setting, net: nn.Module, teacher: nn.Module, data: Dataset, 
 
     def prune(model: nn.Module, optimizer: torch.optim.Optimizer, total_steps: int, _: Any) -> Pruner:
         cubic = Cubic(1 - 1 / level, begin=0.0, end=0.6, every=100, initial=already)
-        criterion = partial(magnitude_per_bit, value_bits=VALUE_BITS) if setting.bit_price else magnitude
+        criterion = partial(magnitude_per_bit, value_bits=VALUE_BITS) if setting.by_bits else magnitude
         return Pruner(model, optimizer, criterion=criterion, schedule=resolved(cubic, total_steps))
 
     fit(net, data, setting.terms(setting.levels[level], seed + 1000), prune=prune, distillation=_taught(teacher))

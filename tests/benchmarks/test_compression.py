@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks import bit_price
 from benchmarks.compressing import page
 from benchmarks.compressing.baselines import baselines
 from benchmarks.compressing.networks import SHAPE, make_network
@@ -58,6 +59,19 @@ def test_one_seed_has_no_standard_error(tmp_path: Path, monkeypatch: pytest.Monk
     write_json(cells.file, rows(0, 1.4, 1.5, 8))
     page.write_page(cells)
     assert "| **12x pruned, 16 values, .ofaz** | 8 | 125x | 1.500 | +0.100 | 1 |" in (tmp_path / "page.md").read_text()
+
+
+def test_a_price_makes_a_smaller_file_and_has_a_line_in_the_table() -> None:
+    net = make_network("lenet300", 0).eval()
+    for parameter in net.parameters():
+        parameter.data.normal_(generator=torch.Generator().manual_seed(0)).mul_(parameter.abs() > 1)
+    images = torch.randn(20, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    keys = {"setting": "lenet300_short", "seed": 0, "level": 2, "levels": 8}
+    rows = [{**keys, "price": price, **bit_price.figures(net, images, 8, price)} for price in (0.0, 0.02)]
+    assert rows[1]["bytes"] < rows[0]["bytes"] and min(row["divergence"] for row in rows) > 0
+    text = bit_price.table(rows)
+    assert "| price | lenet300_short, 2x, 8 values |" in text
+    assert f"| 0.02 | {rows[1]['bytes']:,}, {rows[1]['divergence']:.4f} |" in text
 
 
 def test_norms_take_few_values_in_all_and_answer_nearly_the_same() -> None:
