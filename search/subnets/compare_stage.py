@@ -31,6 +31,7 @@ from search.run.trust import TOOLKIT_ALONE, Trust
 from search.subnets.chosen import ChosenSubnet, chosen_subnets, digest_of_searches, found_by_searches
 from search.subnets.compare import MeasuredDevice, comparison
 from search.subnets.extract import load_refined
+from search.training.judging import in_split
 from search.training.trained import Trained, load_trained
 
 Explain = Callable[[Exception], str | None]
@@ -67,11 +68,12 @@ def compare_stage(request: CompareRequest, explain: Explain, *, waits: bool) -> 
             return read_record(stage.output, Comparison)
         subnets = with_largest(chosen_subnets(finalists), trained.supernet.space.largest)
         with written(stage, force=force) as target:
+            # Before what takes long: data may have broken since.
+            found, judged = _judged(run, trained, subnets, trained.calibration(request.calibration_images))
             with measuring(run, "compare: other jobs of this run are running on this machine; waiting to measure"):
                 devices = [
                     measure_device(trained, subnets, runtimes[name], profiles[name], protocol) for name in runtimes
                 ]
-            found, judged = _judged(run, trained, subnets, trained.calibration(request.calibration_images))
             costs = ofa.cost(trained.supernet, [subnet.arch for subnet in subnets])
             content = comparison(
                 subnets,
@@ -169,8 +171,10 @@ def _judged(
             else:
                 search, digest = subnet.tuned
                 net, _ = load_refined(subnet.arch, trained, SearchFolder(run.search(search)).tuned(digest))
-            judged[subnet.arch] = replicates(net, data.test.in_order(), trained.task)
-            validation = scores(net, data.validation.in_order(), trained.task)
+            with in_split("test"):
+                judged[subnet.arch] = replicates(net, data.test.in_order(), trained.task)
+            with in_split("validation"):
+                validation = scores(net, data.validation.in_order(), trained.task)
             found[subnet.arch] = Scores(validation=validation, test=dict(judged[subnet.arch].scores))
             update(len(found), len(subnets), "scores on test")
     return found, judged

@@ -11,6 +11,7 @@ import search.app.verbs
 from ofa.errors import InvalidInput
 from search.app.main import main
 from search.evaluation.supernet import Evaluator
+from search.subnets import compare_stage
 
 MODULE = '''
 from pathlib import Path
@@ -67,6 +68,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def empty_batch(*_: object) -> None:
+    raise InvalidInput("batch 6 of those that are judged has 0 examples: leave empty ones out")
+
+
+def never_measured(*_: object, **__: object) -> None:
+    raise AssertionError("a device is measured first")
+
+
 def test_pruning_tries_what_it_will_be_judged_on_first(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*PRUNE, "name=good"]) == 0
     assert (place / "outputs/main/prune/good/verify.npz").exists()
@@ -80,15 +89,20 @@ def test_pruning_tries_what_it_will_be_judged_on_first(place: Path, capsys: pyte
 def test_a_search_tries_the_validation_split_before_it_profiles(
     tiny_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fails(*_: object) -> None:
-        raise InvalidInput("batch 6 of those that are judged has 0 examples: leave empty ones out")
-
-    def never(*_: object, **__: object) -> None:
-        raise AssertionError("a device is profiled first")
-
-    monkeypatch.setattr(Evaluator, "__call__", fails)
-    monkeypatch.setattr(search.app.verbs, "search_devices", never)
+    monkeypatch.setattr(Evaluator, "__call__", empty_batch)
+    monkeypatch.setattr(search.app.verbs, "search_devices", never_measured)
     assert main(["search", "run=tiny", "device=eager", "latency_ms=1000"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("ofa search: validation split: batch 6 of those that are judged has 0 examples")
     assert not list((tiny_copy / "outputs/tiny").rglob("*eager*"))
+
+
+def test_a_comparison_scores_subnets_before_it_measures_them(
+    tiny_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compare_stage, "replicates", empty_batch)
+    monkeypatch.setattr(compare_stage, "measure_device", never_measured)
+    assert main(["compare", "run=tiny"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("ofa compare: test split: batch 6 of those that are judged has 0 examples")
+    assert not (tiny_copy / "outputs/tiny/comparison.json").exists()
