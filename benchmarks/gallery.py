@@ -37,7 +37,7 @@ COMMANDS = (
 PARTS = {
     "report": ("report.html", None, 1100),
     "front": ("report.html", "Accuracy and latency", 760),
-    "latency": ("report.html", "Latency prediction", 760),
+    "latency": ("report.html", "Latency prediction", 640),
     "pruning": ("report.html", "Pruned networks", 900),
     "sweep": ("sweep.html", None, 1000),
 }

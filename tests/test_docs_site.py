@@ -19,7 +19,10 @@ BROWSER = find_browser()
 pytestmark = pytest.mark.slow
 in_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
 LOOKS = [(width, dark) for width in (1440, 768, 390) for dark in (False, True)]
-LOOKED_AT = ("index", "concepts", "gallery", "tutorials/first_subnet", "compression_results", "reference/ofa.start")
+LOOKED_AT = (
+    *("index", "concepts", "gallery", "tutorials/first_subnet", "tutorials/pruning", "compression_results"),
+    "reference/ofa.start",
+)
 FETCHED = (
     "performance.getEntriesByType('resource').map(one => one.name).filter(name => !/^(file|data|blob):/.test(name))"
 )
