@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import nn
 
 from benchmarks.pruning.setting import make_net, mnist
-from ofa import Supernet
 from ofa.data import Dataset, hub
-from ofa.models import MobileNet, ResNet
+from ofa.models import ResNet
 
 IMAGE_SIZE = 16
 SHAPE, CLASSES = (3, IMAGE_SIZE, IMAGE_SIZE), 10
 TRAIN_IMAGES = 8000
-SUBNET_SEED = 1  # of its Arch; with 304,402 weights
 
 
 def cifar(path: str) -> Dataset:
@@ -27,15 +24,9 @@ DATA = {"mnist": mnist, "cifar10": cifar}
 
 
 def make_network(model: str, seed: int) -> nn.Module:
-    """Returns a LeNet, "resnet20" or "mobilenet_subnet" with weights by the seed."""
+    """Returns a LeNet or "resnet20" with weights by the seed."""
     if model.startswith("lenet"):
         return make_net(model, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = ResNet(SHAPE, CLASSES, depth=20) if model == "resnet20" else _mobilenet_subnet()
-    return net.to(memory_format=torch.channels_last)
-
-
-def _mobilenet_subnet() -> nn.Module:
-    supernet = Supernet(MobileNet(SHAPE, CLASSES), torch.zeros(2, *SHAPE))
-    return supernet.extract(supernet.space.sample(np.random.default_rng(SUBNET_SEED)))
+        return ResNet(SHAPE, CLASSES, depth=20).to(memory_format=torch.channels_last)

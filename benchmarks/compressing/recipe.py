@@ -65,17 +65,6 @@ class Setting:
         return replace(terms(epochs, seed), optimizer=adamw(self.rate), augment=augment)
 
 
-CIFAR = Setting(
-    "",
-    dense=12,
-    control=18,
-    levels={4: 6, 8: 6, 16: 6},
-    shared={4: (16,), 8: (16,), 16: (8, 16)},
-    tuned=1,
-    data="cifar10",
-    rate=3e-3,
-    mirrored=True,
-)
 SHORT = Setting("lenet300", dense=8, control=16, levels={12: 8, 28: 8}, shared={12: (8,), 28: (8,)}, tuned=1)
 SETTINGS = {
     "lenet300": Setting(
@@ -97,8 +86,17 @@ SETTINGS = {
         shared={30: (8,), 60: (8,), 108: (8,)},
         tuned=1,
     ),
-    "resnet20": replace(CIFAR, model="resnet20"),
-    "mobilenet": replace(CIFAR, model="mobilenet_subnet", dense=6, control=6, levels={8: 6}, shared={8: (16,)}),
+    "resnet20": Setting(
+        "resnet20",
+        dense=12,
+        control=18,
+        levels={4: 6, 8: 6, 16: 6},
+        shared={4: (16,), 8: (16,), 16: (8, 16)},
+        tuned=1,
+        data="cifar10",
+        rate=3e-3,
+        mirrored=True,
+    ),
 }
 
 
