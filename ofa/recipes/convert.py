@@ -38,7 +38,7 @@ def planned_class(
     """Returns the class of a module in a subnet that cuts it, and the attributes to set there.
 
     Args:
-        module: of the full model. recipe: what stands for its class.
+        module: of the full model, with the numbers in Python that it has in the subnet. recipe: for its class.
         shapes: what shapes its tensors, and those of its submodules, have in the subnet, by their names.
     """
     rule = getattr(recipe, "original_sizes", None)

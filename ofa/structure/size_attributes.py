@@ -93,6 +93,15 @@ def set_integers(module: nn.Module, numbers: Mapping[str, int]) -> None:
         vars(module)[first] = _replaced(getattr(module, first), inner, number)
 
 
+def with_integers(module: nn.Module, numbers: Mapping[str, int]) -> nn.Module:
+    """Returns a module with integers set: itself where there are none, else a copy around the same tensors."""
+    if not numbers:
+        return module
+    copied = copy.copy(module)
+    set_integers(copied, numbers)
+    return copied
+
+
 def _replaced(value: Any, keys: Sequence[str], number: int) -> Any:
     """A copy of `value` in which the part that `keys` lead to is `number`."""
     if not keys:

@@ -13,6 +13,7 @@ from ofa.computed_weights import computed_weights, is_inside
 from ofa.kernel_transforms import is_kernel_transform
 from ofa.recipes import Recipes, planned_class
 from ofa.structure.passing import LeftOut, pass_through
+from ofa.structure.size_attributes import with_integers
 from ofa.structure.structure import tensor_names
 from ofa.views.attributes import sliced_attributes
 from ofa.views.plan import Slice
@@ -87,7 +88,8 @@ def plan_module(
         if kind in recipes:
             inner = {name: cut(names[f"{path}.{name}" if path else name]) for name in tensor_names(module)}
             if not all(piece.is_whole for piece in inner.values()):
-                kind, sizes = planned_class(module, recipes[kind], {name: piece.shape for name, piece in inner.items()})
+                shapes = {name: piece.shape for name, piece in inner.items()}
+                kind, sizes = planned_class(with_integers(module, numbers.get(path, {})), recipes[kind], shapes)
         kept, aside = children(module, path)
         memo[id(module)] = plan = ModulePlan(
             module,

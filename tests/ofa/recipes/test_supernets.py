@@ -168,3 +168,31 @@ def test_a_saved_supernet_is_loaded_with_its_recipes(tmp_path: Any) -> None:
 def test_recipes_are_classes_of_modules(recipes: Any) -> None:
     with pytest.raises(ofa.InvalidInput, match=re.escape("such as {MyAttention: ElasticAttention}")):
         supernet_of(own(), recipes=recipes)
+
+
+class OneHead(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(7, SIZE), nn.Linear(SIZE, 3)
+        self.attention = nn.MultiheadAttention(SIZE, 1, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x)
+        return self.last(self.attention(hidden, hidden, hidden, need_weights=False)[0])
+
+
+@pytest.mark.parametrize("size", [1, 5, SIZE - 1])
+def test_the_only_head_gets_smaller_and_stays_one(size: int) -> None:
+    images = torch.randn(2, 5, 7, dtype=torch.float64)
+    supernet = ofa.Supernet(OneHead().double().eval(), images, ofa.SpaceRules(width_ratios=None, multiple_of=1))
+    widths = {"width.first": size, "width.attention": 3 * size, "width.attention.out_proj": size}
+    arch = supernet.space.arch(widths)
+    net = supernet.extract(arch)
+    made = nn.MultiheadAttention(size, 1, batch_first=True).double()
+    made.load_state_dict(net.attention.state_dict())
+    with torch.no_grad():
+        hidden = net.first(images)
+        expected = net.last(made(hidden, hidden, hidden, need_weights=False)[0])
+        assert type(net.attention) is nn.MultiheadAttention and net.attention.num_heads == 1
+        torch.testing.assert_close(net(images), expected)
+        torch.testing.assert_close(supernet.subnet(arch)(images), expected)
