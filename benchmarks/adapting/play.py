@@ -1,10 +1,10 @@
-"""One seed of a problem: pretrained, adapted, and each subnet distilled alone for as many steps."""
+"""One seed of a problem: pretrained, adapted, fine-tuned, and each subnet distilled alone for as many steps."""
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,7 +18,8 @@ from ofa.block_importance import leaving_orders
 from ofa.importance import taylor
 from ofa.sorting import sort_units_
 from ofa.task import classification, scores
-from ofa.train import Distillation, sandwich, single, train, train_network
+from ofa.train import Distillation, TrainSettings, sandwich, single, train, train_network
+from ofa.train.by_use import scaled_by_use
 from ofa.train.teacher_batches import scoring_batches
 
 ARCHS = 5
@@ -33,9 +34,10 @@ class Play:
         dense: score of the pretrained network.
         before: of the sorted subnets with the pretrained weights, norm statistics measured.
         adapted: of the subnets of the adapted supernet.
-        alone: of the same subnets, trained alone.
+        finetuned: of these subnets, each trained on from the supernet's weights.
+        alone: of the same subnets, trained alone for the epochs of both.
         dense_seconds, adapt_seconds: of the processor.
-        alone_seconds: of all subnets together.
+        finetune_seconds, alone_seconds: of all subnets together.
     """
 
     seed: int
@@ -43,9 +45,11 @@ class Play:
     dense: float
     before: tuple[float, ...]
     adapted: tuple[float, ...]
+    finetuned: tuple[float, ...]
     alone: tuple[float, ...]
     dense_seconds: float
     adapt_seconds: float
+    finetune_seconds: float
     alone_seconds: float
 
 
@@ -79,24 +83,40 @@ def play(problem: Problem, seed: int, say: Callable[[str], None]) -> Play:
         label_weight=problem.label_weight,
         features=problem.features,
     )
-    train(supernet, data, strategy, replace(problem.adapt, seed=seed), task=task, teacher=start)
+    by_use = partial(scaled_by_use, strategy=strategy)
+    train(supernet, data, by_use, replace(problem.adapt, seed=seed), task=task, teacher=start)
     adapt_seconds = preparing + time.process_time() - started
     adapted = [score(ofa.calibrate(supernet.subnet(arch), images), problem) for arch in archs]
     say(f"  adapted {np.mean(adapted):.4f} in {adapt_seconds:.0f} s, before {np.mean(before):.4f}")
 
-    started = time.process_time()
-    alone = []
-    for arch in archs:
-        net = ofa.calibrate(pretrained.extract(arch), images)
-        distillation = Distillation(start, 1 - problem.label_weight)
-        train_network(net, data, replace(problem.adapt, seed=seed), task=task, distillation=distillation)
-        alone.append(score(net, problem))
-    alone_seconds = time.process_time() - started
-    say(f"  alone {np.mean(alone):.4f} in {alone_seconds:.0f} s")
+    distilled = partial(each_alone, archs=archs, start=start, problem=problem, images=images)
+    finetuned, finetune_seconds = distilled(supernet, settings=replace(problem.finetune, seed=seed))
+    epochs = problem.adapt.epochs + problem.finetune.epochs
+    alone, alone_seconds = distilled(pretrained, settings=replace(problem.adapt, epochs=epochs, seed=seed))
+    say(f"  fine-tuned {np.mean(finetuned):.4f} in {finetune_seconds:.0f} s, alone {np.mean(alone):.4f}")
     macs = tuple(int(count) for count in ofa.cost(supernet, archs)["macs"])
-    return Play(
-        seed, macs, dense, tuple(before), tuple(adapted), tuple(alone), dense_seconds, adapt_seconds, alone_seconds
-    )
+    scored = (tuple(each) for each in (before, adapted, finetuned, alone))
+    return Play(seed, macs, dense, *scored, dense_seconds, adapt_seconds, finetune_seconds, alone_seconds)
+
+
+def each_alone(
+    supernet: ofa.Supernet,
+    *,
+    archs: Sequence[ofa.Arch],
+    start: nn.Module,
+    problem: Problem,
+    images: torch.Tensor,
+    settings: TrainSettings,
+) -> tuple[list[float], float]:
+    """Returns the scores of the supernet's subnets, each distilled from `start` by itself, and the seconds of all."""
+    started = time.process_time()
+    reached = []
+    for arch in archs:
+        net = ofa.calibrate(supernet.extract(arch), images)
+        distillation = Distillation(start, 1 - problem.label_weight)
+        train_network(net, problem.data, settings, task=classification(problem.data), distillation=distillation)
+        reached.append(score(net, problem))
+    return reached, time.process_time() - started
 
 
 def sorted_supernet(model: nn.Module, example: torch.Tensor, problem: Problem, seed: int) -> ofa.Supernet:

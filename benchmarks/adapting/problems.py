@@ -29,6 +29,7 @@ class Problem:
         model: makes the network, its weights drawn from torch's global generator.
         dense: the training of the whole network from fresh weights.
         adapt: the training from the pretrained weights, of the supernet and of each subnet alone.
+        finetune: of each subnet of the adapted supernet.
         features: weight of the loss between blocks, of the supernet's training.
         random_subnets: of a step of the supernet, beside the largest and the smallest.
         label_weight: share of the losses of subnets against targets; the rest is distilled.
@@ -40,8 +41,9 @@ class Problem:
     rules: ofa.SpaceRules
     dense: TrainSettings
     adapt: TrainSettings
+    finetune: TrainSettings
     features: float = 0.0
-    label_weight: float = 0.3
+    label_weight: float = 0.5
     random_subnets: int = 1
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -52,7 +54,7 @@ def cifar(path: Path, *, images: int, size: int, epochs: int, adapt_epochs: int)
         name="cifar10", path=str(path), image_column="img", label_column="label", image_size=size, limit_train=images
     )
     augment = partial(compose, steps=[partial(random_shift, pixels=size // 8), horizontal_flip])
-    settings = {"batch_size": 128, "augment": augment, "gradient_clip": 5.0, "validate_every": 0}
+    settings = {"batch_size": 64, "augment": augment, "gradient_clip": 5.0, "validate_every": 0}
     return Problem(
         "ResNet-20, CIFAR-10",
         data,
@@ -60,6 +62,7 @@ def cifar(path: Path, *, images: int, size: int, epochs: int, adapt_epochs: int)
         ofa.SpaceRules(width_ratios=(0.5, 0.75, 1.0), multiple_of=4),
         TrainSettings(optimizer=SGD, epochs=epochs, **settings),
         TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=adapt_epochs, **settings),
+        TrainSettings(optimizer=partial(SGD, lr=0.025), epochs=1, **settings),
         facts={"images": len(data.train), "pixels": size},
     )
 
@@ -74,14 +77,15 @@ def small_resnet(*, epochs: int = 60, adapt_epochs: int = 5) -> Problem:
         lambda: ResNet((1, 8, 8), 10, depth=14, widths=(16, 32, 48)),
         ofa.SpaceRules(width_ratios=(0.5, 0.75, 1.0), multiple_of=4),
         TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=epochs, **settings),
-        TrainSettings(optimizer=partial(SGD, lr=0.04), epochs=adapt_epochs, **settings),
+        TrainSettings(optimizer=partial(SGD, lr=0.025), epochs=adapt_epochs, **settings),
+        TrainSettings(optimizer=partial(SGD, lr=0.0125), epochs=1, **settings),
         facts={"images": len(data.train), "pixels": 8},
     )
 
 
 def small_vit(*, epochs: int = 80, adapt_epochs: int = 8) -> Problem:
     """Returns a small vision transformer on scikit-learn's digits."""
-    settings = {"batch_size": 64, "augment": partial(random_shift, pixels=1), "gradient_clip": 1.0, "validate_every": 0}
+    settings = {"batch_size": 32, "augment": partial(random_shift, pixels=1), "gradient_clip": 1.0, "validate_every": 0}
     data = digits()
     return Problem(
         "ViT, digits",
@@ -89,23 +93,29 @@ def small_vit(*, epochs: int = 80, adapt_epochs: int = 8) -> Problem:
         lambda: ViT((1, 8, 8), 10, patch=2, width=64, depth=4, heads=4, head_size=16, hidden=128),
         ofa.SpaceRules(width_ratios=(0.5, 0.75, 1.0), multiple_of=8, min_depth=2),
         TrainSettings(optimizer=ADAMW, epochs=epochs, **settings),
-        TrainSettings(optimizer=partial(ADAMW, lr=2e-3), epochs=adapt_epochs, layer_decay=0.9, **settings),
+        TrainSettings(optimizer=ADAMW, epochs=adapt_epochs, layer_decay=0.9, **settings),
+        TrainSettings(optimizer=partial(ADAMW, lr=1.5e-3), epochs=2, layer_decay=0.9, **settings),
         features=0.5,
+        label_weight=0.3,
+        random_subnets=2,
         facts={"images": len(data.train), "pixels": 8},
     )
 
 
-def small_gpt(*, epochs: int = 20, adapt_epochs: int = 2) -> Problem:
+def small_gpt(*, epochs: int = 12, adapt_epochs: int = 1) -> Problem:
     """Returns a small GPT-2 on generated text: the next token of a Markov chain of order two."""
-    data = generated_text(vocabulary=16, context=16, samples=4096, noise=0.2)
-    settings = {"batch_size": 64, "gradient_clip": 1.0, "validate_every": 0}
+    data = generated_text(vocabulary=16, context=16, samples=16384, noise=0.2)
+    settings = {"batch_size": 32, "gradient_clip": 1.0, "validate_every": 0}
     return Problem(
         "GPT, generated text",
         data,
         lambda: GPT((16,), 16, width=64, depth=4, heads=4, head_size=16, hidden=128),
         ofa.SpaceRules(width_ratios=(0.5, 0.75, 1.0), multiple_of=8, min_depth=2),
         TrainSettings(optimizer=ADAMW, epochs=epochs, **settings),
-        TrainSettings(optimizer=partial(ADAMW, lr=2e-3), epochs=adapt_epochs, layer_decay=0.9, **settings),
+        TrainSettings(optimizer=ADAMW, epochs=adapt_epochs, layer_decay=0.9, **settings),
+        TrainSettings(optimizer=partial(ADAMW, lr=1.5e-3), epochs=1, layer_decay=0.9, **settings),
         features=0.5,
+        label_weight=0.3,
+        random_subnets=2,
         facts={"texts": len(data.train), "tokens": 16},
     )
