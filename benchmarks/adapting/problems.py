@@ -67,7 +67,7 @@ def cifar(path: Path, *, images: int, size: int, epochs: int, adapt_epochs: int)
     )
 
 
-def small_resnet(*, epochs: int = 60, adapt_epochs: int = 5) -> Problem:
+def small_resnet(*, epochs: int = 100, adapt_epochs: int = 5) -> Problem:
     """Returns a small residual network on scikit-learn's digits."""
     settings = {"batch_size": 64, "augment": partial(random_shift, pixels=1), "gradient_clip": 5.0, "validate_every": 0}
     data = digits()
@@ -77,13 +77,13 @@ def small_resnet(*, epochs: int = 60, adapt_epochs: int = 5) -> Problem:
         lambda: ResNet((1, 8, 8), 10, depth=14, widths=(16, 32, 48)),
         ofa.SpaceRules(width_ratios=(0.5, 0.75, 1.0), multiple_of=4),
         TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=epochs, **settings),
-        TrainSettings(optimizer=partial(SGD, lr=0.025), epochs=adapt_epochs, **settings),
-        TrainSettings(optimizer=partial(SGD, lr=0.0125), epochs=1, **settings),
+        TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=adapt_epochs, **settings),
+        TrainSettings(optimizer=partial(SGD, lr=0.025), epochs=1, **settings),
         facts={"images": len(data.train), "pixels": 8},
     )
 
 
-def small_vit(*, epochs: int = 80, adapt_epochs: int = 8) -> Problem:
+def small_vit(*, epochs: int = 140, adapt_epochs: int = 8) -> Problem:
     """Returns a small vision transformer on scikit-learn's digits."""
     settings = {"batch_size": 32, "augment": partial(random_shift, pixels=1), "gradient_clip": 1.0, "validate_every": 0}
     data = digits()
@@ -93,16 +93,15 @@ def small_vit(*, epochs: int = 80, adapt_epochs: int = 8) -> Problem:
         lambda: ViT((1, 8, 8), 10, patch=2, width=64, depth=4, heads=4, head_size=16, hidden=128),
         ofa.SpaceRules(width_ratios=(0.5, 0.75, 1.0), multiple_of=8, min_depth=2),
         TrainSettings(optimizer=ADAMW, epochs=epochs, **settings),
-        TrainSettings(optimizer=ADAMW, epochs=adapt_epochs, layer_decay=0.9, **settings),
-        TrainSettings(optimizer=partial(ADAMW, lr=1.5e-3), epochs=2, layer_decay=0.9, **settings),
+        TrainSettings(optimizer=partial(ADAMW, lr=4e-3), epochs=adapt_epochs, layer_decay=0.9, **settings),
+        TrainSettings(optimizer=partial(ADAMW, lr=2e-3), epochs=2, layer_decay=0.9, **settings),
         features=0.5,
         label_weight=0.3,
-        random_subnets=2,
         facts={"images": len(data.train), "pixels": 8},
     )
 
 
-def small_gpt(*, epochs: int = 12, adapt_epochs: int = 1) -> Problem:
+def small_gpt(*, epochs: int = 24, adapt_epochs: int = 2) -> Problem:
     """Returns a small GPT-2 on generated text: the next token of a Markov chain of order two."""
     data = generated_text(vocabulary=16, context=16, samples=16384, noise=0.2)
     settings = {"batch_size": 32, "gradient_clip": 1.0, "validate_every": 0}
@@ -112,9 +111,8 @@ def small_gpt(*, epochs: int = 12, adapt_epochs: int = 1) -> Problem:
         lambda: GPT((16,), 16, width=64, depth=4, heads=4, head_size=16, hidden=128),
         ofa.SpaceRules(width_ratios=(0.5, 0.75, 1.0), multiple_of=8, min_depth=2),
         TrainSettings(optimizer=ADAMW, epochs=epochs, **settings),
-        TrainSettings(optimizer=ADAMW, epochs=adapt_epochs, layer_decay=0.9, **settings),
-        TrainSettings(optimizer=partial(ADAMW, lr=1.5e-3), epochs=1, layer_decay=0.9, **settings),
-        features=0.5,
+        TrainSettings(optimizer=partial(ADAMW, lr=6e-3), epochs=adapt_epochs, **settings),
+        TrainSettings(optimizer=partial(ADAMW, lr=3e-3), epochs=1, **settings),
         label_weight=0.3,
         random_subnets=2,
         facts={"texts": len(data.train), "tokens": 16},
