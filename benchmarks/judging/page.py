@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.collection import all_entries
-from benchmarks.judging.causes import CAUSES
+from benchmarks.judging.causes import CAUSES, COSTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "any_model.md"
 LIBRARIES = ("torchvision", "timm", "transformers")
@@ -50,7 +50,7 @@ def write_page(results: Path) -> None:
     groups = {"By hand": [row for row in rows if row["model"].split(" ")[0] not in LIBRARIES]}
     groups |= {library: [row for row in rows if row["model"].split(" ")[0] == library] for library in LIBRARIES}
     parts = [INTRODUCTION, _summary(rows), *(f"## {name}\n\n{_table(part)}" for name, part in groups.items() if part)]
-    parts += [_under_the_bar(rows), _inexact(rows), _reasons(rows)]
+    parts += [_under_the_bar(rows), _other_costs(rows), _inexact(rows), _reasons(rows)]
     if kept["left_out"]:
         parts.append("Left out: " + "; ".join(f"{name} ({why})" for name, why in kept["left_out"].items()))
     PAGE.write_text("\n\n".join(part.strip() for part in parts if part) + "\n")
@@ -148,6 +148,16 @@ def _under_the_bar(rows: Sequence[Row]) -> str:
     ]
     said = ", ".join(f"{family}s under {bar:.0%}" for family, bar in BARS.items())
     return f"## Less is removed\n\nOf {said}:\n\n" + "\n".join(lines) if lines else ""
+
+
+def _other_costs(rows: Sequence[Row]) -> str:
+    """Returns of which models the cost is not what the counter says, and why."""
+    lines = [
+        f"- {row['model']}, {row['cost_equal']} of {row['cost_compared']}: {COSTS.get(row['model'], 'not looked into')}"
+        for row in rows
+        if row.get("cost_equal") != row.get("cost_compared")
+    ]
+    return "## Other costs than the counter's\n\n" + "\n".join(lines) if lines else ""
 
 
 def _inexact(rows: Sequence[Row]) -> str:
