@@ -73,3 +73,10 @@ def test_one_device_is_shown_as_ever() -> None:
     assert '<span class="pill">≤ 0.0600 ms</span>' in html
     assert "<th>limit</th><th>measured</th><th>predicted</th>" in html
     assert pareto_figure(DEVICE)["layout"]["xaxis"]["title"]["text"] == "latency, ms (batch 1)"
+
+
+def test_the_largest_is_not_said_to_differ_from_itself() -> None:
+    first, *others = DEVICE.chosen
+    itself = replace(DEVICE, chosen=(replace(first, arch=LARGEST.arch), *others))
+    assert section(itself).count("vs. largest</dt><dd>the same network</dd>") == 1
+    assert "the same network" not in section(DEVICE)
