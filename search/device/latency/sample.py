@@ -117,8 +117,8 @@ def choose_sample(
         return cost(supernet, archs)["macs"].astype(float)
 
     archs = choose_anchors(supernet.space, macs, anchors, seed)
-    check_count(len(archs))
     nets = tuple(network_of(supernet, arch, workload) for arch in archs)  # first: they say what does not run
+    check_count(len(archs))
     pieces = choose_pieces(supernet, archs, 0 if workload.decode else blocks, seed, workload)
     probes = probe_networks() if alignment else []
     items = SampleItems(tuple(archs), tuple(placed(supernet, pieces)), tuple(width for width, _, _ in probes))

@@ -110,7 +110,7 @@ def test_a_damaged_model_is_refused_by_field(change, named):
 
 def test_too_few_or_impossible_figures_are_refused():
     table = costs(4)
-    with pytest.raises(InvalidInput, match=r"4 measured networks are too few .*space\.width_ratios"):
+    with pytest.raises(InvalidInput, match=r"4 different subnets are too few .*space\.width_ratios"):
         fit_latency_model(table, law(table))
     for wrong in (0.0, -1.0, float("nan")):
         measured = law(costs())
