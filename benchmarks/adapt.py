@@ -5,11 +5,11 @@
         [--output benchmarks/results/adapt.json]
 
 For every seed: the network is trained dense; then its units and blocks are sorted and it is trained as a supernet by
-the sandwich rule, as `train=adapt` does. Five subnets of it (the largest, the smallest, three drawn, alike for every
-seed) are fine-tuned, each alone. The same five are cut from the sorted, pretrained network and distilled from it, each
-for the epochs of both with the same optimizer, schedule and losses. Accuracies are on the test split. Prints a Markdown
-table: differences are paired, by seed and Arch, and their standard errors are over seeds. Times are of the processor,
-of one thread.
+the sandwich rule, as `train=adapt` does, at a problem's own rates. Five subnets of it (the largest, the smallest, three
+drawn, alike for every seed) are fine-tuned, each alone. The same five are cut from the sorted, pretrained network and
+distilled from it, each for the epochs of both with the same optimizer, schedule and losses. Accuracies are on the test
+split. Prints a Markdown table: differences are paired, by seed and Arch, and their standard errors are over seeds.
+Times are of the processor, of one thread.
 """
 
 from __future__ import annotations
