@@ -18,6 +18,7 @@ TITLES = {
     "lenet300_short": "LeNet-300-100, a short training",
     "lenet300_price": "LeNet-300-100, the short training, values at a price",
     "lenet300_bits": "LeNet-300-100, the short training, weights and values at a price",
+    "lenet300_long": "LeNet-300-100, longer, weights and values at a price",
     "lenet5": "LeNet-5 (431K)",
     "resnet20": "ResNet-20, CIFAR-10 at 16x16 pixels",
 }

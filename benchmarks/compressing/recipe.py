@@ -78,6 +78,16 @@ SETTINGS = {
     "lenet300_short": SHORT,
     "lenet300_price": replace(SHORT, bit_price=0.01),
     "lenet300_bits": replace(SHORT, bit_price=0.01, by_bits=True),
+    "lenet300_long": Setting(
+        "lenet300",
+        dense=40,
+        control=85,
+        levels={12: 25, 26: 50},
+        shared={26: (8, 16)},
+        tuned=10,
+        bit_price=0.01,
+        by_bits=True,
+    ),
     "lenet5": Setting(
         "lenet5",
         dense=8,
