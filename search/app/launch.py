@@ -19,9 +19,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ofa.errors import CollapseWarning
-from search.app.engines import started
 from search.app.help import OPTIONS_WITH_VALUE, verb_help
-from search.app.messages import explain
+from search.app.messages import explain, user_line
 from search.app.process import (
     hidden_modules,
     import_from_here,
@@ -30,8 +29,7 @@ from search.app.process import (
     stop_with,
     write_any_character,
 )
-from search.app.ranks import exit_code, is_said_elsewhere, rank, refusal, silence, together
-from search.app.user_code import user_line
+from search.app.ranks import exit_code, is_said_elsewhere, rank, refusal, silence, started, together
 from search.config.read import read_request
 from search.config.request import Request
 from search.config.verbs import REQUESTS

@@ -1,9 +1,12 @@
-"""Errors as one line each: the received value, the rule, the nearest valid choice."""
+"""Errors as one line each: the value, the rule, the nearest valid choice; and the line of user code they came from."""
 
 from __future__ import annotations
 
 import errno
 import re
+import sysconfig
+import traceback
+from pathlib import Path
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -14,6 +17,7 @@ from hydra.errors import (
 )
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+import ofa
 from ofa.errors import InvalidInput, nearest
 from search.app.process import hidden_module_text, hidden_target_of
 
@@ -28,6 +32,37 @@ ELSEWHERE_NAMED = {"weights": "start=checkpoint start.path=FILE, or another opti
 
 # Groups that later verbs read back from the supernet.
 OF_TRAINING = ("model", "data", "task", "teacher", "space", "train")
+RESUMES = "finished work is kept, and the same command resumes"
+ELSEWHERE = "or use outputs=FOLDER elsewhere"
+FAULTS = {
+    errno.ENOSPC: ("the disk is full", f"free some space, {ELSEWHERE}; {RESUMES}"),
+    errno.EDQUOT: ("your quota of the disk is used up", f"free some space, {ELSEWHERE}; {RESUMES}"),
+    errno.EFBIG: ("the file is larger than may be written", f"raise the limit (ulimit -f), {ELSEWHERE}; {RESUMES}"),
+    errno.EROFS: ("the disk can only be read", "use outputs=FOLDER on one that can be written"),
+    errno.EACCES: ("permission denied", f"change its permissions or its owner, {ELSEWHERE}"),
+    errno.EPERM: ("not permitted", f"change its permissions or its owner, {ELSEWHERE}"),
+    errno.ENOLCK: ("the file system gives no locks", "use outputs=FOLDER on a local disk, or mount it with locks"),
+    errno.EOPNOTSUPP: ("the file system gives no locks", "use outputs=FOLDER on a local disk, or mount it with locks"),
+    errno.ENOSYS: ("the file system cannot do that", "use outputs=FOLDER on a local disk"),
+    errno.ENAMETOOLONG: ("the name is too long for the file system", "shorten run=, study=, name= or outputs="),
+    errno.ENOTDIR: ("a file stands where a folder is needed", "move that file away, or use another run= or outputs="),
+    errno.EEXIST: ("a file stands where a folder is needed", "move that file away, or use another run= or outputs="),
+    errno.EISDIR: ("a folder stands where a file is needed", "move that folder away, or name a file"),
+    errno.ELOOP: ("it is a link where links are not followed, or a circle of links", "remove that link"),
+    errno.EMFILE: ("too many files are open", f"raise the limit (ulimit -n 4096), or use fewer workers; {RESUMES}"),
+    errno.ENFILE: ("too many files are open on this machine", f"end other programs; {RESUMES}"),
+    errno.EIO: ("the disk has an input/output error", f"look at the disk (dmesg); {RESUMES}"),
+    errno.ESTALE: ("the network disk has lost that file", f"mount it again; {RESUMES}"),
+    errno.ENODEV: ("the disk is no longer there", "mount it again"),
+    errno.ENOMEM: ("out of memory", f"end other programs, or ask for less; {RESUMES}"),
+    errno.EAGAIN: ("no more processes may be started", "raise the limit (ulimit -u), or use fewer workers or jobs"),
+}
+TEMPORARY = re.compile(r"\.([^/]+)\.ofa-[0-9a-f]{16}\.tmp")  # a temporary file before its rename (see `ofa.paths`)
+OUT_OF_MEMORY = re.compile(r"(can't|cannot) allocate memory|not enough memory|out of memory", re.IGNORECASE)
+LESS_MEMORY = "a smaller batch_size, fewer workers or jobs, or a smaller model needs less; " + RESUMES
+_PATHS = sysconfig.get_paths()
+_OWN = Path(ofa.__file__).parent
+_INSTALLED = (str(_OWN), str(_OWN.parent / "search"), _PATHS["stdlib"], _PATHS["platstdlib"], "<")
 
 
 def explain(error: BaseException, where: str = "") -> str | None:
@@ -139,41 +174,6 @@ def target_of(error: BaseException) -> re.Match[str] | None:
     return re.search(r"'([\w.]+)'", str(error))
 
 
-RESUMES = "finished work is kept, and the same command resumes"
-
-ELSEWHERE = "or use outputs=FOLDER elsewhere"
-
-FAULTS = {
-    errno.ENOSPC: ("the disk is full", f"free some space, {ELSEWHERE}; {RESUMES}"),
-    errno.EDQUOT: ("your quota of the disk is used up", f"free some space, {ELSEWHERE}; {RESUMES}"),
-    errno.EFBIG: ("the file is larger than may be written", f"raise the limit (ulimit -f), {ELSEWHERE}; {RESUMES}"),
-    errno.EROFS: ("the disk can only be read", "use outputs=FOLDER on one that can be written"),
-    errno.EACCES: ("permission denied", f"change its permissions or its owner, {ELSEWHERE}"),
-    errno.EPERM: ("not permitted", f"change its permissions or its owner, {ELSEWHERE}"),
-    errno.ENOLCK: ("the file system gives no locks", "use outputs=FOLDER on a local disk, or mount it with locks"),
-    errno.EOPNOTSUPP: ("the file system gives no locks", "use outputs=FOLDER on a local disk, or mount it with locks"),
-    errno.ENOSYS: ("the file system cannot do that", "use outputs=FOLDER on a local disk"),
-    errno.ENAMETOOLONG: ("the name is too long for the file system", "shorten run=, study=, name= or outputs="),
-    errno.ENOTDIR: ("a file stands where a folder is needed", "move that file away, or use another run= or outputs="),
-    errno.EEXIST: ("a file stands where a folder is needed", "move that file away, or use another run= or outputs="),
-    errno.EISDIR: ("a folder stands where a file is needed", "move that folder away, or name a file"),
-    errno.ELOOP: ("it is a link where links are not followed, or a circle of links", "remove that link"),
-    errno.EMFILE: ("too many files are open", f"raise the limit (ulimit -n 4096), or use fewer workers; {RESUMES}"),
-    errno.ENFILE: ("too many files are open on this machine", f"end other programs; {RESUMES}"),
-    errno.EIO: ("the disk has an input/output error", f"look at the disk (dmesg); {RESUMES}"),
-    errno.ESTALE: ("the network disk has lost that file", f"mount it again; {RESUMES}"),
-    errno.ENODEV: ("the disk is no longer there", "mount it again"),
-    errno.ENOMEM: ("out of memory", f"end other programs, or ask for less; {RESUMES}"),
-    errno.EAGAIN: ("no more processes may be started", "raise the limit (ulimit -u), or use fewer workers or jobs"),
-}
-
-TEMPORARY = re.compile(r"\.([^/]+)\.ofa-[0-9a-f]{16}\.tmp")  # a temporary file before its rename (see `ofa.paths`)
-
-OUT_OF_MEMORY = re.compile(r"(can't|cannot) allocate memory|not enough memory|out of memory", re.IGNORECASE)
-
-LESS_MEMORY = "a smaller batch_size, fewer workers or jobs, or a smaller model needs less; " + RESUMES
-
-
 def explain_environment(error: BaseException, where: str = "") -> str | None:
     """Returns an error of the environment as one line with path and remedy; None for any other error.
 
@@ -202,3 +202,14 @@ def _is_out_of_memory(error: BaseException) -> bool:
     if type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error)) is not None
+
+
+def user_line(error: BaseException) -> str | None:
+    """Returns "file.py:12 `source`" of the innermost line in an error's traceback that is of no installed package.
+
+    None: there is none.
+    """
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(_INSTALLED) and "site-packages" not in frame.filename:
+            return f"{Path(frame.filename).name}:{frame.lineno}" + (f" `{frame.line}`" if frame.line else "")
+    return None

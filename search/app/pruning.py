@@ -31,7 +31,7 @@ from search.run.stages import Stage, hash_of, is_complete, is_needed
 from search.run.stored_inputs import DATA, begin_with, check_same, write_stored_config
 from search.training.baseline import check_metrics
 from search.training.loggers import log_rows, loggers_of
-from search.training.settled import settled
+from search.training.starts import settled
 from search.training.teachers import check_distillation, check_teacher, teacher_inputs
 
 

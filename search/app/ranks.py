@@ -6,16 +6,19 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ofa.errors import InvalidInput
 from ofa.processes import ALONE, Processes, one_line, processes
-from search.engine.command import ANOTHER_ENDED
+from search.engine import Command
+from search.engine.command import ANOTHER_ENDED, STARTED_VARIABLE, of_training
+from search.objects import make_partial
 from search.run.progress import progress_shown
 
 TOGETHER = {"train": "train", "prune": "dense", "finetune": "finetune"}  # with the group of a training's settings
@@ -192,3 +195,20 @@ def _said_by_first(store: Any, rank: int, count: int, text: str) -> str | None:
 def _is_lost_connection(error: Exception) -> bool:
     lost = isinstance(error, torch.distributed.DistError)
     return lost or (isinstance(error, RuntimeError) and "gloo/" in str(error))
+
+
+def started(verb: str, request: Any) -> Callable[[Sequence[str]], int] | None:
+    """Returns a function of the overrides that has the engine of a request train; None where this process does.
+
+    Raises:
+        InvalidInput: the engine is one of searches alone, or other processes share this training already.
+    """
+    if verb not in TOGETHER or request.engine is None or STARTED_VARIABLE in os.environ:
+        return None
+    engine = of_training(request.engine)
+    name = str(request.engine["_target_"]).rpartition(".")[2]
+    if not launched().alone:
+        raise InvalidInput(f"engine={name} starts processes itself: give it without torchrun")
+    train = make_partial("engine", engine)
+    folder = Path(request.outputs).resolve() / ".engine"
+    return lambda words: int(train(Command(verb, tuple(words), folder)))

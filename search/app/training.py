@@ -33,9 +33,8 @@ from search.training.baseline import check_metrics, early_warnings
 from search.training.loggers import loggers_of
 from search.training.probe import probe_of, probe_warnings
 from search.training.settings import check_computing
-from search.training.settled import settled
 from search.training.sorting import ordered_blocks
-from search.training.starts import Beginning, copy_of, start_inputs
+from search.training.starts import Beginning, copy_of, settled, start_inputs
 from search.training.teachers import teacher_inputs
 from search.training.trained import run_training, say_end, say_warnings
 

@@ -32,7 +32,7 @@ from search.run.stages import is_complete
 from search.run.stored_inputs import check_same, read_stored_config, show_data
 from search.run.trust import Trust, check_stored
 from search.training.settings import supernet_settings, train_settings
-from search.training.settled import check_settled, settled
+from search.training.starts import check_settled, settled
 from search.training.trained import Trained
 
 

@@ -1,4 +1,4 @@
-"""ONNX files of plain networks: exported, and checked to compute the same."""
+"""ONNX files of plain networks: exported, checked to compute the same, and which nodes are of which layer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,7 +19,11 @@ from ofa.errors import InvalidInput
 from ofa.inputs import Example, as_inputs
 from ofa.modes import op_by_op
 from ofa.paths import write_atomic
+from ofa.precisions import Int8Layers
 from search.device.flat import INPUT, OUTPUT, FlatNetwork, flattened, named_inputs
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
 
 __all__ = ["INPUT", "OUTPUT", "export_onnx", "onnx_bytes", "onnx_difference", "tolerated"]
 
@@ -28,6 +32,8 @@ OPSET = 18
 QKV = ((0, "query"), (1, "key"), (2, "value"))  # of attention, by position and by name
 
 TOLERANCE = 1e-4  # of the largest logit: rounding stays a hundred times below, a wrong graph far above
+WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+FLAT = "network"  # what holds a network of several inputs or outputs while it is exported
 
 
 def export_onnx(net: nn.Module, example_input: Example, path: Path) -> None:
@@ -161,3 +167,41 @@ def tolerated(absolute: float, relative: float) -> tuple[float, float]:
             f"{TOLERANCE:g} is allowed): the exporter froze something that depends on the input"
         )
     return absolute, relative
+
+
+def float_nodes(proto: ModelProto, layers: Int8Layers) -> list[str]:
+    """Returns the names of the nodes that stay in float32 where some layers compute in int8.
+
+    A node without weights is computed as the layer before it, and the nodes before the first layer in float32, as in
+    `ofa.quantization.Quantized`.
+    """
+    weights = {tensor.name for tensor in proto.graph.initializer}
+    weighted = {
+        node.name: layer_of(node)
+        for node in proto.graph.node
+        if node.op_type in WITH_WEIGHTS and weights & set(node.input)
+    }
+    inside = all(layer.startswith(f"{FLAT}.") for layer in weighted.values())
+    rounds, names = False, list[str]()
+    for node in proto.graph.node:
+        if node.name in weighted:
+            layer = weighted[node.name]
+            rounds = layers.holds(layer.removeprefix(f"{FLAT}.") if inside else layer)
+        if not rounds:
+            names.append(node.name)
+    return names
+
+
+def layer_of(node: NodeProto) -> str:
+    """Returns the name of the layer that a node was exported of.
+
+    A node's name is its path, "/stages.0/stages.0.1/conv1/Conv" of the layer "stages.0.1.conv1": what is in a list
+    carries the list's name before its own.
+    """
+    path = list[str]()
+    for part in node.name.strip("/").split("/")[:-1]:
+        if path and part.startswith(f"{path[-1].rpartition('/')[2]}."):
+            path[-1] = part
+        else:
+            path.append(part)
+    return ".".join(path)

@@ -127,3 +127,17 @@ def arrays_of(net: nn.Module, example: Example) -> Arrays:
 def first_shape(inputs: Inputs) -> tuple[int, ...]:
     """Returns the shape of the first batched tensor, by which records describe an input."""
     return next(tuple(tensor.shape) for tensor in inputs.tensors().values() if inputs.is_batched(tensor))
+
+
+def answer_of(outputs: Any, examples: int) -> Tensor:
+    """Returns the only tensor of a network's outputs, or that named `logits`; else all of them side by side.
+
+    That is (N, 1, numbers): of each example the numbers of all tensors that have a row for each.
+    """
+    if isinstance(outputs, Tensor):
+        return outputs
+    named = named_outputs(outputs)
+    if "logits" in named:
+        return named["logits"]
+    tensors = [tensor for tensor in named.values() if tensor.dim() and len(tensor) == examples]
+    return tensors[0] if len(named) == 1 else torch.cat([tensor.flatten(1).float() for tensor in tensors], 1)[:, None]

@@ -13,8 +13,8 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from ofa.errors import InvalidInput
 from ofa.precisions import Int8Layers
+from search.device.export import float_nodes
 from search.device.flat import Arrays
-from search.device.onnx_layers import float_nodes
 
 Named = Mapping[str, np.ndarray[Any, Any]]  # the inputs of one run by name
 

@@ -26,7 +26,7 @@ from search.objects import example_of, make_model
 from search.run.cards import Rebuild
 from search.run.compressed_cards import Factors, OfazCard
 from search.run.trust import Trust, check_stored
-from search.training.settled import check_settled
+from search.training.starts import check_settled
 
 FILE = "model.ofaz"
 SUFFIX = ".ofaz"

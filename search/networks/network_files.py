@@ -26,9 +26,8 @@ from ofa.records import Object
 from ofa.rules import SpaceRules
 from search.config.rules import Target
 from search.device.export import onnx_bytes, onnx_difference, tolerated
-from search.device.flat import OUTPUT, first_shape, named_inputs, output_by_name, run
+from search.device.flat import OUTPUT, answer_of, first_shape, named_inputs, output_by_name, run
 from search.device.profile_device import tool_version
-from search.networks.answer import answer_of
 from search.networks.folder import SubnetFolder
 from search.networks.source import network_source
 from search.run.cards import NetworkCard, Onnx, PlainSource, Rebuild

@@ -23,15 +23,14 @@ from ofa.resolution import resized
 from ofa.rules import SpaceRules
 from ofa.supernet import Supernet
 from search.device.export import TOLERANCE
-from search.device.flat import INPUT, OUTPUT, first_shape
-from search.networks.answer import answer_of
+from search.device.flat import INPUT, OUTPUT, answer_of, first_shape
 from search.networks.compressed_file import compressed_file, load_compressed
 from search.networks.folder import SubnetFolder
 from search.networks.network_files import file_digest
 from search.objects import make_model
 from search.run.cards import NetworkCard, Rebuild
 from search.run.trust import Trust, check_stored
-from search.training.settled import check_settled
+from search.training.starts import check_settled
 
 
 def load(

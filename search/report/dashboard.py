@@ -26,7 +26,6 @@ from search.candidates.optuna_internals import FrozenStudy, study_attributes, st
 from search.candidates.search_files import TrialRow
 from search.candidates.trials import trial_rows
 from search.report.dashboard_figures import importance_figure, limits_figure, metric_of, study_note, study_title
-from search.report.dashboard_lines import with_broken_lines
 from search.report.figures import Figure
 from search.run.scores import MetricFacts
 from search.study.artifacts import TrialFileStore
@@ -38,6 +37,8 @@ HOST = "127.0.0.1"
 Application = Callable[..., Iterable[bytes]]
 NOTES = "note_str:"  # part of the keys of the dashboard's notes
 GROWN = 1.1  # importances, which take a second, are recomputed once the number of trials grew by this factor
+# Attributes of trials are paragraphs of its library of components; an Arch as JSON has some hundred letters.
+STYLE = b"<style>p.MuiTypography-body1 { white-space: normal; overflow-wrap: anywhere; }</style>"
 
 
 class _ThreadedServer(ThreadingMixIn, WSGIServer):
@@ -190,3 +191,27 @@ def _saved(scratch: Study, figures: Mapping[str, Figure], note: str) -> dict[str
     ours = tuple(f":{name}:" for name in figures)
     saved = study_attributes(scratch)
     return {key: value for key, value in saved.items() if "note" in key or any(name in key for name in ours)}
+
+
+def with_broken_lines(application: Application) -> Application:
+    """Returns the application, whose pages then break long lines, so that no page is wider than its window."""
+
+    def styled(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        begun: list[Any] = []
+
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], None]:
+            begun[:] = [status, headers, *error]
+            return lambda data: None
+
+        parts = application(environ, start)
+        status, headers, *error = begun
+        names = {name.lower(): value for name, value in headers}
+        if not names.get("content-type", "").startswith("text/html") or "content-encoding" in names:
+            start_response(status, headers, *error)
+            return parts
+        page = b"".join(parts).replace(b"</head>", STYLE + b"</head>", 1)
+        others = [(name, value) for name, value in headers if name.lower() != "content-length"]
+        start_response(status, [*others, ("Content-Length", str(len(page)))], *error)
+        return [page]
+
+    return styled

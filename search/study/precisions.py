@@ -23,8 +23,8 @@ from search.candidates.mixtures import Groups, precision_of
 from search.candidates.space import Candidate
 from search.config.search import SearchRequest
 from search.config.searched_keys import SearchedKeys
+from search.device.int8_sizes import MixedSizes
 from search.device.latency.mixed import MixedLatency
-from search.device.mixed_sizes import MixedSizes
 from search.training.trained import Trained
 
 GROUPS = "search.tuning.precisions"  # the node that says it of groups of layers

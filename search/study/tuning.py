@@ -31,8 +31,8 @@ from search.config.search import SearchRequest
 from search.config.searched_keys import SearchedKeys, searched_keys
 from search.config.tuning import Tuning
 from search.device.devices import SearchDevice
+from search.device.int8_sizes import MixedSizes
 from search.device.latency.mixed import MixedLatency
-from search.device.mixed_sizes import MixedSizes
 from search.device.profile import Profile
 from search.evaluation.caches import TunedCache
 from search.evaluation.sparsities import sparse_figures, sparsities_of

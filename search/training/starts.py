@@ -1,4 +1,4 @@
-"""The start of a training: weights that a network begins with, kept in the run and never read again from elsewhere."""
+"""What a training begins with, kept in its run and never read from elsewhere again: weights, and a configured model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from ofa.errors import InvalidInput
 from ofa.fill import fill_
 from ofa.identity import digest_of, digest_of_tensors
 from ofa.kernel_transforms import is_kernel_transform
-from ofa.records import convert
+from ofa.models.hub import timm_architecture, transformers_config
+from ofa.records import Object, convert
 from ofa.start import StartRecord
 from ofa.weights_file import read_weights, weight_files
 from search.config.rules import Target
@@ -28,6 +29,7 @@ from search.run.stages import Stage, hash_of, resumes_in, stamped_config, stampe
 OWN = "ofa.start."  # starts of this toolkit, which read weights by `ofa.weights_file`
 INPUT = "start"  # the name of a stage's input, and the key of its configuration
 PLACES = ("path", "folder", "name")  # arguments of a start that may name a file or a folder
+TRANSFORMERS, TIMM = "ofa.models.from_transformers", "ofa.models.from_timm"
 
 
 class Beginning:
@@ -142,3 +144,44 @@ def _digest(place: str, start: Target) -> str:
         return hash_of({"folder": place})
     with open(place, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def settled(model: Object, outputs: Iterable[Path]) -> dict[str, Any]:
+    """Returns a `model` group that needs no other file: a network of transformers with its configuration written out.
+
+    So later verbs build it again when the folder is gone, and a folder that was replaced is another configuration.
+
+    Args:
+        model: the group.
+        outputs: of stages that may have been made with the same name: what they keep replaces a folder that is gone,
+            and what the hub says now.
+
+    Raises:
+        InvalidInput: a name that is neither a folder nor known, or a damaged configuration.
+    """
+    target, name = model.get("_target_"), model.get("name")
+    if not isinstance(name, str):
+        return dict(model)
+    if target == TIMM and Path(name).is_dir():
+        architecture, arguments = timm_architecture(name)
+        return {**model, "name": architecture, "arguments": {**arguments, **(model.get("arguments") or {})}}
+    if target != TRANSFORMERS or model.get("config") is not None:
+        return dict(model)
+    if not Path(name).is_dir():
+        for output in outputs:
+            known = stamped_config(output).get("model")
+            if isinstance(known, dict) and {**known, "config": None} == {**model, "config": None}:
+                return known
+    return {**model, "config": transformers_config(name)}
+
+
+def check_settled(model: Object, source: Path) -> None:
+    """Checks that a stored model reads nothing from elsewhere.
+
+    Raises:
+        InvalidInput: it names a folder or a hub, and has no configuration.
+    """
+    name = str(model.get("name"))
+    unread = model.get("_target_") == TRANSFORMERS and model.get("config") is None
+    if unread or (model.get("_target_") == TIMM and ("/" in name or ":" in name)):
+        raise InvalidInput(f"{source} is damaged: model.name={name:.80} would be read from elsewhere; restore it")

@@ -31,8 +31,8 @@ from search.run.training_cards import SupernetCard, TrainingStep
 from search.run.trust import TOOLKIT_ALONE, Trust, check_stored
 from search.training.probe import probing
 from search.training.settings import build_strategy, train_settings
-from search.training.settled import check_settled
 from search.training.sorting import sort_supernet_
+from search.training.starts import check_settled
 from search.training.teachers import build_teacher
 
 START_KEY = "start"  # of the configuration

@@ -14,7 +14,7 @@ import ofa
 from ofa.inputs import as_inputs
 from ofa.randomize import randomize_
 from search.device.export import onnx_bytes, onnx_difference
-from search.device.flat import flattened, named_inputs, output_by_name, run
+from search.device.flat import answer_of, flattened, named_inputs, output_by_name, run
 from search.device.runtime import make_runtime
 
 
@@ -130,3 +130,16 @@ def test_what_the_exporter_does_not_know_is_one_line() -> None:
 
     with pytest.raises(ofa.InvalidInput, match=r"Eigenvalues cannot be written as ONNX opset 18: .*eigvalsh"):
         onnx_bytes(Eigenvalues(), torch.rand(1, 2, 4, 4))
+
+
+def test_a_tensor_and_what_is_named_logits_are_the_answer() -> None:
+    logits, other = torch.randn(2, 3), torch.randn(2, 4)
+    assert answer_of(logits, 2) is logits and answer_of([logits], 2) is logits
+    assert answer_of({"hidden": other, "logits": logits}, 2) is logits
+
+
+def test_several_maps_stand_side_by_side_for_each_example() -> None:
+    fine, coarse, constant = torch.randn(2, 5, 4, 4), torch.randn(2, 5, 2, 2), torch.randn(7)
+    answer = answer_of((fine, coarse, constant), 2)
+    assert answer.shape == (2, 1, 5 * 16 + 5 * 4)
+    assert torch.equal(answer[1, 0], torch.cat([fine[1].flatten(), coarse[1].flatten()]))

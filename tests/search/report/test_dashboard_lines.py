@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from search.report.dashboard_lines import STYLE, with_broken_lines
+from search.report.dashboard import STYLE, with_broken_lines
 
 PAGE = b"<html><head><title>studies</title></head><body></body></html>"
 

@@ -11,7 +11,7 @@ from ofa.errors import InvalidInput
 from search.app.main import main
 from search.run.paths import RunFolder
 from search.run.stages import Stage, written
-from search.training.settled import check_settled, settled
+from search.training.starts import check_settled, settled
 from search.training.trained import load_trained
 from tests.ofa import hub_packages as hub
 
