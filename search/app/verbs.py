@@ -73,9 +73,11 @@ def run_task(request: RunRequest) -> None:
     trained_now = train_stage(part(request, TrainRequest), partial(check_metrics, search))
     trained = load_trained(run, request.trusted, show=not trained_now)
     check_metrics(search, trained.task)
-    if not trained_now:
-        check_evaluation(search, trained)
+    # Right after a training its ends were evaluated just now, on the same data.
+    keep = None if trained_now else check_evaluation(search, trained)
     devices = search_devices(search, trained, force=force)
+    if keep is not None:
+        keep()
     searched = run_search(search, trained, devices, trial_files=trial_files, waits=waits)
     extract = ExtractRequest(
         run=request.run, outputs=request.outputs, seed=request.seed, export=request.export, force=force
@@ -114,8 +116,9 @@ def search_task(request: SearchRequest) -> None:
     check_search(request)
     trained = load_trained(request.folder, request.trusted)
     check_metrics(request, trained.task)
-    check_evaluation(request, trained)
+    keep = check_evaluation(request, trained)
     devices = search_devices(request, trained, force=False, as_it_is=True)
+    keep()
     run_search(request, trained, devices, trial_files=trial_files, waits=in_multirun())
 
 

@@ -130,9 +130,11 @@ def find(
         show_data(data, {"dataset": {"_target_": "memory"}})
         trained = trained_in(request.folder, supernet, data, task, request.search.calibration_images)
         request = converted({**values, "trust": list(packages_to_trust(trained.config))}, SearchRequest)
-        if is_complete(request.folder.supernet):  # without one, its ends were evaluated just now
-            check_evaluation(request, trained)
+        # Without one, its ends were evaluated just now.
+        keep = check_evaluation(request, trained) if is_complete(request.folder.supernet) else None
         devices = search_devices(request, trained, force=False, as_it_is=True)
+        if keep is not None:
+            keep()
         run_search(request, trained, devices, trial_files=trial_files)
     return Findings(trained, request, temporary)
 

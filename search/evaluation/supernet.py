@@ -73,16 +73,28 @@ class Evaluator:
         known = self.cache.get(arch) if self.cache is not None else None
         if known is not None:
             return Evaluation(known, 0.0, cached=True)
+        evaluation = self.evaluated_now(arch)
+        self.keep(arch, evaluation)
+        return evaluation
+
+    def keep(self, arch: Arch, evaluation: Evaluation) -> None:
+        """Puts an Evaluation in the cache, if there is one that has not got it."""
+        if self.cache is not None and self.cache.get(arch) is None:
+            self.cache.put(arch, evaluation)
+
+    def evaluated_now(self, arch: Arch) -> Evaluation:
+        """Returns the Evaluation of `arch` without the cache.
+
+        Raises:
+            InvalidInput: as a call.
+        """
         start = time.perf_counter()
         with torch.no_grad():
             view = calibrate(self._supernet.subnet(arch), resized(self._calibration, arch), self._batch_size)
             batches = resized(self._data, arch).validation.in_order(self._batch_size)
             # What is computed anew for each draw of a bootstrap, such as metrics of torchmetrics, is slow for trials.
             found = scores(view, batches, self._task, standard_errors="quick")
-        evaluation = Evaluation(found, time.perf_counter() - start)
-        if self.cache is not None:
-            self.cache.put(arch, evaluation)
-        return evaluation
+        return Evaluation(found, time.perf_counter() - start)
 
 
 def held_out_scores(

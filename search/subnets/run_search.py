@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -82,10 +82,11 @@ def check_metrics(request: SearchRequest, task: Task) -> None:
     metric_limits(request.search.metric_limits, metrics)
 
 
-def check_evaluation(request: SearchRequest, trained: Trained) -> None:
-    """Checks that the smallest subnet can be evaluated, on the whole validation split, before a device is profiled.
+def check_evaluation(request: SearchRequest, trained: Trained) -> Callable[[], None]:
+    """Returns what keeps the score of the smallest subnet for the search, once that has nothing else to be refused for.
 
-    A search that is complete evaluates nothing, and is not tried.
+    It is evaluated on the whole validation split, before a device is profiled, whatever is in the cache, since data may
+    have broken since then. A search that is complete evaluates nothing, and is not tried.
 
     Raises:
         InvalidInput: an example that cannot be read or does not fit, a loader that ends early, or a metric that is not
@@ -93,10 +94,12 @@ def check_evaluation(request: SearchRequest, trained: Trained) -> None:
     """
     stamp = None if request.force else read_stamp(request.folder.search(request.name))
     if stamp is not None and stamp.complete and stamp.amount >= request.search.evaluations:
-        return
-    images = trained.calibration_source(request.search.calibration_images)
+        return lambda: None
+    images, cache = trained.calibration_source(request.search.calibration_images), request.folder.cache
+    evaluator = Evaluator(trained.supernet, trained.data, trained.task, images, cache=cache)
     with in_split("validation"):
-        Evaluator(trained.supernet, trained.data, trained.task, images)(trained.supernet.space.smallest)
+        found = evaluator.evaluated_now(trained.supernet.space.smallest)
+    return partial(evaluator.keep, trained.supernet.space.smallest, found)
 
 
 def run_search(

@@ -89,7 +89,7 @@ def test_pruning_tries_what_it_will_be_judged_on_first(place: Path, capsys: pyte
 def test_a_search_tries_the_validation_split_before_it_profiles(
     tiny_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Evaluator, "__call__", empty_batch)
+    monkeypatch.setattr(Evaluator, "evaluated_now", empty_batch)
     monkeypatch.setattr(search.app.verbs, "search_devices", never_measured)
     assert main(["search", "run=tiny", "device=eager", "latency_ms=1000"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]

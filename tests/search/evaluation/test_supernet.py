@@ -193,3 +193,16 @@ def test_settings_digest_sees_shape_and_type() -> None:
     assert settings_digest(zeros) != settings_digest(zeros.reshape(3, 2))
     assert settings_digest(zeros) != settings_digest(torch.zeros(2, 3, dtype=torch.int32))
     assert settings_digest(zeros, 1) != settings_digest(zeros, 2)
+
+
+def test_what_is_tried_beforehand_is_in_the_cache_once_it_is_kept(tmp_path: Path) -> None:
+    fake = Fake()
+    tried = evaluator(fake, tmp_path)
+    found = tried.evaluated_now(A)
+    assert not list(tmp_path.iterdir())
+    tried.keep(A, found)
+    assert tried(A).cached and not tried.evaluated_now(A).cached
+    tried.keep(A, found)
+    assert fake.asked == [A, A]
+    (file,) = tmp_path.iterdir()
+    assert len(file.read_text().splitlines()) == 1
