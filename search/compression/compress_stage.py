@@ -1,39 +1,53 @@
-"""The stage that compresses networks of a run, or of another program: each into a folder of its own."""
+"""The stage that compresses networks, each into a folder of its own: written, read back from disk and judged again."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import torch
+
+from ofa.compress import load, save
 from ofa.errors import InvalidInput
-from ofa.records import read_record
+from ofa.identity import digest_of, digest_of_tensors
+from ofa.paths import write_atomic
+from ofa.records import read_record, write_record
 from search.candidates.search_files import Finalists
 from search.compression.compressed import Compressed, StageContext, clean_
-from search.compression.files import write_files
 from search.compression.source import CompressionSource, pruned_source, started_source, subnet_source
-from search.compression.steps import named_stages, rehearse, run_stages
+from search.compression.steps import named_stages, rehearse, row_of, run_stages
+from search.compression.text import log_text
 from search.config.compressing import CompressRequest
 from search.config.read import converted
 from search.config.verbs import Export, ExtractRequest
+from search.device.profile_device import tool_version
+from search.networks.compressed_file import load_compressed, ofaz_card
 from search.networks.folder import SubnetFolder, compressed_name, subnet_name
+from search.networks.network_files import file_digest
 from search.objects import make_partial
-from search.run.compressed_cards import CompressedCard, CompressedFolder
+from search.run.cards import InputPreprocessing
+from search.run.compressed_cards import CompressedCard, CompressedFolder, StageRow
 from search.run.contents import begun_searches, complete_searches, pick
 from search.run.locks import claimed
 from search.run.paths import SearchFolder
 from search.run.progress import say, stage_progress
+from search.run.scores import NOISE, Gain, Scores, metrics_of
 from search.run.stages import Stage, stamped_config, written
 from search.run.stored_inputs import begin_with
 from search.run.training_cards import TrainingStep
 from search.subnets.extract_stage import extract_stage
 from search.subnets.finetune import adapted
 from search.subnets.finetune_stage import with_limit
-from search.training.judging import judged
+from search.training.judging import Judged, gain_of, judged, scores_of
 from search.training.settings import check_computing
 from search.training.trained import load_trained
+
+FILE = "code"  # the row of the file on disk
+SAME = 1e-6  # of a score that is computed again, which other layouts in memory may round otherwise
 
 
 def compress_stage(request: CompressRequest, *, waits: bool = False) -> list[CompressedCard]:
@@ -139,7 +153,7 @@ def compress(request: CompressRequest, source: CompressionSource, *, waits: bool
                 recipe=recipe,
                 config_hash=stage.config_hash,
             )
-            card = write_files(compressed, rows, source, files, before, facts, request.packages)
+            card = _write_files(compressed, rows, source, files, before, facts, request.packages)
     return card
 
 
@@ -157,3 +171,78 @@ def _context(request: CompressRequest, source: CompressionSource, checkpoint: Pa
         checkpoint=checkpoint,
         show=lambda step: None,
     )
+
+
+def _write_files(
+    compressed: Compressed,
+    rows: Sequence[StageRow],
+    source: CompressionSource,
+    files: CompressedFolder,
+    before: Judged,
+    facts: Callable[..., CompressedCard],
+    trust: Sequence[str] = (),
+) -> CompressedCard:
+    """Returns the card, after writing the file, decoding it, and judging what it holds.
+
+    Args:
+        before: what is known of the source.
+        facts: makes the card from what is known here, beside what its caller knows.
+        trust: packages that the model's configuration may call.
+
+    Raises:
+        RuntimeError: the file does not hold what was written, or the network in it has other scores.
+    """
+    started = time.perf_counter()
+    tensors = compressed.tensors
+    digest = digest_of(compressed.network)
+    sizes = save(files.network, tensors, ofaz_card(source.rebuild, source.arch, compressed.factors, digest))
+    read = load(files.network)[0]
+    if list(tensors) != list(read) or digest_of_tensors(tensors) != digest_of_tensors(read):
+        raise RuntimeError("the decoded file does not hold the tensors that were written")
+    decoded = load_compressed(files.network, model=source.full, trust=trust)
+    found = judged(decoded, source.data, source.task)
+    _check_same_scores(rows[-1].scores, scores_of(found))
+    last = row_of(FILE, compressed, sizes, found, time.perf_counter() - started, before)
+    dense = [*source.network.parameters(), *source.network.buffers()]
+    card = facts(
+        digest=digest,
+        file=file_digest(files.network),
+        arch=source.arch,
+        rebuild=source.rebuild,
+        factors=compressed.factors,
+        data=source.data.name,
+        preprocessing=InputPreprocessing(**source.data.preprocessing),
+        class_names=tuple(source.data.class_names),
+        postprocessing=source.task.postprocessing or None,
+        metrics=metrics_of(source.task),
+        dense_bytes=sum(tensor.numel() * tensor.element_size() for tensor in dense),
+        bytes=files.network.stat().st_size,
+        stages=(*rows, last),
+        seconds=sum(row.seconds for row in (*rows, last)),
+        versions={"ofa-search": tool_version(), "torch": str(torch.__version__)},
+        warnings=_doubts(source, gain_of(found, before)),
+    )
+    for line in card.warnings:
+        say(f"compress: warning: {line}")
+    write_atomic(files.log, log_text(card).encode())
+    write_record(files.card, card)
+    files.state.unlink(missing_ok=True)
+    files.checkpoint.unlink(missing_ok=True)
+    return card
+
+
+def _check_same_scores(before: Scores, after: Scores) -> None:
+    for split in ("validation", "test"):
+        for name, score in getattr(before, split).items():
+            value = getattr(after, split)[name].value
+            if abs(value - score.value) > SAME * max(1.0, abs(score.value)):
+                raise RuntimeError(f"{split} {name} is {value} decoded from the file, and was {score.value} before")
+
+
+def _doubts(source: CompressionSource, gain: Gain) -> tuple[str, ...]:
+    """A line where the compressed network is worse beyond luck on the validation split."""
+    metric, by = metrics_of(source.task)[0], gain.validation
+    if metric.quality(by.value) >= -NOISE * (by.standard_error or 0.0):
+        return ()
+    text = metric.gain_in_words(by)
+    return (f"validation {metric.title} is {text} than before: remove less, give more bits, or train longer",)

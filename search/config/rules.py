@@ -39,19 +39,6 @@ Between = Annotated[float, Meta(gt=0, lt=1)]
 Text = Annotated[str, Meta(min_length=1)]
 Name = Annotated[str, Meta(min_length=1, title="a name")]  # of a file or folder; a number is also accepted
 Target = Annotated[dict[str, Any], Meta(title=TARGET_RULE, extra={"target": True})]  # from which Hydra makes an object
-
-
-def check_plain_name(key: str, name: str, example: str) -> str:
-    """Returns a valid name of a folder or file.
-
-    Raises:
-        InvalidInput: it is a path.
-    """
-    if name in ("", ".", "..") or "/" in name or "\x00" in name:
-        raise InvalidInput(f"{key}={name!r} must be a plain name, such as {example}")
-    return name
-
-
 SINGULAR: Mapping[type[inspect.Type], str] = {
     inspect.IntType: "a whole number",
     inspect.FloatType: "a number",
@@ -68,6 +55,21 @@ PLURAL = {
     "a mapping": "mappings",
 }
 UNSAID = (MOST, LARGEST, -LARGEST)  # bounds that no user needs to know
+_LISTS = (inspect.ListType, inspect.VarTupleType)
+# The keys are also the extras that install them: ofa-search[...]
+DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
+USER, PASSWORD = "OFA_STORAGE_USER", "OFA_STORAGE_PASSWORD"
+
+
+def check_plain_name(key: str, name: str, example: str) -> str:
+    """Returns a valid name of a folder or file.
+
+    Raises:
+        InvalidInput: it is a path.
+    """
+    if name in ("", ".", "..") or "/" in name or "\x00" in name:
+        raise InvalidInput(f"{key}={name!r} must be a plain name, such as {example}")
+    return name
 
 
 def rule_text(kind: inspect.Type) -> str:
@@ -157,9 +159,6 @@ def short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-_LISTS = (inspect.ListType, inspect.VarTupleType)
-
-
 def _bare(kind: inspect.Type) -> tuple[inspect.Type, Mapping[str, Any]]:
     """A type without its metadata, and the metadata."""
     meta: dict[str, Any] = {}
@@ -197,3 +196,35 @@ def _range_text(kind: inspect.Type) -> str:
     huge = isinstance(kind, inspect.IntType) and kind.le == 2**63 - 1
     bounds = {word: end for word, end in ends.items() if end is not None and end not in UNSAID}
     return " and ".join(f"{word} {end:g}" for word, end in bounds.items() if not (huge and word == "at most"))
+
+
+def check_address(address: str) -> str:
+    """Returns the address of a database for a study.
+
+    Raises:
+        InvalidInput: it is not an address, holds a password, or is of a database that is slow with many writers.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        raise InvalidInput(
+            "storage is not an address; it must be null or like postgresql://db.host/ofa"  # the value could be a secret
+        ) from None
+    if url.password is not None or any("pass" in key.lower() for key in url.query):
+        raise InvalidInput(
+            "storage holds a password, and configurations are written to disk and shown: "
+            f"leave it out and set {PASSWORD} (and {USER}) in the environment"
+        )
+    if url.drivername.startswith("sqlite"):
+        raise InvalidInput(
+            f"storage={address} is SQLite, where every suggestion waits for the one writer that it has: "
+            "leave storage out for the journal file, which is quicker, or use postgresql:// for several machines"
+        )
+    if url.drivername not in DRIVERS:
+        raise InvalidInput(f"storage={address}: {url.drivername!r} is not known; {nearest(url.drivername, DRIVERS)}")
+    if not url.database:
+        raise InvalidInput(f"storage={address} names no database; it must be like {url.drivername}://db.host/ofa")
+    return address

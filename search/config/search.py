@@ -25,12 +25,12 @@ from search.config.rules import (
     Target,
     Text,
     Visits,
+    check_address,
 )
-from search.config.storage import check_address
 from search.config.training import Finetuning, Training
 from search.config.tuning import Pruning, Tuning
 from search.engine.command import check_of_search
-from search.run.relative_paths import relative_paths
+from search.run.stored_inputs import relative_paths
 
 GROUPS = ("initializer", "dense", "prune")  # groups that a fine-tuning depends on, beside search.tuning
 

@@ -25,9 +25,9 @@ from search.config.rules import (
     Target,
     Text,
     Visits,
+    check_address,
 )
 from search.config.search import SearchRequest
-from search.config.storage import check_address
 from search.config.training import Finetuning, Length, SupernetTraining, Training, check_taught
 from search.config.tuning import Data, NetworkRecipe, Pruning, TrainRequest
 

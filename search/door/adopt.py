@@ -1,4 +1,4 @@
-"""`search.adopt`: a supernet that was trained in one's own loop becomes a run that every verb accepts."""
+"""`search.adopt`: a supernet trained in one's own loop becomes a run; the supernet and data of a search in memory."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from ofa.errors import InvalidInput
 from ofa.fingerprint import differences, fingerprint_of, shortened
 from ofa.inputs import output_tensors
 from ofa.modes import in_mode
-from ofa.records import write_record
+from ofa.records import read_record, write_record
 from ofa.saving import plain_rules
-from ofa.task import Batch, Task, as_batch
+from ofa.task import Batch, Task, as_batch, classification
 from search.config.request import Request, run_text
+from search.config.rules import CalibrationExamples
 from search.door.inputs import check_data, check_supernet, one_line_errors, task_config
 from search.evaluation.supernet import supernet_card
 from search.objects import build_data, build_supernet, build_task
@@ -30,11 +31,11 @@ from search.run.locks import claimed
 from search.run.paths import RunFolder, SupernetFolder
 from search.run.progress import progress_shown, say
 from search.run.result_files import layers_of
-from search.run.stages import Stage, hash_of, written
-from search.run.stored_inputs import begin_with, show_data, write_stored_config
+from search.run.stages import Stage, hash_of, is_complete, written
+from search.run.stored_inputs import DATA, begin_with, check_same, read_stored_config, show_data, write_stored_config
 from search.run.training_cards import SupernetCard, history_of
-from search.run.trust import Trust, check_stored, packages_to_trust, targets_in
-from search.training.trained import STORED, say_warnings
+from search.run.trust import TOOLKIT_ALONE, Trust, check_stored, packages_to_trust, targets_in
+from search.training.trained import STORED, Trained, say_warnings
 
 CALIBRATION_IMAGES = 1024
 COMPARED = 8  # images that the network and the one made again compute
@@ -189,3 +190,52 @@ def _outputs(network: nn.Module, batch: Batch, task: Task) -> list[Tensor]:
 
 def _difference(one: Tensor, other: Tensor) -> float:
     return 0.0 if torch.equal(one, other) else float((one.double() - other.double()).abs().max())
+
+
+def task_of(run: RunFolder, data: Dataset) -> Task:
+    """What the run's supernet learned; classification where the run has none.
+
+    Raises:
+        InvalidInput: data that are not of the package's types, or a task of the run that is not the toolkit's.
+    """
+    files = SupernetFolder(run.supernet)
+    if not is_complete(files.root):
+        return classification(data)
+    config = read_stored_config(files.config)["task"]
+    check_stored(config, TOOLKIT_ALONE, files.config)
+    return build_task(config, data)
+
+
+def trained_in(
+    run: RunFolder, supernet: ofa.Supernet, data: Dataset, task: Task, calibration_images: CalibrationExamples
+) -> Trained:
+    """The supernet and the data as a search takes them, with what is known of them in the run.
+
+    A run without a supernet of its own keeps a record of the data, so that it is gone on with the same alone.
+
+    Raises:
+        InvalidInput: the run is of another supernet or of other data.
+    """
+    files = SupernetFolder(run.supernet)
+    if is_complete(files.root):
+        card = read_record(files.card, SupernetCard)
+        if card.digest != supernet.digest:
+            raise InvalidInput(
+                f"{files.root} is another supernet ({card.digest}, this one is {supernet.digest}): use run=NAME for "
+                f"another run, or adopt this one with force=True"
+            )
+        check_same(data, files.root, "adopt it with force=True")
+        return Trained(supernet, data, task, read_stored_config(files.config), card)
+    if (run.root / DATA).exists():
+        check_same(data, run.root, f"delete {run.root} to begin anew")
+    config: dict[str, Any] = {
+        "model": None,
+        "data": {"dataset": None, "augment": None},
+        "task": None,
+        "space": {"_target_": "ofa.SpaceRules", **plain_rules(supernet.rules)},
+        "train": None,
+        "seed": 0,
+    }
+    card = supernet_card(supernet, data, task, calibration_images, hash_of(config), 0.0)
+    begin_with(data, run.root, f"delete {run.root} to begin anew")  # not before: data that fail leave no folder
+    return Trained(supernet, data, task, config, card)

@@ -17,8 +17,8 @@ from search.config.search import SearchRequest
 from search.device.devices import made_runtime, profile_stage, say_profile, search_devices, show_measuring
 from search.device.profile import Profile
 from search.device.profile_device import profile_device
+from search.door.adopt import task_of, trained_in
 from search.door.findings import Findings
-from search.door.in_memory import task_of, trained_in
 from search.door.inputs import (
     AnyDevice,
     check_data,

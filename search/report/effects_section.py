@@ -9,9 +9,8 @@ from search.analysis.analyse import Analysis
 from search.analysis.effects import CONFIDENCE, Difference, Effect
 from search.report.data import Trial
 from search.report.document import Section
-from search.report.figures import Figure, layout, lines, markers, small
+from search.report.figures import Figure, ScoreAxis, layout, lines, markers, score_axis, small
 from search.report.importance_section import given_up_text
-from search.report.score_axis import ScoreAxis, score_axis
 from search.run.scores import MetricFacts
 
 MOST_NAMED = 3  # differences in a sentence

@@ -11,8 +11,7 @@ from search.analysis.together import LEAST, Interaction, Together
 from search.report.data import Trial
 from search.report.document import Section, series_color
 from search.report.effects_section import effect_text
-from search.report.figures import Figure, layout, small
-from search.report.score_axis import ScoreAxis, score_axis
+from search.report.figures import Figure, ScoreAxis, layout, score_axis, small
 from search.run.scores import MetricFacts
 
 CHANCE = 0.01  # p below which an interaction counts as significant

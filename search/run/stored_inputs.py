@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from ofa.errors import InvalidInput, is_whole
 from ofa.inputs import Inputs
 from ofa.paths import write_atomic
 from ofa.records import DEEPEST, Object, read_limited
+from search.run.paths import RunFolder
 from search.run.progress import say
 
 LARGEST_FILE = 2**20  # bytes; the toolkit's own have a few thousand
@@ -33,6 +35,10 @@ LARGEST_FILE = 2**20  # bytes; the toolkit's own have a few thousand
 REMEDY = "restore it, or redo what wrote it with force=true"
 
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+SHOWN = 4  # keys that a message names at most
+LONGEST_VALUE = 40  # characters
+DATA = "data.safetensors"
+_NAMES = 6  # classes that are named at most
 
 
 def read_stored_config(path: Path) -> dict[str, Any]:
@@ -78,11 +84,6 @@ def _check_events(text: str) -> None:
             depth -= 1
 
 
-SHOWN = 4  # keys that a message names at most
-
-LONGEST_VALUE = 40  # characters
-
-
 def config_differences(stored: Object, current: Object) -> str:
     """Returns the keys whose values differ, with both values, as text for a message; empty where none do."""
     before, after = flatten(stored), flatten(current)
@@ -104,9 +105,6 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
 def _short(value: Any) -> str:
     text = "absent" if value is None else str(value)
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
-
-
-DATA = "data.safetensors"
 
 
 def begin_with(data: Dataset, folder: Path, remedy: str) -> None:
@@ -179,9 +177,6 @@ def _read(path: Path) -> Contents:
     return contents
 
 
-_NAMES = 6  # classes that are named at most
-
-
 def show_data(data: Dataset, config: Object) -> None:
     """Prints what the data set of a `data` group holds, and one line per doubt about it.
 
@@ -233,3 +228,15 @@ def check_finite(config: Object) -> None:
         numbers = value if isinstance(value, list) else [value]
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
             raise InvalidInput(f"{key}={value} must be finite (text that reads like a number goes in quotes)")
+
+
+def relative_paths(value: Any, run: RunFolder) -> Any:
+    """Returns plain values with paths into a run's folder made relative to it, so that the folder can be moved."""
+    if isinstance(value, Mapping):
+        return {key: relative_paths(item, run) for key, item in value.items()}
+    if isinstance(value, list):
+        return [relative_paths(item, run) for item in value]
+    if not isinstance(value, str) or "/" not in value:
+        return value
+    path, root = (Path(os.path.abspath(name)) for name in (value, run.root))
+    return path.relative_to(root).as_posix() if root in path.parents else value

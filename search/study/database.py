@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ofa.errors import InvalidInput
 from search.candidates.optuna_internals import CachedStorage, cached
-from search.config.storage import DRIVERS, PASSWORD, USER, check_address
+from search.config.rules import DRIVERS, PASSWORD, USER, check_address
 from search.study.journal import only_driver, open_journal
 
 # A lock of the server ends with the connection of its owner. Per kind: try to take it, release it, and who holds it.

@@ -11,11 +11,10 @@ from search.analysis.analyse import analyse
 from search.analysis.columns import Searched
 from search.report.data import ReportData
 from search.report.effects_section import effect_text
-from search.report.figures import layout, with_limits
+from search.report.figures import layout, score_axis, with_limits
 from search.report.gather_device import with_error
 from search.report.page import render, training_figure
 from search.report.pareto_section import pareto_figure, pareto_front
-from search.report.score_axis import score_axis
 from search.run.scores import MetricFacts
 from search.text import capitalized
 from tests.search.report.example import example

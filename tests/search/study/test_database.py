@@ -21,7 +21,7 @@ from ofa.errors import InvalidInput
 from search.candidates.history import history_of
 from search.candidates.space import Candidate, Evaluation
 from search.candidates.trials import trial_rows
-from search.config.storage import check_address
+from search.config.rules import check_address
 from search.report.dashboard import address as dashboard_address
 from search.report.dashboard import make_dashboard
 from search.samplers import tpe

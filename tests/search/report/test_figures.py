@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.report.score_axis import MOST_TICKS, score_axis
+from search.report.figures import MOST_TICKS, score_axis
 from tests.search.scored import ACCURACY
 
 
