@@ -76,18 +76,18 @@ def calibration_size(
     views = {arch: supernet.subnet(arch) for arch in archs}
     if not any(list(_layers(view)) for view in views.values()):
         return CalibrationSize(1, None, tolerance)
-    examples, asked, apart = 0, LEAST, None
-    while asked <= most:
-        inputs = as_inputs(data.calibration(asked))
+    examples, requested, apart = 0, LEAST, None
+    while requested <= most:
+        inputs = as_inputs(data.calibration(requested))
         there = inputs.batch
         if there == examples or there < 4:  # a half of one has no variance
             return CalibrationSize(max(there, examples), apart, tolerance)
         examples = there
         apart = max(_halves_apart(views[arch], resized(inputs, arch), there) for arch in archs)
         size = sum(tensor.numel() * tensor.element_size() for tensor in inputs.tensors().values())
-        if apart <= tolerance or there < asked or 2 * size > _MOST_BYTES:
+        if apart <= tolerance or there < requested or 2 * size > _MOST_BYTES:
             break
-        asked *= 2
+        requested *= 2
     return CalibrationSize(examples, apart, tolerance)
 
 
@@ -98,21 +98,21 @@ def statistics_difference(first: nn.Module, second: nn.Module) -> float:
     and of the difference of the logarithms of these, taken together.
     """
     pairs = zip(_layers(first), _layers(second), strict=True)
-    return max((_apart(_statistics(one), _statistics(other), one.eps) for one, other in pairs), default=0.0)
+    return max((_apart(_statistics(layer), _statistics(other), layer.eps) for layer, other in pairs), default=0.0)
 
 
 def _halves_apart(view: nn.Module, inputs: Inputs, count: int) -> float:
     """How far the statistics of a view are apart on the first and the second half of some inputs."""
-    found = []
+    statistics = []
     for start, stop in ((0, count // 2), (count // 2, count)):
         calibrate(view, inputs.rows(start, stop))
-        found.append([_statistics(layer) for layer in _layers(view)])
+        statistics.append([_statistics(layer) for layer in _layers(view)])
     epsilons = [layer.eps for layer in _layers(view)]
-    return max((_apart(*sides) for sides in zip(*found, epsilons, strict=True)), default=0.0)
+    return max((_apart(*sides) for sides in zip(*statistics, epsilons, strict=True)), default=0.0)
 
 
-def _apart(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], eps: float) -> float:
-    (mean, variance), (other_mean, other_variance) = one, other
+def _apart(first: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], eps: float) -> float:
+    (mean, variance), (other_mean, other_variance) = first, other
     spread = ((variance + other_variance) / 2 + eps).sqrt()
     by_mean = (mean - other_mean) / spread
     by_spread = ((variance + eps) / (other_variance + eps)).log() / 2

@@ -29,13 +29,13 @@ def thin_layers(masks: Mapping[str, Tensor]) -> list[str]:
     """
     empty, rare, thin = [], [], []
     for name, mask in masks.items():
-        kept, outputs = int(mask.count_nonzero()), mask.shape[0]
-        if kept == 0:
+        live, outputs = int(mask.count_nonzero()), mask.shape[0]
+        if live == 0:
             empty.append(f"{name} of {mask.numel():,}")
-        elif kept < LEAST_DENSITY * mask.numel():
-            rare.append(f"{name} {kept:,} of {mask.numel():,}")
-        elif kept < outputs and kept < _dense_part(mask):
-            thin.append(f"{name} {kept:,} for {outputs:,} outputs")
+        elif live < LEAST_DENSITY * mask.numel():
+            rare.append(f"{name} {live:,} of {mask.numel():,}")
+        elif live < outputs and live < _dense_part(mask):
+            thin.append(f"{name} {live:,} for {outputs:,} outputs")
     kinds = {
         "no weight, so nothing passes": empty,
         f"under {100 * LEAST_DENSITY:g} % of the weights": rare,

@@ -65,14 +65,14 @@ def computed_weights(layer: nn.Module) -> list[ComputedWeight]:
     """Returns the tensors that a layer itself computes, not those of the layers inside it."""
     if not layer._forward_pre_hooks and "parametrizations" not in layer._modules and "weight" not in layer.__dict__:
         return []
-    found = list(_parametrized(layer)) if parametrize.is_parametrized(layer) else []
+    computed = list(_parametrized(layer)) if parametrize.is_parametrized(layer) else []
     for hook in layer._forward_pre_hooks.values():
         if (kind := _kind_of(hook)) is not None:
             name = str(getattr(hook, kind.attribute))
-            found.append(ComputedWeight(name, kind.method, kind.remover, name + kind.suffix, hook))
-    if not found and isinstance(vars(layer).get("weight"), Tensor):
-        found.append(ComputedWeight("weight", "the model's own code", "", None))
-    return found
+            computed.append(ComputedWeight(name, kind.method, kind.remover, name + kind.suffix, hook))
+    if not computed and isinstance(vars(layer).get("weight"), Tensor):
+        computed.append(ComputedWeight("weight", "the model's own code", "", None))
+    return computed
 
 
 def recompute_(layer: nn.Module) -> None:

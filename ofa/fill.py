@@ -55,11 +55,11 @@ def fill_(model: nn.Module, tensors: Mapping[str, Tensor], source: str, ignore: 
     given = unwrapped({name: tensor for name, tensor in tensors.items() if name not in COUNTERS}, wanted)
     _check_patterns(ignore, [*wanted, *given])
     first = _first_of_tied(wanted)
-    kept = tuple(name for name in wanted if _matches(name, ignore))
+    ignored = tuple(name for name in wanted if _matches(name, ignore))
     dropped = tuple(name for name in given if _matches(name, ignore))
     used = {name: tensor for name, tensor in given.items() if name not in dropped}
     present = {first.get(name, name) for name in used}
-    lacking = [name for name in wanted if name == first[name] and name not in present and name not in kept]
+    lacking = [name for name in wanted if name == first[name] and name not in present and name not in ignored]
     missing = [name for name in lacking if not name.endswith(UNCOUNTED)]
     surplus = [name for name in used if name not in wanted]
     misshapen = [name for name, tensor in used.items() if name in wanted and tensor.shape != wanted[name].shape]
@@ -77,7 +77,7 @@ def fill_(model: nn.Module, tensors: Mapping[str, Tensor], source: str, ignore: 
     with torch.no_grad():
         for name, tensor in used.items():
             wanted[name].copy_(tensor)
-    return Filled(len(used), kept, dropped)
+    return Filled(len(used), ignored, dropped)
 
 
 def unwrapped(tensors: Mapping[str, Tensor], wanted: Iterable[str]) -> dict[str, Tensor]:

@@ -40,7 +40,8 @@ def fingerprint_of(supernet: Supernet) -> Fingerprint:
 
 def weight_texts(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """Returns type and shape of each tensor in words."""
-    return {name: f"{str(one.dtype).removeprefix('torch.')} {tuple(one.shape)}" for name, one in tensors.items()}
+    texts = {name: f"{tensor.dtype} {tuple(tensor.shape)}" for name, tensor in tensors.items()}
+    return {name: text.removeprefix("torch.") for name, text in texts.items()}
 
 
 def differences(first: Fingerprint, second: Fingerprint, names: tuple[str, str]) -> list[str]:

@@ -91,8 +91,8 @@ def taylor(supernet: Supernet, batches: Iterable[Any], task: Task, *, examples: 
                 for start in range(0, batch.examples, examples):
                     part = batch.rows(start, min(start + examples, batch.examples))
                     loss = task.loss(task.call(view, part), part)
-                    found = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
-                    _add_gates(supernet, scores, weights, dict(zip(weights, found, strict=True)))
+                    gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+                    _add_gates(supernet, scores, weights, dict(zip(weights, gradients, strict=True)))
                     count += 1
     finally:
         for each in frozen:

@@ -66,7 +66,7 @@ class Processes:
         torch.distributed.all_reduce(extremes, torch.distributed.ReduceOp.MAX)
         return tensor if torch.equal(extremes[0], -extremes[1]) else self.sum_(tensor.clone()) / self.count
 
-    def told(self, numbers: Sequence[float]) -> list[float]:
+    def sums(self, numbers: Sequence[float]) -> list[float]:
         """Returns the sum over all processes of each of some numbers."""
         return cast(list[float], self.sum_(torch.tensor(numbers, dtype=torch.float64, device=_device())).tolist())
 
@@ -97,7 +97,7 @@ class Processes:
         for rank, (_, text) in enumerate(answers):
             if text is not None:
                 raise InvalidInput(f"process {rank} of {self.count}: {text}")
-        return [cast(T, found) for found, _ in answers]
+        return [cast(T, answer) for answer, _ in answers]
 
     def from_first(self, work: Callable[[], T]) -> T:
         """Returns what `work` returns in the first process, which alone does it, as if there were no others."""
@@ -111,13 +111,13 @@ class Processes:
 
         return cast(T, self.each(lambda: done_alone() if self.is_first else None)[0])
 
-    def merged(self, found: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    def merged(self, compute: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """Returns the entries that all processes found, each some of them."""
-        return {name: value for part in self.each(found) for name, value in part.items()}
+        return {name: value for part in self.each(compute) for name, value in part.items()}
 
     def wait(self) -> None:
         """Waits for the others to be here too."""
-        self.told([0.0])
+        self.sums([0.0])
 
     def make_alike_(self, model: nn.Module) -> None:
         """Gives all processes the first one's parameters and buffers."""

@@ -172,26 +172,26 @@ def observed(net: nn.Module, batches: Iterable[Inputs], layers: Int8Layers | Non
         layers: those in int8; None: all.
     """
     where = None if layers is None else layers.by_weight(net)
-    found: list[Range] = []
-    place = 0
+    ranges: list[Range] = []
+    position = 0
 
     def note(values: Tensor) -> Tensor:
-        nonlocal place
+        nonlocal position
         least, greatest = values.aminmax()
-        if place == len(found):
-            found.append((least, greatest))
+        if position == len(ranges):
+            ranges.append((least, greatest))
         else:
-            found[place] = torch.minimum(found[place][0], least), torch.maximum(found[place][1], greatest)
-        place += 1
+            ranges[position] = torch.minimum(ranges[position][0], least), torch.maximum(ranges[position][1], greatest)
+        position += 1
         return values
 
     for batch in batches:
-        place = 0
+        position = 0
         with in_mode(net, training=False), torch.no_grad(), op_by_op():
             with Quantized(None, note, where):
                 outputs = batch.call(net)
             _of_floats(note, outputs, everywhere=layers is None)
-    return tuple(found)
+    return tuple(ranges)
 
 
 class Simulated(nn.Module):

@@ -41,7 +41,7 @@ def has_spectral_norm(layer: nn.Module) -> bool:
 
 def _estimates(layer: nn.Module) -> list[tuple[Tensor, Tensor, Tensor, float]]:
     """The matrix of each weight with a spectral norm, its left and right singular vectors, and the least norm."""
-    found = []
+    estimates = []
     for weight in computed_weights(layer):
         norm: Any = weight.hook
         if norm is None and weight.original is not None:
@@ -49,11 +49,11 @@ def _estimates(layer: nn.Module) -> list[tuple[Tensor, Tensor, Tensor, float]]:
             if isinstance(norm, _SpectralNorm) and hasattr(norm, "_u"):
                 original = layer.get_submodule(f"parametrizations.{weight.name}").original
                 assert isinstance(original, Tensor)
-                found.append((_matrix(original, norm.dim), norm._u, norm._v, norm.eps))
+                estimates.append((_matrix(original, norm.dim), norm._u, norm._v, norm.eps))
         elif weight.method == "spectral_norm":
             left, right = (getattr(layer, f"{weight.name}_{side}") for side in "uv")
-            found.append((_matrix(getattr(layer, f"{weight.name}_orig"), norm.dim), left, right, norm.eps))
-    return found
+            estimates.append((_matrix(getattr(layer, f"{weight.name}_orig"), norm.dim), left, right, norm.eps))
+    return estimates
 
 
 def _matrix(weight: Tensor, dim: int) -> Tensor:

@@ -97,10 +97,10 @@ def _files_of_folder(folder: Path) -> tuple[Path, ...]:
         return _files_of_folder(folder / SUPERNET)
     there = sorted(path.name for path in folder.iterdir())
     files = [name for name in there if name.endswith((".safetensors", ".pt", ".pth", ".bin"))]
-    found = (
+    contents = (
         f"name one of its files: {', '.join(files[:4])}" if files else f"it holds {', '.join(there[:4]) or 'nothing'}"
     )
-    raise InvalidInput(f"{folder} has no {', '.join((*WHOLE, INDEXES[0]))}: {found}")
+    raise InvalidInput(f"{folder} has no {', '.join((*WHOLE, INDEXES[0]))}: {contents}")
 
 
 def _shards(index: Path) -> tuple[Path, ...]:

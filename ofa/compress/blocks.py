@@ -44,8 +44,8 @@ def blocks_of(
     """
     seconds = SECONDS / max(1, sum(map(len, arrays))) if coding == "best" else 0.0
     alone = [
-        Block((place,), coded(array, kind.is_floating_point, rows[place], seconds * len(array)))
-        for place, (array, kind) in enumerate(zip(arrays, types, strict=True))
+        Block((index,), coded(array, kind.is_floating_point, rows[index], seconds * len(array)))
+        for index, (array, kind) in enumerate(zip(arrays, types, strict=True))
     ]
     blocks: list[Block] = []
     for kind in dict.fromkeys(types):
@@ -54,7 +54,7 @@ def blocks_of(
         if len(small) > 1:
             members = tuple(block.members[0] for block in small)
             together = Block(
-                members, coded(np.concatenate([arrays[place] for place in members]), kind.is_floating_point)
+                members, coded(np.concatenate([arrays[index] for index in members]), kind.is_floating_point)
             )
             if together.bytes < sum(block.bytes for block in small):
                 own = [block for block in own if block not in small] + [together]
@@ -67,10 +67,10 @@ def shares_of(blocks: Sequence[Block], sizes: Sequence[int]) -> list[tuple[tuple
     of the directory, and how it is coded."""
     shares: dict[int, tuple[tuple[int, int, int], float, str]] = {}
     for block in blocks:
-        whole = max(1, sum(sizes[place] for place in block.members))
-        for place in block.members:
-            part = sizes[place] / whole
+        whole = max(1, sum(sizes[index] for index in block.members))
+        for index in block.members:
+            part = sizes[index] / whole
             positions, values, tables = (round(part * each) for each in astuple(block.code.parts))
             how = block.code.how if len(block.members) == 1 else f"{block.code.how}, with others"
-            shares[place] = (positions, values, tables), part * len(block.code.directory), how
-    return [shares[place] for place in range(len(sizes))]
+            shares[index] = (positions, values, tables), part * len(block.code.directory), how
+    return [shares[index] for index in range(len(sizes))]

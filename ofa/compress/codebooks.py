@@ -59,8 +59,8 @@ def codebook(
         centers = _exact(points, levels)
     else:
         centers = _filled(points, _lloyd(points, _started(points, levels, start, generator)), levels)
-    found: Tensor = torch.unique(torch.from_numpy(centers).to(values.dtype), sorted=True)
-    return found.to(values.device)
+    distinct: Tensor = torch.unique(torch.from_numpy(centers).to(values.dtype), sorted=True)
+    return distinct.to(values.device)
 
 
 def nearest_entries(values: Tensor, entries: Tensor) -> Tensor:
@@ -108,11 +108,11 @@ def _points(values: Tensor, importance: Tensor | None) -> _Points:
                 "finite number for each value, 0 or more and not all 0"
             )
         mass = np.maximum(mass, _LEAST_IMPORTANCE * mass.max())  # so that every range has a mean
-    kept = flat != 0
-    if not kept.any():
+    nonzero = flat != 0
+    if not nonzero.any():
         raise InvalidInput("a codebook of no values: all are 0, which stands for removed weights")
-    distinct, places = np.unique(flat[kept], return_inverse=True)
-    return _Points(distinct, np.bincount(places.ravel(), weights=mass[kept]).astype(np.float64))
+    distinct, places = np.unique(flat[nonzero], return_inverse=True)
+    return _Points(distinct, np.bincount(places.ravel(), weights=mass[nonzero]).astype(np.float64))
 
 
 def _started(points: _Points, levels: int, start: str, generator: torch.Generator | None) -> Doubles:

@@ -33,51 +33,51 @@ def chosen_entries(
     """
     exact = values.detach().double()
     weighted = torch.ones_like(exact) if importance is None else importance.detach().double().clamp_min(0)
-    kept = exact != 0
-    price = bit_price * float((weighted * exact**2)[kept].mean())
-    centers, own, counts = entries.double(), exact[kept], weighted[kept]
+    nonzero = exact != 0
+    price = bit_price * float((weighted * exact**2)[nonzero].mean())
+    centers, own, counts = entries.double(), exact[nonzero], weighted[nonzero]
     places = torch.bucketize(own, (centers[1:] + centers[:-1]) / 2) + 1
     for _ in range(_ROUNDS):
-        mask = torch.zeros_like(kept)
-        mask[kept] = places > 0
+        mask = torch.zeros_like(nonzero)
+        mask[nonzero] = places > 0
         often = torch.bincount(places, minlength=len(centers) + 1)[1:].double() + _SMOOTHING
         entry_bits = -(often / often.sum()).log2()
-        more = place_bits(mask).reshape(exact.shape)[kept]
+        more = place_bits(mask).reshape(exact.shape)[nonzero]
         before, places = places, _cheapest(own, counts, centers, price * more, price * entry_bits)
         mass = torch.bincount(places, weights=counts, minlength=len(centers) + 1)[1:]
         sums = torch.bincount(places, weights=counts * own, minlength=len(centers) + 1)[1:]
         centers = torch.where(mass > 0, sums / mass.clamp_min(1e-300), centers)
         if torch.equal(before, places):
             break
-    return _filled(values, centers, places, kept)
+    return _filled(values, centers, places, nonzero)
 
 
 def _cheapest(own: Tensor, counts: Tensor, centers: Tensor, place_costs: Tensor, entry_costs: Tensor) -> Tensor:
     """Where each value goes: 0: nowhere, otherwise 1 + the place of an entry. The largest value goes somewhere."""
     entries = torch.cat([centers.new_zeros(1), centers])
     entry_costs = torch.cat([centers.new_zeros(1), entry_costs])
-    found = []
+    cheapest = []
     at_once = max(1, _AT_ONCE // len(entries))
     for start in range(0, len(own), at_once):
         rows = slice(start, start + at_once)
         costs = counts[rows, None] * (own[rows, None] - entries) ** 2 + entry_costs
         costs[:, 1:] += place_costs[rows, None]
-        found.append(costs.argmin(dim=1))
-    places = torch.cat(found)
+        cheapest.append(costs.argmin(dim=1))
+    places = torch.cat(cheapest)
     if not places.any():
         largest = own.abs().argmax()
         places[largest] = 1 + (centers - own[largest]).abs().argmin()
     return places
 
 
-def _filled(values: Tensor, centers: Tensor, places: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+def _filled(values: Tensor, centers: Tensor, places: Tensor, nonzero: Tensor) -> tuple[Tensor, Tensor]:
     """The entries that are taken, ascending, and the places in them."""
     taken, order = torch.unique(places[places > 0], return_inverse=True)
     entries, ranks = centers[taken - 1].sort()
     rank_of = torch.empty_like(ranks)
     rank_of[ranks] = torch.arange(len(ranks), device=ranks.device)
-    found = torch.zeros_like(places)
-    found[places > 0] = rank_of[order] + 1
+    filled = torch.zeros_like(places)
+    filled[places > 0] = rank_of[order] + 1
     indices = torch.zeros(values.shape, dtype=torch.int32, device=values.device)
-    indices[kept] = found.int()
+    indices[nonzero] = filled.int()
     return entries.to(values.dtype), indices

@@ -102,18 +102,18 @@ def levels_for_bytes(
         name: [_choice(tensors[name], name, count, start, harm) for count in sorted(_counts(name, levels, harm))]
         for name in names
     }
-    hulls = {name: _hull(found) for name, found in choices.items()}
+    hulls = {name: _hull(options) for name, options in choices.items()}
     chosen = {name: hull[0] for name, hull in hulls.items()}
     spent = sum(choice.size for choice in chosen.values())
     if spent > size:
         raise InvalidInput(f"size={size!r} bytes: the fewest levels take about {spent:.0f}; give at least that")
     steps = sorted(
-        ((before.harm - after.harm) / (after.size - before.size), name, place)
+        ((before.harm - after.harm) / (after.size - before.size), name, step)
         for name, hull in hulls.items()
-        for place, (before, after) in enumerate(pairwise(hull))
+        for step, (before, after) in enumerate(pairwise(hull))
     )
-    for _, name, place in reversed(steps):
-        before, after = hulls[name][place : place + 2]
+    for _, name, step in reversed(steps):
+        before, after = hulls[name][step : step + 2]
         if chosen[name] is before and spent + after.size - before.size <= size:
             spent += after.size - before.size
             chosen[name] = after

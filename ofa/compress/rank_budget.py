@@ -19,12 +19,12 @@ class _Options:
     Attributes:
         ranks: of each option.
         costs: int64 (options,).
-        kept: logarithms of the energy that is kept, float64 (options,).
+        energies: logarithms of the energy that is kept, float64 (options,).
     """
 
     ranks: Sequence[Rank]
     costs: np.ndarray[Any, np.dtype[np.int64]]
-    kept: np.ndarray[Any, np.dtype[np.float64]]
+    energies: np.ndarray[Any, np.dtype[np.float64]]
 
 
 def ranks_within(candidates: Sequence[Candidate], limit: float) -> dict[str, Rank]:
@@ -42,16 +42,16 @@ def ranks_within(candidates: Sequence[Candidate], limit: float) -> dict[str, Ran
     steps = [step for number, each in enumerate(options) if (step := _best_step(number, each, 0, spare))]
     heapq.heapify(steps)
     while steps:
-        _, number, place = heapq.heappop(steps)
+        _, number, option = heapq.heappop(steps)
         costs = options[number].costs
-        more = int(costs[place] - costs[places[number]])
+        more = int(costs[option] - costs[places[number]])
         if more <= spare:
             spare -= more
-            places[number] = place
+            places[number] = option
         if step := _best_step(number, options[number], places[number], spare):
             heapq.heappush(steps, step)
     return {
-        candidate.path: each.ranks[place] for candidate, each, place in zip(candidates, options, places, strict=True)
+        candidate.path: each.ranks[option] for candidate, each, option in zip(candidates, options, places, strict=True)
     }
 
 
@@ -64,12 +64,12 @@ def _options(candidate: Candidate) -> _Options:
     return _Options([*split], np.array(costs), np.log([*split.values()]))
 
 
-def _best_step(number: int, options: _Options, place: int, spare: float) -> tuple[float, int, int] | None:
+def _best_step(number: int, options: _Options, option: int, spare: float) -> tuple[float, int, int] | None:
     """(energy gained for its cost, negative; layer; place) of the best step up that fits; None of none."""
-    more = options.costs[place + 1 :] - options.costs[place]
+    more = options.costs[option + 1 :] - options.costs[option]
     more = more[more <= spare]
     if not more.size:
         return None
-    gains = (options.kept[place + 1 : place + 1 + more.size] - options.kept[place]) / more
+    gains = (options.energies[option + 1 : option + 1 + more.size] - options.energies[option]) / more
     best = int(gains.argmax())
-    return -float(gains[best]), number, place + 1 + best
+    return -float(gains[best]), number, option + 1 + best

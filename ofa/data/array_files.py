@@ -83,28 +83,28 @@ def _files(location: Path) -> dict[str, Path]:
         return {"train": location}
     if any(location.glob("*.npy")):
         return {"train": location}
-    found = {}
+    files = {}
     for part in PARTS:
-        there = [place for place in (location / f"{part}.npz", location / part) if place.exists()]
+        there = [path for path in (location / f"{part}.npz", location / part) if path.exists()]
         if there or part == "train":
-            found[part] = there[0] if there else location / f"{part}.npz"
-    return found
+            files[part] = there[0] if there else location / f"{part}.npz"
+    return files
 
 
 def _read(file: Path) -> dict[str, np.ndarray[Any, Any]]:
     if not file.exists():
         raise InvalidInput(f"{file} is no file; give an .npz file, or a folder with train.npz or train/inputs.npy")
-    one = file
+    member = file
     try:
         if file.is_dir():
             arrays = {}
-            for one in sorted(file.glob("*.npy")):
-                arrays[one.stem] = np.load(one, mmap_mode="r", allow_pickle=False)
+            for member in sorted(file.glob("*.npy")):
+                arrays[member.stem] = np.load(member, mmap_mode="r", allow_pickle=False)
             return arrays
         with np.load(file, allow_pickle=False) as held:
             return {name: held[name] for name in held.files}
     except Exception as error:  # zip, its compression and NumPy's header raise errors of many kinds
-        raise InvalidInput(f"cannot read {one} as {one.suffix}: {' '.join(str(error).split()):.200}") from None
+        raise InvalidInput(f"cannot read {member} as {member.suffix}: {' '.join(str(error).split()):.200}") from None
 
 
 def _array(arrays: Mapping[str, np.ndarray[Any, Any]], name: str | None, file: Path) -> np.ndarray[Any, Any] | None:

@@ -81,11 +81,11 @@ def random_resized_crop(
     drawn = torch.rand((4, len(images)), generator=generator, dtype=torch.float64)
     area, stretch = least + (most - least) * drawn[0], aspect ** (2 * drawn[1] - 1)
     width, height = ((area * factor).sqrt().clamp(max=1) for factor in (stretch, 1 / stretch))
-    place = torch.zeros(len(images), 2, 3)
+    affine = torch.zeros(len(images), 2, 3)
     for axis, (size, where) in enumerate(((width, drawn[2]), (height, drawn[3]))):
-        place[:, axis, axis] = size.float()
-        place[:, axis, 2] = ((1 - size) * (2 * where - 1)).float()
-    grid = functional.affine_grid(place.to(images), list(images.shape), align_corners=False)
+        affine[:, axis, axis] = size.float()
+        affine[:, axis, 2] = ((1 - size) * (2 * where - 1)).float()
+    grid = functional.affine_grid(affine.to(images), list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 

@@ -134,12 +134,12 @@ class _Epochs:
             yield self.split.seen(made)
 
     def _augmented(
-        self, images: Any, targets: Targets, place: tuple[int, int], *, by_rank: bool
+        self, images: Any, targets: Targets, position: tuple[int, int], *, by_rank: bool
     ) -> tuple[Any, Targets]:
         if self.augment is None:
             return images, targets
         rank = [self.group.rank] if by_rank and self.group.rank else []
-        return apply(self.augment, images, targets, generator_of(self.seed, *place, *rank))
+        return apply(self.augment, images, targets, generator_of(self.seed, *position, *rank))
 
 
 def _kind(split: Split) -> tuple[Any, Targets]:

@@ -67,7 +67,7 @@ def by_group(
             f"give at least {len(fractions) + 1}, or splits of your own"
         )
     identities = torch.tensor([identity_of(repr(name).encode()) for name in known], dtype=torch.int64)
-    position = {known[place]: rank for rank, place in enumerate(np.argsort(uniform(identities, seed), kind="stable"))}
+    position = {known[index]: rank for rank, index in enumerate(np.argsort(uniform(identities, seed), kind="stable"))}
     ranks: np.ndarray[tuple[int], np.dtype[np.int64]] = np.array([position[name] for name in names], dtype=np.int64)
     order = np.argsort(ranks, kind="stable")
     ends = np.cumsum(np.bincount(ranks))
@@ -80,12 +80,12 @@ def _cut(
     """Parts of an order, cut at those of the `ends` that are nearest to the fractions; none is empty."""
     if len(ends) <= len(fractions):
         raise InvalidInput(f"{count} {what} are too few for {', '.join(fractions)} and train: give more")
-    parts, begun, place = {}, 0, 0
+    parts, begun, groups_cut = {}, 0, 0
     for number, (name, end) in enumerate(zip(fractions, np.cumsum(list(fractions.values())), strict=True)):
         last = len(ends) - (len(fractions) - number)  # what must be left for the parts that follow
         nearest = int(np.abs(ends - end * count).argmin())
-        place = min(max(nearest + 1, place + 1), last)
-        parts[name] = torch.from_numpy(np.sort(order[begun : ends[place - 1]]).astype(np.int64))
-        begun = int(ends[place - 1])
+        groups_cut = min(max(nearest + 1, groups_cut + 1), last)
+        parts[name] = torch.from_numpy(np.sort(order[begun : ends[groups_cut - 1]]).astype(np.int64))
+        begun = int(ends[groups_cut - 1])
     parts["train"] = torch.from_numpy(np.sort(order[begun:]).astype(np.int64))
     return parts

@@ -122,7 +122,7 @@ def scale(
     count, _, height, width = images.shape
     drawn = torch.rand((3, count), generator=generator, dtype=torch.float64).to(images.device)
     factor = (least * (most / least) ** drawn[0]).float()
-    right, down = ((size * (1 - factor)) * place.float() for size, place in ((width, drawn[1]), (height, drawn[2])))
+    right, down = ((size * (1 - factor)) * share.float() for size, share in ((width, drawn[1]), (height, drawn[2])))
 
     def where_from(size: int, offset: Tensor) -> Tensor:
         """Where each pixel's center comes from, (N, size), from -1 to 1."""

@@ -121,7 +121,7 @@ def _rows(
     if cuts:
         train = used["train"]
         cut = by_identity(train.identities, train.labels, cuts, seed=seed, class_names=class_names)
-        rows |= {part.removesuffix("_fraction"): found for part, found in cut.items()}
+        rows |= {part.removesuffix("_fraction"): fraction for part, fraction in cut.items()}
     return rows
 
 

@@ -49,12 +49,12 @@ def long_tailed(data: Dataset, least: float, *, seed: int = 0) -> Dataset:
 def _cut(split: Split, classes: int, least: float, generator: torch.Generator) -> Split:
     if not isinstance(split.pixels, Tensor):
         raise InvalidInput("a long tail is cut of examples in memory; these are read when they are asked for")
-    kept = []
+    selected = []
     for label in range(classes):
         rows = (split.labels == label).nonzero().flatten()
         rows = rows[torch.randperm(len(rows), generator=generator)]
-        kept.append(rows[: max(1, round(least ** (label / max(1, classes - 1)) * len(rows)))])
-    rows = torch.cat(kept).sort().values
+        selected.append(rows[: max(1, round(least ** (label / max(1, classes - 1)) * len(rows)))])
+    rows = torch.cat(selected).sort().values
     identities = None if split.known_identities is None else split.known_identities[rows]
     return replace(
         split, pixels=split.pixels[rows], targets=rows_of_targets(split.targets, rows), known_identities=identities

@@ -55,10 +55,10 @@ def _targets(targets: Any, move: Move) -> Any:
         labels = targets.get("labels")
         there = torch.ones(targets["boxes"].shape[:2], dtype=torch.bool, device=targets["boxes"].device)
         there = there if labels is None else labels >= 0
-        boxes, kept = _boxes(targets["boxes"], there, move)
+        boxes, visible = _boxes(targets["boxes"], there, move)
         moved["boxes"] = boxes
         if labels is not None:
-            moved["labels"] = torch.where(kept, labels, torch.full_like(labels, -1))
+            moved["labels"] = torch.where(visible, labels, torch.full_like(labels, -1))
     return moved
 
 
@@ -68,8 +68,8 @@ def _boxes(given: Tensor, there: Tensor, move: Move) -> tuple[Tensor, Tensor]:
     whole = move.boxes(given)
     ends = torch.tensor([width, height, width, height], device=given.device, dtype=given.dtype)
     cut = torch.minimum(whole.clamp(min=0), ends)
-    kept = there & (_area(cut) >= move.least_visible * _area(whole)) & (_area(cut) > 0)
-    return torch.where(kept[..., None], cut, torch.zeros_like(cut)), kept
+    visible = there & (_area(cut) >= move.least_visible * _area(whole)) & (_area(cut) > 0)
+    return torch.where(visible[..., None], cut, torch.zeros_like(cut)), visible
 
 
 def _area(boxes: Tensor) -> Tensor:
@@ -87,24 +87,24 @@ def _by_image(entries: list[Any], move: Move) -> list[Any]:
     for row, entry in enumerate(entries):
         boxes[row, : counts[row]] = entry["boxes"].reshape(-1, 4)
         there[row, : counts[row]] = True
-    moved, kept = _boxes(boxes, there, move)
+    moved, visible = _boxes(boxes, there, move)
     return [
-        _entry(entry, moved[row, : counts[row]], kept[row, : counts[row]], move) for row, entry in enumerate(entries)
+        _entry(entry, moved[row, : counts[row]], visible[row, : counts[row]], move) for row, entry in enumerate(entries)
     ]
 
 
-def _entry(entry: Mapping[str, Any], boxes: Tensor, kept: Tensor, move: Move) -> dict[str, Any]:
+def _entry(entry: Mapping[str, Any], boxes: Tensor, visible: Tensor, move: Move) -> dict[str, Any]:
     result = {}
     for name, value in entry.items():
         if name == "boxes":
-            result[name] = boxes[kept]
-        elif isinstance(value, Tensor) and value.dim() and len(value) == len(kept):
+            result[name] = boxes[visible]
+        elif isinstance(value, Tensor) and value.dim() and len(value) == len(visible):
             if value.dim() == 3 and tuple(value.shape[-2:]) == move.size:
                 raise InvalidInput(
                     f"targets have {name!r}, a mask for each box, in a list by image; give masks as one tensor "
                     "(N, H, W), or leave them out"
                 )
-            result[name] = value[kept]
+            result[name] = value[visible]
         else:
             result[name] = value
     return result

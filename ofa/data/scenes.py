@@ -108,11 +108,11 @@ def _drawn(
     kind = torch.randint(kinds, (count, most), generator=generator)
     wanted = torch.randint(1, most + 1, (count, 1), generator=generator) > torch.arange(most)
     radius = uniform(count, most, low=0.12, high=0.25) * size
-    place = radius[..., None] + uniform(count, most, 2) * (size - 2 * radius[..., None])
+    center = radius[..., None] + uniform(count, most, 2) * (size - 2 * radius[..., None])
     turn = uniform(count, most, high=2 * math.pi)
     colors = (background[:, None] + uniform(count, most, channels, low=_CONTRAST, high=1 - _CONTRAST)) % 1
     for slot in range(most):
-        inside = _inside(kind[:, slot], place[:, slot], radius[:, slot], turn[:, slot], size)
+        inside = _inside(kind[:, slot], center[:, slot], radius[:, slot], turn[:, slot], size)
         inside &= (wanted[:, slot] & _leaves_enough(inside, owners, slot))[:, None, None]
         images = torch.where(inside[:, None], colors[:, slot, :, None, None], images)
         owners = torch.where(inside, slot, owners)
@@ -124,11 +124,11 @@ def _drawn(
     return (images.clamp(0, 1) * 255).round().to(torch.uint8), masks, boxes, kind
 
 
-def _inside(kind: Tensor, place: Tensor, radius: Tensor, turn: Tensor, size: int) -> Tensor:
+def _inside(kind: Tensor, center: Tensor, radius: Tensor, turn: Tensor, size: int) -> Tensor:
     """Whether the center of each pixel lies in a shape, (N, size, size) bool."""
     centers = torch.arange(size) + 0.5
-    across = ((centers - place[:, :1]) / radius[:, None])[:, None, :]
-    down = ((centers - place[:, 1:]) / radius[:, None])[:, :, None]
+    across = ((centers - center[:, :1]) / radius[:, None])[:, None, :]
+    down = ((centers - center[:, 1:]) / radius[:, None])[:, :, None]
     cosine, sine = torch.cos(turn)[:, None, None], torch.sin(turn)[:, None, None]
     u, v = cosine * across + sine * down, cosine * down - sine * across
     inside = torch.zeros(len(kind), size, size, dtype=torch.bool)

@@ -125,7 +125,7 @@ def _csv(file: Path) -> dict[str, list[Any]]:
     for number, row in enumerate(body):
         if len(row) != len(names):
             raise InvalidInput(f"{file}: row {number} has {len(row)} values for {len(names)} columns; mend the file")
-    return {name: _values([row[place] for row in body]) for place, name in enumerate(names)}
+    return {name: _values([row[column] for row in body]) for column, name in enumerate(names)}
 
 
 def _delimiter(file: Path) -> str:

@@ -53,8 +53,8 @@ def _text(follows: Tensor, count: int, length: int, noise: float, generator: tor
     vocabulary = len(follows)
     tokens = torch.randint(vocabulary, (count, length), generator=generator)  # all noise, until it is written over
     second = (torch.rand((count, length), generator=generator) < 0.25).long()
-    kept = torch.rand((count, length), generator=generator) < noise
+    random = torch.rand((count, length), generator=generator) < noise
     for position in range(2, length):
         next_token = follows[tokens[:, position - 2], tokens[:, position - 1], second[:, position]]
-        tokens[:, position] = torch.where(kept[:, position], tokens[:, position], next_token)
+        tokens[:, position] = torch.where(random[:, position], tokens[:, position], next_token)
     return tokens

@@ -54,8 +54,8 @@ class MlflowLogger:
             self._run = msgspec.json.decode(self._state.read_bytes(), type=_Known).run
             history = self._client.get_metric_history(self._run, STEP)
             return max((metric.step for metric in history), default=None)
-        found = self._client.get_experiment_by_name(self._experiment)
-        experiment = self._client.create_experiment(self._experiment) if found is None else found.experiment_id
+        known = self._client.get_experiment_by_name(self._experiment)
+        experiment = self._client.create_experiment(self._experiment) if known is None else known.experiment_id
         self._run = self._client.create_run(experiment, run_name=self._name).info.run_id
         write_json(self._state, {"run": self._run})
         return None

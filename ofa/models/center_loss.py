@@ -42,8 +42,8 @@ def center_loss(outputs: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
     if not chosen.any():
         return by_class + 0 * sides.sum()
     true = boxes.gather(1, owner[..., None].expand(-1, -1, 4))[chosen]
-    found = _corners(sides, places)[chosen]
-    return by_class + SIDES_WEIGHT * (1 - _generalized_overlap(found, true)).mean()
+    predicted = _corners(sides, places)[chosen]
+    return by_class + SIDES_WEIGHT * (1 - _generalized_overlap(predicted, true)).mean()
 
 
 def center_boxes(outputs: Tensor, *, most: int = 20, least_score: float = 0.02) -> list[dict[str, Tensor]]:
@@ -104,9 +104,9 @@ def _owners(places: Tensor, boxes: Tensor, centers: Tensor, known: Tensor) -> tu
     return owner, torch.isfinite(least)
 
 
-def _generalized_overlap(one: Tensor, other: Tensor) -> Tensor:
+def _generalized_overlap(boxes: Tensor, true: Tensor) -> Tensor:
     """(K,) from -1 to 1."""
-    common = (torch.minimum(one[:, 2:], other[:, 2:]) - torch.maximum(one[:, :2], other[:, :2])).clamp(min=0).prod(1)
-    areas = (one[:, 2:] - one[:, :2]).prod(1) + (other[:, 2:] - other[:, :2]).prod(1) - common
-    around = (torch.maximum(one[:, 2:], other[:, 2:]) - torch.minimum(one[:, :2], other[:, :2])).prod(1)
+    common = (torch.minimum(boxes[:, 2:], true[:, 2:]) - torch.maximum(boxes[:, :2], true[:, :2])).clamp(min=0).prod(1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (true[:, 2:] - true[:, :2]).prod(1) - common
+    around = (torch.maximum(boxes[:, 2:], true[:, 2:]) - torch.minimum(boxes[:, :2], true[:, :2])).prod(1)
     return common / areas - (around - areas) / around

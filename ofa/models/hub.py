@@ -125,8 +125,8 @@ def from_timm(
     if len(input_shape) != 3:
         raise InvalidInput(f"timm's networks take images (C, H, W), and the data has inputs {tuple(input_shape)}")
     if Path(name).is_dir():
-        name, found = timm_architecture(name)
-        arguments = {**found, **(arguments or {})}
+        name, stored = timm_architecture(name)
+        arguments = {**stored, **(arguments or {})}
     plain = name.partition(".")[0]
     if not package.is_model(plain):
         raise InvalidInput(f"timm has no network {plain!r}; {nearest(plain, package.list_models())}")

@@ -70,13 +70,13 @@ class ScaledDropout:
             raise InvalidInput("ScaledDropout finds layers by running the model: give the pruner example_input=")
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         before: list[str] = []
-        found: dict[int, tuple[nn.Module, float, str]] = {}
+        dropouts: dict[int, tuple[nn.Module, float, str]] = {}
 
         def ran(module: nn.Module, *_: object) -> None:
             if isinstance(module, LAYERS):
                 before.append(names.get(id(module.weight), ""))
             elif before:
-                found.setdefault(id(module), (module, float(vars(module)["p"]), before[-1]))
+                dropouts.setdefault(id(module), (module, float(vars(module)["p"]), before[-1]))
 
         with ExitStack() as stack:
             for module in model.modules():
@@ -84,7 +84,7 @@ class ScaledDropout:
                     stack.callback(module.register_forward_hook(ran).remove)
             with undisturbed(model), torch.no_grad():
                 as_inputs(example_input).to(next(model.parameters()).device).call(model)
-        return BoundDropout(tuple(found.values()))
+        return BoundDropout(tuple(dropouts.values()))
 
 
 @dataclass(frozen=True)

@@ -127,16 +127,16 @@ def make_report(
     return PruneReport(tuple(rows), rest, other_macs, _by_role(others, roles(model, example_input)))
 
 
-def _by_role(others: Mapping[str, nn.Parameter], found: Mapping[str, str]) -> dict[str, int]:
+def _by_role(others: Mapping[str, nn.Parameter], roles: Mapping[str, str]) -> dict[str, int]:
     """The entries of parameters that stay whole, by role; norms with biases."""
     counts: dict[str, int] = {}
     for name, parameter in others.items():
-        role = found.get(name, "kept" if parameter.dim() >= 2 else "bias or norm")
+        role = roles.get(name, "kept" if parameter.dim() >= 2 else "bias or norm")
         role = "bias or norm" if role == "norm" else role
         counts[role] = counts.get(role, 0) + parameter.numel()
     return counts
 
 
-def predicted_bytes(weights: int, kept: int, bytes_each: int) -> int:
+def predicted_bytes(weights: int, nonzero: int, bytes_each: int) -> int:
     """Returns the size on disk of a sparse tensor: kept values and one bit per position, or all values if smaller."""
-    return min(weights * bytes_each, kept * bytes_each + -(-weights // 8))
+    return min(weights * bytes_each, nonzero * bytes_each + -(-weights // 8))

@@ -25,9 +25,9 @@ def checked_scores(criterion: Criterion, context: PruneContext) -> Mapping[str, 
     Raises:
         InvalidInput: a weight without scores, another shape, or a number that is not finite.
     """
-    group, found = processes(), []
-    group.each(lambda: found.append(_own_scores(criterion, context)))
-    return agreed(found[0], group)
+    group, scores = processes(), []
+    group.each(lambda: scores.append(_own_scores(criterion, context)))
+    return agreed(scores[0], group)
 
 
 def agreed(scores: Mapping[str, Tensor], group: Processes) -> Mapping[str, Tensor]:

@@ -37,28 +37,28 @@ def roles(model: nn.Module, example_input: Example | None = None) -> dict[str, s
     first dimension of 1, which broadcasts over examples, and those with one dimension above 1 count as no weights.
     """
     holders = _holders(model)
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     unclear: dict[str, nn.Parameter] = {}
     for name, parameter in model.named_parameters():
         if parameter.dim() < 2:
             continue
         modules = holders[id(parameter)]
         if any(isinstance(module, NORMS) for module in modules):
-            found[name] = "norm"
+            result[name] = "norm"
         elif any(isinstance(module, EMBEDDINGS) for module in modules):
-            found[name] = "embedding"
+            result[name] = "embedding"
         elif name.rpartition(".")[2] in _ATTENTION_BIASES:
-            found[name] = "position or token"
+            result[name] = "position or token"
         elif not any(isinstance(module, MULTIPLYING) for module in modules):
             unclear[name] = parameter
     if not unclear:
-        return found
+        return result
     multiplied = None if example_input is None else _multiplied(model, example_input)
     for name, parameter in unclear.items():
         is_weight = _looks_multiplied(parameter) if multiplied is None else name in multiplied
         if not is_weight:
-            found[name] = "position or token"
-    return found
+            result[name] = "position or token"
+    return result
 
 
 def _holders(model: nn.Module) -> dict[int, list[nn.Module]]:
@@ -99,7 +99,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **(kwargs or {}))
         given = [leaf for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, Tensor)]
         made_of = [self._made_of.get(_memory(tensor)) for tensor in given]
-        names = frozenset().union(*(found for found in made_of if found is not None))
+        names = frozenset().union(*(parents for parents in made_of if parents is not None))
         if None not in made_of:  # made of parameters and constants alone
             for leaf in tree_leaves(result):
                 if isinstance(leaf, Tensor) and _memory(leaf) not in self._made_of:

@@ -83,14 +83,14 @@ def zero_dead_units_(supernet: Supernet) -> int:
     Raises:
         InvalidInput: as `slim`.
     """
-    tensors, kept = supernet.tensors(), slim(supernet).kept
+    tensors, live = supernet.tensors(), slim(supernet).kept
     zeroed = 0
     with torch.no_grad():
         for group in supernet.groups:
-            for member in group.members if group.name in kept else ():
+            for member in group.members if group.name in live else ():
                 tensor = tensors[member.source]
                 if isinstance(tensor, nn.Parameter):
-                    places = torch.from_numpy(member.index)[~kept[group.name]].reshape(-1).to(tensor.device)
+                    places = torch.from_numpy(member.index)[~live[group.name]].reshape(-1).to(tensor.device)
                     zeroed += int(tensor.index_select(member.dim, places).count_nonzero())
                     tensor.index_fill_(member.dim, places, 0.0)
     return zeroed

@@ -31,10 +31,10 @@ class StartRecord:
 
     def __str__(self) -> str:
         """One line: "resnet.pt (60 tensors, 1234567890abcdef; head.weight, head.bias stay as they are built)"."""
-        kept = f"; {', '.join(self.missing[:3])}{', ...' if len(self.missing) > 3 else ''} as built" * bool(
+        unfilled = f"; {', '.join(self.missing[:3])}{', ...' if len(self.missing) > 3 else ''} as built" * bool(
             self.missing
         )
-        return f"{self.source} ({self.filled} tensors, {self.digest}{kept})"
+        return f"{self.source} ({self.filled} tensors, {self.digest}{unfilled})"
 
 
 def filled_from(

@@ -60,16 +60,16 @@ def find_sources(model: nn.Module) -> dict[str, Source]:
 
 def _computed_kernels(model: nn.Module) -> set[int]:
     """The ids of tensors of the shape of a kernel that a convolution computes from them."""
-    found: set[int] = set()
+    computed: set[int] = set()
     for layer in model.modules():
         if isinstance(layer, _ConvNd):
             for weight in computed_weights(layer):
                 tensors = dict([*layer.named_parameters(), *layer.named_buffers()])
                 original = tensors.get(weight.original or "")
-                found |= {
+                computed |= {
                     id(tensor) for tensor in tensors.values() if original is not None and tensor.shape == original.shape
                 }
-    return found
+    return computed
 
 
 @dataclass(frozen=True)

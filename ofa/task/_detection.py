@@ -76,10 +76,10 @@ def detection(
     if distill is not None and distill != "outputs" and not callable(distill):
         raise InvalidInput(f"distill={distill!r}; give 'outputs', a function (outputs, teacher's outputs), or nothing")
     thin = partial(most_likely, score_threshold=score_threshold, iou_threshold=iou_threshold, most=most)
-    found = partial(_detections, decode=decode, thin=thin)
+    detections = partial(_detections, decode=decode, thin=thin)
     classes = class_count(data, num_classes)
-    statistics = partial(_matches, found=found, classes=classes)
-    pairs = partial(_pairs, found=found, classes=classes)
+    statistics = partial(_matches, detect=detections, classes=classes)
+    pairs = partial(_pairs, detect=detections, classes=classes)
     offered = {
         name: Metric(
             name=name,
@@ -98,12 +98,12 @@ def detection(
         loss=partial(_loss, loss=loss),
         metrics=chosen(metrics, offered, "detection", pairs),
         distill=None if distill is None else partial(_distill, distill=distill),
-        check=partial(_check, found=found, loss=loss, classes=classes),
+        check=partial(_check, detect=detections, loss=loss, classes=classes),
         call=call_network if loss is not None and decode is not None else _call,
         details=(
             Detail(name="classes", statistics=statistics, rows=rows, additive=False, units={"map": "%", "map_50": "%"}),
         ),
-        predictions=found,
+        predictions=detections,
     )
 
 
@@ -140,8 +140,10 @@ def _distill(outputs: Any, teacher: Any, batch: Batch, *, distill: Callable[[Any
     if callable(distill):
         return distill(_raw(outputs), _raw(teacher))
     own, taught = output_tensors(_raw(outputs)), output_tensors(_raw(teacher))
-    pairs = [(one, other) for one, other in zip(own, taught, strict=True) if one.is_floating_point()]
-    losses = [nn.functional.mse_loss(full_precision(one), full_precision(other.detach())) for one, other in pairs]
+    pairs = [(learned, other) for learned, other in zip(own, taught, strict=True) if learned.is_floating_point()]
+    losses = [
+        nn.functional.mse_loss(full_precision(student), full_precision(other.detach())) for student, other in pairs
+    ]
     return torch.stack(losses).mean()
 
 
@@ -166,25 +168,25 @@ def _detections(outputs: Any, batch: Batch, *, decode: Callable[[Any], Any] | No
 
 
 def _matches(
-    outputs: Any, batch: Batch, *, found: Callable[[Any, Batch], Detections], classes: int | None
+    outputs: Any, batch: Batch, *, detect: Callable[[Any, Batch], Detections], classes: int | None
 ) -> list[Matches]:
     check_boxes(batch, classes)  # each batch, and without `_check`, which finds boxes once more
-    return [matches(each, *true) for each, true in zip(found(outputs, batch), by_image(batch.targets), strict=True)]
+    return [matches(each, *true) for each, true in zip(detect(outputs, batch), by_image(batch.targets), strict=True)]
 
 
 def _pairs(
-    outputs: Any, batch: Batch, *, found: Callable[[Any, Batch], Detections], classes: int | None
+    outputs: Any, batch: Batch, *, detect: Callable[[Any, Batch], Detections], classes: int | None
 ) -> tuple[Detections, Detections]:
     check_boxes(batch, classes)
     true = [{"boxes": boxes, "labels": labels} for boxes, labels in by_image(batch.targets)]
-    return found(outputs, batch), true
+    return detect(outputs, batch), true
 
 
 def _check(
     outputs: Any,
     batch: Batch,
     *,
-    found: Callable[[Any, Batch], Detections],
+    detect: Callable[[Any, Batch], Detections],
     loss: Callable[[Any, Any], Any] | None,
     classes: int | None,
 ) -> None:
@@ -192,7 +194,7 @@ def _check(
     if isinstance(outputs, Answer):
         _loss_function(outputs, loss)
     with torch.no_grad():
-        detections = found(outputs, batch)
+        detections = detect(outputs, batch)
     if len(detections) != batch.examples:
         raise InvalidInput(f"decode returns boxes of {len(detections)} images for {batch.examples}; give them by image")
     for each in detections:

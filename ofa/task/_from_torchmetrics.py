@@ -139,18 +139,18 @@ def _value(entries: Any, *, metric: Any, key: str | None) -> float:
     predictions, targets = entries if isinstance(entries, tuple) else zip(*entries, strict=True)
     try:
         fresh.update(_joined(predictions), _joined(targets))
-        found = fresh.compute()
+        value = fresh.compute()
     except (RuntimeError, TypeError, ValueError) as error:
         raise InvalidInput(
             f"torchmetrics' {type(metric).__name__} does not fit the task: {' '.join(str(error).split()):.300}"
         ) from None
-    if isinstance(found, dict):
-        if key not in found:
+    if isinstance(value, dict):
+        if key not in value:
             raise InvalidInput(
-                f"torchmetrics' {type(metric).__name__} has the values {', '.join(found)}; set key to one of them"
+                f"torchmetrics' {type(metric).__name__} has the values {', '.join(value)}; set key to one of them"
             )
-        found = found[key]
-    numbers = leaves(found) or [torch.tensor(found)]
+        value = value[key]
+    numbers = leaves(value) or [torch.tensor(value)]
     if len(numbers) != 1 or numbers[0].numel() != 1:
         count = sum(number.numel() for number in numbers)
         raise InvalidInput(

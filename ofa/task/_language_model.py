@@ -109,13 +109,13 @@ def _tokens(outputs: Any, batch: Batch, shift: bool) -> tuple[Tensor, Tensor]:
     """The loss of each token and whether it counts, both (N, T); a single answer is given at every position."""
     targets = _targets(batch, shift)
     logits = _logits(outputs, batch, shift).expand(-1, targets.shape[1], -1)
-    kept = targets != IGNORED
+    real = targets != IGNORED
     losses = functional.cross_entropy(logits.transpose(1, 2), targets, ignore_index=IGNORED, reduction="none")
-    return losses, kept
+    return losses, real
 
 
-def _mean(losses: Tensor, kept: Tensor) -> Tensor:
-    return (losses * kept).sum() / kept.sum().clamp(min=1)
+def _mean(losses: Tensor, real: Tensor) -> Tensor:
+    return (losses * real).sum() / real.sum().clamp(min=1)
 
 
 def _loss(outputs: Any, batch: Batch, *, shift: bool) -> Tensor:
@@ -173,15 +173,15 @@ def _constant(batches: Iterable[Batch], *, shift: bool, vocabulary: int | None) 
 
 def _nats(outputs: Any, batch: Batch, *, shift: bool) -> Tensor:
     """(N, 2): the loss of an example's tokens, and how many count."""
-    losses, kept = _tokens(outputs, batch, shift)
-    return torch.stack([(losses.double() * kept).sum(dim=1), kept.sum(dim=1).double()], dim=1)
+    losses, real = _tokens(outputs, batch, shift)
+    return torch.stack([(losses.double() * real).sum(dim=1), real.sum(dim=1).double()], dim=1)
 
 
 def _right(outputs: Any, batch: Batch, *, shift: bool) -> Tensor:
     targets = _targets(batch, shift)
-    kept = targets != IGNORED
-    right = (_logits(outputs, batch, shift).argmax(dim=-1) == targets) & kept
-    return torch.stack([right.sum(dim=1), kept.sum(dim=1)], dim=1)
+    real = targets != IGNORED
+    right = (_logits(outputs, batch, shift).argmax(dim=-1) == targets) & real
+    return torch.stack([right.sum(dim=1), real.sum(dim=1)], dim=1)
 
 
 def _perplexity(sums: Tensor) -> Tensor:

@@ -61,22 +61,22 @@ def loss_of(outputs: Any) -> Tensor:
     Raises:
         InvalidInput: there is none.
     """
-    found: Any = outputs
+    loss: Any = outputs
     if isinstance(outputs, Mapping):
         scalars = [value for value in outputs.values() if isinstance(value, Tensor) and value.dim() == 0]
         every = bool(scalars) and len(scalars) == len(outputs)
-        found = outputs["loss"] if "loss" in outputs else sum(scalars) if every else None
+        loss = outputs["loss"] if "loss" in outputs else sum(scalars) if every else None
     elif getattr(outputs, "loss", None) is not None:
-        found = outputs.loss
+        loss = outputs.loss
     elif isinstance(outputs, tuple | list) and outputs:
-        found = outputs[0]
-    if not isinstance(found, Tensor) or found.numel() != 1:
+        loss = outputs[0]
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
         keys = f" with {', '.join(map(str, outputs))}" if isinstance(outputs, Mapping) else ""
         raise InvalidInput(
             f"the network returns a {type(outputs).__name__}{keys}, and no loss; it must be named `loss`, or be the "
             "first of a tuple: see which argument takes the targets, and name it in task.argument"
         )
-    return full_precision(found.reshape(()))
+    return full_precision(loss.reshape(()))
 
 
 def answer_of(outputs: Any) -> Any:

@@ -24,7 +24,7 @@ def average_precisions(scores: Tensor, targets: Tensor, times: Tensor) -> Tensor
     result = torch.empty(len(times), len(have), dtype=torch.float64)
     for row, each in enumerate(times.double()):
         counts = each[order]
-        found, seen = (have * counts).cumsum(dim=1), counts.cumsum(dim=1)
-        precision = found.gather(1, last) / seen.gather(1, last).clamp(min=1)
-        result[row] = (have * counts * precision).sum(dim=1) / found[:, -1]
+        hits, seen = (have * counts).cumsum(dim=1), counts.cumsum(dim=1)
+        precision = hits.gather(1, last) / seen.gather(1, last).clamp(min=1)
+        result[row] = (have * counts * precision).sum(dim=1) / hits[:, -1]
     return result

@@ -23,8 +23,8 @@ def by_image(targets: Any) -> list[tuple[Tensor, Tensor]]:
     if isinstance(targets, Mapping):
         real = targets["labels"] >= 0
         return [
-            (boxes[kept], labels[kept])
-            for boxes, labels, kept in zip(targets["boxes"], targets["labels"], real, strict=True)
+            (boxes[present], labels[present])
+            for boxes, labels, present in zip(targets["boxes"], targets["labels"], real, strict=True)
         ]
     return [(target["boxes"].reshape(-1, 4), target["labels"]) for target in targets]
 
@@ -48,10 +48,10 @@ def check_boxes(batch: Batch, classes: int | None) -> None:
             boxes.shape != (*labels.shape, 4) and labels.numel()
         ):
             raise InvalidInput(f"boxes are {form(boxes)} with labels {form(labels)}; detection needs {_FORMS}")
-    found = by_image(targets)
-    if len(found) != count:
-        raise InvalidInput(f"there are boxes of {len(found)} images for {count} images; detection needs {_FORMS}")
-    boxes, labels = torch.cat([boxes for boxes, _ in found]), torch.cat([labels for _, labels in found])
+    images = by_image(targets)
+    if len(images) != count:
+        raise InvalidInput(f"there are boxes of {len(images)} images for {count} images; detection needs {_FORMS}")
+    boxes, labels = torch.cat([boxes for boxes, _ in images]), torch.cat([labels for _, labels in images])
     if len(boxes):
         _check_numbers(boxes, batch)
         _check_labels(labels, classes)

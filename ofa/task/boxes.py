@@ -11,12 +11,12 @@ def areas(boxes: Tensor) -> Tensor:
     return (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(dim=-1)
 
 
-def overlaps(one: Tensor, other: Tensor) -> Tensor:
+def overlaps(first: Tensor, other: Tensor) -> Tensor:
     """Returns the intersection over union of each pair of boxes, (M, K) from (M, 4) and (K, 4)."""
-    low = torch.maximum(one[:, None, :2], other[None, :, :2])
-    high = torch.minimum(one[:, None, 2:], other[None, :, 2:])
+    low = torch.maximum(first[:, None, :2], other[None, :, :2])
+    high = torch.minimum(first[:, None, 2:], other[None, :, 2:])
     shared = (high - low).clamp(min=0).prod(dim=-1)
-    union = areas(one)[:, None] + areas(other)[None] - shared
+    union = areas(first)[:, None] + areas(other)[None] - shared
     return torch.where(union > 0, shared / union, 0.0)
 
 
@@ -57,5 +57,5 @@ def most_likely(
     likely = scores[rows, labels]
     best = likely.argsort(descending=True, stable=True)[: 10 * most]  # the matrix of overlaps stays small
     rows, labels, likely = rows[best], labels[best], likely[best]
-    kept = non_maximum_suppression(boxes[rows], likely, labels, iou_threshold)[:most]
-    return {"boxes": boxes[rows][kept], "scores": likely[kept], "labels": labels[kept]}
+    rows_left = non_maximum_suppression(boxes[rows], likely, labels, iou_threshold)[:most]
+    return {"boxes": boxes[rows][rows_left], "scores": likely[rows_left], "labels": labels[rows_left]}

@@ -26,11 +26,11 @@ def chosen(metrics: Sequence[Any] | str, offered: Mapping[str, Metric], task: st
     given = _listed(metrics)
     if not given:
         raise InvalidInput(f"task {task} has no metric; the first is the objective: {nearest('', offered)}")
-    found = tuple(with_pairs(_metric(each, offered, task), pairs) for each in given)
-    names = [metric.name for metric in found]
+    result = tuple(with_pairs(_metric(each, offered, task), pairs) for each in given)
+    names = [metric.name for metric in result]
     if twice := [name for name in names if names.count(name) > 1]:
         raise InvalidInput(f"task {task} has the metric {twice[0]!r} twice; name each once")
-    return found
+    return result
 
 
 def names_in(metrics: Sequence[Any] | str) -> set[str]:

@@ -26,14 +26,14 @@ def class_counts(named: Tensor, true: Tensor, classes: int) -> Tensor:
     if true.numel() and int(true.max()) >= classes:
         raise ValueError(f"class {int(true.max())} of {classes}")
     named, true = named.reshape(len(named), -1), true.reshape(len(true), -1)
-    kept = true >= 0
+    labelled = true >= 0
     rows = torch.arange(len(named), device=named.device)[:, None].expand_as(named)
 
     def count(chosen: Tensor, values: Tensor) -> Tensor:
         places = rows[chosen] * classes + values[chosen]
         return torch.bincount(places, minlength=len(named) * classes).reshape(len(named), classes)
 
-    return torch.cat([count(kept & (named == true), true), count(kept, true), count(kept, named)], dim=1)
+    return torch.cat([count(labelled & (named == true), true), count(labelled, true), count(labelled, named)], dim=1)
 
 
 def parts(sums: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -29,13 +29,13 @@ class Matches:
         true: (G,) int64.
         labels: (D,) int64.
         scores: (D,) float64, falling within a label.
-        found: (thresholds, D) bool.
+        matched: (thresholds, D) bool.
     """
 
     true: NDArray[np.int64]
     labels: NDArray[np.int64]
     scores: NDArray[np.float64]
-    found: NDArray[np.bool_]
+    matched: NDArray[np.bool_]
 
 
 def matches(detections: dict[str, Tensor], true_boxes: Tensor, true_labels: Tensor) -> Matches:
@@ -49,37 +49,37 @@ def matches(detections: dict[str, Tensor], true_boxes: Tensor, true_labels: Tens
     boxes, scores = detections["boxes"].detach().double().cpu(), detections["scores"].detach().double().cpu()
     labels = detections["labels"].cpu().long()
     true_boxes, true_labels = true_boxes.double().cpu(), true_labels.cpu().long()
-    kept, found = [], []
+    orders, hits = [], []
     for label in sorted(set(labels.tolist())):
         rows = (labels == label).nonzero()[:, 0]
         rows = rows[scores[rows].argsort(descending=True, stable=True)][:_MOST]
         shares = overlaps(boxes[rows], true_boxes[true_labels == label]).numpy()
-        kept.append(rows)
-        found.append(_found(shares))
-    order = torch.cat(kept) if kept else torch.zeros(0, dtype=torch.int64)
+        orders.append(rows)
+        hits.append(_matched(shares))
+    order = torch.cat(orders) if orders else torch.zeros(0, dtype=torch.int64)
     return Matches(
         true_labels.numpy(),
         labels[order].numpy(),
         scores[order].numpy(),
-        np.concatenate(found, axis=1) if found else np.zeros((len(THRESHOLDS), 0), dtype=bool),
+        np.concatenate(hits, axis=1) if hits else np.zeros((len(THRESHOLDS), 0), dtype=bool),
     )
 
 
-def _found(shares: NDArray[Any]) -> NDArray[np.bool_]:
+def _matched(shares: NDArray[Any]) -> NDArray[np.bool_]:
     """(thresholds, D): whether each detection, in order, finds a box that is still free, from overlaps (D, G)."""
     limits = np.array(THRESHOLDS)
-    found = np.zeros((len(limits), len(shares)), dtype=bool)
+    hits = np.zeros((len(limits), len(shares)), dtype=bool)
     free = np.ones((len(limits), shares.shape[1]), dtype=bool)
     if not shares.shape[1]:
-        return found
+        return hits
     each = np.arange(len(limits))
     for row, share in enumerate(shares):
         usable = np.where(free, share[None], -1.0)
         best = shares.shape[1] - 1 - usable[:, ::-1].argmax(axis=1)  # the last of equals, as in pycocotools
         hit = usable[each, best] >= limits
-        found[:, row] = hit
+        hits[:, row] = hit
         free[each[hit], best[hit]] = False
-    return found
+    return hits
 
 
 def average_precisions(
@@ -95,7 +95,7 @@ def average_precisions(
     scores = np.concatenate([entry.scores for entry in entries])
     order = np.argsort(-scores, kind="stable")
     labels = np.concatenate([entry.labels for entry in entries])[order]
-    found = np.concatenate([entry.found for entry in entries], axis=1)[thresholds][:, order]
+    hits = np.concatenate([entry.matched for entry in entries], axis=1)[thresholds][:, order]
     images = np.arange(len(entries))
     image = np.repeat(images, [len(entry.labels) for entry in entries])[order]
     true = np.concatenate([entry.true for entry in entries])
@@ -104,26 +104,26 @@ def average_precisions(
     for label in np.unique(true).tolist():
         rows = labels == label
         boxes = times[:, true_image[true == label]].sum(axis=1)
-        result[label] = _average_precision(found[:, rows], times[:, image[rows]], boxes)
+        result[label] = _average_precision(hits[:, rows], times[:, image[rows]], boxes)
     return result
 
 
 def _average_precision(
-    found: NDArray[np.bool_], times: NDArray[np.int64], boxes: NDArray[np.int64]
+    matched: NDArray[np.bool_], times: NDArray[np.int64], boxes: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """(R, thresholds): the mean over 101 recalls of the best precision at that recall or more.
 
     Args:
-        found: (thresholds, D), the likeliest detection first.
+        matched: (thresholds, D), the likeliest detection first.
         times: (R, D), how often each detection counts.
         boxes: (R,), how many true boxes there are.
     """
     seen = times.cumsum(axis=1)
-    finds = found.any(axis=0)  # precision is best where a box is found, so that the other detections only count as seen
-    found, seen, times = found[:, finds], seen[:, finds], times[:, finds]
-    result = np.full((len(times), len(found)), np.nan)
+    finds = matched.any(axis=0)  # precision is best where a box is found: other detections only count as seen
+    matched, seen, times = matched[:, finds], seen[:, finds], times[:, finds]
+    result = np.full((len(times), len(matched)), np.nan)
     for draw in np.flatnonzero(boxes):
-        hits = (found * times[draw]).cumsum(axis=1)
+        hits = (matched * times[draw]).cumsum(axis=1)
         precision = hits / np.maximum(seen[draw], 1)
         best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         for row, recall in enumerate(hits / boxes[draw]):

@@ -38,8 +38,8 @@ def training_targets(data: Any, needed_for: str) -> Tensor:
         InvalidInput: there is no data set, or its targets are not tensors of one shape; `needed_for` is named.
     """
     train: Any = getattr(data, "train", None)
-    if isinstance(found := getattr(train, "targets", None), Tensor):
-        return found
+    if isinstance(targets := getattr(train, "targets", None), Tensor):
+        return targets
     parts = [as_batch(value).targets for value in train.in_order()] if hasattr(train, "in_order") else []
     if not parts or not all(isinstance(part, Tensor) for part in parts):
         raise InvalidInput(f"{needed_for} needs the targets of a data set's training split; give the numbers instead")

@@ -19,14 +19,14 @@ from ofa.task.forms import form
 BATCH_ERRORS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
-def failed_batch(error: Exception, batch: Batch, before: Mapping[str, str] | None, place: str) -> InvalidInput | None:
+def failed_batch(error: Exception, batch: Batch, before: Mapping[str, str] | None, where: str) -> InvalidInput | None:
     """Returns what is wrong with a batch that a network, a loss or a metric failed on; None where nothing is seen.
 
     Args:
         error: of the network, the loss or the metric.
         batch: that it failed on.
         before: the forms of one that went well (see `forms`), if any.
-        place: of the batch, for the message.
+        where: of the batch, for the message.
     """
     if isinstance(error, InvalidInput | torch.OutOfMemoryError):
         return None
@@ -34,27 +34,27 @@ def failed_batch(error: Exception, batch: Batch, before: Mapping[str, str] | Non
     for name, value in forms(batch).items():
         if before is not None and before[name] != value:
             return InvalidInput(
-                f"the {name} of {place} are {value}, and were {before[name]} before ({reason}); give a collate that "
+                f"the {name} of {where} are {value}, and were {before[name]} before ({reason}); give a collate that "
                 "makes batches of one form"
             )
     targets = batch.targets
     if isinstance(error, IndexError) and isinstance(targets, Tensor) and targets.numel() and not targets.is_complex():
         least, most = targets.min().item(), targets.max().item()
         return InvalidInput(
-            f"the targets of {place} run from {least} to {most} ({reason}); number classes from 0, and give the model "
+            f"the targets of {where} run from {least} to {most} ({reason}); number classes from 0, and give the model "
             "num_classes of one more than the highest"
         )
     return None
 
 
 @contextmanager
-def named_batch(batch: Batch, before: Callable[[], Mapping[str, str] | None], place: str) -> Iterator[None]:
+def named_batch(batch: Batch, before: Callable[[], Mapping[str, str] | None], where: str) -> Iterator[None]:
     """Says which batch it was where the block fails on one.
 
     Args:
         batch: that the block works on.
         before: called where it fails: the forms of a batch that went well, None where there is none.
-        place: of the batch, for the message.
+        where: of the batch, for the message.
 
     Raises:
         InvalidInput: what is wrong with the batch, see `failed_batch`.
@@ -62,10 +62,10 @@ def named_batch(batch: Batch, before: Callable[[], Mapping[str, str] | None], pl
     try:
         yield
     except BATCH_ERRORS as error:
-        told = failed_batch(error, batch, before(), place)
-        if told is None:
+        refusal = failed_batch(error, batch, before(), where)
+        if refusal is None:
             raise
-        raise told from error
+        raise refusal from error
 
 
 def has_bad_numbers(batch: Batch) -> bool:

@@ -55,9 +55,9 @@ def replicates(net: nn.Module, batches: Iterable[Any], task: Task) -> Replicates
         examples += batch.examples
     if not examples:
         raise InvalidInput(f"{task.objective.title} of 0 examples: give at least one")
-    found = {each.metric.name: each.score(examples) for each in sums}
+    by_name = {each.metric.name: each.score(examples) for each in sums}
     (drawn,) = (each.drawn(examples) for each in sums if each.metric.name == objective)
-    return Replicates(found, objective, drawn)
+    return Replicates(by_name, objective, drawn)
 
 
 def paired_difference(first: Replicates, second: Replicates) -> Score:
@@ -70,14 +70,14 @@ def paired_difference(first: Replicates, second: Replicates) -> Score:
     Raises:
         InvalidInput: they are of different numbers of examples.
     """
-    one, other = first.score, second.score
-    if one.examples != other.examples:
+    score, other = first.score, second.score
+    if score.examples != other.examples:
         raise InvalidInput(
-            f"scores on {one.examples} and on {other.examples} examples: a paired difference is on the same ones"
+            f"scores on {score.examples} and on {other.examples} examples: a paired difference is on the same ones"
         )
     error = None
     if first.drawn is not None and second.drawn is not None:
         apart = first.drawn - second.drawn
         apart = apart[torch.isfinite(apart)]
         error = float(apart.std()) if len(apart) > 1 else None
-    return Score(one.value - other.value, one.examples, error)
+    return Score(score.value - other.value, score.examples, error)

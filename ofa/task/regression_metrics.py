@@ -20,12 +20,12 @@ _PARTS = 5  # of the statistics
 def metrics_of(values: Values, unit: str) -> dict[str, Metric]:
     """Returns the metrics of regression by name; `values` makes predictions of outputs, in a unit."""
     statistics = partial(statistics_of, values=values)
-    found = (
+    metrics = (
         Metric(name="rmse", statistics=statistics, value=_rmse, maximize=False, unit=unit, label="RMSE"),
         Metric(name="mae", statistics=statistics, value=_mae, maximize=False, unit=unit, label="MAE"),
         Metric(name="r2", statistics=statistics, value=_r2, label="R²"),
     )
-    return {metric.name: metric for metric in found}
+    return {metric.name: metric for metric in metrics}
 
 
 def statistics_of(outputs: Any, batch: Batch, *, values: Values) -> Tensor:

@@ -87,18 +87,18 @@ def answers(net: nn.Module, batches: Iterable[Any], task: Task) -> Iterator[tupl
     with in_mode(net, training=False), torch.no_grad():
         first: dict[str, str] | None = None
         for number, value in enumerate(batches, start=1):
-            batch, place = as_batch(value).to(device), f"batch {number} of those that are judged"
+            batch, where = as_batch(value).to(device), f"batch {number} of those that are judged"
             if not batch.examples:
-                raise InvalidInput(f"{place} has 0 examples: leave empty ones out")
-            with named_batch(batch, lambda: first, place):  # noqa: B023 (called within)
+                raise InvalidInput(f"{where} has 0 examples: leave empty ones out")
+            with named_batch(batch, lambda: first, where):  # noqa: B023 (called within)
                 outputs = task.call(net, batch)
             try:
                 check_finite(outputs, type(net).__name__)
                 if task.checks_batches:
                     task.check(outputs, batch)
             except InvalidInput as error:
-                bad = f"the inputs of {place} have NaN or infinity: mend the data, or leave the batch out"
-                raise InvalidInput(bad if has_bad_numbers(batch) else f"{place}: {error}") from error
+                bad = f"the inputs of {where} have NaN or infinity: mend the data, or leave the batch out"
+                raise InvalidInput(bad if has_bad_numbers(batch) else f"{where}: {error}") from error
             yield outputs, batch
             first = first or forms(batch)
 

@@ -16,21 +16,21 @@ def logged(loggers: Sequence[Logger]) -> Callback:
     A training that is resumed adds what a logger does not have yet; one that begins replaces what is there. An error
     of a logger is a warning, and the training goes on without it. Of several processes the first logs.
     """
-    kept: list[tolerant] = [tolerant(logger) for logger in loggers if processes().is_first]
+    tolerated: list[tolerant] = [tolerant(logger) for logger in loggers if processes().is_first]
     last: list[int] = []
 
     def log(event: Event, state: TrainState) -> None:
         if event is Event.START:
             fresh = not state.history
-            last[:] = [-1 if step is None else step for step in (logger.open(fresh=fresh) for logger in kept)]
+            last[:] = [-1 if step is None else step for step in (logger.open(fresh=fresh) for logger in tolerated)]
         elif event in (Event.STEP, Event.END):
-            for number, logger in enumerate(kept):
+            for number, logger in enumerate(tolerated):
                 for row in state.history:
                     if row["step"] > last[number]:
                         last[number] = row["step"]
                         logger.log(row["step"], row)
         if event is Event.END:
-            for logger in kept:
+            for logger in tolerated:
                 logger.close()
 
     return log

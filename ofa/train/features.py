@@ -69,8 +69,8 @@ def matching_blocks(supernet: Supernet, arch: Arch) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for stage in supernet.structure.stages:
         gone = set(stage.dropped(arch.depth.get(stage.name, len(stage.blocks))))
-        kept = [number for number, path in enumerate(stage.blocks) if path not in gone and path in there]
-        for number, following in zip(kept, [*kept[1:], len(stage.blocks)], strict=True):
+        numbers = [number for number, path in enumerate(stage.blocks) if path not in gone and path in there]
+        for number, following in zip(numbers, [*numbers[1:], len(stage.blocks)], strict=True):
             pairs[there[stage.blocks[number]]] = stage.blocks[following - 1]
     return pairs
 
@@ -90,8 +90,8 @@ def feature_loss(supernet: Supernet, arch: Arch, student: Hidden, teacher: Hidde
     Source: Jiao et al. 2020 (TinyBERT), 1909.10351, equation 8; there a learned projection stands for the slice.
     """
     losses = []
-    for path, place in matching_blocks(supernet, arch).items():
-        aim = _first_channels(supernet, arch, teacher[place].detach(), student[path])
+    for path, source in matching_blocks(supernet, arch).items():
+        aim = _first_channels(supernet, arch, teacher[source].detach(), student[path])
         if aim is not None:
             precision = torch.promote_types(aim.dtype, torch.float32)
             aim, made = aim.to(precision), student[path].to(precision)
@@ -100,41 +100,41 @@ def feature_loss(supernet: Supernet, arch: Arch, student: Hidden, teacher: Hidde
     return torch.stack(losses).mean() if losses else None
 
 
-def _first_channels(supernet: Supernet, arch: Arch, full: Tensor, kept: Tensor) -> Tensor | None:
+def _first_channels(supernet: Supernet, arch: Arch, full: Tensor, part: Tensor) -> Tensor | None:
     """The part of a hidden state that a narrower one stands for; None where there is no such part."""
-    if full.shape == kept.shape:
+    if full.shape == part.shape:
         return full
-    if full.dim() != kept.dim():
+    if full.dim() != part.dim():
         return None
-    differing = [dim for dim in range(full.dim()) if full.shape[dim] != kept.shape[dim]]
-    if len(differing) != 1 or not _leads(supernet, arch, full.shape[differing[0]], kept.shape[differing[0]]):
+    differing = [dim for dim in range(full.dim()) if full.shape[dim] != part.shape[dim]]
+    if len(differing) != 1 or not _leads(supernet, arch, full.shape[differing[0]], part.shape[differing[0]]):
         return None
-    return full.narrow(differing[0], 0, kept.shape[differing[0]])
+    return full.narrow(differing[0], 0, part.shape[differing[0]])
 
 
-def _leads(supernet: Supernet, arch: Arch, full: int, kept: int) -> bool:
-    """Whether every group that has `kept` of `full` channels keeps the first ones, and there is such a group."""
-    found = False
+def _leads(supernet: Supernet, arch: Arch, full: int, part: int) -> bool:
+    """Whether every group that has `part` of `full` channels keeps the first ones, and there is such a group."""
+    leads = False
     for group, units in zip(supernet.groups, supernet.units(arch), strict=True):
-        if (group.channels, units * group.channels_per_unit) == (full, kept):
-            found = True
+        if (group.channels, units * group.channels_per_unit) == (full, part):
+            leads = True
             for member in group.members:
                 if member.index.size == full and not np.array_equal(member.index.reshape(-1), np.arange(full)):
                     return False
-    return found
+    return leads
 
 
 def _new_paths(supernet: Supernet, plan: ModulePlan) -> Mapping[str, str]:
     """The paths in a subnet of the supernet's modules that it has: shorter lists count anew."""
     names = {id(module): path for path, module in supernet.model.named_modules()}
-    found: dict[str, str] = {}
+    paths: dict[str, str] = {}
 
     def visit(plan: ModulePlan, path: str) -> None:
         if id(plan.module) in names:
-            found.setdefault(names[id(plan.module)], path)
+            paths.setdefault(names[id(plan.module)], path)
         for name, child in plan.children:
             if child is not None:
                 visit(child, f"{path}.{name}" if path else name)
 
     visit(plan, "")
-    return found
+    return paths

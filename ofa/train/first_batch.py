@@ -50,7 +50,8 @@ def _check_teacher(task: Task, net: nn.Module, outputs: Any, teacher: nn.Module,
         "the same outputs, such as one of the same classes in the same order"
     )
     if len(ours) != len(theirs) or any(
-        one.dim() != other.dim() or one.shape[:2] != other.shape[:2] for one, other in zip(ours, theirs, strict=True)
+        output.dim() != other.dim() or output.shape[:2] != other.shape[:2]
+        for output, other in zip(ours, theirs, strict=True)
     ):
         raise InvalidInput(refusal)
     if task.distill is not None:

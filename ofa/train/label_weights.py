@@ -44,7 +44,7 @@ def by_progress(
         InvalidInput: an argument that is no fraction.
     """
     _check_fractions(start=start, end=end, until=until)
-    done = context.place / context.total_steps
+    done = context.schedule_step / context.total_steps
     return end if done >= until else start + (end - start) * done / until
 
 

@@ -85,12 +85,12 @@ def run(
         try:
             call(Event.START)
             if state.ends_row and state.progress.epoch_losses:  # an error came before the row was whole
-                state.set_learning_rates(settings.schedule(state.progress.place - 1, state.total_steps))
+                state.set_learning_rates(settings.schedule(state.progress.schedule_step - 1, state.total_steps))
                 _finish_epoch(state, call)
             while state.step < last and not (_ends(state, feed) or state.is_out_of_time):
                 for parts in feed.of(batches(*divmod(state.step, state.steps_per_epoch)), state):
                     step_is_whole = False
-                    state.set_learning_rates(settings.schedule(state.place, state.total_steps))
+                    state.set_learning_rates(settings.schedule(state.schedule_step, state.total_steps))
                     gradients.clear()
                     with synchronized_norms(group) if settings.synchronize_norms else nullcontext():
                         loss = _learn(step, parts, state, settings, reseed)
@@ -150,8 +150,8 @@ def _learn(
         context = StepContext(
             step=state.step,
             total_steps=state.total_steps,
-            place=state.place,
-            before=state.progress.place,
+            schedule_step=state.schedule_step,
+            before=state.progress.schedule_step,
             rng=step_rng(settings.seed, state.step, group.rank if different else 0),
             optimizer=state.optimizer,
             task=state.task,

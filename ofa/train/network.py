@@ -173,8 +173,14 @@ def train_network(
     learner = Compiled(model) if settings.compile else model
     step = partial(_learn, model=learner, pruner=pruner, distillation=distillation)
     pruning = [] if pruner is None else [Pruning(pruner)]
-    found = found_rate(step, feed.epoch, made_state, settings)
-    callbacks = [*found, *pruning, validation(measure, settings), *([] if stop is None else [stop]), *callbacks]
+    rate_test = found_rate(step, feed.epoch, made_state, settings)
+    callbacks = [
+        *rate_test,
+        *pruning,
+        validation(measure, settings),
+        *([] if stop is None else [stop]),
+        *callbacks,
+    ]
     with recomputed(model) if settings.checkpoint_gradients else nullcontext():
         history = run_from_checkpoint(step, feed.epoch, state, settings, callbacks, file)
     if stop is not None:

@@ -42,9 +42,9 @@ def parameter_groups(model: nn.Module, rates: Mapping[str, float] | None = None)
 
 def _by_rate(group: dict[str, Any], rates: Mapping[nn.Parameter, float]) -> list[dict[str, Any]]:
     """The parts of a group whose parameters have one factor each, the highest first."""
-    found = sorted({rates[parameter] for parameter in group["params"]}, reverse=True)
+    distinct = sorted({rates[parameter] for parameter in group["params"]}, reverse=True)
     return [
-        group | {"params": [each for each in group["params"] if rates[each] == rate], "rate": rate} for rate in found
+        group | {"params": [each for each in group["params"] if rates[each] == rate], "rate": rate} for rate in distinct
     ]
 
 

@@ -187,12 +187,12 @@ def _as_before(model: nn.Module) -> Iterator[None]:
     """After the block the model's weights, buffers and gradients are as before."""
     tensors = [*model.parameters(), *model.buffers()]
     gradients = [parameter.grad for parameter in model.parameters()]
-    kept = [tensor.detach().clone() for tensor in tensors]
+    copies = [tensor.detach().clone() for tensor in tensors]
     try:
         yield
     finally:
         with torch.no_grad():
-            for tensor, before in zip(tensors, kept, strict=True):
+            for tensor, before in zip(tensors, copies, strict=True):
                 tensor.copy_(before)
         for parameter, gradient in zip(model.parameters(), gradients, strict=True):
             parameter.grad = gradient

@@ -48,8 +48,8 @@ def recomputed(net: nn.Module) -> Iterator[None]:
 
 def blocks_of(net: nn.Module) -> list[nn.Module]:
     """Returns the outermost modules with siblings of their class and layers inside; the whole where there are none."""
-    found = list(_blocks_below(net))
-    return found or [net]
+    blocks = list(_blocks_below(net))
+    return blocks or [net]
 
 
 def _blocks_below(module: nn.Module) -> Iterator[nn.Module]:

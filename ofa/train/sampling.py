@@ -54,7 +54,7 @@ def uniform_macs(
     macs = cost(supernet, [space.smallest, space.largest, *archs])["macs"]
     wanted = macs[0] + (macs[1] - macs[0]) * context.rng.random(count)
     apart = np.abs(macs[2:].reshape(count, candidates) - wanted[:, None])
-    return [archs[row * candidates + int(place)] for row, place in enumerate(apart.argmin(axis=1))]
+    return [archs[row * candidates + int(column)] for row, column in enumerate(apart.argmin(axis=1))]
 
 
 def fair(supernet: Supernet, batch: Batch, space: Space, count: int, context: StepContext) -> list[Arch]:
@@ -67,9 +67,9 @@ def fair(supernet: Supernet, batch: Batch, space: Space, count: int, context: St
     turn_of = context.step * context.drawing.count + context.drawing.rank
     for number in range(turn_of * count, (turn_of + 1) * count):
         values = {}
-        for place, choice in enumerate(space.choices):
+        for column, choice in enumerate(space.choices):
             turn, position = divmod(number, len(choice.values))
-            shuffled = np.random.default_rng([context.seed, turn, _STREAM, place]).permutation(len(choice.values))
+            shuffled = np.random.default_rng([context.seed, turn, _STREAM, column]).permutation(len(choice.values))
             values[choice.key] = choice.values[shuffled[position]]
         archs.append(space.arch(values))
     return archs
@@ -104,7 +104,7 @@ def attentive(
         wanted = cost(supernet, [first])["macs"][0]
         others = [_leaning(space, context.rng) for _ in range(8 * (candidates - 1))]
         apart = np.abs(cost(supernet, others)["macs"] - wanted) if others else np.zeros(0)
-        near = [first, *(others[place] for place in np.argsort(apart, kind="stable")[: candidates - 1])]
+        near = [first, *(others[index] for index in np.argsort(apart, kind="stable")[: candidates - 1])]
         losses = torch.stack([_loss(supernet, arch, few, context) for arch in near])
         if context.drawing.alone:  # so that all processes choose the same
             losses = context.mean(losses)

@@ -75,15 +75,15 @@ class ShardedCheckpoint:
         Raises:
             InvalidInput: a checkpoint that is damaged or of another model; nothing is changed then.
         """
-        found = max(self._folder.glob(f"step-*/{RECORD}"), default=None)
-        found = self._group.from_first(lambda: found)
-        if found is None:
+        latest = max(self._folder.glob(f"step-*/{RECORD}"), default=None)
+        latest = self._group.from_first(lambda: latest)
+        if latest is None:
             return 0
-        record = read_record(found, ShardedRecord)
+        record = read_record(latest, ShardedRecord)
         tensors, values = self._state()
-        check_shards(found.parent, record, tensors, self._group)
+        check_shards(latest.parent, record, tensors, self._group)
         with _single_process() if self._group.alone else nullcontext():
-            load(tensors, storage_reader=HuggingFaceStorageReader(str(found.parent)), no_dist=self._group.alone)
+            load(tensors, storage_reader=HuggingFaceStorageReader(str(latest.parent)), no_dist=self._group.alone)
         values = {name: _like(value, record.values.get(name, value)) for name, value in values.items()}
         set_model_state_dict(self._step, _under(_MODEL, tensors))
         set_optimizer_state_dict(self._step, self._optimizer, _under(_OPTIMIZER, {**tensors, **values}), options=_FLAT)
@@ -94,7 +94,7 @@ class ShardedCheckpoint:
         """Writes a checkpoint after so many steps, where one is due; an error of the one before is raised."""
         is_busy = self._writing is not None and not self._writing.done()
         is_due = self._group.is_first and self._pace.is_due(time.monotonic())
-        busy, due = self._group.told([is_busy, is_due])
+        busy, due = self._group.sums([is_busy, is_due])
         if not busy:
             self.wait()
             if due:

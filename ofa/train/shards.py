@@ -69,7 +69,7 @@ class ShardWriter(HuggingFaceStorageWriter):
         record = ShardedRecord(
             step=self._done,
             files=tuple(ShardFile(name=name, sha256=file.read_text()) for name, file in zip(names, sums, strict=True)),
-            shapes={name: tuple(found.size) for name, found in metadata.state_dict_metadata.items()},
+            shapes={name: tuple(stored.size) for name, stored in metadata.state_dict_metadata.items()},
             values=msgspec.to_builtins(self._values),
         )
         for file in sums:

@@ -116,8 +116,8 @@ class Gradients:
 def _statistics(model: nn.Module) -> list[Tensor]:
     """The running means and variances of a network's batch norms, each once."""
     norms = [module for module in model.modules() if isinstance(module, BatchNorm)]
-    found = [tensor for norm in norms for tensor in (norm.running_mean, norm.running_var) if tensor is not None]
-    return list({id(tensor): tensor for tensor in found}.values())
+    statistics = [tensor for norm in norms for tensor in (norm.running_mean, norm.running_var) if tensor is not None]
+    return list({id(tensor): tensor for tensor in statistics}.values())
 
 
 def _flat_buffers(parameters: Sequence[nn.Parameter], statistics: Sequence[Tensor]) -> list[_Buffer]:

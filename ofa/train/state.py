@@ -33,7 +33,7 @@ class Progress:
     """How far a training is: the next step to do, the next place of its schedule, rows, losses of this epoch, time."""
 
     step: Count = 0
-    place: Count = 0
+    schedule_step: Count = 0
     history: History = field(default_factory=list)
     epoch_losses: list[float] = field(default_factory=list)
     seconds: NotNegative = 0.0
@@ -101,7 +101,7 @@ class TrainState:
         return self.step % self.steps_per_epoch == 0
 
     @property
-    def place(self) -> int:
+    def schedule_step(self) -> int:
         """The step of the schedule that the next step is at: its own, or further where its time is shorter."""
         if self.budget is None:
             return self.step
@@ -133,12 +133,12 @@ class TrainState:
 
     def finish_step(self) -> None:
         """Counts a step and the time."""
-        self.progress.place = self.place + 1
+        self.progress.schedule_step = self.schedule_step + 1
         self.progress.step += 1
         seconds = time.monotonic() - self._started
         group = processes()
         if self.budget is not None and not group.alone:  # all end in the same step
-            (seconds,) = group.told([seconds if group.is_first else 0.0])
+            (seconds,) = group.sums([seconds if group.is_first else 0.0])
         self.progress.seconds = seconds
 
     def set_learning_rates(self, factor: float) -> None:
@@ -233,7 +233,7 @@ def new_state(
         epochs=settings.epochs,
         average=average,
         held_gradients=held_gradients,
-        progress=Progress(step=settings.start_step, place=settings.start_step),
+        progress=Progress(step=settings.start_step, schedule_step=settings.start_step),
         budget=None if settings.minutes is None else 60 * settings.minutes,
         task=task,
     )

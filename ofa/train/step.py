@@ -38,8 +38,8 @@ class StepContext:
         autocast: makes the context manager that a forward pass runs in.
         backward: accumulates the gradient of a mean loss into the parameters.
         micro_batch: which part of the step's batch this is, from 0; more than one with gradient accumulation.
-        place: the step of schedules and phases: `step`, or further where the training's time is shorter than its steps.
-        before: where the step before left that: places from `before` to `place` are this step's. As `step` if negative.
+        schedule_step: of schedules and phases: `step`, or further where the training's time is shorter than its steps.
+        before: where the step before left that: what is between the two is this step's. As `step` if negative.
         view: makes the view of an Arch that is trained, whose gradients are the supernet's.
         seed: of the training.
         collect: takes the loss of a network in place of `backward` (see `ofa.train.gradients`).
@@ -58,7 +58,7 @@ class StepContext:
     autocast: Callable[[], AbstractContextManager[object]]
     backward: Callable[[Tensor], None]
     micro_batch: int = 0
-    place: int = -1
+    schedule_step: int = -1
     before: int = -1
     view: Callable[[Supernet, Arch], nn.Module] = training_view
     seed: int = 0
@@ -70,7 +70,7 @@ class StepContext:
     mean: Callable[[Tensor], Tensor] = torch.detach
 
     def __post_init__(self) -> None:
-        for name in ("place", "before"):
+        for name in ("schedule_step", "before"):
             if getattr(self, name) < 0:
                 object.__setattr__(self, name, self.step)
 

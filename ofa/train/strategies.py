@@ -115,7 +115,7 @@ def progressive(
     phase's `sort_channels` is done in its first step, so a resumed training does it exactly once.
     Source: Cai et al. 2020 (Once-for-All), 1908.09791.
     """
-    span = span_at(as_phases(phases), context.place, context.total_steps)
+    span = span_at(as_phases(phases), context.schedule_step, context.total_steps)
     phase, largest = span.phase, supernet.space.largest
     if phase.sort_channels and context.before <= span.start and context.micro_batch == 0:
         sort_channels_(supernet, optimizer=context.optimizer)
@@ -184,8 +184,8 @@ def _forward(supernet: Supernet, arch: Arch, batch: Batch, context: StepContext,
     # Hooks are not seen by what torch.compile made before.
     view = context.view(supernet, arch) if hidden is None else supernet.subnet(arch, accumulate=True)
     blocks = () if hidden is None else matching_blocks(supernet, arch)
-    with context.autocast(), hidden_states(view, blocks) as found:
+    with context.autocast(), hidden_states(view, blocks) as states:
         outputs = context.task.call(view, batch._replace(inputs=resized(batch.inputs, arch)))
     if hidden is not None:
-        hidden.update(found)
+        hidden.update(states)
     return outputs

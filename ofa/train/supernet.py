@@ -122,8 +122,8 @@ def train(
     def measure() -> Mapping[str, Mapping[str, float]]:
         ends = {"largest": supernet.space.largest, "smallest": supernet.space.smallest}
         own = dict(list(ends.items())[group.rank :: group.count])
-        found = group.merged(lambda: supernet_scores(supernet, data, task, settings.calibration_images, own))
-        return {name: found[name] for name in ends}
+        by_name = group.merged(lambda: supernet_scores(supernet, data, task, settings.calibration_images, own))
+        return {name: by_name[name] for name in ends}
 
     largest = supernet.subnet(supernet.space.largest)
     group.each(lambda: check_first_batch(task, largest, epoch_batches(0, 0), state.device, taught_by))
@@ -132,8 +132,8 @@ def train(
         augmented = settings.augment is not None
         sizes = settings.batch_size, settings.seed
         teaching = Teaching(taught_by, task, data.train, *sizes, state.device, augmented, group)
-    found = found_rate(step, taught_batches, made_state, settings)
-    callbacks = [*found, validation(measure, settings), *([] if stop is None else [stop]), *callbacks]
+    rate_callbacks = found_rate(step, taught_batches, made_state, settings)
+    callbacks = [*rate_callbacks, validation(measure, settings), *([] if stop is None else [stop]), *callbacks]
     history = run_from_checkpoint(step, taught_batches, state, settings, callbacks, file)
     if stop is not None:
         stop.restore(supernet.model)

@@ -88,10 +88,10 @@ class _Normalize(torch.autograd.Function):
         own = values.to(exact)
         variance, mean = torch.var_mean(own, dims, correction=0)
         count = own.new_tensor([own.numel() / own.shape[1]])
-        told = group.stacked(torch.cat([mean, variance, count]))
-        counts, channels = told[:, -1:], own.shape[1]
+        gathered = group.stacked(torch.cat([mean, variance, count]))
+        counts, channels = gathered[:, -1:], own.shape[1]
         total = counts.sum()
-        means, variances = told[:, :channels], told[:, channels:-1]
+        means, variances = gathered[:, :channels], gathered[:, channels:-1]
         mean = (counts * means).sum(dim=0) / total
         variance = (counts * (variances + (means - mean).square())).sum(dim=0) / total
         inverse = (variance + eps).rsqrt()

@@ -80,7 +80,7 @@ class TeacherBatches:
             if teaching is None:
                 yield batch
             else:
-                taught = teaching.outputs(batch) if teaching.kept is None else teaching.kept_of(rows)
+                taught = teaching.outputs(batch) if teaching.stored is None else teaching.stored_of(rows)
                 yield batch._replace(teacher=taught)
 
     def _batch_by_batch(self, epoch: int, start: int) -> Iterator[Batch]:

@@ -65,7 +65,7 @@ class Teaching:
 
     def taught(self, batches: Iterable[Any], epoch: int, start: int) -> Iterator[Batch]:
         """Yields the group's batches of an epoch, from batch `start`, with the teacher's outputs."""
-        order = None if self.kept is None else order_of(len(self.split), self.seed, epoch)
+        order = None if self.stored is None else order_of(len(self.split), self.seed, epoch)
         for step, value in enumerate(batches, start):
             batch = as_batch(value).to(self.device)
             if order is None:
@@ -74,7 +74,7 @@ class Teaching:
                 yield batch._replace(teacher=outputs)
             else:
                 rows = order[step * self.batch_size : (step + 1) * self.batch_size]
-                yield batch._replace(teacher=self.kept_of(self.group.rows(rows)))
+                yield batch._replace(teacher=self.stored_of(self.group.rows(rows)))
 
     def _usual_forms(self) -> dict[str, str]:
         return forms(as_batch(next(iter(self.split.in_order(1)))))
@@ -83,7 +83,7 @@ class Teaching:
         """Returns the teacher's outputs for a batch."""
         return outputs_of(self.teacher.network, batch, self.task)
 
-    def kept_of(self, rows: Tensor) -> Any:
+    def stored_of(self, rows: Tensor) -> Any:
         """Returns the teacher's outputs for some rows of the split, where they are kept."""
         count = len(self.split)
 
@@ -91,10 +91,10 @@ class Teaching:
             by_example = leaf.dim() > 0 and len(leaf) == count
             return leaf.index_select(0, rows.to(leaf.device)) if by_example else leaf
 
-        return map_tensors(self.kept, chosen)
+        return map_tensors(self.stored, chosen)
 
     @cached_property
-    def kept(self) -> Any:
+    def stored(self) -> Any:
         """The teacher's outputs for every training example, in stored order; None where they are not kept."""
         if self.augmented or self.teacher.cache_bytes == 0 or isinstance(self.split.pixels, BatchSource):
             return None

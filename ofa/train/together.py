@@ -61,7 +61,7 @@ class Feed:
             made, error = self._next(values)
             weights = [] if made is None else _terms(made[1], self.task)
             ended = made is None and error is None
-            total, failed, stopping, through = self.group.told([sum(weights), error is not None, state.stopping, ended])
+            total, failed, stopping, through = self.group.sums([sum(weights), error is not None, state.stopping, ended])
             if failed:
                 self.group.each(lambda: _raise(error))  # noqa: B023
             if 0 < through < count:
@@ -135,8 +135,8 @@ def _parts(batch: Batch, count: int, task: Task) -> Parts:
     else:
         terms = _terms(parts, task)
         shares = [each / sum(terms) for each in terms] if sum(terms) else [1.0, *[0.0] * (len(parts) - 1)]
-    kept = [number for number, share in enumerate(shares) if share]  # others are padding alone
-    return Parts(batch, [parts[number] for number in kept], [shares[number] for number in kept])
+    numbers = [number for number, share in enumerate(shares) if share]  # others are padding alone
+    return Parts(batch, [parts[number] for number in numbers], [shares[number] for number in numbers])
 
 
 def _terms(parts: Sequence[Batch], task: Task) -> list[float]:

@@ -37,7 +37,7 @@ def warm_start(
     if not 0 <= fraction < 1:
         raise InvalidInput(f"fraction={fraction!r} of a training for the largest alone must be 0 or more, and below 1")
     opens = round(fraction * context.total_steps)
-    if context.place < opens:
+    if context.schedule_step < opens:
         return single(supernet, batch, context, label_weight=1.0)
     if sort_channels and opens and context.before <= opens and context.micro_batch == 0:
         sort_channels_(supernet, optimizer=context.optimizer)

@@ -55,7 +55,7 @@ def _grid(mask: Tensor, mixing: Mixing) -> dict[int, Tensor]:
                 rest = rest.index_select(d, positions[d])
     if bool(rest.any()):
         raise UnevenRemoval(f"the units that are kept are no even part of what {mixing.op} runs over")
-    return {d: kept for d, kept in positions.items() if d in mixing.dims}
+    return {d: indices for d, indices in positions.items() if d in mixing.dims}
 
 
 class KeptOnly(NoChance):
@@ -111,20 +111,20 @@ def _over_kept(func: Any, args: Any, kwargs: Any, positions: Mapping[int, Tensor
     """Runs an op on the kept entries of its first operand; where its result has that shape, the rest of it is zero."""
     name, value = func.overloadpacket.__name__, args[0]
     chosen = value
-    for d, kept in positions.items():
-        chosen = chosen.index_select(d, kept)
+    for d, indices in positions.items():
+        chosen = chosen.index_select(d, indices)
     rest = list(args[1:])
     if name in ("native_layer_norm", "_fused_rms_norm"):
         first = value.dim() - len(rest[0])
         rest[0] = list(chosen.shape[first:])
         for i in (1, 2):
             if len(rest) > i and isinstance(rest[i], Tensor):
-                for d, kept in positions.items():
-                    rest[i] = rest[i].index_select(d - first, kept)
+                for d, indices in positions.items():
+                    rest[i] = rest[i].index_select(d - first, indices)
     elif name == "native_group_norm":
-        kept = positions[1]
-        rest[:2] = [None if weight is None else weight.index_select(0, kept) for weight in rest[:2]]
-        rest[3] = len(kept)
+        indices = positions[1]
+        rest[:2] = [None if weight is None else weight.index_select(0, indices) for weight in rest[:2]]
+        rest[3] = len(indices)
     out = func(chosen, *rest, **kwargs)
     if name in SOFTMAX_OPS:
         return _spread(out, positions, value.shape)
@@ -133,13 +133,13 @@ def _over_kept(func: Any, args: Any, kwargs: Any, positions: Mapping[int, Tensor
     return out
 
 
-def _attention(func: Any, args: Any, kwargs: Any, kept: Mapping[int, Mapping[int, Tensor]]) -> Any:
+def _attention(func: Any, args: Any, kwargs: Any, by_operand: Mapping[int, Mapping[int, Tensor]]) -> Any:
     """Runs fused attention over the kept keys, scaled for the kept channels of queries."""
     given = arguments(func, args, kwargs)
-    for positions in kept.get(0, {}).values():
+    for positions in by_operand.get(0, {}).values():
         if given.get("scale") is None:
             given["scale"] = len(positions) ** -0.5
-    for positions in kept.get(1, {}).values():
+    for positions in by_operand.get(1, {}).values():
         for name in ("key", "value"):
             given[name] = given[name].index_select(-2, positions)
         for name in ("attn_mask", "attn_bias"):
@@ -149,8 +149,8 @@ def _attention(func: Any, args: Any, kwargs: Any, kept: Mapping[int, Mapping[int
 
 
 def _spread(result: Tensor, positions: Mapping[int, Tensor], shape: torch.Size) -> Tensor:
-    for d, kept in positions.items():
+    for d, indices in positions.items():
         size = list(result.shape)
         size[d] = shape[d]
-        result = result.new_zeros(size).index_copy_(d, kept, result)
+        result = result.new_zeros(size).index_copy_(d, indices, result)
     return result

@@ -56,7 +56,7 @@ class _Search:
         if len(failed) >= _SEARCHES:
             like, other = failed[0]
             paths = like_paths(like, group)
-            return Finding(None, tuple(paths.get(place, place) for place in other.places))
+            return Finding(None, tuple(paths.get(path, path) for path in other.places))
         finding = find_attributes(trial, group)
         if finding.attributes is None:
             failed.append((group, finding))
@@ -74,11 +74,11 @@ def mend(trial: Trial, failing: Mapping[str, str]) -> tuple[Structure, list[Grou
         trial: of the structure to mend. failing: why groups of it do not pass alone, by name.
     """
     structure, mended = _with_more_units(trial, failing)
-    kept = {group.name for group in mended}
+    mended_names = {group.name for group in mended}
     left: list[tuple[Group, Finding]] = []
     attributes: list[SizeAttribute] = list(structure.attributes)
     search = _Search()
-    for group in [group for group in structure.groups if group.name in failing.keys() - kept]:
+    for group in [group for group in structure.groups if group.name in failing.keys() - mended_names]:
         finding = search.finding(trial.with_structure(structure), group)
         if finding.attributes is None:
             left.append((group, finding))
@@ -87,10 +87,10 @@ def mend(trial: Trial, failing: Mapping[str, str]) -> tuple[Structure, list[Grou
             attributes += finding.attributes
     while left:
         (group, finding), *left = left
-        found = _with_others(trial.with_structure(structure), group, [other for other, _ in left], finding)
-        if found is None:
+        extended = _with_others(trial.with_structure(structure), group, [other for other, _ in left], finding)
+        if extended is None:
             continue
-        structure, together, numbers, used = found
+        structure, together, numbers, used = extended
         left = [entry for entry in left if entry[0] not in used]
         mended.append(together)
         attributes += numbers
@@ -128,7 +128,7 @@ def _with_others(
         free = [other for other in others if other not in chosen]
         for more in partners(modules, chosen, free, finding.places):
             both = [*chosen, *more]
-            key = frozenset(one.name for one in both)
+            key = frozenset(number.name for number in both)
             together = tied(both)
             if together is None or key in tried or len(tried) == _TIES:
                 continue
@@ -136,10 +136,10 @@ def _with_others(
             apart = [other for other in trial.structure.groups if other not in both]
             position = trial.structure.groups.index(group)
             proposed = replace(trial.structure, groups=(*apart[:position], together, *apart[position:]))
-            found = find_attributes(trial.with_structure(proposed), together, fails=False)
-            if found.attributes is not None:
-                return proposed, together, found.attributes, both
-            if deeper := grow(both, found):
+            outcome = find_attributes(trial.with_structure(proposed), together, fails=False)
+            if outcome.attributes is not None:
+                return proposed, together, outcome.attributes, both
+            if deeper := grow(both, outcome):
                 return deeper
         return None
 

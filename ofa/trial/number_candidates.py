@@ -54,25 +54,27 @@ class Candidates:
         sets: list[tuple[SizeAttribute, ...]] = []
         for on_line, in_code, modules in _frames(error.__traceback__, view):
             for names in (on_line, in_code):
-                equal = [found for path in modules for found in self._of(path, names, exact=True)]
+                equal = [attribute for path in modules for attribute in self._of(path, names, exact=True)]
                 sets.append(self._everywhere(equal))
-                names_found = dict.fromkeys(one.name for one in equal)
-                sets += [self._everywhere([one for one in equal if one.name == name]) for name in names_found]
-            sets += [(found,) for path in modules for found in self._of(path, on_line, exact=False)]
+                names_found = dict.fromkeys(each.name for each in equal)
+                sets += [self._everywhere([each for each in equal if each.name == name]) for name in names_found]
+            sets += [(attribute,) for path in modules for attribute in self._of(path, on_line, exact=False)]
             sets.append(self._counts(modules, on_line))
         return _distinct(sets)
 
     def around(self) -> list[tuple[SizeAttribute, ...]]:
         """Returns sets of numbers that the classes around the group's layers read: each alone, then all."""
-        found = [
+        attributes = [
             attribute
             for path in sorted(self._around, key=lambda path: -path.count("."))
             for attribute in self._of(path, _names_of_class(type(self._modules[path])), exact=True)
         ]
-        kinds = dict.fromkeys((type(self._modules[one.path]), one.name) for one in found)
-        sets = [tuple(one for one in found if (type(self._modules[one.path]), one.name) == kind) for kind in kinds]
+        kinds = dict.fromkeys((type(self._modules[each.path]), each.name) for each in attributes)
+        sets = [
+            tuple(each for each in attributes if (type(self._modules[each.path]), each.name) == kind) for kind in kinds
+        ]
         sets.sort(key=len, reverse=True)  # what follows a width of several layers is a number of each
-        return _distinct([*sets, tuple(found)])
+        return _distinct([*sets, tuple(attributes)])
 
     def _counts(self, paths: Sequence[str], names: frozenset[str]) -> tuple[SizeAttribute, ...]:
         """The numbers of units in modules, and others of their classes, whose own tensors count something else.
@@ -83,7 +85,9 @@ class Candidates:
             return ()
         kinds = {type(self._modules[path]) for path in paths if path in self._sizes}
         alike = [path for path in sorted(self._sizes) if type(self._modules[path]) in kinds]
-        return tuple(one for path in alike for one in self._of(path, names, exact=True, sizes={self._group.units: 1}))
+        return tuple(
+            attribute for path in alike for attribute in self._of(path, names, exact=True, sizes={self._group.units: 1})
+        )
 
     def _of(
         self, path: str, names: frozenset[str], *, exact: bool, sizes: Mapping[int, int] | None = None
@@ -109,17 +113,17 @@ class Candidates:
         evenly = value > 1 and value % self._group.units == 0 and any(size % value == 0 for size in self._every)
         return value // self._group.units if evenly else None
 
-    def _everywhere(self, found: Sequence[SizeAttribute]) -> tuple[SizeAttribute, ...]:
+    def _everywhere(self, attributes: Sequence[SizeAttribute]) -> tuple[SizeAttribute, ...]:
         """The same numbers of all modules of the same class around the group, that size the same of their tensors."""
         more = [
             other
-            for one in found
+            for attribute in attributes
             for path in sorted(self._around)
-            if type(self._modules[path]) is type(self._modules[one.path])
-            for other in self._of(path, frozenset(one.name.split(".")), exact=True)
-            if other.name == one.name and self._sized(other) == self._sized(one)
+            if type(self._modules[path]) is type(self._modules[attribute.path])
+            for other in self._of(path, frozenset(attribute.name.split(".")), exact=True)
+            if other.name == attribute.name and self._sized(other) == self._sized(attribute)
         ]
-        return tuple(dict.fromkeys([*found, *more]))
+        return tuple(dict.fromkeys([*attributes, *more]))
 
     def _sized(self, attribute: SizeAttribute) -> set[tuple[str, int]]:
         return self._dims.get((attribute.path, attribute.full), set())
@@ -131,7 +135,7 @@ def failing_modules(error: BaseException, view: nn.Module) -> list[str]:
 
 
 def _distinct(sets: Sequence[tuple[SizeAttribute, ...]]) -> list[tuple[SizeAttribute, ...]]:
-    return [found for found in dict.fromkeys(sets) if found]
+    return [attributes for attributes in dict.fromkeys(sets) if attributes]
 
 
 def _frames(trace: TracebackType | None, view: nn.Module) -> list[tuple[frozenset[str], frozenset[str], list[str]]]:

@@ -70,8 +70,8 @@ def try_all(model: nn.Module, example: Inputs, structure: Structure, original: n
     accepted, refused, trial = _settled(trial)
     again = [item for item in proposals_of(trial.structure) if refused.get(item.key, "").startswith(TOGETHER)]
     if again:  # what these could not be together with may have been refused after them
-        kept, left = accept([(item,) for item in (*accepted, *again)], partial(_judged, trial))
-        accepted = [item for family in kept for item in family]
+        families, left = accept([(item,) for item in (*accepted, *again)], partial(_judged, trial))
+        accepted = [item for family in families for item in family]
         reasons = {family[0].key: reason for family, reason in left}
         refused = {key: reasons.get(key, reason) for key, reason in refused.items()} | reasons
         refused = {key: reason for key, reason in refused.items() if key not in {item.key for item in accepted}}
@@ -140,7 +140,9 @@ def _crash(trial: Trial, item: Proposal) -> str | None:
 
 def _without_numbers(structure: Structure, family: Family) -> Structure:
     names = {group.name for group in _groups(family)}
-    return replace(structure, attributes=tuple(one for one in structure.attributes if one.group not in names))
+    return replace(
+        structure, attributes=tuple(attribute for attribute in structure.attributes if attribute.group not in names)
+    )
 
 
 def _part(structure: Structure, passed: Collection[str], refused: Mapping[str, str]) -> Structure:

@@ -58,7 +58,7 @@ def reference_output(
     units: Sequence[int],
     kernels: Mapping[str, int],
     dropped: Mapping[str, LeftOut],
-    kept: KeptOnly,
+    mode: KeptOnly,
     weights: Weights,
     training: bool = False,
 ) -> Any:
@@ -69,7 +69,7 @@ def reference_output(
     Args:
         model: a private randomized copy. example: its input. views: how its tensors are cut.
         units: how many units each group keeps. kernels: kernel sizes by path. dropped: blocks to skip by path.
-        kept: the mode that leaves removed units out of reductions. weights: what the parameters of the model are.
+        mode: the mode that leaves removed units out of reductions. weights: what the parameters of the model are.
         training: whether to run in train mode.
     """
     cuts = {
@@ -83,10 +83,10 @@ def reference_output(
                 _zero_removed_(parameter, cuts[name])
             with (
                 skipped(model, dropped),
-                kept.watching(model),
+                mode.watching(model),
                 _computed_without(model, cuts),
                 in_mode(model, training),
-                kept,
+                mode,
             ):
                 return example.call_on_copy(model)
         finally:

@@ -45,11 +45,11 @@ def try_resolutions(
     refused: dict[int, str] = {}
     whole = _output_shapes(model, example)
     for height in heights[:-1]:
-        found = _tried(model, Inputs(resized_images(images, height)), structure, original, weights, whole)
-        if isinstance(found, str):
-            refused[height] = found
+        outcome = _tried(model, Inputs(resized_images(images, height)), structure, original, weights, whole)
+        if isinstance(outcome, str):
+            refused[height] = outcome
         else:
-            contractions[height] = found
+            contractions[height] = outcome
     if refused:
         passed = ", ".join(map(str, [*contractions, heights[-1]]))
         height, reason = next(iter(refused.items()))

@@ -79,12 +79,12 @@ def find_attributes(trial: Trial, group: Group, *, fails: bool = True) -> Findin
             if (attributes or not fails) and with_them.failure([group], [], [], FIRST) is None:
                 return attributes
             sets = candidates.around()
-        taken = {(one.path, one.name) for one in attributes}
+        taken = {(attribute.path, attribute.name) for attribute in attributes}
         for proposal in sets:
-            new = tuple(one for one in proposal if (one.path, one.name) not in taken)
-            found = search((*attributes, *new), -1 if failure is None else failure.done) if new else None
-            if found is not None:
-                return found
+            new = tuple(attribute for attribute in proposal if (attribute.path, attribute.name) not in taken)
+            attributes_tried = search((*attributes, *new), -1 if failure is None else failure.done) if new else None
+            if attributes_tried is not None:
+                return attributes_tried
         return None
 
     return Finding(search((), -1), tuple(places))

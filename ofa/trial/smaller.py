@@ -48,8 +48,8 @@ def try_on_less(
         original: the user's model. weights: those of the copy. part: of a structure that is wanted.
     """
     if smaller := _smaller(model, example, structure):
-        inputs, found = smaller
-        verdict = try_all(model, inputs, part(found), original, weights)
+        inputs, proposal = smaller
+        verdict = try_all(model, inputs, part(proposal), original, weights)
         passed = replace(verdict.structure, trace=structure.trace, training=structure.training)
         if not verdict.refused and _is_confirmed(Trial(model, example, passed, original, weights)):
             return Verdict(passed, {}), inputs
@@ -58,8 +58,8 @@ def try_on_less(
 
 def _is_confirmed(trial: Trial) -> bool:
     """Whether all passes one comparison together: with a width of its own for each group, where they have some."""
-    found = trial.structure
-    checks = dict(trial.checks(found.groups, found.stages, found.kernels))
+    structure = trial.structure
+    checks = dict(trial.checks(structure.groups, structure.stages, structure.kernels))
     return checks.get(f"{WIDTHS} 2", checks[f"{WIDTHS} 0"])() is None
 
 
@@ -76,11 +76,11 @@ def _smaller(model: nn.Module, example: Inputs, structure: Structure) -> tuple[I
         if _ops(model, inputs) != structure.trace.ops:
             continue
         try:
-            found = analyse(model, inputs)
+            analysed = analyse(model, inputs)
         except InvalidInput:
             continue
-        if _shows_the_same(found, structure, first_free):
-            return inputs, replace(structure, trace=found.trace, training=found.training)
+        if _shows_the_same(analysed, structure, first_free):
+            return inputs, replace(structure, trace=analysed.trace, training=analysed.training)
     return None
 
 
@@ -109,20 +109,20 @@ class _Ops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return without_chance(func, args, kwargs or {})
 
 
-def _shows_the_same(found: Structure, whole: Structure, first_free: int) -> bool:
+def _shows_the_same(part: Structure, whole: Structure, first_free: int) -> bool:
     """Whether runs on two examples showed the same, whatever the labels from `first_free` on, which are of inputs."""
-    if not _equal(found.trace, whole.trace, first_free):
+    if not _equal(part.trace, whole.trace, first_free):
         return False
-    if found.training is None or whole.training is None:
-        return found.training is whole.training
-    alike = found.training.meets_more == whole.training.meets_more
-    return alike and _equal(found.training.trace, whole.training.trace, first_free)
+    if part.training is None or whole.training is None:
+        return part.training is whole.training
+    alike = part.training.meets_more == whole.training.meets_more
+    return alike and _equal(part.training.trace, whole.training.trace, first_free)
 
 
-def _equal(one: Trace, other: Trace, first_free: int) -> bool:
-    return _outline(one) == _outline(other) and all(
+def _equal(first: Trace, other: Trace, first_free: int) -> bool:
+    return _outline(first) == _outline(other) and all(
         len(ours) == len(theirs) and all(map(np.array_equal, ours, theirs))
-        for ours, theirs in zip(_labels(one, first_free), _labels(other, first_free), strict=True)
+        for ours, theirs in zip(_labels(first, first_free), _labels(other, first_free), strict=True)
     )
 
 

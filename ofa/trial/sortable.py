@@ -43,7 +43,9 @@ def unsortable_groups(model: nn.Module, example: Inputs, structure: Structure, w
         generator = torch.Generator().manual_seed(1)
         names = sorted({member.source for group in groups for member in group.members})
         tensors = {name: sources[name].tensor for name in names}
-        drawn = {name for name, one in tensors.items() if isinstance(one, nn.Parameter) and one.is_floating_point()}
+        drawn = {
+            name for name, weight in tensors.items() if isinstance(weight, nn.Parameter) and weight.is_floating_point()
+        }
         before = {name: tensors[name].detach().clone() for name in names if name not in drawn}
         with torch.no_grad():
             try:
@@ -57,12 +59,12 @@ def unsortable_groups(model: nn.Module, example: Inputs, structure: Structure, w
                     else:
                         tensors[name].copy_(before[name])
 
-    found: list[str] = []
+    unsortable: list[str] = []
     left = [structure.groups] if structure.groups else []
     while left:
         groups = left.pop()
         if changes(groups):
             middle = len(groups) // 2
-            found += [groups[0].name] if len(groups) == 1 else []
+            unsortable += [groups[0].name] if len(groups) == 1 else []
             left += [groups[:middle], groups[middle:]] if middle else []
-    return frozenset(found)
+    return frozenset(unsortable)

@@ -59,7 +59,7 @@ def partners(
         for group in others:
             if role := _roles([group], path):
                 around = [other for other in alike if not own or own & _roles(chosen, other)]
-                yield [one for one in others if any(role & _roles([one], other) for other in around)]
+                yield [partner for partner in others if any(role & _roles([partner], other) for other in around)]
                 alone.append([group])
     yield from alone
 

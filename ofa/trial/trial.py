@@ -164,8 +164,8 @@ class Trial:
     def _operators(self, number: int) -> dict[str, str]:
         """One layer of each operator, so that successive numbers reach them all."""
         return {
-            operator.path: operator.options[(number + place) % len(operator.options)]
-            for place, operator in enumerate(self.structure.operators)
+            operator.path: operator.options[(number + index) % len(operator.options)]
+            for index, operator in enumerate(self.structure.operators)
         }
 
     def _replay(self, units: Sequence[int], training: bool = False) -> str | None:
@@ -229,10 +229,10 @@ class Trial:
             view = build(self.views.plan(units, dropped, sizes, operators), differentiable, cloned)
             with in_mode(view, training), torch.no_grad(), NoChance():  # type: ignore[no-untyped-call]
                 narrow = inputs.call_on_copy(view)
-            kept = KeptOnly(removals(trace.mixings, removed))
+            mode = KeptOnly(removals(trace.mixings, removed))
             with chosen(self.model, operators):
                 wide = reference_output(
-                    self.model, inputs, self.views, units, sizes, dropped, kept, self.weights, training
+                    self.model, inputs, self.views, units, sizes, dropped, mode, self.weights, training
                 )
         except UnevenRemoval as error:
             return str(error)

@@ -60,12 +60,12 @@ class Weights:
 
     def _read(self, name: str, flat: Tensor, scale: float) -> None:
         """Sets a vector to the numbers of a name times `scale`."""
-        place = zlib.crc32(name.encode()) % _COUNT
+        offset = zlib.crc32(name.encode()) % _COUNT
         start = 0
         while start < len(flat):
-            piece = flat[start : start + _COUNT - place]
-            torch.mul(self.draws[place : place + len(piece)], scale, out=piece)
-            start, place = start + len(piece), 0
+            piece = flat[start : start + _COUNT - offset]
+            torch.mul(self.draws[offset : offset + len(piece)], scale, out=piece)
+            start, offset = start + len(piece), 0
 
     def fill_all_(self, model: nn.Module) -> nn.Module:
         """Returns the model with every parameter set."""

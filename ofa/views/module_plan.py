@@ -90,17 +90,17 @@ def plan_module(
             if not all(piece.is_whole for piece in inner.values()):
                 shapes = {name: piece.shape for name, piece in inner.items()}
                 kind, sizes = planned_class(with_integers(module, numbers.get(path, {})), recipes[kind], shapes)
-        kept, aside = children(module, path)
+        planned, aside = children(module, path)
         memo[id(module)] = plan = ModulePlan(
             module,
             slices,
             {**attributes, **sizes},
-            tuple(kept),
+            tuple(planned),
             tuple(lists.get(path, ())),
             numbers.get(path, {}),
             kind,
             whole,
-            bool(computed) or is_inside(path) or any(child.computes for _, child in kept if child is not None),
+            bool(computed) or is_inside(path) or any(child.computes for _, child in planned if child is not None),
             aside=tuple(aside),
         )
         return plan

@@ -71,7 +71,7 @@ def find_axes(groups: Sequence[Group], sources: Mapping[str, Source]) -> dict[st
         free = np.flatnonzero(is_free)
         numbers, indices = zip(*owned, strict=True)
         axes.setdefault(name, []).append(Axis(dim, size, numbers, indices, free))
-    return {name: tuple(found) for name, found in axes.items()}
+    return {name: tuple(parts) for name, parts in axes.items()}
 
 
 class Slicer:

@@ -52,9 +52,7 @@ def _add_cut_(counts: Tensor, cut: Slice, value: Tensor | int) -> None:
     for dim, positions in cut.gathers:
         places[dim] = positions.to(counts.device)
     # Along a dimension each, they meet as a grid that is not held.
-    grid = [
-        place.view([-1 if other == dim else 1 for other in range(counts.dim())]) for dim, place in enumerate(places)
-    ]
+    grid = [cut.view([-1 if other == dim else 1 for other in range(counts.dim())]) for dim, cut in enumerate(places)]
     counts[tuple(grid)] += value
 
 

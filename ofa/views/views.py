@@ -93,5 +93,5 @@ class Views:
         return replace(whole, shape=(*whole.shape[:2], *(kernel for _ in whole.shape[2:])), transform=transform)
 
     def _numbers(self, units: Sequence[int]) -> dict[str, dict[str, int]]:
-        removed = {group.name: group.units - kept for group, kept in zip(self._groups, units, strict=True)}
+        removed = {group.name: group.units - count for group, count in zip(self._groups, units, strict=True)}
         return follow(self._attributes, removed)

@@ -28,7 +28,7 @@ SAMPLES = 24  # subnets that are coded, at most
 FEWEST = 8
 MOST_NUMBERS = 60_000_000  # in all samples together: what takes some seconds to code
 FOLDS = 5
-KEPT = np.array([0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0])  # shares of numbers that stay after pruning
+SHARES = np.array([0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0])  # shares of numbers that stay after pruning
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class CodedBytes:
     """What files of a supernet's subnets take, by an entropy model of tensors, fitted to subnets that were coded.
 
     A tensor takes bytes for each of its numbers and some at all. Of one that may be pruned, those of a number depend on
-    the share of numbers that are kept, by a line through the points of `KEPT`, the same for all tensors but for a
+    the share of numbers that are kept, by a line through the points of `SHARES`, the same for all tensors but for a
     factor of each. Weights of a fine-tuning are predicted by those that the supernet has.
 
     Attributes:
         names: of the tensors.
         rates: (2, tensors), bytes of a number and of the tensor where nothing is pruned.
-        curve: (points,), bytes of a number at each share of `KEPT`; empty where nothing may be pruned.
+        curve: (points,), bytes of a number at each share of `SHARES`; empty where nothing may be pruned.
         factors: (tensors,), of the curve; 0 of tensors that are never pruned.
         rest: bytes of header and card.
         held_out_error: mean absolute error relative to the file, of subnets that the model was fitted without.
@@ -74,7 +74,7 @@ class CodedBytes:
         """The same of numbers and shares of them that are kept, (tensors, archs)."""
         whole = self.rates[0][:, None] * entries + self.rates[1][:, None] * (entries > 0)
         if len(self.curve):
-            by_curve = self.factors[:, None] * np.interp(share, KEPT, self.curve) * entries
+            by_curve = self.factors[:, None] * np.interp(share, SHARES, self.curve) * entries
             whole = np.where(self.factors[:, None] > 0, by_curve, whole)
         total: Floats = whole.sum(axis=0) + self.rest
         return total
@@ -102,7 +102,7 @@ def coded_bytes(supernet: Supernet, pruned: Sequence[str] = (), seed: int = 0) -
     They are the largest, the smallest and random ones.
 
     Args:
-        pruned: the weights that may be pruned, by name: those of a subnet are, by magnitude, to each of `KEPT` in turn.
+        pruned: the weights that may be pruned, by name: those of a subnet are, by size, to each of `SHARES` in turn.
     """
     samples = _samples(supernet, pruned, np.random.default_rng(seed))
     count = len(samples.rests)
@@ -133,7 +133,7 @@ def _samples(supernet: Supernet, pruned: Sequence[str], random: np.random.Genera
     for number, arch in enumerate(archs):
         tensors = _dense(supernet.extract(arch))
         # One sparsity for all, since small tensors are coded together, and their bytes told apart by their numbers.
-        sparsity = 1 - float(KEPT[number % len(KEPT)])
+        sparsity = 1 - float(SHARES[number % len(SHARES)])
         tensors |= {name: _pruned(tensors[name], sparsity) for name in pruned if name in tensors}
         found = _coded(tensors, arch, supernet)
         rests[number] = found.total - sum(each.total for each in found.tensors.values())
@@ -159,11 +159,11 @@ def _fitted(samples: _Samples, pruned: Sequence[str]) -> CodedBytes:
     rows = [row for row, name in enumerate(names) if name in pruned and sizes[row].any()]
     if rows:
         # Columns: what each point of the curve weighs in a number's bytes.
-        weights_of = np.stack([np.interp(samples.share[rows], KEPT, point) for point in np.eye(len(KEPT))], axis=-1)
-        parts = (weights_of * entries[rows][..., None]).reshape(-1, len(KEPT))
+        weights_of = np.stack([np.interp(samples.share[rows], SHARES, point) for point in np.eye(len(SHARES))], axis=-1)
+        parts = (weights_of * entries[rows][..., None]).reshape(-1, len(SHARES))
         scale = parts.max(axis=0) + 1e-12
         curve = nnls(parts / scale, sizes[rows].reshape(-1))[0] / scale
-        expected = (np.interp(samples.share[rows], KEPT, curve) * entries[rows]).sum(axis=1)
+        expected = (np.interp(samples.share[rows], SHARES, curve) * entries[rows]).sum(axis=1)
         factors[rows] = sizes[rows].sum(axis=1) / np.maximum(expected, 1e-12)
     return CodedBytes(names, rates, curve, factors, float(samples.rests.mean()), 0.0, len(samples.rests))
 

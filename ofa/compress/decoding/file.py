@@ -80,9 +80,9 @@ def decode(content: bytes, largest: int = LARGEST) -> tuple[dict[str, Coded], An
     decoded = _decoded(Source(directory, plain, words), tensors)
     if not words.is_empty():
         raise ValueError("words are left over")
-    for place, checksum in enumerate(checksums):
-        if zlib.crc32(decoded[place].data) != checksum:
-            raise ValueError(f"{tensors[place].name} is not what was saved")
+    for index, checksum in enumerate(checksums):
+        if zlib.crc32(decoded[index].data) != checksum:
+            raise ValueError(f"{tensors[index].name} is not what was saved")
     return {each.name: Coded(TYPES[each.kind][0], each.shape, decoded[at]) for at, each in enumerate(tensors)}, card
 
 
@@ -106,11 +106,11 @@ def _decoded(source: Source, tensors: Sequence[Described]) -> dict[int, Array]:
     decoded: dict[int, Array] = {}
     while len(decoded) < len(tensors):
         members = [source.directory.number(len(tensors) - 1) for _ in range(source.directory.number(len(tensors)))]
-        units = {tensors[place].unit for place in members}
+        units = {tensors[index].unit for index in members}
         if len(units) != 1 or len({*members, *decoded}) != len(members) + len(decoded):
             raise ValueError("its blocks contradict its directory")
         (unit,) = units
-        counts = [tensors[place].bytes // unit.itemsize for place in members]
+        counts = [tensors[index].bytes // unit.itemsize for index in members]
         patterns = patterns_of(source, sum(counts), unit)
         decoded |= dict(zip(members, np.split(patterns, np.cumsum(counts)[:-1]), strict=True))
     source.directory.end()

@@ -14,7 +14,7 @@ from ofa.compress.decoding.words import WHOLE
 
 UNIT = 256  # of log odds
 LARGEST_ODDS = 3072  # in these
-RATE, STRENGTH, KEPT = 0.3, 60.0, 0.998  # of learning; of what was known before; of what was learned, a step
+RATE, STRENGTH, RETENTION = 0.3, 60.0, 0.998  # of learning; of what was known before; of what was learned, a step
 LARGEST_WEIGHT = 2**20
 
 
@@ -56,7 +56,7 @@ class Mixer:
         """Moves the weights to where the bits would have been likelier."""
         errors = bits * float(WHOLE) - chances
         spread = np.rint(chances * (WHOLE - chances) / WHOLE)
-        self.curvature = self.curvature * KEPT + (guesses * guesses) @ spread / (WHOLE * UNIT * UNIT)
+        self.curvature = self.curvature * RETENTION + (guesses * guesses) @ spread / (WHOLE * UNIT * UNIT)
         moved = RATE * ((guesses @ errors) / UNIT) / (STRENGTH + self.curvature)
         self.weights = np.rint(self.weights + moved).clip(-LARGEST_WEIGHT, LARGEST_WEIGHT)
 

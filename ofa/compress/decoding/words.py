@@ -57,12 +57,12 @@ class PlainWords:
         zeros = zeros_of(chances).tolist()
         bits = np.zeros(len(zeros), np.int32)
         state, words, low = self._state, self._words, 2**PRECISION - 1
-        for place, zero in enumerate(zeros):
+        for position, zero in enumerate(zeros):
             rest = state & low
             if rest < zero:
                 state = (state >> PRECISION) * zero + rest
             else:
-                bits[place] = 1
+                bits[position] = 1
                 state = (state >> PRECISION) * (2**PRECISION - zero) + rest - zero
             if state < 2**32 and words:
                 state = state << 32 | words.pop()

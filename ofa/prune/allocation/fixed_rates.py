@@ -60,8 +60,8 @@ def _shared_out(
 ) -> list[int]:
     """The counts of some pools by an allocation that sees these alone; `counts` are those of all."""
 
-    def cost(kept: Sequence[int]) -> Mapping[str, float]:
-        chosen = dict(zip(places, kept, strict=True))
+    def cost(sizes: Sequence[int]) -> Mapping[str, float]:
+        chosen = dict(zip(places, sizes, strict=True))
         return context.cost([chosen.get(at, count) for at, count in enumerate(counts)])
 
     if not places:

@@ -91,13 +91,13 @@ class ChannelGranularity:
         """
         result: dict[str, dict[str, Tensor]] = {}
         for group in self.groups:
-            found = result.setdefault(group.name, {})
+            sums = result.setdefault(group.name, {})
             for member in group.members:
                 if (value := values.get(member.source)) is not None:
                     others = [dim for dim in range(value.dim()) if dim != member.dim]
                     along = value.detach().double().sum(dim=others) if others else value.detach().double()
                     part = along[torch.from_numpy(member.index).to(along.device)].sum(dim=1)
-                    found[member.source] = found[member.source] + part if member.source in found else part
+                    sums[member.source] = sums[member.source] + part if member.source in sums else part
         return result
 
     def _unit_scores(self, group: Group, scores: Mapping[str, Tensor]) -> Tensor:

@@ -25,11 +25,11 @@ class WeightUse:
     fixed_macs: int
     params: int
 
-    def cost(self, model: nn.Module, kept: Mapping[str, int]) -> dict[str, float]:
+    def cost(self, model: nn.Module, counts: Mapping[str, int]) -> dict[str, float]:
         """Returns "params" and, where positions are known, "macs", with this many entries kept, by weight."""
         sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
-        left = sizes | dict(kept)
-        result = {"params": float(self.params - sum(sizes[name] - count for name, count in kept.items()))}
+        left = sizes | dict(counts)
+        result = {"params": float(self.params - sum(sizes[name] - count for name, count in counts.items()))}
         if self.positions:
             macs = self.fixed_macs + sum(uses * left[name] for name, uses in self.positions.items())
             result["macs"] = float(macs)

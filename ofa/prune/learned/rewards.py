@@ -38,7 +38,7 @@ def error_times_log_cost(accuracy: float, cost: float) -> float:
     return -(1.0 - accuracy) * math.log(cost)
 
 
-def filter_reward(accuracy: float, baseline: float, bound: float, kept: int, filters: int) -> float:
+def filter_reward(accuracy: float, baseline: float, bound: float, remaining: int, filters: int) -> float:
     """Returns psi * phi, psi = (bound - (baseline - accuracy)) / bound and phi = log(filters / kept).
 
     It is 0 where nothing was removed, and below 0 where the accuracy fell by more than `bound`. A layer with no
@@ -48,7 +48,7 @@ def filter_reward(accuracy: float, baseline: float, bound: float, kept: int, fil
         accuracy: of the pruned network, in [0, 1].
         baseline: accuracy of the network that nothing was removed from.
         bound: the drop in accuracy that is allowed, such as 0.01 for a point.
-        kept: filters that stay in the layer.
+        remaining: filters that stay in the layer.
         filters: filters of the layer.
 
     Source: Huang et al. 2018, 1801.07365 (psi is its accuracy term, phi its efficiency term).
@@ -58,11 +58,11 @@ def filter_reward(accuracy: float, baseline: float, bound: float, kept: int, fil
     """
     if not bound > 0:
         raise InvalidInput(f"bound={bound!r}: give the drop in accuracy that is allowed, above 0, such as 0.01")
-    if not 0 <= kept <= filters or filters < 1:
-        raise InvalidInput(f"kept={kept!r} of {filters!r} filters: give a count from 0 to the layer's filters")
-    if kept == 0:
-        accuracy, kept = 0.0, 1
-    return (bound - (baseline - accuracy)) / bound * math.log(filters / kept)
+    if not 0 <= remaining <= filters or filters < 1:
+        raise InvalidInput(f"remaining={remaining!r} of {filters!r} filters: give a count from 0 to all filters")
+    if remaining == 0:
+        accuracy, remaining = 0.0, 1
+    return (bound - (baseline - accuracy)) / bound * math.log(filters / remaining)
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,9 @@ def one_shot(
             moments.count, moments.gram[:, order][:, :, order], moments.cross[:, order][:, :, order],
             moments.total[:, order], moments.reference_total[:, order],
         )  # fmt: skip
-        new, kept = method(Problem(matrices[..., order], ordered, keep.get(name, 0), pattern))
+        new, mask = method(Problem(matrices[..., order], ordered, keep.get(name, 0), pattern))
         back = torch.argsort(order)
-        whole = kept[..., back].reshape(layout.matrices(weights[name]).shape)
+        whole = mask[..., back].reshape(layout.matrices(weights[name]).shape)
         masks[name] = layout.weight(whole, weights[name].shape).contiguous()
         return new[..., back]
 

@@ -48,10 +48,10 @@ def reconstruct_(
 
     def change(name: str, matrices: Tensor, layout: Layout, moments: Moments) -> Tensor:
         whole = layout.matrices(reference.get_parameter(name).detach().double()).reshape(matrices.shape)
-        kept = matrices != 0
+        stays = matrices != 0
         if name in masks:
-            kept = layout.matrices(masks[name]).reshape(matrices.shape)
+            stays = layout.matrices(masks[name]).reshape(matrices.shape)
         live = moments.gram.diagonal(dim1=1, dim2=2) > 0
-        return refitted(whole, kept & live[:, None, :], moments, damping)
+        return refitted(whole, stays & live[:, None, :], moments, damping)
 
     rewrite_(model, weights, held, change, reference=reference, task=task)

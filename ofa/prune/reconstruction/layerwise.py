@@ -95,9 +95,9 @@ class _Measured:
     def add_to_biases_(self, lost: Tensor) -> None:
         """Adds (groups, rows) to the biases."""
         flat = lost.reshape(-1)
-        for (start, end), found in self.biases.items():
-            if found is not None:
-                bias, offset = found
+        for (start, end), shift in self.biases.items():
+            if shift is not None:
+                bias, offset = shift
                 part = flat if len(self.biases) == 1 else flat[start:end]
                 bias[offset : offset + len(part)] += part.to(bias.dtype)
 

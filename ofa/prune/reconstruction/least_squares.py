@@ -40,9 +40,9 @@ def refitted(weights: Tensor, masks: Tensor, moments: Moments, damping: float = 
         if len(patterns) < len(which):
             for number, pattern in enumerate(patterns):
                 rows = (which == number).nonzero().reshape(-1)
-                kept = pattern.nonzero().reshape(-1)
-                solved = _solved(system[group][kept][:, kept], targets[group][rows][:, kept].t())
-                result[group, rows[:, None], kept] = solved.t()
+                columns = pattern.nonzero().reshape(-1)
+                solved = _solved(system[group][columns][:, columns], targets[group][rows][:, columns].t())
+                result[group, rows[:, None], columns] = solved.t()
         else:
             _fit_rows_(result[group], masks[group], system[group], targets[group])
     return result
@@ -63,9 +63,9 @@ def _fit_rows_(result: Tensor, masks: Tensor, system: Tensor, targets: Tensor) -
             return
         rows = order[start : start + max(1, _ENTRIES // size**2)]
         start += len(rows)
-        kept = masks[rows]
-        index = kept.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :size]
-        real = kept.gather(1, index)
+        mask = masks[rows]
+        index = mask.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :size]
+        real = mask.gather(1, index)
         both = real[:, :, None] & real[:, None, :]
         systems = torch.where(both, system[index[:, :, None], index[:, None, :]], 0.0)
         systems = systems + torch.diag_embed((~real).to(system.dtype))  # padding solves to 0

@@ -109,9 +109,9 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if operand is None or (owner := self._owner(operand)) is None:
             return
         name, parameter = owner
-        found = _rows_of(operand, parameter)
-        if found is not None:
-            layout, rows = found
+        layout_rows = _rows_of(operand, parameter)
+        if layout_rows is not None:
+            layout, rows = layout_rows
             flat = inputs.detach().reshape(1, -1, inputs.shape[-1])
             self._seen(Product(name, layout, rows, flat, self._bias(bias)))
 

@@ -81,16 +81,16 @@ class ControlledLasso:
         if example_input is None:
             raise InvalidInput("ControlledLasso finds layers by running the model: give the pruner example_input=")
         parameters = dict(model.named_parameters())
-        found = find_layers(model, example_input)
+        lasso_layers = find_layers(model, example_input)
         for pattern in self.keep:
-            if not any(fnmatchcase(layer.module, pattern) for layer in found):
+            if not any(fnmatchcase(layer.module, pattern) for layer in lasso_layers):
                 raise InvalidInput(
                     f"ControlledLasso keep={pattern!r} matches no layer; there are "
-                    f"{', '.join(layer.module for layer in found)}"
+                    f"{', '.join(layer.module for layer in lasso_layers)}"
                 )
         layers = tuple(
             LassoLayer.of(layer, parameters)
-            for layer in found[:-1]
+            for layer in lasso_layers[:-1]
             if layer.weight in weights
             and not isinstance(model.get_submodule(layer.module), nn.modules.conv._ConvTransposeNd)
             and not any(fnmatchcase(layer.module, pattern) for pattern in self.keep)

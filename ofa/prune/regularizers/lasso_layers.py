@@ -100,7 +100,7 @@ def strength_for(
     if not len(ordered):
         return [0.0 for _ in wanted]
     places = torch.searchsorted(removed, torch.tensor(list(wanted), device=removed.device)).clamp(max=len(ordered) - 1)
-    return [float(ordered[place]) if count > 0 else 0.0 for count, place in zip(wanted, places, strict=True)]
+    return [float(ordered[index]) if count > 0 else 0.0 for count, index in zip(wanted, places, strict=True)]
 
 
 def shrink_groups_(

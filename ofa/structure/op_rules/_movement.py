@@ -83,13 +83,13 @@ def _unmerged(tracer: Tracer, before: Sequence[Tensor], after: list[Tensor]) -> 
         labels = lanes.compact(before[number])
         return tracer.trace.any_stays(labels), int(labels.max())
 
-    kept: list[int] = []
+    apart: list[int] = []
     for number in sorted(range(len(after)), key=rank):
-        if any((number, other) in merged for other in kept):
+        if any((number, other) in merged for other in apart):
             tracer.trace.fix(after[number], tracer.reason("is merged with another dimension that may shrink"))
         else:
-            kept.append(number)
-    return [after[number] for number in kept]
+            apart.append(number)
+    return [after[number] for number in apart]
 
 
 def _overlap(first: Tensor, second: Tensor) -> bool:

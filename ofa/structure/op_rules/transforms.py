@@ -98,12 +98,12 @@ def gated_halves(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Tensor)
 def cross(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Tensor) -> None:
     """linalg_cross: elementwise but for the dimension of three, which stays."""
     dim = kwargs.get("dim", args[2] if len(args) > 2 else -1) % out.dim()
-    kept = {id(value): tracer.lanes(value) for value in args[:2]}
+    before = {id(value): tracer.lanes(value) for value in args[:2]}
     for value in args[:2]:
         tracer.label(value, _passing(tracer, value, [dim - out.dim() + value.dim()], "is multiplied crosswise"))
     elementwise(tracer, list(args[:2]), [out])
     for value in args[:2]:
-        tracer.label(value, kept[id(value)])
+        tracer.label(value, before[id(value)])
 
 
 def distance(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Tensor) -> None:

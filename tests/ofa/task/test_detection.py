@@ -66,7 +66,7 @@ def test_padded_boxes_are_those_of_a_list() -> None:
         padded["labels"][image, : len(target["labels"])] = target["labels"]
     task = detection(num_classes=3)
     measured = [
-        [entry.found.tolist() for entry in task.objective.statistics(found, Batch(torch.zeros(6, 1), targets))]
+        [entry.matched.tolist() for entry in task.objective.statistics(found, Batch(torch.zeros(6, 1), targets))]
         for targets in (true, padded)
     ]
     assert measured[0] == measured[1]

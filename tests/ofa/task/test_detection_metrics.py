@@ -96,9 +96,9 @@ def test_a_box_is_found_once_and_only_by_its_label() -> None:
     true = [{"boxes": box(0, 0, 10, 10), "labels": torch.tensor([1])}]
     same = {"boxes": box(0, 0, 10, 10).repeat(2, 1), "scores": torch.tensor([0.5, 0.9])}
     (twice,) = entries([{**same, "labels": torch.tensor([1, 1])}], true)
-    assert twice.found[0].tolist() == [True, False] and twice.scores.tolist() == pytest.approx([0.9, 0.5])
+    assert twice.matched[0].tolist() == [True, False] and twice.scores.tolist() == pytest.approx([0.9, 0.5])
     (other,) = entries([{**same, "labels": torch.tensor([0, 2])}], true)
-    assert not other.found.any()
+    assert not other.matched.any()
     assert mean_average_precision([other]) == 0
 
 

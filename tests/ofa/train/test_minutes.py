@@ -112,7 +112,7 @@ def test_phases_follow_the_time_and_each_sort_is_done_once(make_supernet, data, 
 
     def strategy(supernet, batch, context):
         loss = progressive(supernet, batch, context)
-        phases.append(span_at(as_phases(OFA_PHASES), context.place, context.total_steps).phase)
+        phases.append(span_at(as_phases(OFA_PHASES), context.schedule_step, context.total_steps).phase)
         return loss
 
     train(make_supernet(), data, strategy, settings, callbacks=[taking(clock, seconds)])

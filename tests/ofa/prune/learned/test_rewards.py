@@ -12,12 +12,12 @@ def test_rewards_by_hand() -> None:
     assert negative_error(0.9, 1e6) == pytest.approx(-0.1)
     assert error_times_log_cost(0.9, 1000) == pytest.approx(-0.1 * math.log(1000))
     # A drop of half the bound, a quarter of the filters left: 0.5 * log 4.
-    assert filter_reward(0.89, baseline=0.9, bound=0.02, kept=4, filters=16) == pytest.approx(0.5 * math.log(4))
+    assert filter_reward(0.89, baseline=0.9, bound=0.02, remaining=4, filters=16) == pytest.approx(0.5 * math.log(4))
     # Twice the bound: -1 * log 4. Better than the baseline: more than log 4.
-    assert filter_reward(0.86, baseline=0.9, bound=0.02, kept=4, filters=16) == pytest.approx(-math.log(4))
-    assert filter_reward(0.92, baseline=0.9, bound=0.02, kept=4, filters=16) == pytest.approx(2 * math.log(4))
+    assert filter_reward(0.86, baseline=0.9, bound=0.02, remaining=4, filters=16) == pytest.approx(-math.log(4))
+    assert filter_reward(0.92, baseline=0.9, bound=0.02, remaining=4, filters=16) == pytest.approx(2 * math.log(4))
     # No filter left: accuracy 0 with one.
-    assert filter_reward(0.9, baseline=0.9, bound=0.02, kept=0, filters=16) == pytest.approx(-44 * math.log(16))
+    assert filter_reward(0.9, baseline=0.9, bound=0.02, remaining=0, filters=16) == pytest.approx(-44 * math.log(16))
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0.001, 1), st.integers(1, 64))
