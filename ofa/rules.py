@@ -20,7 +20,7 @@ from ofa.structure.structure import Structure
 
 T = TypeVar("T")
 DEPTH_ORDERS = ("last_out_first", "evenly")
-_KEPT = ("keep_first", "keep_last")
+_KEEPING = ("keep_first", "keep_last")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class SpaceRules:
         for name, least in [("multiple_of", self.multiple_of), *self.multiple_of_for.items()]:
             if not is_whole(least) or least < 1:
                 raise InvalidInput(f"{name}={least!r}: give a whole number of channels, 1 or more")
-        blocks = [(key, getattr(self, key), getattr(self, f"{key}_for")) for key in ("min_depth", *_KEPT)]
+        blocks = [(key, getattr(self, key), getattr(self, f"{key}_for")) for key in ("min_depth", *_KEEPING)]
         for name, least in [pair for key, value, by_name in blocks for pair in ((key, value), *by_name.items())]:
             if not is_whole(least, 0):
                 raise InvalidInput(f"{name}={least!r}: give a whole number of blocks, 0 or more")

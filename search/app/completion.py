@@ -100,10 +100,10 @@ def candidates(line: str, verbs: Sequence[str]) -> list[str]:
         options, config = composed(before[0], [])
     group, equals, _ = word.partition("=")
     if equals and group in options:
-        found = [f"{group}={option} " for option in options_of(group, options[group])]
+        choices = [f"{group}={option} " for option in options_of(group, options[group])]
     else:
-        found = [f"{name}=" for name in dict.fromkeys([*options, *(path for path, _ in keys_of(config))])]
-    return sorted(one for one in found if one.startswith(word))
+        choices = [f"{name}=" for name in dict.fromkeys([*options, *(path for path, _ in keys_of(config))])]
+    return sorted(choice for choice in choices if choice.startswith(word))
 
 
 def main(arguments: Sequence[str], verbs: Sequence[str]) -> int:

@@ -100,21 +100,21 @@ def keys_of(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, 
 
 def meanings(verb: str, options: Mapping[str, str]) -> dict[str, str]:
     """Returns what each key means by the comments of its files: of the verb, the options chosen, then other options."""
-    found: dict[str, str] = {}
+    known: dict[str, str] = {}
     for name in ("base", verb):
-        found |= {path: text for path, text in comments(conf_dir() / f"{name}.yaml").items() if path not in found}
+        known |= {path: text for path, text in comments(conf_dir() / f"{name}.yaml").items() if path not in known}
     for group, option in options.items():
         folder = conf_dir() / group
         for file in [folder / f"{option}.yaml", *sorted(folder.glob("*.yaml"))]:
             if file.is_file():
                 inside = {f"{group.replace('/', '.')}.{path}": text for path, text in comments(file).items()}
-                found |= {path: text for path, text in inside.items() if path not in found}
-    return found
+                known |= {path: text for path, text in inside.items() if path not in known}
+    return known
 
 
 def comments(file: Path) -> dict[str, str]:
     """Returns the comment of each key of a configuration file by its path, with the lines that go on below it."""
-    found: dict[str, str] = {}
+    by_key: dict[str, str] = {}
     open_keys: list[tuple[int, str]] = []
     last = ""
     for line in file.read_text(encoding="utf-8").splitlines():
@@ -122,7 +122,7 @@ def comments(file: Path) -> dict[str, str]:
         if match is None:
             goes_on = re.match(r"\s{8,}#\s*(.*)", line)
             if goes_on and last:
-                found[last] += f" {goes_on[1]}"
+                by_key[last] += f" {goes_on[1]}"
             else:
                 last = ""
             continue
@@ -131,5 +131,5 @@ def comments(file: Path) -> dict[str, str]:
         open_keys.append((indent, match["key"]))
         last = ".".join(key for _, key in open_keys) if match["comment"] else ""
         if last:
-            found[last] = match["comment"]
-    return found
+            by_key[last] = match["comment"]
+    return by_key

@@ -242,7 +242,7 @@ def _print_error(verb: str, error: Exception, with_traceback: bool, where: str =
     else:
         hint = "" if with_traceback else " (OFA_TRACEBACK=1 shows where)"
         own = user_line(error)
-        place = f" at {own}" if own else ""
-        code, line = 1, f"unexpected {type(error).__name__}{place}: {' '.join(str(error).split())}{hint}"
+        at = f" at {own}" if own else ""
+        code, line = 1, f"unexpected {type(error).__name__}{at}: {' '.join(str(error).split())}{hint}"
     print(f"ofa {verb}: {line}", file=sys.stderr)
     return code, f"ofa {verb}: {line}"

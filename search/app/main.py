@@ -54,8 +54,8 @@ def _with_path(words: Sequence[str], options: Sequence[str]) -> list[str]:
 
     result = []
     for before, word in zip(["", *words], words, strict=False):
-        place = "=" not in word or Path(word).exists()  # names of pruned networks have one
-        bare = place and not word.startswith(("-", "~")) and before not in options
+        is_path = "=" not in word or Path(word).exists()  # names of pruned networks have one
+        bare = is_path and not word.startswith(("-", "~")) and before not in options
         result.append(override_text("path", word) if bare else word)
     return result
 

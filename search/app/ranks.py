@@ -175,7 +175,7 @@ class OtherProcessEnded(OtherProcessFailed):
 def _said_by_first(store: Any, rank: int, count: int, text: str) -> str | None:
     """The error of the first process, if it soon has one; that one says `text` and waits until the others know."""
     until = time.monotonic() + _PATIENCE
-    found = text if rank == 0 else None
+    said = text if rank == 0 else None
     try:
         if rank == 0:
             store.set("error", text)
@@ -183,13 +183,13 @@ def _said_by_first(store: Any, rank: int, count: int, text: str) -> str | None:
             if rank == 0 and store.add("read", 0) >= count - 1:
                 break
             if rank > 0 and store.check(["error"]):
-                found = str(store.get("error").decode())
+                said = str(store.get("error").decode())
                 store.add("read", 1)
                 break
             time.sleep(_STEP)
     except RuntimeError:  # the store is gone, with whom held it
         pass
-    return found
+    return said
 
 
 def _is_lost_connection(error: Exception) -> bool:

@@ -135,11 +135,11 @@ def _samples(supernet: Supernet, pruned: Sequence[str], random: np.random.Genera
         # One sparsity for all, since small tensors are coded together, and their bytes told apart by their numbers.
         sparsity = 1 - float(SHARES[number % len(SHARES)])
         tensors |= {name: _pruned(tensors[name], sparsity) for name in pruned if name in tensors}
-        found = _coded(tensors, arch, supernet)
-        rests[number] = found.total - sum(each.total for each in found.tensors.values())
+        coded = _coded(tensors, arch, supernet)
+        rests[number] = coded.total - sum(each.total for each in coded.tensors.values())
         for row, name in enumerate(names):
             if name in tensors:
-                sizes[row, number] = found.tensors[name].total
+                sizes[row, number] = coded.tensors[name].total
                 if name in pruned:
                     share[row, number] = int(tensors[name].count_nonzero()) / tensors[name].numel()
     return _Samples(names, entries, share, sizes, rests)

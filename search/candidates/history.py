@@ -50,7 +50,7 @@ class StudyHistory:
         looked_at = [*(trials[number] for number in self._open), *trials[self._known :]]
         for trial in looked_at:
             self._begin(trial)
-        for trial in sorted((trial for trial in looked_at if trial.state.is_finished()), key=_place):
+        for trial in sorted((trial for trial in looked_at if trial.state.is_finished()), key=_ended_at):
             self._end(trial)
         self._open = [trial.number for trial in looked_at if not trial.state.is_finished()]
         self._known = len(trials)
@@ -95,25 +95,25 @@ class StudyHistory:
         return self._folded(self.finished, key, start, lambda folded, row: add(folded, row[0]))
 
     def _folded(self, rows: list[R], key: Any, start: Callable[[], T], add: Callable[[T, R], object]) -> T:
-        place, folded = self._folds[key] if key in self._folds else (0, start())
-        for row in rows[place:]:
+        count, folded = self._folds[key] if key in self._folds else (0, start())
+        for row in rows[count:]:
             add(folded, row)
         self._folds[key] = len(rows), folded
         return folded
 
-    def before(self, place: int) -> Container[Candidate]:
-        """Returns the candidates of the first `place` finished trials."""
-        return _Before(self.proposed, place)
+    def before(self, count: int) -> Container[Candidate]:
+        """Returns the candidates of the first `count` finished trials."""
+        return _Before(self.proposed, count)
 
 
 class _Before:
     """The candidates whose place is before another."""
 
-    def __init__(self, places: dict[Candidate, float], place: int) -> None:
-        self._places, self._place = places, place
+    def __init__(self, places: dict[Candidate, float], count: int) -> None:
+        self._places, self._count = places, count
 
     def __contains__(self, candidate: object) -> bool:
-        return self._places.get(candidate, float("inf")) < self._place  # type: ignore[call-overload, no-any-return]
+        return self._places.get(candidate, float("inf")) < self._count  # type: ignore[call-overload, no-any-return]
 
 
 _HISTORIES: WeakKeyDictionary[Study, StudyHistory] = WeakKeyDictionary()  # a cache: what a study holds, read again
@@ -128,6 +128,6 @@ def history_of(study: Study) -> StudyHistory:
     return history
 
 
-def _place(trial: FrozenTrial) -> int:
+def _ended_at(trial: FrozenTrial) -> int:
     """When a trial ended, as a number among the others."""
     return int(trial.user_attrs.get(ENDED, trial.number))

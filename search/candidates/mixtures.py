@@ -36,8 +36,8 @@ def weights_in_int8(
     """Returns which weights candidates have in int8, bool (weights, candidates)."""
     chosen = [frozenset(int8_groups(candidate.values)) for candidate in candidates]
     whole = np.array([candidate.values.get(PRECISION) == "int8" for candidate in candidates], dtype=np.bool_)
-    found = np.tile(whole, (len(weights), 1))
+    result = np.tile(whole, (len(weights), 1))
     for row, weight in enumerate(weights):
         group = group_of(weight.rpartition(".")[0], groups)
-        found[row] |= [group in names for names in chosen]
-    return found
+        result[row] |= [group in names for names in chosen]
+    return result

@@ -172,8 +172,8 @@ def _commit_end(storage: RDBStorage, study: int, trial: int | None, end: End) ->
         ended = sqlalchemy.update(models.TrialModel).where(
             models.TrialModel.trial_id == trial, models.TrialModel.state == TrialState.RUNNING
         )
-        found: Any = session.execute(ended.values(state=end.state, _datetime_complete_utc=complete))
-        if found.rowcount != 1:
+        updated: Any = session.execute(ended.values(state=end.state, _datetime_complete_utc=complete))
+        if updated.rowcount != 1:
             raise UpdateFinishedTrialError(f"trial {trial} has ended, or was deleted")
 
 

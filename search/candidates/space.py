@@ -213,8 +213,8 @@ class CandidateSpace:
     def features_of_settings(self, candidates: Sequence[Candidate]) -> Floats:
         """Returns the features of the settings of candidates, (candidates, features)."""
         rows = [
-            [place for parameter in self.parameters for place in parameter.encode(one.values.get(parameter.name))]
-            for one in candidates
+            [number for parameter in self.parameters for number in parameter.encode(each.values.get(parameter.name))]
+            for each in candidates
         ]
         return np.reshape(rows, (len(candidates), sum(len(parameter.encode(None)) for parameter in self.parameters)))
 

@@ -200,9 +200,9 @@ def _write_files(
     if list(tensors) != list(read) or digest_of_tensors(tensors) != digest_of_tensors(read):
         raise RuntimeError("the decoded file does not hold the tensors that were written")
     decoded = load_compressed(files.network, model=source.full, trust=trust)
-    found = judged(decoded, source.data, source.task)
-    _check_same_scores(rows[-1].scores, scores_of(found))
-    last = row_of(FILE, compressed, sizes, found, time.perf_counter() - started, before)
+    outcome = judged(decoded, source.data, source.task)
+    _check_same_scores(rows[-1].scores, scores_of(outcome))
+    last = row_of(FILE, compressed, sizes, outcome, time.perf_counter() - started, before)
     dense = [*source.network.parameters(), *source.network.buffers()]
     card = facts(
         digest=digest,
@@ -220,7 +220,7 @@ def _write_files(
         stages=(*rows, last),
         seconds=sum(row.seconds for row in (*rows, last)),
         versions={"ofa-search": tool_version(), "torch": str(torch.__version__)},
-        warnings=_doubts(source, gain_of(found, before)),
+        warnings=_doubts(source, gain_of(outcome, before)),
     )
     for line in card.warnings:
         say(f"compress: warning: {line}")

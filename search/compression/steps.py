@@ -86,15 +86,15 @@ def run_stages(
         tell(number, stage.name)
         started = time.perf_counter()
         compressed = checked(stage, stage.function(compressed, context))
-        found, sizes = judged(compressed.network, context.data, context.task), coded_sizes(compressed.tensors)
-        rows = (*rows, row_of(stage.name, compressed, sizes, found, time.perf_counter() - started, before))
+        outcome, sizes = judged(compressed.network, context.data, context.task), coded_sizes(compressed.tensors)
+        rows = (*rows, row_of(stage.name, compressed, sizes, outcome, time.perf_counter() - started, before))
         write_state(compressed, rows, files.state)
         context.checkpoint.unlink(missing_ok=True)
     return compressed, rows
 
 
 def row_of(
-    name: str, compressed: Compressed, sizes: FileSizes, found: Judged, seconds: float, before: Judged | None = None
+    name: str, compressed: Compressed, sizes: FileSizes, outcome: Judged, seconds: float, before: Judged | None = None
 ) -> StageRow:
     """Returns the row of a stage: the scores of what it left, and the bytes of its file if it were written now.
 
@@ -119,9 +119,9 @@ def row_of(
             )
             for tensor, values in compressed.tensors.items()
         ),
-        scores=scores_of(found),
+        scores=scores_of(outcome),
         seconds=seconds,
-        gain=None if before is None else gain_of(found, before),
+        gain=None if before is None else gain_of(outcome, before),
     )
 
 

@@ -91,8 +91,8 @@ def share(
     sharing.put(after.network)
     if not bit_price:
         return replace(after, sharing=sharing)
-    kept = {name: tensor.indices != 0 for name, tensor in sharing.tensors.items()}
-    return replace(after, sharing=sharing, masks={**after.masks, **partial_masks(kept)})
+    nonzero = {name: tensor.indices != 0 for name, tensor in sharing.tensors.items()}
+    return replace(after, sharing=sharing, masks={**after.masks, **partial_masks(nonzero)})
 
 
 def reorder(compressed: Compressed, context: StageContext) -> Compressed:
@@ -131,15 +131,15 @@ def positions(supernet: Supernet, criterion: Callable[[Supernet, Group], Tensor]
     """
     order = importance_order(supernet, criterion)
     tensors = dict(supernet.tensors())
-    kept = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    originals = {name: tensor.detach().clone() for name, tensor in tensors.items()}
     with torch.no_grad():
         for tensor in tensors.values():
             tensor.copy_(torch.arange(tensor.numel()).reshape(tensor.shape))
         reorder_(supernet, order)
-        found = {name: tensor.detach().long().clone() for name, tensor in tensors.items()}
+        indices = {name: tensor.detach().long().clone() for name, tensor in tensors.items()}
         for name, tensor in tensors.items():
-            tensor.copy_(kept[name])
-    return found
+            tensor.copy_(originals[name])
+    return indices
 
 
 def moved(compressed: Compressed, order: Mapping[str, Tensor]) -> Compressed:
@@ -178,8 +178,8 @@ def check_same_function(first: nn.Module, second: nn.Module, example: object) ->
     for net in (first, second):
         with torch.no_grad():
             answers.append(output_tensors(call(copy.deepcopy(net).double().eval(), inputs)))
-    for one, other in zip(*answers, strict=True):
-        off = float((one - other).abs().max()) / max(float(one.abs().max()), 1e-12)
+    for output, other in zip(*answers, strict=True):
+        off = float((output - other).abs().max()) / max(float(output.abs().max()), 1e-12)
         if not off <= TOLERANCE:
             raise InvalidInput(f"units in another order change outputs by {off:.2g} of the largest: leave reorder out")
 

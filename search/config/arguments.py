@@ -18,7 +18,7 @@ from search.config.rules import is_whole_float, short
 
 CHECKED = ("ofa", "search", "torch")  # packages whose signatures are checked
 LARGEST = 2**63 - 1
-FOUND = ("lr", "auto")  # an optimizer's rate that its training finds, see ofa.train.rate_test
+RATE_FOUND = ("lr", "auto")  # an optimizer's rate that its training finds, see ofa.train.rate_test
 SCALARS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 
 
@@ -42,7 +42,7 @@ def _arguments(value: Any, key: str) -> Iterator[tuple[str, Any, Any]]:
         for name, inner in value.items():
             path = f"{key}.{name}" if key else str(name)
             items.append((path, inner))
-            if name in hints and not (isinstance(inner, str) and (inner == "???" or (name, inner) == FOUND)):
+            if name in hints and not (isinstance(inner, str) and (inner == "???" or (name, inner) == RATE_FOUND)):
                 yield from _parts(path, inner, hints[name])
     elif isinstance(value, list):
         items = [(f"{key}.{number}", inner) for number, inner in enumerate(value)]

@@ -93,9 +93,9 @@ def _line(message: str, values: Any, kind: inspect.Type, prefix: str) -> str:
     return refusal(key, _at(values, path), type_there)
 
 
-def _path(place: str, values: Any, kind: inspect.Type) -> list[str]:
+def _path(location: str, values: Any, kind: inspect.Type) -> list[str]:
     """The keys to a place as msgspec writes it, which calls each key that is free "[...]"."""
-    head, bracket, rest = place.partition("[")
+    head, bracket, rest = location.partition("[")
     path = [part for part in head.split(".") if part]
     group = struct_of_values(type_at(kind, path))
     if not bracket or group is None:

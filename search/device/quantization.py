@@ -138,20 +138,20 @@ def int4(model: bytes) -> bytes:
     nodes: list[NodeProto] = []
     packed: set[str] = set()
     for node in proto.graph.node:
-        place = _weight_of(node)
-        tensor = weights.get(node.input[place[0]]) if place else None
-        if place and tensor is not None and tensor.data_type == TensorProto.FLOAT and len(tensor.dims) >= 2:
+        weight = _weight_of(node)
+        tensor = weights.get(node.input[weight[0]]) if weight else None
+        if weight and tensor is not None and tensor.data_type == TensorProto.FLOAT and len(tensor.dims) >= 2:
             if tensor.name not in packed:
                 packed.add(tensor.name)
-                nodes.append(_packed_(proto.graph, tensor, place[1]))
+                nodes.append(_packed_(proto.graph, tensor, weight[1]))
         nodes.append(node)
     if not packed:
         raise InvalidInput("precision='int4' is of convolutions and linear layers, and the network has none")
     del proto.graph.node[:]
     proto.graph.node.extend(nodes)
-    kept = [tensor for tensor in proto.graph.initializer if tensor.name not in packed]
+    unpacked = [tensor for tensor in proto.graph.initializer if tensor.name not in packed]
     del proto.graph.initializer[:]
-    proto.graph.initializer.extend(kept)
+    proto.graph.initializer.extend(unpacked)
     return bytes(proto.SerializeToString())
 
 

@@ -188,8 +188,8 @@ def _outputs(network: nn.Module, batch: Batch, task: Task) -> list[Tensor]:
         return [tensor.cpu() for tensor in output_tensors(task.call(network, batch.to(device)))]
 
 
-def _difference(one: Tensor, other: Tensor) -> float:
-    return 0.0 if torch.equal(one, other) else float((one.double() - other.double()).abs().max())
+def _difference(first: Tensor, other: Tensor) -> float:
+    return 0.0 if torch.equal(first, other) else float((first.double() - other.double()).abs().max())
 
 
 def task_of(run: RunFolder, data: Dataset) -> Task:

@@ -81,7 +81,7 @@ class Findings:
         points = [row.costs(names, self.metric) for row in rows]
         if not rows:
             return ()
-        best = [row for row, kept in zip(rows, non_dominated(np.array(points)), strict=True) if kept]
+        best = [row for row, is_best in zip(rows, non_dominated(np.array(points)), strict=True) if is_best]
         return tuple(sorted(best, key=lambda row: (*row.costs((self.metric.name,), self.metric), row.number)))
 
     @property
@@ -169,7 +169,8 @@ class Findings:
     def _finalist(self, limit: Limit) -> Finalist:
         if limit is None:
             return max(
-                self.finalists, key=lambda one: (self.metric.quality(one.chosen.score.value), -one.chosen.measured_ms)
+                self.finalists,
+                key=lambda each: (self.metric.quality(each.chosen.score.value), -each.chosen.measured_ms),
             )
         for finalist in self.finalists:
             if dict(finalist.target) == limit or _is_latency_of(finalist.target, limit):

@@ -134,10 +134,10 @@ def sparse_figures(
         by_name = dict(figures(archs))
         entries = entries_of(supernet, archs, names)
         removed = sparsities.of(candidates, names)
-        kept = entries - np.rint(removed * entries)
-        kept = np.where(entries > 0, np.maximum(kept, 1), 0)  # no layer is emptied
+        remaining = entries - np.rint(removed * entries)
+        remaining = np.where(entries > 0, np.maximum(remaining, 1), 0)  # no layer is emptied
         each = np.where(weights_in_int8(names, candidates, groups), 1, entry_bytes)
-        stored = np.minimum(entries * each, kept * each + -(-entries // 8))
+        stored = np.minimum(entries * each, remaining * each + -(-entries // 8))
         if BYTES_ON_DISK in by_name:
             coded.extend([] if coded else [said_bytes(supernet, names)])
             by_name[BYTES_ON_DISK] = coded[0].predict(supernet, archs, dict(zip(names, removed, strict=True)))

@@ -135,7 +135,7 @@ class AmcSampler(CandidateSampler):
         reward = trial.quality - 1.0
         for index, gene in enumerate(genes):
             last = index == len(genes) - 1
-            action, following = gene.place(float(genome[gene.column])), states[index if last else index + 1]
+            action, following = gene.position(float(genome[gene.column])), states[index if last else index + 1]
             agent.memory.append(Transition(states[index], action, reward, following, last))
             if number >= self._settings.warmup:
                 agent.learn()

@@ -139,7 +139,7 @@ class FilterPolicySampler(CandidateSampler):
         )
         if new is None:
             episode = episode_of(context, ends, goal)
-            new = episode.walk(lambda gene, _: gene.place(float(genomes[0, gene.column])))
+            new = episode.walk(lambda gene, _: gene.position(float(genomes[0, gene.column])))
         if new in seen or cost_of(context, goal, [new])[0] > 1:
             new = unseen_candidate(context, seen, drawn, np.random.default_rng([context.seed, context.step, 3]))
         return new

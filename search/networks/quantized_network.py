@@ -60,8 +60,8 @@ class OnnxNetwork(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Returns the file's outputs as the network returns them."""
         given = arrays_by_name(self._named[0], Inputs(*args, **kwargs))
-        found = iter(self._session.run(self._returned, {name: given[name] for name in self._taken}))
-        return map_tensors(self._answer, lambda tensor: torch.from_numpy(next(found)).to(tensor.dtype))
+        arrays = iter(self._session.run(self._returned, {name: given[name] for name in self._taken}))
+        return map_tensors(self._answer, lambda tensor: torch.from_numpy(next(arrays)).to(tensor.dtype))
 
 
 def arrays_by_name(net: nn.Module, inputs: Example) -> dict[str, np.ndarray[Any, Any]]:
@@ -114,8 +114,8 @@ def judged_in_bits(
 ) -> tuple[Replicates, Replicates]:
     """Returns what is known of a network on one split, in float32 and in fewer bits, on the same examples."""
     part = getattr(data, split)
-    one, other = (replicates(each, part.in_order(), task) for each in (net, low.network))
-    return one, other
+    full, other = (replicates(each, part.in_order(), task) for each in (net, low.network))
+    return full, other
 
 
 def quantized_facts(net: nn.Module, low: InBits, data: Dataset, task: Task, max_drop: float | None) -> Quantized:
@@ -181,8 +181,8 @@ def as_computed(export: Export, tuned: TunedCard) -> tuple[Export, Int8Layers | 
     With it come the layers in int8; None: all.
     """
     layers = Int8Layers(tuned.int8_layers) if tuned.int8_layers else None
-    asked = export.quantize is not None or not is_int8(tuned.settings)
-    return export if asked else structs.replace(export, quantize=INT8), layers
+    chosen = export.quantize is not None or not is_int8(tuned.settings)
+    return export if chosen else structs.replace(export, quantize=INT8), layers
 
 
 def quantized_parts(

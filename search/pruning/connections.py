@@ -23,7 +23,7 @@ from ofa.task import Batch
 from ofa.train.optimizers import build_optimizer
 from ofa.train.teacher_batches import TeacherBatches, on_device, scoring_batches
 from search.pruning.job import Job, Outcome, judge_of
-from search.pruning.retraining import FOUND, check_no_schedule, train_pruned
+from search.pruning.retraining import LEARNED, check_no_schedule, train_pruned
 
 _MASKS, _WEIGHTS = "masks/", "weights/"  # the names in the file of what was learned begin with these
 
@@ -103,7 +103,7 @@ def _start(job: Job, method: str) -> tuple[nn.Module, float]:
 
 def _trained(job: Job, net: nn.Module, learn: Callable[[], LearnedConnections]) -> Outcome:
     """Learns connections (or reads those of an interrupted run, with the weights), then trains under them."""
-    path = job.folder / FOUND
+    path = job.folder / LEARNED
     if path.exists():
         tensors, meta = load_checkpoint(path)
         parts = {kind: _part(tensors, kind) for kind in (_MASKS, _WEIGHTS)}
@@ -111,9 +111,9 @@ def _trained(job: Job, net: nn.Module, learn: Callable[[], LearnedConnections]) 
         masks = {name: mask.bool() for name, mask in parts[_MASKS].items()}
         history = convert(meta, _LearnedConnections, f"{path} is damaged").history
     else:
-        found = learn()
+        learned = learn()
         net.to("cpu")
-        masks, history = dict(found.masks), [dict(row) for row in found.history]
+        masks, history = dict(learned.masks), [dict(row) for row in learned.history]
         tensors = {_MASKS + name: mask.cpu() for name, mask in masks.items()}
         save_checkpoint(
             path, tensors | {_WEIGHTS + name: each for name, each in weights(net).items()}, {"history": history}

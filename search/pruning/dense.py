@@ -160,7 +160,7 @@ class Dense:
 
 def made_networks(run: RunFolder) -> list[Path]:
     """Returns the folders of a run's dense and pruned networks."""
-    return [path for place in (run.dense, run.pruned) for path in place.glob("*/")]
+    return [path for parent in (run.dense, run.pruned) for path in parent.glob("*/")]
 
 
 def network_of(recipe: NetworkRecipe, run: RunFolder) -> Network:
@@ -224,8 +224,8 @@ def _train(network: Network, stage: Stage, *, force: bool, loggers: Sequence[Log
 def _save(net: nn.Module, network: Network, history: list[dict[str, Any]], files: NetworkFolder) -> None:
     net.to("cpu")
     task, metrics = network.task, metrics_of(network.task)
-    found = held_out(net, network.data, task)
-    doubts = no_better(NAME, metrics[0], found.validation, validation_baseline(task, network.data))
+    end_scores = held_out(net, network.data, task)
+    doubts = no_better(NAME, metrics[0], end_scores.validation, validation_baseline(task, network.data))
     save_checkpoint(files.weights, weights(net), {"config_hash": hash_of(network.recipe.decides)})
     write_stored_config(files.config, plain(network.recipe))
     write_record(files.history, history_of(history))
@@ -237,7 +237,7 @@ def _save(net: nn.Module, network: Network, history: list[dict[str, Any]], files
         data=network.data.name,
         params=sum(parameter.numel() for parameter in net.parameters()),
         metrics=metrics,
-        scores=found,
+        scores=end_scores,
         warnings=tuple(say_warnings("dense", doubts)),
         seconds=history[-1]["seconds"] if history else 0.0,
     )

@@ -213,8 +213,8 @@ def judge_of(job: Job, examples: int) -> Callable[[nn.Module], float]:
 def judged(net: nn.Module, job: Job, examples: int) -> float:
     """Returns the task's metric of a network on the first validation examples."""
     task, name = job.network.task, job.network.task.objective.name
-    found = scores(net, _first(job.data, examples), task, standard_errors=False, names=[name])
-    return found[name].value
+    by_name = scores(net, _first(job.data, examples), task, standard_errors=False, names=[name])
+    return by_name[name].value
 
 
 def _first(data: Dataset, examples: int) -> Iterator[Batch]:

@@ -95,8 +95,8 @@ def save_outcome(
     """
     net = outcome.model.to("cpu").float().eval()
     masks = {name: mask.to("cpu") for name, mask in outcome.masks.items()}
-    found = judged(net, data, task)
-    scores = scores_of(found)
+    outcome_scores = judged(net, data, task)
+    scores = scores_of(outcome_scores)
     full_size = Origin(Arch(), model_config)
     network = _write("the pruned network", net, data, SubnetFolder(files.root), full_size, opset, masks)
     write_record(files.history, history_of(outcome.history))
@@ -113,7 +113,7 @@ def save_outcome(
         digest=digest_of(net),
         metrics=metrics_of(task),
         scores=scores,
-        gain=None if dense is None else gain_of(found, judged(dense, data, task)),
+        gain=None if dense is None else gain_of(outcome_scores, judged(dense, data, task)),
         params=sum(parameter.numel() for parameter in net.parameters()),
         weights=total,
         kept=kept_weights,

@@ -136,7 +136,7 @@ def unused_sparsity(recipe: Recipe, method: str) -> tuple[str, ...]:
     return (f"prune.sparsity={recipe.sparsity:g} has no effect: {method} uses prune.method (set it to null)",)
 
 
-FOUND = "found.safetensors"
+LEARNED = "learned.safetensors"
 
 
 def learn_widths(
@@ -209,7 +209,7 @@ def _learned(
     """Searches for masks (or reads those of an interrupted run), then trains under them."""
     check_no_schedule(job.recipe, method)
     net = job.start()
-    path = job.folder / FOUND
+    path = job.folder / LEARNED
     if path.exists():
         masks, meta = load_checkpoint(path)
         convert(meta, _FoundFacts, f"{path} is damaged")

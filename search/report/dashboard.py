@@ -51,7 +51,7 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 def make_dashboard(
-    place: Path | Place, port: int = 8080, artifacts: Path | None = None, run: str = THIS_RUN
+    source: Path | Place, port: int = 8080, artifacts: Path | None = None, run: str = THIS_RUN
 ) -> WSGIServer:
     """Returns a server on the loopback address only, ready to `serve_forever()`; port 0 takes any free port.
 
@@ -64,12 +64,12 @@ def make_dashboard(
     """
     if importlib.util.find_spec("optuna_dashboard") is None:
         raise InvalidInput("optuna-dashboard is not installed: pip install 'ofa-search[dashboard]'")
-    place = Place(place) if isinstance(place, Path) else place
-    if place.address is None and not place.journal.exists():
-        raise InvalidInput(f"{place} does not exist: search first")
+    source = Place(source) if isinstance(source, Path) else source
+    if source.address is None and not source.journal.exists():
+        raise InvalidInput(f"{source} does not exist: search first")
     if not 0 <= port <= 65535:
         raise InvalidInput(f"port={port!r} must be a whole number from 0 to 65535")
-    storage = open_journal(place.journal) if place.address is None else database_storage(place.address)
+    storage = open_journal(source.journal) if source.address is None else database_storage(source.address)
     files = TrialFileStore(artifacts) if artifacts is not None else None
     pages = importlib.import_module("optuna_dashboard").wsgi(with_figures(storage, run), files)
     application = only_local(with_broken_lines(pages))

@@ -102,16 +102,16 @@ def importance_figure(rows: Sequence[TrialRow], metric: MetricFacts) -> Figure |
         if row.state == "evaluated" and row.arch and row.score is not None
     ]
     candidates = [{**arch, **settings} for arch, settings, _ in evaluated]
-    found = decisive(candidates, [quality for *_, quality in evaluated])
-    if found is None or found.held_out < LEAST_HELD_OUT:
+    importance = decisive(candidates, [quality for *_, quality in evaluated])
+    if importance is None or importance.held_out < LEAST_HELD_OUT:
         return None
     values = {key: {arch[key] for arch, *_ in evaluated if key in arch} for arch, *_ in evaluated for key in arch}
     choices = [
         Choice(kind, name, tuple(sorted(values[f"{kind}.{name}"])))
         for kind, _, name in (key.partition(".") for key in values)
     ]
-    figure = importance_bars(parts_of(found.mains, choices))
-    said = f"What decides the {metric.title}: unseen subnets predicted with R² = {found.held_out:.2f}"
+    figure = importance_bars(parts_of(importance.mains, choices))
+    said = f"What decides the {metric.title}: unseen subnets predicted with R² = {importance.held_out:.2f}"
     figure["layout"] |= {"height": HEIGHT, "title": _title(said)}
     figure["layout"]["margin"] |= {"t": figure["layout"]["margin"]["t"] + 28}  # for the title
     return _colored(figure)

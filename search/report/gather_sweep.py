@@ -231,7 +231,7 @@ def _fronts(searches: list[_Search]) -> list[SweepFronts]:
 def _ordered(targets: Sequence[SweepTarget], kinds: Mapping[str, str]) -> tuple[SweepTarget, ...]:
     """The targets study by study, each from the least limit; `kinds` are the studies by search, "" if unnamed."""
 
-    def place(target: SweepTarget) -> tuple[tuple[str, ...], str, list[float], str]:
+    def rank(target: SweepTarget) -> tuple[tuple[str, ...], str, list[float], str]:
         return target.devices, kinds[target.search], list(target.choices[0].limits.values()), target.search
 
-    return tuple(sorted(targets, key=place))
+    return tuple(sorted(targets, key=rank))

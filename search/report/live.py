@@ -162,8 +162,8 @@ def _pictures(stage: str, points: Sequence[Mapping[str, float | None]]) -> list[
 
 def _curves(stage: str, curves: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, object]:
     """A picture of curves; what all show, "accuracy, %" of "accuracy, %: largest subnet", is in its title alone."""
-    shown, found, _ = next(iter(curves)).partition(": ")
-    if found and all(name.startswith(f"{shown}: ") for name in curves):
+    shown, separator, _ = next(iter(curves)).partition(": ")
+    if separator and all(name.startswith(f"{shown}: ") for name in curves):
         whose = {name.removeprefix(f"{shown}: "): pairs for name, pairs in curves.items()}
         return _picture(f"{stage}: {shown}", OVER, whose, "curve")
     return _picture(f"{stage}: {', '.join(curves)}", OVER, curves, "curve")
@@ -187,7 +187,7 @@ def _picture(
     pairs = [pair for points in curves.values() for pair in points]
     (left, right), (low, high) = (_ends([pair[axis] for pair in pairs]) for axis in (0, 1))
 
-    def place(x: float, y: float) -> tuple[str, str]:
+    def point(x: float, y: float) -> tuple[str, str]:
         inside_x, inside_y = (x - left) / (right - left), (y - low) / (high - low)
         return f"{LEFT + inside_x * (WIDTH - LEFT - 12):.1f}", f"{TOP + (1 - inside_y) * (HEIGHT - 44 - TOP):.1f}"
 
@@ -195,7 +195,7 @@ def _picture(
         {
             "name": name,
             "color": series_color(index)[1:],
-            "points": [place(*pair) for pair in points],
+            "points": [point(*pair) for pair in points],
             "line": len(points) > 1 and (kind == "curve" or name == "front"),
         }
         for index, (name, points) in enumerate(curves.items())

@@ -114,15 +114,18 @@ def began_section(began: Sequence[Began]) -> Section | None:
     if not began:
         return None
     both = ("weights began as", "ended early")
-    columns = [title for title, shown in zip(both, _told(began), strict=True) if shown]
+    columns = [title for title, shown in zip(both, _columns_shown(began), strict=True) if shown]
     rows = [
-        (row.network, [text for text, shown in zip((row.start, row.ended), _told(began), strict=True) if shown])
+        (
+            row.network,
+            [text for text, shown in zip((row.start, row.ended), _columns_shown(began), strict=True) if shown],
+        )
         for row in began
     ]
     return Section("began.html", {"columns": ["network", *columns], "rows": rows})
 
 
-def _told(began: Sequence[Began]) -> tuple[bool, bool]:
+def _columns_shown(began: Sequence[Began]) -> tuple[bool, bool]:
     """Whether there is a start, and an early end, of any network."""
     return any(row.start for row in began), any(row.ended for row in began)
 

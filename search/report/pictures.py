@@ -106,12 +106,12 @@ def in_model_order(choices: Sequence[Choice]) -> list[Choice]:
     parts = [part for choice in layers for part in choice.name.split(".")]
     first = {part: index for index, part in reversed([*enumerate(parts)])}
 
-    def place(choice: Choice) -> list[tuple[bool, int]]:
+    def rank(choice: Choice) -> list[tuple[bool, int]]:
         return [
             (not part.isdecimal(), int(part) if part.isdecimal() else first[part]) for part in choice.name.split(".")
         ]
 
-    return sorted(choices, key=place)
+    return sorted(choices, key=rank)
 
 
 def stage_of(name: str, depths: Sequence[str]) -> str:

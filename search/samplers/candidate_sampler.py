@@ -109,8 +109,8 @@ def qualities_of(study: Study, trials: Sequence[FrozenTrial]) -> np.ndarray[Any,
     excess = np.array([metric_excess(trial) for trial in trials])
     if not (excess > 0).any():
         return qualities
-    kept = qualities[excess <= 0]
-    return np.where(excess > 0, np.minimum(qualities, kept.min()), qualities) if len(kept) else -excess
+    feasible = qualities[excess <= 0]
+    return np.where(excess > 0, np.minimum(qualities, feasible.min()), qualities) if len(feasible) else -excess
 
 
 def metric_excess(trial: FrozenTrial) -> float:
@@ -175,8 +175,8 @@ class FinishedTrial:
 def finished_trials(study: Study) -> list[FinishedTrial]:
     """Returns the evaluated trials in the order in which they ended, so that new ones only append."""
 
-    def add(found: list[FinishedTrial], trial: FrozenTrial, candidate: Candidate) -> None:
-        found.append(FinishedTrial(trial.number, candidate, quality_of(study, trial)))
+    def add(trials: list[FinishedTrial], trial: FrozenTrial, candidate: Candidate) -> None:
+        trials.append(FinishedTrial(trial.number, candidate, quality_of(study, trial)))
 
     known: list[FinishedTrial] = history_of(study).fold("finished_trials", list, add)
     return list(known)

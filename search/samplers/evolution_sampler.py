@@ -145,11 +145,11 @@ class _Best:
         self._above += (point <= self._points).all(axis=1) & (point < self._points).any(axis=1)
         above = int(((self._points <= point).all(axis=1) & (self._points < point).any(axis=1)).sum())
         points, counts = np.concatenate([self._points, point[None]]), np.append(self._above, above)
-        kept = counts < self._most
+        best = counts < self._most
         self._candidates.append(candidate)
-        for index in np.flatnonzero(~kept)[::-1]:
+        for index in np.flatnonzero(~best)[::-1]:
             del self._candidates[index]
-        self._points, self._above = points[kept], counts[kept]
+        self._points, self._above = points[best], counts[best]
 
     def first(self, count: int) -> list[Candidate]:
         """Returns the first `count` candidates, best first."""

@@ -61,7 +61,7 @@ class Gene:
         """Whether there is more than one value."""
         return isinstance(self.of, Number) or len(self.of.values) > 1
 
-    def place(self, value: float) -> float:
+    def position(self, value: float) -> float:
         """Returns the position of a value from 0 to 1: the middle of its share, or a number itself."""
         return value if isinstance(self.of, Number) else (value + 0.5) / len(self.of.values)
 
@@ -78,7 +78,9 @@ class Gene:
     def nearest_first(self, position: float) -> list[float]:
         """Returns the values by distance from a position, nearest first; a number's own position comes before them."""
         exact = [position] if isinstance(self.of, Number) else []
-        return list(dict.fromkeys([*exact, *sorted(self.values, key=lambda value: abs(self.place(value) - position))]))
+        return list(
+            dict.fromkeys([*exact, *sorted(self.values, key=lambda value: abs(self.position(value) - position))])
+        )
 
 
 def genes_of(space: CandidateSpace) -> tuple[Gene, ...]:
@@ -89,10 +91,10 @@ def genes_of(space: CandidateSpace) -> tuple[Gene, ...]:
 def genomes_of(space: CandidateSpace, candidates: Sequence[Candidate]) -> Floats:
     """Returns a float64 array (candidates, genes): the choices in the order of the space, then the parameters."""
     codes = space.archs.encode([candidate.arch for candidate in candidates], inactive=-1)
-    found = codes[:, :, None] == space.table
-    choices = np.where(found.any(axis=2), found.argmax(axis=2), np.nan)
+    matches = codes[:, :, None] == space.table
+    choices = np.where(matches.any(axis=2), matches.argmax(axis=2), np.nan)
     settings = [
-        _place(parameter, one.values.get(parameter.name)) for one in candidates for parameter in space.parameters
+        _gene_of(parameter, each.values.get(parameter.name)) for each in candidates for parameter in space.parameters
     ]
     return np.column_stack([choices, np.reshape(settings, (len(candidates), len(space.parameters)))])
 
@@ -104,7 +106,7 @@ def codes_of(space: CandidateSpace, genomes: Floats) -> np.ndarray[Any, np.dtype
     return np.asarray(np.where(np.isnan(genes), 0, values))
 
 
-def _place(parameter: Parameter, value: Setting | None) -> float:
+def _gene_of(parameter: Parameter, value: Setting | None) -> float:
     """The gene of a setting, NaN where it is inactive."""
     if value is None:
         return float("nan")
@@ -119,7 +121,7 @@ def candidates_of(space: CandidateSpace, genomes: Floats) -> list[Candidate]:
     values = codes_of(space, genomes)
     archs: list[dict[str, dict[str, int]]] = [{} for _ in genomes]
     for kind in KINDS:
-        columns = sorted((one.name, column) for column, one in enumerate(choices) if one.kind == kind)
+        columns = sorted((choice.name, column) for column, choice in enumerate(choices) if choice.kind == kind)
         names, order = [name for name, _ in columns], [column for _, column in columns]
         for arch, row, counts in zip(archs, values[:, order].tolist(), active[:, order].tolist(), strict=True):
             arch[kind] = dict(compress(zip(names, row, strict=True), counts))

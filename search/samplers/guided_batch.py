@@ -117,9 +117,9 @@ def _evolve(
     genomes = draw_at_levels(space, rng.random(effort.children), rng)
     for _ in range(effort.generations):
         genomes = np.concatenate([genomes, _children(context.space, parents, effort.children, rng)])
-        kept = set(best.candidates) if best else set()
+        known = set(best.candidates) if best else set()
         drawn = dict.fromkeys(candidates_of(space, genomes))
-        children = [child for child in drawn if child not in kept and child not in seen]
+        children = [child for child in drawn if child not in known and child not in seen]
         genomes = draw(space, effort.children // 10, rng)
         pool = _allowed(context, children, targets)
         if pool is not None:

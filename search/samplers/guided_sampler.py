@@ -158,7 +158,7 @@ class GuidedSampler(CandidateSampler):
         targets = [limits.allowed(target) for target in turns]
         rng = np.random.default_rng([self._context.seed, start, 2])
         complete = history.complete[
-            : bisect_left(history.complete, float(start), key=lambda one: history.proposed[one[1]])
+            : bisect_left(history.complete, float(start), key=lambda entry: history.proposed[entry[1]])
         ]
         if not start or len(complete) < 2:
             return startup_design(self._context, targets, rng)

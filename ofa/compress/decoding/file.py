@@ -119,5 +119,5 @@ def _decoded(source: Source, tensors: Sequence[Described]) -> dict[int, Array]:
 
 
 if __name__ == "__main__":
-    for found, values in read(sys.argv[1])[0].items():
-        print(found, values.dtype, values.shape)
+    for key, values in read(sys.argv[1])[0].items():
+        print(key, values.dtype, values.shape)

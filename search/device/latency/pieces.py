@@ -184,10 +184,10 @@ def placed(supernet: Supernet, pieces: Sequence[tuple[Piece, Places]]) -> list[P
 def timed(pieces: Sequence[PlacedPiece], timings: Sequence[Timing | None]) -> tuple[PieceTiming, ...]:
     """Returns the pieces with their timings; a block with a refused piece is left out completely."""
     together = list(zip(pieces, timings, strict=True))
-    refused = {place.block for piece, timing in together if timing is None for place in piece.places}
+    refused = {located.block for piece, timing in together if timing is None for located in piece.places}
     entries = []
     for piece, timing in together:
-        places = tuple(place for place in piece.places if place.block not in refused)
+        places = tuple(located for located in piece.places if located.block not in refused)
         if timing is not None and places:
             entries.append(PieceTiming(**structs.asdict(timing), key=piece.key, places=places))
     return tuple(entries)
@@ -203,8 +203,8 @@ def from_entries(supernet: Supernet, entries: Sequence[PieceTiming]) -> list[Tim
     pieces = []
     for entry in entries:
         places = []
-        for place in entry.places:
-            name, choices = place.block, place.choices
+        for located in entry.places:
+            name, choices = located.block, located.choices
             if name not in columns:
                 raise InvalidInput(f"the profile times block {name!r}, which this supernet does not have")
             keys = [supernet.space.choices[column].key for column in columns[name]]

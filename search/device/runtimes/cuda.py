@@ -104,7 +104,7 @@ class CudaGraph(TorchCuda):
             raise InvalidInput(f"{type(net).__name__} cannot be captured as a CUDA graph: {reason}") from error
 
         # The graph reads the weights and the input from their memory: `network` and `inputs` must outlive it.
-        def run_once(_kept: tuple[nn.Module, Inputs] = (network, inputs)) -> object:
+        def run_once(_alive: tuple[nn.Module, Inputs] = (network, inputs)) -> object:
             graph.replay()
             torch.cuda.synchronize(self.device)
             return result

@@ -138,10 +138,10 @@ def load_with_ncnn(files: NetworkFiles, inputs: NetworkInput, options: LoaderOpt
     def run_once() -> object:
         extractor = net.create_extractor()
         extractor.input(given, image)
-        found = [extractor.extract(name) for name in outputs]
-        if any(status != 0 for status, _ in found):
+        extracted = [extractor.extract(name) for name in outputs]
+        if any(status != 0 for status, _ in extracted):
             raise RuntimeError("ncnn ran out of memory or into a layer that does not fit its input")
-        return [np.array(mat)[None] for _, mat in found]
+        return [np.array(mat)[None] for _, mat in extracted]
 
     return run_once
 
