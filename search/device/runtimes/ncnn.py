@@ -5,9 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +14,12 @@ from ofa.computed_weights import plain_copy
 from ofa.errors import InvalidInput
 from ofa.inputs import Example, as_inputs
 from ofa.modes import op_by_op
-from search.device.runtimes.portable import checked_options, describe_portable, load_portable
-from search.device.standalone.libraries import LoaderOptions
+from search.device.runtimes.portable import FileRuntime
 
 SECONDS = 300  # time limit for converting a network; small ones take a quarter of a second
 
 
-class Ncnn:
+class Ncnn(FileRuntime):
     """Runs the files that pnnx makes of the traced network, one image at a time.
 
     Args:
@@ -33,12 +30,11 @@ class Ncnn:
         InvalidInput: fewer than one thread, an unknown precision, or ncnn or pnnx is not installed.
     """
 
-    name = "ncnn"
     loader = "ncnn"
+    extra = "ncnn"
 
     def __init__(self, threads: int = 1, precision: str = "float32") -> None:
-        options = {"threads": threads, "precision": precision}
-        self.options: LoaderOptions = checked_options(self.loader, options, extra="ncnn")
+        super().__init__(threads=threads, precision=precision)
         try:
             import pnnx
         except ImportError:
@@ -63,18 +59,6 @@ class Ncnn:
             if not all(file.is_file() for file in files.values()):
                 raise InvalidInput(f"{type(net).__name__} cannot be converted for ncnn; pnnx said: {error:.200}")
             return {suffix: file.read_bytes() for suffix, file in files.items()}
-
-    def load(self, net: nn.Module, example_input: Example) -> Callable[[], object]:
-        """Returns a function that runs `net` once on `example_input` and gives a list of arrays.
-
-        Raises:
-            InvalidInput: the network cannot be converted or loaded, or there is more than one image.
-        """
-        return load_portable(self, net, example_input)
-
-    def describe(self) -> dict[str, Any]:
-        """Returns name, version, threads and precision."""
-        return describe_portable(self)
 
 
 def _image(net: nn.Module, example_input: Example) -> Tensor:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -16,52 +17,83 @@ from ofa.modes import op_by_op
 from search.device.export import onnx_bytes
 from search.device.flat import arrays_of, flattened
 from search.device.quantization import int8, timing_inputs
-from search.device.runtime import Portable
 from search.device.standalone.libraries import LoaderOptions, RuntimeMissing, line_of_error
 from search.device.standalone.loaders import describe_loader, load_network, loader_options
 
 
-def load_portable(runtime: Portable, net: nn.Module, example_input: Example) -> Callable[[], object]:
-    """Returns a function that runs the files of `net` written by `runtime` once on `example_input`.
+class FileRuntime(ABC):
+    """A runtime whose files a loader of `search.device.standalone` runs, here as on the device; it has its name.
 
-    Raises:
-        InvalidInput: the network cannot be written, or the library does not accept the files.
-    """
-    files = runtime.write(net, example_input)
-    try:
-        return load_network(runtime.loader, files, arrays_of(net, example_input), runtime.options)
-    except ValueError as error:
-        raise InvalidInput(f"{type(net).__name__}: {error}") from error
-
-
-def describe_portable(runtime: Portable) -> dict[str, Any]:
-    """Returns name, version, threads, precision and the library's own options (JSON-able).
-
-    Raises:
-        InvalidInput: the library was removed since the runtime was made.
-    """
-    try:
-        return describe_loader(runtime.loader, runtime.options)
-    except ValueError as error:
-        raise InvalidInput(str(error)) from error
-
-
-def checked_options(loader: str, options: LoaderOptions, extra: str | None = None) -> dict[str, Any]:
-    """Returns every option of the loader; `extra` is this toolkit's extra that installs the library.
+    Args:
+        options: of the loader.
 
     Raises:
         InvalidInput: an option that the loader does not take, or its library is not installed.
     """
-    try:
-        describe_loader(loader, options)
-    except RuntimeMissing as error:
-        raise InvalidInput(f"{error}{f', or ofa-search[{extra}]' if extra else ''}") from None
-    except ValueError as error:
-        raise InvalidInput(str(error)) from None
-    return loader_options(loader, options)
+
+    loader: ClassVar[str]
+    extra: ClassVar[str] = ""  # of this toolkit, which installs the library
+
+    def __init__(self, **options: Any) -> None:
+        try:
+            describe_loader(self.loader, options)
+        except RuntimeMissing as error:
+            raise InvalidInput(f"{error}{f', or ofa-search[{self.extra}]' if self.extra else ''}") from None
+        except ValueError as error:
+            raise InvalidInput(str(error)) from None
+        self.options: LoaderOptions = loader_options(self.loader, options)
+
+    @property
+    def name(self) -> str:
+        """The name in profiles and cards."""
+        return self.loader
+
+    @abstractmethod
+    def write(self, net: nn.Module, example_input: Example) -> dict[str, bytes]:
+        """Returns the files of `net` by suffix.
+
+        Raises:
+            InvalidInput: the network cannot be converted.
+        """
+
+    def load(self, net: nn.Module, example_input: Example) -> Callable[[], object]:
+        """Returns a function that runs `net` once on `example_input` and gives a list of arrays.
+
+        Raises:
+            InvalidInput: the network cannot be converted, or the library does not accept the files.
+        """
+        files = self.write(net, example_input)
+        try:
+            return load_network(self.loader, files, arrays_of(net, example_input), self.options)
+        except ValueError as error:
+            raise InvalidInput(f"{type(net).__name__}: {error}") from error
+
+    def describe(self) -> dict[str, Any]:
+        """Returns name, version, threads, precision and the library's own options (JSON-able).
+
+        Raises:
+            InvalidInput: the library was removed since the runtime was made.
+        """
+        try:
+            return describe_loader(self.loader, self.options)
+        except ValueError as error:
+            raise InvalidInput(str(error)) from error
 
 
-class OnnxRuntime:
+class _OnnxFiles(FileRuntime):
+    def write(self, net: nn.Module, example_input: Example) -> dict[str, bytes]:
+        """Returns the ONNX file of `net`.
+
+        Raises:
+            InvalidInput: the network cannot be exported or quantized.
+        """
+        model = onnx_bytes(net, example_input)
+        if self.options["precision"] == "int8":
+            model = int8(model, timing_inputs(model, arrays_of(net, example_input)))
+        return {"onnx": model}
+
+
+class OnnxRuntime(_OnnxFiles):
     """Runs the same ONNX file that `ofa extract` writes, with a fixed number of threads.
 
     Args:
@@ -74,35 +106,13 @@ class OnnxRuntime:
         InvalidInput: fewer than one thread, an unknown precision, or ONNX Runtime is not installed.
     """
 
-    name = "onnxruntime"
     loader = "onnxruntime"
 
     def __init__(self, threads: int = 1, precision: str = "float32", provider: str = "CPUExecutionProvider") -> None:
-        options = {"threads": threads, "precision": precision, "provider": provider}
-        self.options: LoaderOptions = checked_options(self.loader, options)
-
-    def write(self, net: nn.Module, example_input: Example) -> dict[str, bytes]:
-        """Returns the ONNX file of `net`.
-
-        Raises:
-            InvalidInput: the network cannot be exported or quantized.
-        """
-        return {"onnx": _onnx_of_precision(net, example_input, self.options)}
-
-    def load(self, net: nn.Module, example_input: Example) -> Callable[[], object]:
-        """Returns a function that runs `net` once on `example_input` and gives a list of arrays.
-
-        Raises:
-            InvalidInput: the network cannot be exported or loaded, or the provider is missing.
-        """
-        return load_portable(self, net, example_input)
-
-    def describe(self) -> dict[str, Any]:
-        """Returns name, version, threads, precision and provider."""
-        return describe_portable(self)
+        super().__init__(threads=threads, precision=precision, provider=provider)
 
 
-class OpenVino:
+class OpenVino(_OnnxFiles):
     """Runs the network's ONNX file, compiled for the shape of the input.
 
     Args:
@@ -114,35 +124,14 @@ class OpenVino:
         InvalidInput: fewer than one thread, an unknown precision, or OpenVINO is not installed.
     """
 
-    name = "openvino"
     loader = "openvino"
+    extra = "openvino"
 
     def __init__(self, threads: int = 1, precision: str = "float32", device: str = "CPU") -> None:
-        options = {"threads": threads, "precision": precision, "device": device}
-        self.options: LoaderOptions = checked_options(self.loader, options, extra="openvino")
-
-    def write(self, net: nn.Module, example_input: Example) -> dict[str, bytes]:
-        """Returns the ONNX file of `net`.
-
-        Raises:
-            InvalidInput: the network cannot be exported or quantized.
-        """
-        return {"onnx": _onnx_of_precision(net, example_input, self.options)}
-
-    def load(self, net: nn.Module, example_input: Example) -> Callable[[], object]:
-        """Returns a function that runs `net` once on `example_input` and gives a list of arrays.
-
-        Raises:
-            InvalidInput: the network cannot be exported or loaded, or OpenVINO does not see the device.
-        """
-        return load_portable(self, net, example_input)
-
-    def describe(self) -> dict[str, Any]:
-        """Returns name, version, threads, precision and device."""
-        return describe_portable(self)
+        super().__init__(threads=threads, precision=precision, device=device)
 
 
-class ExecuTorch:
+class ExecuTorch(FileRuntime):
     """Runs the .pte file of the exported network; making one takes a second or more.
 
     ExecuTorch has one pool of threads for the whole process: networks with different numbers of threads cannot be
@@ -152,12 +141,11 @@ class ExecuTorch:
         InvalidInput: fewer than one thread, another precision than "float32", or ExecuTorch is not installed.
     """
 
-    name = "executorch"
     loader = "executorch"
+    extra = "executorch"
 
     def __init__(self, threads: int = 1, precision: str = "float32") -> None:
-        options = {"threads": threads, "precision": precision}
-        self.options: LoaderOptions = checked_options(self.loader, options, extra="executorch")
+        super().__init__(threads=threads, precision=precision)
 
     def write(self, net: nn.Module, example_input: Example) -> dict[str, bytes]:
         """Returns the .pte file of `net`, delegated to XNNPACK where possible.
@@ -179,22 +167,3 @@ class ExecuTorch:
         except Exception as error:  # whatever the network's own code and the many passes raise
             reason = line_of_error(error)
             raise InvalidInput(f"{type(net).__name__} cannot be exported for ExecuTorch: {reason}") from error
-
-    def load(self, net: nn.Module, example_input: Example) -> Callable[[], object]:
-        """Returns a function that runs `net` once on `example_input` and gives a list of arrays.
-
-        Raises:
-            InvalidInput: the network cannot be exported or loaded, or others are loaded with other threads.
-        """
-        return load_portable(self, net, example_input)
-
-    def describe(self) -> dict[str, Any]:
-        """Returns name, version, threads and precision."""
-        return describe_portable(self)
-
-
-def _onnx_of_precision(net: nn.Module, example_input: Example, options: LoaderOptions) -> bytes:
-    model = onnx_bytes(net, example_input)
-    if options["precision"] != "int8":
-        return model
-    return int8(model, timing_inputs(model, arrays_of(net, example_input)))
