@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
@@ -19,7 +19,6 @@ KINDS = ("width", "depth", "kernel_size", "operator", "resolution")
 LARGEST_VALUE = 2**31 - 1  # of a choice: more fits into no array
 
 Choices = dict[str, Annotated[int, Meta(ge=0, le=LARGEST_VALUE)]]
-ArchObject = dict[Literal["width", "depth", "kernel_size", "operator", "resolution"], Choices]  # as JSON has it
 
 
 class ArchFile(Record, frozen=True, kw_only=True):

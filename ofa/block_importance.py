@@ -17,25 +17,6 @@ if TYPE_CHECKING:
     from ofa.supernet import Supernet
 
 
-def losses_without(supernet: Supernet, batches: Iterable[Any], task: Task) -> dict[str, dict[int, float]]:
-    """Returns how much the task's loss rises without each block that can go, by stage and position of the block.
-
-    Measured on the largest subnet in eval mode, one block at a time.
-
-    Raises:
-        InvalidInput: no batches.
-    Source: the loss on removal of one layer ranks layers well (Men et al. 2024, 2403.03853, and the papers there).
-    """
-    loaded = list(batches)
-    whole = _loss(supernet, loaded, task, {})
-    rises: dict[str, dict[int, float]] = {}
-    for stage in supernet.structure.stages:
-        for position in sorted(stage.leaving):
-            loss = _loss(supernet, loaded, task, _alone(stage, position))
-            rises.setdefault(stage.name, {})[position] = loss - whole
-    return rises
-
-
 def leaving_orders(supernet: Supernet, batches: Iterable[Any], task: Task) -> dict[str, tuple[int, ...]]:
     """Returns for each stage the positions of the blocks that can go, the least important first.
 
@@ -45,6 +26,7 @@ def leaving_orders(supernet: Supernet, batches: Iterable[Any], task: Task) -> di
 
     Raises:
         InvalidInput: no batches.
+    Source: the loss on removal of one layer ranks layers well (Men et al. 2024, 2403.03853, and the papers there).
     """
     loaded = list(batches)
     return {stage.name: _leaving(supernet, stage, loaded, task) for stage in supernet.structure.stages if stage.leaving}

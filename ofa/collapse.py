@@ -8,11 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
-
-from ofa.inputs import Example, as_inputs, logits_of
-from ofa.modes import in_mode
 
 LEAST_DENSITY = 0.001  # of a layer
 _SAME = 1e-5  # spread of a logit over examples, as a fraction of the largest
@@ -69,16 +65,6 @@ def _dense_part(mask: Tensor) -> int:
     return math.prod(lengths)
 
 
-def same_outputs(network: torch.nn.Module, images: Example) -> list[str]:
-    """Returns a line where a network gives the same logits for different images: inputs of 2 or more."""
-    inputs = as_inputs(images)
-    batched = [tensor for tensor in inputs.tensors().values() if inputs.is_batched(tensor)]
-    if inputs.batch < 2 or all(bool((tensor == tensor[:1]).all()) for tensor in batched):
-        return []
-    with in_mode(network, training=False), torch.no_grad():
-        return same_logits(logits_of(inputs.call(network), network))
-
-
 def same_logits(logits: Tensor) -> list[str]:
     """Returns a line where logits (N, classes) of N different examples, 2 or more, do not vary."""
     if len(logits) < 2:
@@ -87,20 +73,3 @@ def same_logits(logits: Tensor) -> list[str]:
     if spread > _SAME * max(float(logits.abs().max()), 1e-12):
         return []
     return [f"the outputs of {len(logits)} different examples are the same: the network ignores its input"]
-
-
-def majority_share(labels: Tensor) -> float:
-    """Returns the accuracy, a fraction, of always guessing the most frequent of the labels (N,)."""
-    return float(torch.bincount(labels.cpu()).max()) / len(labels)
-
-
-def chance_level(name: str, accuracy: float, labels: Tensor) -> list[str]:
-    """Returns a line where an accuracy (a fraction) on examples of these labels is no better than guessing.
-
-    Guessing is always naming the most frequent class; up to two standard errors above it (binomial) can be luck.
-    """
-    share = majority_share(labels)
-    if accuracy > share + 2 * math.sqrt(share * (1 - share) / len(labels)):
-        return []
-    right = f"{100 * accuracy:.2f} % of {len(labels):,} images right"
-    return [f"{name} is at chance level: {right}, guessing gets {100 * share:.2f} %"]

@@ -52,16 +52,6 @@ class Inspection:
     smallest: int
     obstacles: tuple[Obstacle, ...]
 
-    @property
-    def elastic_share(self) -> float:
-        """The fraction of all parameters that some choice changes."""
-        return self.elastic / max(1, self.parameters)
-
-    @property
-    def removable_share(self) -> float:
-        """The fraction of all parameters that the smallest subnet does without."""
-        return 1 - self.smallest / max(1, self.parameters)
-
 
 def inspect(supernet: Supernet) -> Inspection:
     """Returns which parameters of a supernet can vary, how far, and what would free the rest."""

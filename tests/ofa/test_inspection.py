@@ -43,7 +43,7 @@ def test_elastic_parameters_are_those_that_some_subnet_changes(name: str) -> Non
     assert inspection.elastic == inspection.parameters - sum(sizes[name] for name in fixed)
     smallest = supernet.extract(supernet.space.smallest)
     assert inspection.smallest == sum(tensor.numel() for tensor in smallest.parameters())
-    assert inspection.removable_share <= inspection.elastic_share
+    assert inspection.parameters - inspection.smallest <= inspection.elastic
 
 
 class HardCoded(nn.Module):

@@ -101,8 +101,3 @@ def n_of_m(
 
 def _inputs(weight: Tensor) -> int:
     return weight.shape[1] if weight.dim() > 1 else 1
-
-
-def keeps_pattern(mask: Tensor, n: int, m: int) -> bool:
-    """Returns whether at most `n` of every `m` consecutive inputs of a mask (rows, inputs, ...) are kept."""
-    return bool((mask.movedim(1, -1).reshape(-1, m).sum(dim=1) <= n).all())

@@ -17,8 +17,8 @@ from ofa.models import ResNet
 from ofa.prune import Cubic, Linear, OneShot, Pruner, criteria
 from ofa.prune.allocation import budget, per_layer
 from ofa.prune.granularity import ChannelGranularity, n_of_m
-from ofa.prune.granularity._n_of_m import keeps_pattern
 from tests.ofa.prune.pairs_of_parts import ALLOCATIONS, CRITERIA, GRANULARITIES, REGROWTHS, REGULARIZERS, STEPS, refusal
+from tests.ofa.prune.patterns import keeps_pattern
 
 
 class Net(nn.Module):

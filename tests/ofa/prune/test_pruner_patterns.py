@@ -15,8 +15,8 @@ from ofa.prune import Constant, Cubic, OneShot, Pruner
 from ofa.prune.allocation import erk, per_layer
 from ofa.prune.criteria import random_
 from ofa.prune.granularity import block, n_of_m
-from ofa.prune.granularity._n_of_m import keeps_pattern
 from ofa.prune.regrowth import SET, RigL
+from tests.ofa.prune.patterns import keeps_pattern
 from tests.ofa.prune.pruned_training import OPTIMIZERS, batches, net, train
 
 

@@ -16,11 +16,11 @@ from ofa.models import GPT
 from ofa.prune import OneShot, Pruner
 from ofa.prune.allocation import per_layer
 from ofa.prune.granularity import channel
-from ofa.prune.granularity._n_of_m import keeps_pattern
 from ofa.prune.reconstruction import Method, obs, one_shot, reconstruct_, wanda
 from ofa.prune.weights import prunable_weights
 from ofa.randomize import randomize_
 from ofa.task import Batch, as_batch
+from tests.ofa.prune.patterns import keeps_pattern
 from tests.ofa.several_inputs import TwoTowers, examples
 
 IMAGES = torch.randn(24, 4, 8, 8, generator=torch.Generator().manual_seed(0))
