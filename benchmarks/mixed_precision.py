@@ -27,7 +27,7 @@ from ofa.precisions import int8_layers
 from ofa.quantization import simulated
 from ofa.task import classification, scores
 from ofa.train import TrainSettings, train_network
-from search.device.latency.model import MixedLatency
+from search.device.latency.mixed import MixedLatency
 from search.device.measure_mixed import measure_mixed
 from search.device.profile import Profile
 from search.device.profile_device import profile_device

@@ -24,7 +24,7 @@ from search.candidates.space import Candidate
 from search.config.search import SearchRequest
 from search.config.searched_keys import SearchedKeys
 from search.device.int8_sizes import MixedSizes
-from search.device.latency.model import MixedLatency
+from search.device.latency.mixed import MixedLatency
 from search.training.trained import Trained
 
 GROUPS = "search.tuning.precisions"  # the node that says it of groups of layers

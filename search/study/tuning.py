@@ -32,7 +32,7 @@ from search.config.searched_keys import SearchedKeys, searched_keys
 from search.config.tuning import Tuning
 from search.device.devices import SearchDevice
 from search.device.int8_sizes import MixedSizes
-from search.device.latency.model import MixedLatency
+from search.device.latency.mixed import MixedLatency
 from search.device.profile import Profile
 from search.evaluation.caches import TunedCache
 from search.evaluation.sparsities import sparse_figures, sparsities_of
