@@ -200,18 +200,17 @@ class SubnetRow(Part, frozen=True, kw_only=True, omit_defaults=True):
     """A subnet in the list of extracted subnets.
 
     Attributes:
-        largest: whether it is the largest subnet, which serves as the reference.
-        folder: relative to the run's folder, which can be moved; None for the largest.
-        limit_ms: of the first device that has a latency limit.
-        limits: all limits by figure, latencies in ms.
+        largest: whether it is the largest subnet, the reference, which alone has an `arch` and no folder.
+        folder: relative to the run's folder, which can be moved.
+        limits, limit_ms: all by figure, latencies in ms; that of the first device that has one.
         predicted, measured: ms by the name of the device's latency figure; with _ms on the search's first device.
         macs, bytes: multiply-accumulates of one example; parameters and buffers as stored.
         margin: how far below its limits it measured, a fraction.
         raw: the scores before its fine-tuning; None where the weights are the supernet's.
         gain: of the objective by fine-tuning, where it is known example by example.
+        from_largest: the objective less that of the largest subnet, on the same examples.
         quantized: the same in int8 or int4, where that was asked for.
         bytes_on_disk: of its coded file, where that was limited or optimized.
-        arch: set for the largest alone, which has no folder.
     """
 
     largest: bool
@@ -232,6 +231,7 @@ class SubnetRow(Part, frozen=True, kw_only=True, omit_defaults=True):
     peak_activation_bytes: Count | None
     raw: Scores | None = None
     gain: Gain | None = None
+    from_largest: Gain | None = None
     quantized: Quantized | None = None
     bytes_on_disk: Count | None = None
     arch: Arch | None = None

@@ -55,6 +55,7 @@ class Chosen:
     others: tuple[tuple[MetricFacts, Score], ...] = ()  # further metrics, on test
     raw: Score | None = None  # on test, before its fine-tuning
     gain: Score | None = None  # on test, by its fine-tuning, of the same examples
+    from_largest: Score | None = None  # on test, of the same examples
     among: int = 0  # fine-tuned candidates that it is the best of on validation
     quantized: Quantized | None = None  # the same in int8 or int4, where it was extracted so
     bytes_on_disk: int | None = None  # of the coded file

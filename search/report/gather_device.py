@@ -173,6 +173,7 @@ def _network(finalists: Finalists, subnet: MeasuredSubnet, row: SubnetRow | None
         peak_activation_bytes=None if row is None else row.peak_activation_bytes,
         raw=None if row is None or row.raw is None else first(row.raw.test),
         gain=None if row is None or row.gain is None else row.gain.test,
+        from_largest=None if row is None or row.from_largest is None else row.from_largest.test,
         quantized=None if row is None else row.quantized,
         bytes_on_disk=None if row is None else row.bytes_on_disk,
         others=tuple((metric, on_test[metric.name]) for metric in others if metric.name in on_test),

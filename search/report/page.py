@@ -79,7 +79,7 @@ def _lead(data: ReportData) -> str:
                 return (
                     f"The subnet for {limits} takes {100 * share:.0f} % of the largest network's time{where} and "
                     f"reaches {metric.named_text(test)} on {test.examples:,} test examples "
-                    f"({metric.difference_text(test, largest.test)}). "
+                    f"({metric.gain_or_difference_text(subnet.from_largest, test, largest.test)}). "
                     f"Latencies of chosen subnets are measured {device.workload.manner}."
                 )
     manner = " or ".join(dict.fromkeys(device.workload.manner for device in data.devices)) or USUAL.manner

@@ -90,9 +90,8 @@ def _facts(subnet: Chosen, largest: Chosen | None, metric: MetricFacts, workload
         facts["time vs. largest"] = _shares(subnet, largest)
         if largest.test is not None and subnet.test is not None:
             is_same = subnet.arch == largest.arch and subnet.raw is None  # whose difference has no error
-            facts[f"{metric.title} vs. largest"] = (
-                "the same network" if is_same else metric.difference_text(subnet.test, largest.test)
-            )
+            apart = metric.gain_or_difference_text(subnet.from_largest, subnet.test, largest.test)
+            facts[f"{metric.title} vs. largest"] = "the same network" if is_same else apart
     if subnet.raw is not None and subnet.test is not None:
         facts["before fine-tuning"] = metric.text(subnet.raw)
         facts["by fine-tuning"] = metric.gain_or_difference_text(subnet.gain, subnet.test, subnet.raw)

@@ -136,6 +136,7 @@ class SubnetFacts(Record, frozen=True, kw_only=True):
         finetuned: the digest of its weights, where those of a fine-tuning have taken the place of the supernet's.
         raw: the scores that it had with the supernet's weights; None where it has these.
         gain: of the objective by fine-tuning, where it is known example by example.
+        from_largest: the objective less that of the largest subnet, on the same examples; None of that itself.
         quantized: the same network in int8 or int4; None where it was not asked for.
         bytes_on_disk: of its coded file, counted by the search; None where bytes on disk did not matter.
         metrics: that its scores are of, the objective first.
@@ -166,6 +167,7 @@ class SubnetFacts(Record, frozen=True, kw_only=True):
     finetuned: Hex | None = None
     raw: Scores | None = None
     gain: Gain | None = None
+    from_largest: Gain | None = None
     quantized: Quantized | None = None
     bytes_on_disk: Count | None = None
     metric_limits: Mapping[str, float] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import structs
@@ -13,11 +12,9 @@ from ofa.arch import Arch
 from ofa.errors import InvalidInput
 from ofa.records import content_of, read_record, write_record
 from search.candidates.figures import is_latency
-from search.candidates.search_files import Finalist, Finalists, SubnetList, SubnetRow, Trials
+from search.candidates.search_files import Finalist, Finalists, SubnetList, Trials
 from search.config.rules import AUTO
 from search.config.verbs import Export, ExtractRequest
-from search.device.devices import PEAK
-from search.evaluation.supernet import held_out_scores
 from search.networks.folder import SubnetFolder, check_replaceable, subnet_name
 from search.networks.network_files import VERIFY_IMAGES
 from search.networks.quantized_network import as_computed, quantized_parts, quantized_text, with_precision
@@ -29,7 +26,17 @@ from search.run.progress import say, stage_progress
 from search.run.scores import metrics_of, ordered
 from search.run.stages import Stage, hash_of, written
 from search.subnets.extract import extract_subnet, find_refined, load_refined, scores_before
+from search.subnets.extracted_rows import (
+    Largest,
+    judged_by,
+    judged_largest,
+    judged_subnet,
+    largest_row,
+    peak_of,
+    row_of,
+)
 from search.training.baseline import no_better
+from search.training.judging import gain_of, judged, scores_of
 from search.training.trained import Trained, say_warnings
 
 
@@ -47,6 +54,7 @@ def extract_stage(
             say(f"extract: {stage.output} is there, nothing to do")
             return read_record(stage.output, SubnetList)
         calibration = trained.calibration(export.calibration_images)
+        largest = judged_largest(trained, finalists, calibration)
         folders = [(each, run.subnet(subnet_name(name, finalists, each.target))) for each in finalists.finalists]
         for finalist, folder in [] if request.force else folders:
             check_replaceable(folder, name, finalist.target)
@@ -55,10 +63,10 @@ def extract_stage(
             for index, (finalist, folder) in enumerate(folders):
                 chosen, facts = finalist.chosen, finalist_facts(name, finalists, finalist)
                 tuned = None if chosen.tuned is None else SearchFolder(run.search(name)).tuned(chosen.tuned)
-                card = extract_network(trained, chosen.arch, folder, calibration, facts, tuned, export)
+                card = extract_network(trained, chosen.arch, folder, calibration, facts, tuned, export, largest)
                 rows.append(row_of(card, folder.relative_to(run.root)))
                 update(index + 1, len(folders), str(folder))
-            subnets = SubnetList(metrics=finalists.metrics, rows=(*rows, _largest_row(trained, finalists, calibration)))
+            subnets = SubnetList(metrics=finalists.metrics, rows=(*rows, largest_row(trained, finalists, largest)))
             write_record(Path(target), subnets)
     return subnets
 
@@ -80,38 +88,8 @@ def finalist_facts(search: str, finalists: Finalists, finalist: Finalist) -> Sub
         measured_ms=chosen.measured_ms,
         predicted=chosen.predicted,
         measured=chosen.measured,
-        peak_activation_bytes=_peak(chosen.figures),
+        peak_activation_bytes=peak_of(chosen.figures),
         bytes_on_disk=chosen.file_bytes,
-    )
-
-
-def _peak(figures: Mapping[str, float]) -> int | None:
-    return int(figures[PEAK]) if PEAK in figures else None
-
-
-def _largest_row(trained: Trained, finalists: Finalists, calibration: Tensor) -> SubnetRow:
-    """The row of the largest subnet, which is a baseline and gets no folder."""
-    largest = finalists.largest
-    costs = {key: int(values[0]) for key, values in ofa.cost(trained.supernet, [largest.arch]).items()}
-    found = held_out_scores(trained.supernet, largest.arch, trained.data, trained.task, calibration)
-    return SubnetRow(
-        largest=True,
-        folder=None,
-        device=finalists.device,
-        limit_ms=None,
-        limits=None,
-        predicted_ms=largest.predicted_ms,
-        measured_ms=largest.measured_ms,
-        predicted=largest.predicted,
-        measured=largest.measured,
-        scores=ordered(found, finalists.metrics),
-        macs=costs["macs"],
-        params=costs["params"],
-        bytes=costs["bytes"],
-        margin=None,
-        onnx=None,
-        peak_activation_bytes=_peak(largest.figures),
-        arch=largest.arch,
     )
 
 
@@ -137,7 +115,7 @@ def extract_trial(request: ExtractRequest, trained: Trained, name: str, trial: i
         trial=row.number,
         predicted_ms=next(iter(predicted.values()), None),
         predicted=predicted,
-        peak_activation_bytes=_peak(row.figures),
+        peak_activation_bytes=peak_of(row.figures),
     )
     tuned_folder = None
     if row.settings:
@@ -160,24 +138,33 @@ def extract_network(
     facts: SubnetFacts,
     tuned_folder: PrunedFolder | None,
     export: Export,
+    largest: Largest | None = None,
 ) -> SubnetCard:
-    """Writes a subnet, with the supernet's weights, or with those of a fine-tuning; in fewer bits too, if asked for."""
+    """Writes a subnet, with the supernet's weights, or with those of a fine-tuning; in fewer bits too, if asked for.
+
+    With `largest` its card says how far it is from that on the same examples, unless it is the same network.
+    """
     data = ofa.resized(trained.data, arch)
     images, _ = next(data.test.in_order(VERIFY_IMAGES))
     network, masks, layers = None, None, None
+    metrics = facts.metrics or metrics_of(trained.task)
     if tuned_folder is None:
-        scores = held_out_scores(trained.supernet, arch, data, trained.task, calibration)
+        found = judged_subnet(trained, arch, calibration, metrics)
+        scores, other = scores_of(found), largest is not None and arch != largest.arch
     else:
         network, masks = load_refined(arch, trained, tuned_folder)
         tuned = read_record(tuned_folder.card, TunedCard)
-        scores = tuned.scores
+        scores, other = tuned.scores, largest is not None
+        if other:
+            found = judged(network, data, judged_by(trained.task, metrics))
         facts = structs.replace(facts, settings=tuned.settings or None)
         if tuned.raw is not None:
-            facts = structs.replace(facts, **scores_before(facts, tuned, facts.metrics or metrics_of(trained.task)))
+            facts = structs.replace(facts, **scores_before(facts, tuned, metrics))
         export, layers = as_computed(export, tuned)
         if masks is not None:
             facts = structs.replace(facts, density=tuned.density, sparse_bytes=tuned.bytes)
-    metrics = facts.metrics or metrics_of(trained.task)
+    if largest is not None and other:
+        facts = structs.replace(facts, from_largest=gain_of(found, largest.found))
     files, doubts = dict[str, bytes](), tuple[str, ...]()
     if export.quantize is not None and export.quantize != AUTO:
         inputs = ofa.resized(calibration, arch)
@@ -213,38 +200,3 @@ def extract_network(
     )
     say_warnings(f"extract: {folder.name}", card.warnings)
     return card
-
-
-def row_of(card: SubnetCard, folder: Path) -> SubnetRow:
-    """Returns the row of a subnet from its card.
-
-    Args:
-        folder: relative to the run's folder, which can be moved.
-
-    Raises:
-        InvalidInput: the card has no device or no scores.
-    """
-    if card.device is None or card.scores is None:
-        raise InvalidInput(f"the card of {folder} names no {'device' if card.device is None else 'scores'}")
-    return SubnetRow(
-        largest=False,
-        folder=folder.as_posix(),
-        device=card.device,
-        limit_ms=card.limit_ms,
-        limits=card.limits,
-        predicted_ms=card.predicted_ms,
-        measured_ms=card.measured_ms,
-        predicted=card.predicted,
-        measured=card.measured,
-        scores=card.scores,
-        macs=card.macs,
-        params=card.params,
-        bytes=card.bytes,
-        margin=card.margin,
-        onnx=card.onnx,
-        peak_activation_bytes=card.peak_activation_bytes,
-        raw=card.raw,
-        gain=card.gain,
-        quantized=card.quantized,
-        bytes_on_disk=card.bytes_on_disk,
-    )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from msgspec import structs
-from torch import nn
+from torch import Tensor, nn
 
 import ofa
 from ofa.arch import Arch
@@ -35,7 +35,8 @@ from search.run.scores import difference
 from search.run.stages import Stage, stamped_config
 from search.run.stored_inputs import begin_with
 from search.run.training_cards import History, TrainingStep
-from search.subnets.extract_stage import extract_network, extract_stage, finalist_facts, row_of
+from search.subnets.extract_stage import extract_network, extract_stage, finalist_facts
+from search.subnets.extracted_rows import Largest, judged_largest, row_of
 from search.subnets.finetune import Finetuned, FinetuneSettings, MakeTeacher, finetune, finetune_settings
 from search.training.loggers import MakeLoggers, loggers_of
 from search.training.settings import check_computing
@@ -55,6 +56,17 @@ class FinetunedSearch:
     teacher: MakeTeacher | None
     export: Export
     loggers: MakeLoggers
+
+    @cached_property
+    def calibration(self) -> Tensor:
+        """The training examples that norm statistics come from."""
+        images: Tensor = self.trained.calibration(self.export.calibration_images)
+        return images
+
+    @cached_property
+    def largest(self) -> Largest:
+        """The largest subnet, judged once for all."""
+        return judged_largest(self.trained, self.finalists, self.calibration)
 
     def folder(self, finalist: Finalist) -> Path:
         """Where a subnet is extracted."""
@@ -204,10 +216,10 @@ def put_in_place(shared: FinetunedSearch, finalist: Finalist, tuned: PrunedFolde
         return
     raw = present.scores if present.finetuned is None else present.raw
     facts = structs.replace(finalist_facts(shared.search, shared.finalists, finalist), raw=raw, finetuned=digest)
-    calibration = shared.trained.calibration(shared.export.calibration_images)
     search = SearchFolder(shared.request.folder.search(shared.search))
     export = with_precision(shared.export, search)
-    extract_network(shared.trained, finalist.chosen.arch, folder, calibration, facts, tuned, export)
+    arch, largest = finalist.chosen.arch, shared.largest
+    extract_network(shared.trained, arch, folder, shared.calibration, facts, tuned, export, largest)
     say(f"finetune: {folder} has the fine-tuned weights")
     metric, card = shared.finalists.metrics[0], read_record(tuned.card, TunedCard)
     if raw is not None and metric.is_better(raw.validation[metric.name], card.scores.validation[metric.name]):

@@ -37,6 +37,16 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return first.keys() == second.keys() and all(torch.equal(value, second[name]) for name, value in first.items())
 
 
+def check_beside_the_largest(card: SubnetCard) -> None:
+    (largest,) = (row for row in read_record(RUN.subnet_list("onnxruntime"), SubnetList).rows if row.largest)
+    assert card.from_largest is not None and card.scores is not None and largest.from_largest is None
+    for part in ("validation", "test"):
+        apart = getattr(card.from_largest, part)
+        one, other = (getattr(scores, part)["accuracy"] for scores in (card.scores, largest.scores))
+        assert apart.value == pytest.approx(one.value - other.value) and apart.examples == one.examples
+        assert apart.standard_error is not None
+
+
 def test_the_fine_tuned_subnet_takes_the_place_and_both_scores_stay(
     tiny_copy: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -48,6 +58,8 @@ def test_the_fine_tuned_subnet_takes_the_place_and_both_scores_stay(
     assert after.raw == before.scores and after.finetuned and before.finetuned is None
     assert (after.arch_digest, after.limits, after.measured) == (before.arch_digest, before.limits, before.measured)
     assert not same(weights_of(ONE), raw) and contents(OTHER) == others
+    check_beside_the_largest(before)
+    check_beside_the_largest(after)
     net = load(ONE)
     data = load_checkpoint(RUN.finetuned / ONE.name / "model.safetensors")[0]
     assert same(dict(net.state_dict()), {name: data[name] for name in net.state_dict()})

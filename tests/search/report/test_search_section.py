@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ofa.task import Score
 from search.report.data import Chosen, DeviceResult
 from search.report.page import render
 from search.report.pareto_section import pareto_figure
 from search.report.search_section import search_sections
+from search.run.scores import MINUS
 from tests.search.report.example import example
 from tests.search.report.rendered import rendered
 
@@ -80,3 +82,10 @@ def test_the_largest_is_not_said_to_differ_from_itself() -> None:
     itself = replace(DEVICE, chosen=(replace(first, arch=LARGEST.arch), *others))
     assert section(itself).count("vs. largest</dt><dd>the same network</dd>") == 1
     assert "the same network" not in section(DEVICE)
+
+
+def test_how_far_it_is_from_the_largest_is_of_the_same_examples_where_that_is_known() -> None:
+    first, *others = DEVICE.chosen
+    known = replace(DEVICE, chosen=(replace(first, from_largest=Score(-0.0123, 360, 0.0051)), *others))
+    assert f"accuracy vs. largest</dt><dd>{MINUS}1.23 ± 0.51 points</dd>" in section(known)
+    assert "0.51 points" not in section(DEVICE)

@@ -1,4 +1,4 @@
-"""Rows of extracted subnets: what the card says, found again by their limits."""
+"""Rows of extracted subnets: what the card says, found again by their limits, beside the largest."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ import pytest
 
 from ofa.errors import InvalidInput
 from ofa.records import content_of, convert
+from ofa.task import classification
 from search.run.cards import SubnetCard
+from search.run.scores import difference, metrics_of
 from search.subnets.chosen import row_for
-from search.subnets.extract_stage import row_of
+from search.subnets.extracted_rows import judged_by, judged_subnet, row_of
+from search.training.judging import gain_of
+from search.training.judging import scores_of as found_scores
+from search.training.trained import Trained
 from tests.search.networks.test_folder_names import CARD
 from tests.search.scored import scores_of
 from tests.search.subnets.subnet_rows import subnet_row
@@ -41,3 +46,20 @@ def test_limits_find_their_row() -> None:
     assert row_for(rows, {"params": 9.0, "latency_ms": 4.0}) is limited
     assert row_for(rows, {"latency_ms": 4.0}) is None
     assert row_for([subnet_row(largest=True, limits={})], {}) is None
+
+
+def test_a_subnet_is_compared_with_another_on_the_same_examples(trained: Trained) -> None:
+    metrics, space = metrics_of(trained.task), trained.supernet.space
+    images = trained.calibration(64)
+    one, other = (judged_subnet(trained, arch, images, metrics) for arch in (space.smallest, space.largest))
+    apart = gain_of(one, other).test
+    plain = difference(found_scores(one).test[metrics[0].name], found_scores(other).test[metrics[0].name])
+    assert apart.value == pytest.approx(plain.value) and apart.standard_error != plain.standard_error
+    assert gain_of(one, one).test.standard_error == 0
+
+
+def test_networks_are_judged_by_the_metric_of_their_search(trained: Trained) -> None:
+    task = classification(trained.data, metrics=("accuracy", "macro_f1"))
+    first, second = metrics_of(task)
+    assert judged_by(task, (second, first)).objective.name == "macro_f1"
+    assert judged_by(task, (first, second)) == task
