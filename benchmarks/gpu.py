@@ -4,9 +4,10 @@
     python -m benchmarks.gpu --device cpu --quick     # the same script, small, where there is no GPU
 
 Correctness: views against extracted networks, gradients that accumulate, mixed precision, channels last, a training
-that resumes, a process group of one. Speed, on images of CIFAR-10's shape: steps of views and of the same networks
-alone, by format. Accuracy: a short training of a supernet on CIFAR-10 from parquet files, in 16 bits, or on the bundled
-digits. Latency: subnets at batch 1, alone and as a CUDA graph.
+that resumes, a process group of one; with CUDA torch.compile and CUDA graphs, too. Speed, on images of CIFAR-10's
+shape: steps of views and of the same networks alone, by format, and of a sandwich that replays graphs. Accuracy: a
+short training of a supernet on CIFAR-10 from parquet files, in 16 bits, or on the bundled digits. Latency: subnets at
+batch 1, alone and as a CUDA graph.
 Without CUDA it says so in one line and writes nothing. It exits with 1 where a check fails.
 """
 
@@ -32,7 +33,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import ofa
-from benchmarks.gpu_checks import correctness, settings_for
+from benchmarks.gpu_checks import correctness, recorded, settings_for
 from ofa.data import digits, hub
 from ofa.data.augment import compose, horizontal_flip, random_shift
 from ofa.models import MobileNet, ResNet
@@ -92,10 +93,23 @@ def steps_of(
         for arch in (largest, supernet.space.smallest, *drawn):
             learn(supernet.subnet(arch, accumulate=True))
 
+    def of_graphs() -> Callable[[], Any]:
+        ends = [supernet.subnet(arch, accumulate=True) for arch in (largest, supernet.space.smallest)]
+        graphs = [recorded(partial(learn, net)) for net in ends]
+
+        def replayed() -> None:
+            torch._foreach_zero_(full)
+            for graph in graphs:
+                graph.replay()
+            for _ in range(2):
+                learn(supernet.subnet(supernet.space.sample(rng), accumulate=True))
+
+        return replayed
+
     made: dict[str, Callable[[], Any]] = {"static": of_static, "view": of_view, "sandwich": of_sandwich}
     if fast and device.type == "cuda":
         compiled: Any = torch.compile(static, dynamic=False)
-        made["compiled"] = partial(learn, compiled)
+        made |= {"compiled": partial(learn, compiled), "sandwich of graphs": of_graphs()}
     return made
 
 

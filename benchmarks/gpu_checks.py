@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,45 @@ def trained(data: Dataset, device: torch.device, checkpoint: Path | None = None,
     return dict(supernet.model.state_dict())
 
 
+def recorded(learn: Callable[[], Any]) -> torch.cuda.CUDAGraph:
+    """Returns a CUDA graph of a step that adds to gradients, after three steps on a stream of its own."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            learn()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        learn()
+    return graph
+
+
+def graphs_apart(device: torch.device) -> float:
+    """Returns the largest difference of gradients between steps and their CUDA graphs, largest and smallest subnet."""
+    supernet, images = small_supernet(device), torch.randn(16, 1, 8, 8, device=device)
+    labels = torch.arange(16, device=device) % 4
+    weights = list(supernet.parameters())
+    for weight in weights:
+        weight.grad = torch.zeros_like(weight)
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    difference = 0.0
+    for arch in (supernet.space.largest, supernet.space.smallest):
+        view = supernet.subnet(arch, accumulate=True).train()  # once: a graph reads and writes where it was recorded
+
+        def learn(net: torch.nn.Module = view) -> None:
+            F.cross_entropy(net(images), labels).backward()
+
+        graph = recorded(learn)
+        found = []
+        for step in (learn, graph.replay):
+            torch._foreach_zero_(gradients)
+            step()
+            found.append(torch.cat([gradient.flatten() for gradient in gradients]))
+        difference = max(difference, float((found[0] - found[1]).abs().max()))
+    return difference
+
+
 def correctness(device: torch.device) -> dict[str, Any]:
     """Returns the largest difference of each check, and whether it is small enough."""
     data = synthetic(image_size=8, num_classes=4, samples=180)
@@ -82,6 +122,9 @@ def correctness(device: torch.device) -> dict[str, Any]:
     for precision in ("bfloat16", *(["float16"] if device.type == "cuda" else [])):
         checks[precision] = (apart(whole, trained(data, device, ema=0.9, precision=precision)), 0.5)
     checks["channels last"] = (apart(whole, trained(data, device, ema=0.9, channels_last=True)), 0.05)
+    if device.type == "cuda":
+        checks["compile"] = (apart(whole, trained(data, device, ema=0.9, compile=True)), 0.05)
+        checks["CUDA graphs"] = (graphs_apart(device), 1e-4)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "training.safetensors")
         trained(data, device, path, ema=0.9, stop_step=3)

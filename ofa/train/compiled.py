@@ -10,9 +10,18 @@ import torch
 from torch import nn
 
 from ofa.arch import Arch
+from ofa.space import Space
 
 if TYPE_CHECKING:
     from ofa.supernet import Supernet
+
+
+FEW = 8  # subnets: of a space that has no more, all are trained often enough for a graph of each
+
+
+def often_trained(space: Space) -> frozenset[Arch]:
+    """Returns the Archs that are worth compiling: the largest and the smallest, and all others where there are few."""
+    return frozenset(space.every() if space.size <= FEW else (space.largest, space.smallest))
 
 
 class Compiled(nn.Module):
@@ -52,7 +61,7 @@ class Compiled(nn.Module):
 class CompiledViews:
     """Views of a supernet for training, of which those of a few Archs are compiled, once each.
 
-    Compiling takes far longer than a step, so it is for Archs of every step: the largest and the smallest. Views that
+    Compiling takes far longer than a step, so it is for Archs that come often, see `often_trained`. Views that
     compute a weight from the supernet's when they are made (transformed kernels, spectral norms) are made anew for each
     step, as those of all other Archs are.
     """

@@ -16,7 +16,7 @@ from ofa.processes import processes
 from ofa.task import Batch, Task, classification
 from ofa.train.callbacks import supernet_scores, validation
 from ofa.train.checkpoints import Checkpoint, run_from_checkpoint
-from ofa.train.compiled import CompiledViews
+from ofa.train.compiled import CompiledViews, often_trained
 from ofa.train.early_stop import EarlyStop
 from ofa.train.first_batch import check_first_batch
 from ofa.train.layer_rates import layer_rates
@@ -97,7 +97,7 @@ def train(
     check_alike(record, group)
     file = None if checkpoint is None else Checkpoint(Path(checkpoint), record, settings)
 
-    views = CompiledViews({supernet.space.largest, supernet.space.smallest}) if settings.compile else training_view
+    views = CompiledViews(often_trained(supernet.space)) if settings.compile else training_view
     views = recomputed_view if settings.checkpoint_gradients else views
 
     def step(batch: Batch, context: StepContext) -> Tensor:

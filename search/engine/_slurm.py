@@ -9,9 +9,11 @@ import secrets
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from ofa.errors import InvalidInput, is_number, is_whole
@@ -20,6 +22,7 @@ from search.run.progress import PLAIN_VARIABLE, say
 
 CLUSTER = "slurm"  # of submitit; its "local" is processes of this machine
 TIMEOUTS = 1000  # of one job, each queued again: a long training takes as many as it takes
+LONGEST_GRACE = 600.0  # seconds between SIGTERM and what SLURM does next
 
 
 def slurm(
@@ -105,6 +108,15 @@ class _Task:
             **{STARTED_VARIABLE: "slurm", PLAIN_VARIABLE: "1"},
         }
         said = said_by(Path(os.environ["SUBMITIT_FOLDER"]), there.rank)
+        told_to_end: list[int] = []
+        before: Any = signal.getsignal(signal.SIGTERM)  # of submitit, which goes on
+
+        def note(number: int, frame: FrameType | None) -> None:
+            told_to_end.append(number)
+            if callable(before):
+                before(number, frame)
+
+        signal.signal(signal.SIGTERM, note)
         with said.open("a", encoding="utf-8") as file:
             child = subprocess.Popen(
                 self.line,
@@ -116,6 +128,10 @@ class _Task:
             )
             try:
                 code = child.wait()
+                if code and told_to_end:
+                    # SIGTERM, which ended the child, comes before preemption, too: with a result the job were over, and
+                    # not queued again. Whether it is, is SLURM's to say: it ends this process, or sends SIGUSR2.
+                    time.sleep(LONGEST_GRACE)
             finally:  # submitit leaves by an exception where the job is queued again
                 child.terminate()
                 child.wait()

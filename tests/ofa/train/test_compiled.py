@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from ofa.identity import digest_of
+from ofa.space import Space
 from ofa.train import sandwich, train, train_network
-from ofa.train.compiled import Compiled, CompiledViews
+from ofa.train.compiled import FEW, Compiled, CompiledViews, often_trained
 from tests.ofa.train.conftest import SmallNet
 from tests.ofa.train.loop_settings import SETTINGS
 
@@ -67,6 +68,13 @@ def test_other_archs_are_views_of_each_step(make_supernet, compiler):
     assert views(supernet, largest) is views(supernet, largest)
     assert views(supernet, smallest) is not views(supernet, smallest)
     assert len(compiler) == 1
+
+
+def test_all_of_few_subnets_are_compiled(make_supernet):
+    space = make_supernet().space
+    assert space.size > FEW and often_trained(space) == {space.largest, space.smallest}
+    few = Space(tuple(choice for choice in space.choices if choice.key.startswith("kernel"))[:1])
+    assert often_trained(few) == set(few.every()) and 1 < few.size <= FEW
 
 
 def test_what_cannot_be_compiled_runs_as_it_is_with_one_warning(data, monkeypatch):
