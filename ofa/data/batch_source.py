@@ -32,6 +32,11 @@ class BatchSource(ABC):
         return False
 
     @property
+    def makes_its_own_sizes(self) -> bool:
+        """Whether batches come in sizes of their own, whatever `batch_size` is asked for."""
+        return False
+
+    @property
     @abstractmethod
     def identities(self) -> Tensor:
         """What tells these examples from others, (M,) int64: of those that are looked at."""

@@ -39,6 +39,11 @@ class Iterables(BatchSource):
     examples: int | None = None
     origin: str = "the loader"
 
+    @property
+    def makes_its_own_sizes(self) -> bool:
+        """True: the function decides."""
+        return True
+
     @cached_property
     def count(self) -> int:
         """How many examples an epoch has."""

@@ -40,7 +40,10 @@ class TrainSettings:
         minutes: after which the training ends, if its epochs have not: the step is finished, and the last row says so
             in `ended`. The schedule and the phases of a strategy follow steps or time, whichever is further, so that
             they are at their end then too. What comes out depends on the machine's speed. None: any time.
-        batch_size: images per step.
+        batch_size: examples that a network learns from in a step.
+        batches_per_step: batches of that size that a step of a supernet reads, such as 4: each network of a sandwich
+            then learns from examples of its own. Steps of an epoch, and with them its cost, stay as they are; the
+            training split is read as many times in an epoch.
         schedule: (step, total steps) -> factor on the optimizer's learning rates.
         seed: of batches, augmentation, Archs and dropout.
         augment: (images, generator) -> images, of each training batch; None: images as they are.
@@ -85,6 +88,7 @@ class TrainSettings:
     optimizer: OptimizerBuilder
     epochs: int
     batch_size: int
+    batches_per_step: int = 1
     minutes: float | None = None
     schedule: Schedule = cosine
     seed: int = 0
@@ -111,7 +115,7 @@ class TrainSettings:
     int8_layers: Int8Layers | None = None
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "accumulation", "calibration_images", "scoring"):
+        for name in ("batch_size", "batches_per_step", "accumulation", "calibration_images", "scoring"):
             _at_least(1, name, getattr(self, name))
         for name in ("epochs", "seed", "validate_every", "start_step"):
             _at_least(0, name, getattr(self, name))

@@ -47,6 +47,8 @@ class StepContext:
         guide: the outputs that networks learn from in place of the largest's (see `ofa.train.average_teacher`).
         group: the processes that take this step together, each with its part of the batch.
         drawing: the processes that draw Archs of their own; alone where all draw the same.
+        batches: of `batch_size` examples that the step's batch is made of; more than 1 where networks learn from
+            examples of their own (see `ofa.train.own_batches`).
         mean: the mean over the group of what each process measured on its part of the batch, such as a loss.
     """
 
@@ -67,6 +69,7 @@ class StepContext:
     guide: Any = None
     group: Processes = ALONE
     drawing: Processes = ALONE
+    batches: int = 1
     mean: Callable[[Tensor], Tensor] = torch.detach
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +23,7 @@ from ofa.task import Batch
 from ofa.train.distilling import Distill, distill_loss
 from ofa.train.features import Hidden, block_paths, feature_loss, hidden_states, matching_blocks
 from ofa.train.label_weights import LabelWeight, check_label_weight, label_weight_at
+from ofa.train.own_batches import check_own_lessons, parts_of
 from ofa.train.schedules import OFA_PHASES, Phase, as_phases, opened, span_at
 from ofa.train.step import StepContext
 
@@ -68,8 +69,13 @@ def sandwich(
     `ofa.train.label_weights` for fractions that change). Where the training has a teacher, all of them, the largest
     too, learn from it so.
     With `features` the others also learn the hidden states between the blocks of the largest, at that weight (see
-    `ofa.train.features`).
+    `ofa.train.features`). Where a step reads several batches, each network learns from examples of its own: targets, or
+    a teacher that is not the largest of the same step.
     Sources: Yu and Huang 2019, 1903.05134; Yu et al. 2020 (BigNAS), 2003.11142.
+
+    Raises:
+        InvalidInput: an argument out of range, or networks with examples of their own that are to learn from the
+            largest.
     """
     if not (features >= 0 and math.isfinite(features)):
         raise InvalidInput(f"features={features!r} is the weight of a loss: 0 or more")
@@ -82,19 +88,23 @@ def sandwich(
     if features:
         block_paths(supernet)  # are there any
         full = {}
+    given = batch.teacher if batch.teacher is not None else context.guide
+    first, *parts = parts_of(batch._replace(teacher=given), 2 + random_subnets, context)
     if batch.teacher is None:
-        loss, teacher = _learn_targets(supernet, space.largest, batch, context, full)
-        teacher = teacher if context.guide is None else context.guide
-        weight = label_weight_at(label_weight, teacher, batch, context)
+        loss, teacher = _learn_targets(supernet, space.largest, first, context, full)
+        teacher = teacher if given is None else given
+        weight = label_weight_at(label_weight, teacher, first if given is None else batch, context)
     else:
-        teacher = batch.teacher
+        teacher = given
         weight = label_weight_at(label_weight, teacher, batch, context)
-        loss = _learn_from(_Lesson(teacher, weight, distill), supernet, space.largest, batch, context, full)
+        loss = _learn_from(_Lesson(first.teacher, weight, distill), supernet, space.largest, first, context, full)
+    check_own_lessons(weight if given is None else 1.0, features, context)
     losses = [loss]
     lesson = _Lesson(teacher, weight, distill, features, full)
-    for arch in (space.smallest, *drawn):
+    for arch, part in zip((space.smallest, *drawn), parts, strict=True):
         if arch != space.largest:
-            losses.append(_learn_from(lesson, supernet, arch, batch, context, {} if features else None))
+            own = lesson if part.teacher is None else replace(lesson, teacher=part.teacher)
+            losses.append(_learn_from(own, supernet, arch, part, context, {} if features else None))
     return torch.stack(losses).mean()
 
 
@@ -127,11 +137,11 @@ def progressive(
         with torch.no_grad():
             teacher = _forward(supernet, largest, batch, context)
     losses = []
-    for arch in archs:
-        outputs = _forward(supernet, arch, batch, context)
-        loss = context.task.loss(outputs, batch)
-        if teacher is not None and (arch != largest or batch.teacher is not None):
-            loss = loss + phase.distill * distill_loss(context.task, outputs, teacher, batch, distill)
+    for arch, part in zip(archs, parts_of(batch._replace(teacher=teacher), len(archs), context), strict=True):
+        outputs = _forward(supernet, arch, part, context)
+        loss = context.task.loss(outputs, part)
+        if part.teacher is not None and (arch != largest or batch.teacher is not None):
+            loss = loss + phase.distill * distill_loss(context.task, outputs, part.teacher, part, distill)
         context.backward_of(arch, loss)
         losses.append(loss.detach())
     return torch.stack(losses).mean()

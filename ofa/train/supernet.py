@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from ofa.data import Dataset, shared_batches, steps_per_epoch
+from ofa.data import Dataset, shared_batches
 from ofa.identity import digest_of
 from ofa.processes import processes
 from ofa.task import Batch, Task, classification
@@ -21,6 +21,7 @@ from ofa.train.early_stop import EarlyStop
 from ofa.train.first_batch import check_first_batch
 from ofa.train.layer_rates import layer_rates
 from ofa.train.loop import Callback
+from ofa.train.own_batches import batches_per_step, epoch_steps, passes
 from ofa.train.rate_test import found_rate, with_rate
 from ofa.train.recomputing import recomputed_view
 from ofa.train.saved_state import training_record
@@ -69,6 +70,7 @@ def train(
             step.
     """
     check_device(settings.device)
+    count = batches_per_step(data.train, settings)
     task = classification(data) if task is None else task
     group = processes()
     decay = settings.layer_decay
@@ -81,7 +83,7 @@ def train(
     made_state = partial(
         new_state,
         supernet.model,
-        steps_per_epoch=steps_per_epoch(data.train, settings.batch_size),
+        steps_per_epoch=epoch_steps(data.train, settings),
         whole_network=lambda: supernet.subnet(supernet.space.largest),
         task=task,
         held_gradients=True,  # views of the model accumulate into them
@@ -101,23 +103,26 @@ def train(
     views = recomputed_view if settings.checkpoint_gradients else views
 
     def step(batch: Batch, context: StepContext) -> Tensor:
-        return strategy(supernet, batch, replace(context, view=views))
+        return strategy(supernet, batch, replace(context, view=views, batches=count))
 
-    def epoch_batches(epoch: int, start: int) -> Iterator[Any]:
+    def pass_batches(number: int, start: int, size: int) -> Iterator[Any]:
         return shared_batches(
             data.train,
-            settings.batch_size,
+            size,
             group,
             seed=settings.seed,
-            epoch=epoch,
+            epoch=number,
             start=start,
             device=state.device,
             augment=settings.augment,
         )
 
-    def taught_batches(epoch: int, start: int) -> Iterator[Any]:
-        made = epoch_batches(epoch, start)
-        return made if teaching is None else teaching.taught(made, epoch, start)
+    def taught_batches(number: int, start: int) -> Iterator[Any]:
+        made = pass_batches(number, start, count * settings.batch_size)
+        return made if teaching is None else teaching.taught(made, number, start)
+
+    def epoch_batches(epoch: int, start: int) -> Iterator[Any]:
+        return passes(taught_batches, data.train, settings, epoch, start)
 
     def measure() -> Mapping[str, Mapping[str, float]]:
         ends = {"largest": supernet.space.largest, "smallest": supernet.space.smallest}
@@ -126,15 +131,16 @@ def train(
         return {name: by_name[name] for name in ends}
 
     largest = supernet.subnet(supernet.space.largest)
-    group.each(lambda: check_first_batch(task, largest, epoch_batches(0, 0), state.device, taught_by))
+    tried = pass_batches(0, 0, settings.batch_size)
+    group.each(lambda: check_first_batch(task, largest, tried, state.device, taught_by))
     teaching = None
     if taught_by is not None:
         augmented = settings.augment is not None
-        sizes = settings.batch_size, settings.seed
+        sizes = count * settings.batch_size, settings.seed
         teaching = Teaching(taught_by, task, data.train, *sizes, state.device, augmented, group)
-    rate_callbacks = found_rate(step, taught_batches, made_state, settings)
+    rate_callbacks = found_rate(step, epoch_batches, made_state, settings)
     callbacks = [*rate_callbacks, validation(measure, settings), *([] if stop is None else [stop]), *callbacks]
-    history = run_from_checkpoint(step, taught_batches, state, settings, callbacks, file)
+    history = run_from_checkpoint(step, epoch_batches, state, settings, callbacks, file)
     if stop is not None:
         stop.restore(supernet.model)
     return history

@@ -9,6 +9,7 @@ from torch import Tensor
 from ofa.errors import InvalidInput
 from ofa.sorting import sort_channels_
 from ofa.task import Batch
+from ofa.train.own_batches import parts_of
 from ofa.train.step import StepContext, Strategy
 from ofa.train.strategies import single
 
@@ -38,7 +39,7 @@ def warm_start(
         raise InvalidInput(f"fraction={fraction!r} of a training for the largest alone must be 0 or more, and below 1")
     opens = round(fraction * context.total_steps)
     if context.schedule_step < opens:
-        return single(supernet, batch, context, label_weight=1.0)
+        return single(supernet, parts_of(batch, context.batches, context)[0], context, label_weight=1.0)
     if sort_channels and opens and context.before <= opens and context.micro_batch == 0:
         sort_channels_(supernet, optimizer=context.optimizer)
     return strategy(supernet, batch, context)

@@ -35,6 +35,7 @@ def probing(
     other = copy.deepcopy(supernet)  # with the weights that both begin with
     alone_settings = replace(
         settings,
+        batches_per_step=1,
         stop_step=epochs * steps_per_epoch(data.train, settings.batch_size),
         validate_every=0,
         patience=None,

@@ -29,6 +29,7 @@ UNKNOWN_TRAINING = "sandwich_adamw"  # of conf/train, for supernets that were tr
 
 # The keys of a Training that go into its settings unchanged.
 SCALARS = tuple(name for name in Training.__struct_fields__ if name not in ("optimizer", "schedule"))
+OF_SUPERNETS = ("batches_per_step",)  # the same of a SupernetTraining
 
 
 def train_settings(training: Training, augment: Target | None, seed: int, group: str = "train") -> TrainSettings:
@@ -49,7 +50,7 @@ def train_settings(training: Training, augment: Target | None, seed: int, group:
         schedule=make_partial(f"{group}.schedule", training.schedule),
         augment=make_partial("data.augment", augment) if augment else None,
         seed=seed,
-        **plain(training, *SCALARS),
+        **plain(training, *SCALARS, *(OF_SUPERNETS if isinstance(training, SupernetTraining) else ())),
     )
 
 

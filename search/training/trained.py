@@ -12,12 +12,13 @@ import ofa
 from ofa import Supernet
 from ofa.calibration_size import calibration_size
 from ofa.checkpoint import load_supernet
-from ofa.data import Dataset, steps_per_epoch
+from ofa.data import Dataset
 from ofa.errors import InvalidInput
 from ofa.loggers import Logger
 from ofa.records import convert, read_record
 from ofa.task import Task
 from ofa.train import Callback, Event, History, TrainSettings, TrainState, logged, progress_rows, train
+from ofa.train.own_batches import epoch_steps
 from ofa.train.rate_test import is_auto
 from search.config.request import without
 from search.config.rules import AUTO, CalibrationExamples
@@ -94,7 +95,7 @@ def showing(show: Callable[[TrainingStep], None]) -> Callback:
 
 
 def _steps(data: Dataset, settings: TrainSettings, fraction: float) -> int:
-    total = steps_per_epoch(data.train, settings.batch_size) * settings.epochs
+    total = epoch_steps(data.train, settings) * settings.epochs
     return max(1, round(fraction * total))
 
 
