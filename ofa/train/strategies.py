@@ -102,7 +102,7 @@ def sandwich(
     losses = [loss]
     lesson = _Lesson(teacher, weight, distill, features, full)
     for arch, part in zip((space.smallest, *drawn), parts, strict=True):
-        if arch != space.largest:
+        if arch != space.largest or context.batches > 1:  # then it has other examples
             own = lesson if part.teacher is None else replace(lesson, teacher=part.teacher)
             losses.append(_learn_from(own, supernet, arch, part, context, {} if features else None))
     return torch.stack(losses).mean()

@@ -91,7 +91,8 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
     Attributes:
         sort: how units and blocks are sorted before the first step; None for as they are.
         strategy: which subnets are trained in a step, and with which targets.
-        batches_per_step: batches that a step reads, such as 4: each network of a sandwich has examples of its own.
+        batches_per_step: batches that a step reads, such as 4: each network of a sandwich has examples of its own;
+            "auto" for one for each, where they learn nothing from the largest of the same step.
         gradients: how those of a step's networks are put together: "by_use", a function, or None for added up.
         sampling: how Archs are drawn; None for each choice by itself.
         warm_start: the fraction of the training for the largest alone; None for none.
@@ -102,7 +103,7 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     strategy: Target
-    batches_per_step: Count = 1
+    batches_per_step: Count | Literal["auto"] = 1
     sort: Sorting | None = None
     gradients: Literal["by_use"] | Target | None = None
     sampling: Target | None = None

@@ -20,7 +20,7 @@ from ofa.train.settings import check_device
 from ofa.train.warm_start import warm_start
 from search.config.read import converted, group_option
 from search.config.request import plain
-from search.config.rules import Target
+from search.config.rules import AUTO, Target
 from search.config.training import Finetuning, SupernetTraining, Training, is_average
 from search.objects import make_partial
 from search.run.progress import say
@@ -29,7 +29,9 @@ UNKNOWN_TRAINING = "sandwich_adamw"  # of conf/train, for supernets that were tr
 
 # The keys of a Training that go into its settings unchanged.
 SCALARS = tuple(name for name in Training.__struct_fields__ if name not in ("optimizer", "schedule"))
-OF_SUPERNETS = ("batches_per_step",)  # the same of a SupernetTraining
+
+_SANDWICH = "ofa.train.strategies.sandwich"
+_TARGETS_ALONE = "ofa.train.label_weights.with_teacher"  # where there is no teacher
 
 
 def train_settings(training: Training, augment: Target | None, seed: int, group: str = "train") -> TrainSettings:
@@ -50,8 +52,24 @@ def train_settings(training: Training, augment: Target | None, seed: int, group:
         schedule=make_partial(f"{group}.schedule", training.schedule),
         augment=make_partial("data.augment", augment) if augment else None,
         seed=seed,
-        **plain(training, *SCALARS, *(OF_SUPERNETS if isinstance(training, SupernetTraining) else ())),
+        **plain(training, *SCALARS),
     )
+
+
+def step_batches(training: SupernetTraining, teacher: Target | None) -> int:
+    """Returns how many batches a step of a supernet's training reads.
+
+    "auto" is one for each network of a sandwich, so that each learns from examples of its own; and one in all where
+    they learn from the largest of the same step, which has to see the same examples, or by another strategy.
+    """
+    if training.batches_per_step != AUTO:
+        return training.batches_per_step
+    strategy = training.strategy
+    weight = strategy.get("label_weight", 0.0)
+    if strategy.get("_target_") != _SANDWICH or strategy.get("features"):
+        return 1
+    by_targets = weight == 1 or (isinstance(weight, Mapping) and weight.get("_target_") == _TARGETS_ALONE)
+    return 2 + int(strategy.get("random_subnets", 2)) if teacher or by_targets else 1
 
 
 def supernet_settings(config: Mapping[str, Any], seed: int) -> TrainSettings:

@@ -31,7 +31,7 @@ from search.run.stored_inputs import check_same, read_stored_config, show_data
 from search.run.training_cards import SupernetCard, TrainingStep
 from search.run.trust import TOOLKIT_ALONE, Trust, check_stored
 from search.training.probe import probing
-from search.training.settings import build_strategy, train_settings
+from search.training.settings import build_strategy, step_batches, train_settings
 from search.training.sorting import sort_supernet_
 from search.training.starts import check_settled
 from search.training.teachers import build_teacher
@@ -61,6 +61,7 @@ def run_training(
         settings,
         calibration_images=_VALIDATED if images == AUTO else images,
         archs_per_rank=recipe.train.archs_per_rank,
+        batches_per_step=step_batches(recipe.train, recipe.teacher),
     )
     if stop_after is not None:
         settings = replace(settings, stop_step=_steps(data, settings, stop_after))

@@ -31,6 +31,7 @@ RECIPES = {
     "float16": {"precision": "float16"},
     "single": {"strategy": single},
     "progressive": {"strategy": progressive, "schedule": partial(restarts, phases=OFA_PHASES)},
+    "batches of their own": {"strategy": partial(sandwich, label_weight=1.0), "batch_size": 8, "batches_per_step": 4},
     "layer rates": {"layer_decay": 0.5},
     "early stop": {"patience": 2, "validate_every": 1, "optimizer": partial(ADAMW, lr=0.5), "ema": 0.5},
     "label weight, gradients, sampling": {

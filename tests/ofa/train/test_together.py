@@ -46,6 +46,11 @@ RECIPES: dict[str, dict[str, Any]] = {
         "strategy": partial(scaled_by_use, strategy=sandwich),
         "accumulation": 2,
     },
+    "batches of their own": {
+        "strategy": partial(scaled_by_use, strategy=partial(sandwich, label_weight=1.0)),
+        "batch_size": 8,
+        "batches_per_step": 4,
+    },
     "gradients together, fair": {
         "strategy": partial(
             combined, strategy=partial(sampled, strategy=sandwich, draw=fair), combine=without_conflicts

@@ -19,7 +19,7 @@ from search.config.tuning import TrainRequest
 from search.config.verbs import FinetuneRequest, PruneRequest
 from search.run.trust import TOOLKIT_ALONE, check_stored
 from search.training import settings
-from search.training.settings import build_strategy, check_computing
+from search.training.settings import build_strategy, check_computing, step_batches
 from tests.composed import composed, plain
 from tests.test_configs_trained import on_synthetic, two_steps
 
@@ -90,6 +90,29 @@ def test_parts_that_cannot_be_are_refused_by_their_key() -> None:
     wrong = "train.gradients={_target_: ofa.train.gradients.capped, _partial_: true, most: 2}"
     with pytest.raises(InvalidInput, match=r"train\.gradients .*most"):
         step_of(wrong)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "batches"),
+    [
+        ([], 4),
+        (["train.strategy.random_subnets=1"], 3),
+        (["train.strategy.label_weight=1"], 4),
+        (["train.strategy.label_weight=0.5"], 1),  # of the largest, which must see the same
+        (PARTS[-1:], 1),
+        (["train.strategy.label_weight=0.5", "teacher=start"], 4),
+        (["teacher=average", "train.ema=0.9"], 4),
+        (["+train.strategy.features=0.5"], 1),
+        (["train=progressive"], 1),
+        (["train=progressive", "train.batches_per_step=auto"], 1),
+        (["train.batches_per_step=2"], 2),
+    ],
+)
+def test_networks_have_examples_of_their_own_where_the_largest_teaches_nothing(
+    overrides: list[str], batches: int
+) -> None:
+    recipe = read_request(composed("train", *overrides), TrainRequest).recipe
+    assert step_batches(recipe.train, recipe.teacher) == batches
 
 
 def test_a_supernet_trains_with_all_parts_and_its_run_is_trusted(capsys: pytest.CaptureFixture[str]) -> None:
