@@ -58,7 +58,7 @@ def small(data: Dataset, images: int = 64) -> Dataset:
 
 
 def two_steps(config: DictConfig, data: Dataset | None = None) -> float:
-    """Returns the loss after an epoch of the training that a configuration describes: two steps, four of shared ones."""
+    """Returns the loss after an epoch of the training that a configuration describes: two steps or four."""
     asked = plain(config, "model", "data", "task", "space", "train", "seed")
     asked |= {name: plain(config).get(name) for name in ("start", "teacher")}
     data = small(data or build_data(asked["data"]))
@@ -127,7 +127,11 @@ def test_every_teacher_teaches(teacher: str, tmp_path: Path) -> None:
 
     other = ["model@teacher.model=lenet5", f"teacher.weights={tmp_path}/weights.pt", "teacher.model.channels=[4,8]"]
     torch.save(LeNet5((1, 8, 8), 4, channels=[4, 8], hidden=[128, 64], batch_norm=True).state_dict(), other[1][16:])
-    average = ["train.strategy.label_weight=0.5", *(["train.ema=0.9"] if teacher == "average" else [])]
+    average = [
+        "train.strategy.label_weight=0.5",
+        "train.batches_per_step=1",
+        *(["train.ema=0.9"] if teacher == "average" else []),
+    ]
     given = [f"teacher={teacher}", *(other if teacher == "network" else []), *average]
     before = two_steps(on_synthetic("model=lenet5", "train.epochs=1", *average))
     # After one step the average is the largest itself.

@@ -28,18 +28,16 @@ if TYPE_CHECKING:
 def taught_by_average(supernet: Supernet, batch: Batch, context: StepContext, *, strategy: Strategy) -> Tensor:
     """Returns the loss of a strategy's step whose subnets learn from the largest with averaged weights.
 
-    The largest itself learns from targets. Before there is an average, in the first step, the strategy's own teacher
-    teaches; a teacher of the training comes first too.
+    The largest itself learns from targets. In the first step, before there is an average, that is the weights as they
+    are. A teacher of the training comes first.
 
     Raises:
         InvalidInput: the training has no average.
     """
     if batch.teacher is not None:
         return strategy(supernet, batch, context)
-    if not _has_average(supernet, context):
-        if context.step:
-            raise InvalidInput("there is no average of the weights to learn from: set ema, such as train.ema=0.99")
-        return strategy(supernet, batch, context)
+    if context.step and not _has_average(supernet, context):
+        raise InvalidInput("there is no average of the weights to learn from: set ema, such as train.ema=0.99")
     return strategy(supernet, batch, replace(context, guide=average_outputs(supernet, batch, context)))
 
 
