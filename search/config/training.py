@@ -93,6 +93,7 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
         strategy: which subnets are trained in a step, and with which targets.
         batches_per_step: batches that a step reads, such as 4: each network of a sandwich has examples of its own;
             "auto" for one for each, where they learn nothing from the largest of the same step.
+        rate_without_norms: factor on the learning rate of networks without normalization layers.
         gradients: how those of a step's networks are put together: "by_use", a function, or None for added up.
         sampling: how Archs are drawn; None for each choice by itself.
         warm_start: the fraction of the training for the largest alone; None for none.
@@ -104,6 +105,7 @@ class SupernetTraining(Training, frozen=True, kw_only=True, forbid_unknown_field
 
     strategy: Target
     batches_per_step: Count | Literal["auto"] = 1
+    rate_without_norms: ShareAboveZero = 1.0
     sort: Sorting | None = None
     gradients: Literal["by_use"] | Target | None = None
     sampling: Target | None = None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
 from ofa.errors import InvalidInput
+from ofa.norms import NORMS
 from ofa.train import OptimizerBuilder, Strategy, TrainSettings
 from ofa.train.average_teacher import taught_by_average
 from ofa.train.by_use import scaled_by_use
@@ -70,6 +73,27 @@ def step_batches(training: SupernetTraining, teacher: Target | None) -> int:
         return 1
     by_targets = weight == 1 or (isinstance(weight, Mapping) and weight.get("_target_") == _TARGETS_ALONE)
     return 2 + int(strategy.get("random_subnets", 2)) if teacher or by_targets else 1
+
+
+def with_rate_of(model: nn.Module, settings: TrainSettings, factor: float) -> TrainSettings:
+    """Returns the settings with the learning rate that suits a network, printed where it is not as given.
+
+    Without normalization layers a network bears a lower one: its outputs grow with its weights.
+
+    Args:
+        factor: on the rate of such a network; a rate that is found counts as it is.
+    """
+    build = settings.optimizer
+    rate = build.keywords.get("lr") if isinstance(build, partial) else None
+    if factor == 1 or not isinstance(rate, int | float) or any(isinstance(module, NORMS) for module in model.modules()):
+        return settings
+    lower = factor * rate
+    say(
+        f"train: learning rate {lower:.3g}: train.rate_without_norms={factor:g} times train.optimizer.lr={rate:g}, as "
+        f"{type(model).__name__} has no normalization layers"
+    )
+    arguments: dict[str, Any] = {"lr": lower}
+    return replace(settings, optimizer=partial(build, **arguments))
 
 
 def supernet_settings(config: Mapping[str, Any], seed: int) -> TrainSettings:

@@ -31,7 +31,7 @@ from search.run.stored_inputs import check_same, read_stored_config, show_data
 from search.run.training_cards import SupernetCard, TrainingStep
 from search.run.trust import TOOLKIT_ALONE, Trust, check_stored
 from search.training.probe import probing
-from search.training.settings import build_strategy, step_batches, train_settings
+from search.training.settings import build_strategy, step_batches, train_settings, with_rate_of
 from search.training.sorting import sort_supernet_
 from search.training.starts import check_settled
 from search.training.teachers import build_teacher
@@ -56,6 +56,7 @@ def run_training(
     `stop_after` ends the training after that fraction of its steps.
     """
     settings = train_settings(recipe.train, recipe.data.augment, recipe.seed)
+    settings = with_rate_of(supernet.model, settings, recipe.train.rate_without_norms)
     images = recipe.train.calibration_images
     settings = replace(
         settings,

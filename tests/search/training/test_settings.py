@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 
 import pytest
+import torch
+from torch import nn
 
 from ofa.errors import InvalidInput
-from ofa.train import Strategy, sandwich
+from ofa.train import Strategy, TrainSettings, sandwich
 from ofa.train.average_teacher import taught_by_average
 from ofa.train.by_use import scaled_by_use
 from ofa.train.gradients import combined, without_conflicts
@@ -19,7 +22,7 @@ from search.config.tuning import TrainRequest
 from search.config.verbs import FinetuneRequest, PruneRequest
 from search.run.trust import TOOLKIT_ALONE, check_stored
 from search.training import settings
-from search.training.settings import build_strategy, check_computing, step_batches
+from search.training.settings import build_strategy, check_computing, step_batches, with_rate_of
 from tests.composed import composed, plain
 from tests.test_configs_trained import on_synthetic, two_steps
 
@@ -113,6 +116,20 @@ def test_networks_have_examples_of_their_own_where_the_largest_teaches_nothing(
 ) -> None:
     recipe = read_request(composed("train", *overrides), TrainRequest).recipe
     assert step_batches(recipe.train, recipe.teacher) == batches
+
+
+def test_a_network_without_norms_has_a_lower_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    given = TrainSettings(optimizer=partial(torch.optim.SGD, lr=0.3, momentum=0.9), epochs=1, batch_size=8)
+    plain_net, with_norms = nn.Sequential(nn.Linear(2, 2)), nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
+    assert with_rate_of(with_norms, given, 0.5) is given
+    assert with_rate_of(plain_net, given, 1.0) is given
+    assert not capsys.readouterr().err
+    lower = with_rate_of(plain_net, given, 0.5)
+    (group,) = lower.optimizer([{"params": list(plain_net.parameters())}]).param_groups
+    assert (group["lr"], group["momentum"]) == (0.15, 0.9)
+    assert "train: learning rate 0.15: train.rate_without_norms=0.5 times" in capsys.readouterr().err
+    found = replace(given, optimizer=partial(torch.optim.SGD, lr="auto"))
+    assert with_rate_of(plain_net, found, 0.5) is found
 
 
 def test_a_supernet_trains_with_all_parts_and_its_run_is_trusted(capsys: pytest.CaptureFixture[str]) -> None:
