@@ -14,6 +14,8 @@ FORMER: Recipe = {
     "train.strategy.random_subnets": 2,
     "train.gradient_clip": 5.0,
     "train.gradients": None,
+    "train.batches_per_step": 1,
+    "train.rate_without_norms": 1.0,
 }
 BEST_OF_SINGLE_CHANGES: Recipe = {**FORMER, "train.optimizer.lr": 0.1, "train.strategy.label_weight": 1.0}
 
@@ -27,6 +29,10 @@ MEAN: Recipe = {**BEST_OF_SINGLE_CHANGES, **BY_USE, "train.optimizer.lr": 0.05}
 
 RECIPES: dict[str, Recipe] = {
     "default": {},
+    "own_0.1": {"train.optimizer.lr": 0.1},
+    "own_0.2": {"train.optimizer.lr": 0.2},
+    "own_0.4": {"train.optimizer.lr": 0.4},
+    "same_examples": {"train.optimizer.lr": 0.1, "train.batches_per_step": 1, "train.rate_without_norms": 1.0},
     "former": FORMER,
     "labels": BEST_OF_SINGLE_CHANGES,
     "mean_0.2": MEAN,
