@@ -31,7 +31,7 @@ from ofa.data import Dataset, hub
 from ofa.models import ResNet
 from ofa.prune import Pruner
 from ofa.prune.allocation import budget
-from ofa.prune.criteria import magnitude, normalised, random_, taylor
+from ofa.prune.criteria import magnitude, normalized, random_, taylor
 from ofa.prune.granularity import channel
 from ofa.prune.granularity._channel import every_width
 from ofa.prune.reconstruction import reconstruct_
@@ -41,12 +41,12 @@ STEPS, FINE_TUNING, BATCH, SCORED = 300, 120, 64, 320
 few = partial(taylor, examples=10)
 OURS: dict[str, tuple[Any, int]] = {  # criterion, rounds
     "random": (random_, 1),
-    "magnitude": (normalised(magnitude), 1),
-    "Taylor": (normalised(few), 1),
-    "Taylor, 8 rounds": (normalised(few), 8),
-    "Taylor by gates": (normalised(partial(few, gates=True)), 1),
+    "magnitude": (normalized(magnitude), 1),
+    "Taylor": (normalized(few), 1),
+    "Taylor, 8 rounds": (normalized(few), 8),
+    "Taylor by gates": (normalized(partial(few, gates=True)), 1),
     "Taylor, layers as they are": (few, 1),
-    "magnitude, refitted": (normalised(magnitude), 1),
+    "magnitude, refitted": (normalized(magnitude), 1),
 }
 RIVALS = ("Torch-Pruning, L2", "Torch-Pruning, Taylor")
 

@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import ofa
 from benchmarks.pruning.cells import markdown, mean_spread, measure_seeds
-from ofa.compress import factorise
+from ofa.compress import factorize
 from ofa.data import Dataset, digits
 from ofa.models import ResNet
 from ofa.train import TrainSettings, train_network
@@ -47,7 +47,7 @@ def measured(data: Dataset, seed: int) -> dict[str, Any]:
     parameters = _parameters(dense)
     for budget in BUDGETS:
         for method in METHODS:
-            split = factorise(dense, budget=budget, method=method)
+            split = factorize(dense, budget=budget, method=method)
             ended = _trained(split, data, MORE_EPOCHS, seed + 100)
             result[f"{method} {budget}"] = {"at_once": _error(split, data), **_row(ended, data)}
         narrow = _network(data, _narrower(data, budget * parameters), seed)

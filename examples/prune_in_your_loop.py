@@ -18,7 +18,7 @@ from ofa.data import digits
 from ofa.models import ResNet
 from ofa.prune import Cubic, Pruner
 from ofa.prune.allocation import budget
-from ofa.prune.criteria import magnitude, normalised
+from ofa.prune.criteria import magnitude, normalized
 from ofa.prune.granularity import channel
 
 data = digits()
@@ -60,7 +60,7 @@ def main(epochs: int = 10) -> None:
         schedule=Cubic(0.5, begin=0, end=steps // 2, every=5),  # half of the multiply-accumulates
         granularity=partial(channel, multiple_of=4),
         allocation=partial(budget, metric="macs"),
-        criterion=normalised(magnitude),
+        criterion=normalized(magnitude),
         example_input=example,
     )
     train(narrow, optimizer, epochs, pruner)

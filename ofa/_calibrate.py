@@ -103,7 +103,7 @@ class _Watched:
         """
         self.layer.training = True
         self.layer.momentum = 1.0
-        normalise = self.layer.forward
+        normalize = self.layer.forward
 
         def measured(values: Tensor) -> Tensor:
             count = values.numel() // values.shape[1]
@@ -112,11 +112,11 @@ class _Watched:
                     f"calibration of {self.name!r}: {len(values)} image gives one value per channel, "
                     f"a variance needs two; give more images"
                 )
-            normalised = normalise(values)
+            normalized = normalize(values)
             self.counts.append(count)
             self.means.append(self.mean.clone())
             self.variances.append(self.variance.clone())
-            return normalised
+            return normalized
 
         self.layer.__dict__["forward"] = measured
 

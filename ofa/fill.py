@@ -143,7 +143,7 @@ def _check_values(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], s
             kinds = [str(kind).removeprefix("torch.") for kind in (tensor.dtype, target.dtype)]
             raise InvalidInput(
                 f"{source}: {name} is of the type {kinds[0]}, and the model's of {kinds[1]}: "
-                "give the weights as floating-point numbers, not quantised"
+                "give the weights as floating-point numbers, not quantized"
             )
         if isinstance(target, nn.Parameter) and not bool(torch.isfinite(tensor.float()).all()):
             raise InvalidInput(f"{source}: {name} holds NaN or infinity; give weights of a training that went well")

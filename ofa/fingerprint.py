@@ -80,7 +80,7 @@ def _layers(supernet: Supernet) -> dict[str, str]:
     """What cannot be seen in a Space: which weights shrink together, and which blocks are a stage."""
     layers = {}
     for group in supernet.structure.groups:
-        total = hashlib.sha256(repr((group.units, group.channels_per_unit, group.renormalised)).encode())
+        total = hashlib.sha256(repr((group.units, group.channels_per_unit, group.renormalized)).encode())
         for member in group.members:
             total.update(repr((member.source, member.dim, member.index.shape)).encode())
             total.update(member.index.astype("<i8").tobytes())

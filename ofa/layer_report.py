@@ -103,7 +103,7 @@ def _layer_row(
     values = width_values(group, rules)
     if len(values) == 1:
         return Row(path, kind, "fixed", values, "the rules leave one width")
-    notes = ["removal changes the normalization"] if group.renormalised else []
+    notes = ["removal changes the normalization"] if group.renormalized else []
     notes += [note] if (note := misfit(group, rules)) else []
     if group.name.partition("#")[0] == path:
         return Row(path, kind, "elastic", values, "; ".join(notes))

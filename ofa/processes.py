@@ -151,6 +151,6 @@ def _device() -> torch.device:
 
 
 def one_line(error: Exception) -> str:
-    """Returns what an error says, with its type where it is none of the user's."""
+    """Returns what an error says, with its type where it is not the user's."""
     said = " ".join(str(error).split())
     return said if isinstance(error, InvalidInput) else f"{type(error).__name__}: {said:.300}"

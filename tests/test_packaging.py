@@ -17,7 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def names(requirements: list[str]) -> set[str]:
-    """Returns the normalised distribution names of requirements."""
+    """Returns the normalized distribution names of requirements."""
     return {re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~; ]", line)[0]).lower() for line in requirements}
 
 

@@ -95,7 +95,7 @@ def parity(supernet: ofa.Supernet, inputs: ofa.Inputs, archs: int, seconds: floa
 
 
 def rounding(network: nn.Module, inputs: ofa.Inputs) -> float:
-    """Returns how far a network's output moves when each of its weights moves to a neighbouring number."""
+    """Returns how far a network's output moves when each of its weights moves to a neighboring number."""
     generator = torch.Generator().manual_seed(0)
     moved = {}
     for name, weight in network.named_parameters():

@@ -17,14 +17,14 @@ from ofa.data.augment import random_shift
 from ofa.models import ResNet
 from ofa.prune import Cubic, Pruner, resolved
 from ofa.prune.allocation import budget
-from ofa.prune.criteria import fpgm, magnitude, norm_scale, normalised, random_, taylor
+from ofa.prune.criteria import fpgm, magnitude, norm_scale, normalized, random_, taylor
 from ofa.prune.granularity import channel
 from ofa.train import Distillation, NetworkTraining, TrainSettings, train_network
 
 EPOCHS, PRUNE_EPOCHS, BATCH_SIZE = 30, 30, 64
 REMOVED = 0.5  # of the multiply-accumulates
 CRITERIA: dict[str, Any] = {
-    "magnitude": normalised(magnitude),
+    "magnitude": normalized(magnitude),
     "batch-norm scale": norm_scale,
     "Taylor": taylor,
     "FPGM": fpgm,

@@ -46,14 +46,14 @@ def made_up_problem(instance: int) -> Problem:
         return np.asarray(space.encode(archs) / top)
 
     draws = levels([space.sample(rng) for _ in range(1000)])
-    centre = draws.mean(axis=0)
-    raw = np.einsum("ni,ij,nj->n", draws - centre, pairs, draws - centre)
+    center = draws.mean(axis=0)
+    raw = np.einsum("ni,ij,nj->n", draws - center, pairs, draws - center)
     scale, shift = INTERACTIONS / raw.std(), raw.mean()
 
     def accuracy(candidate: Candidate) -> float:
         level = levels([candidate.arch])[0]
         worth = float((gain * level**bend).sum() / gain.sum())
-        together = scale * (float((level - centre) @ pairs @ (level - centre)) - shift)
+        together = scale * (float((level - center) @ pairs @ (level - center)) - shift)
         luck = np.random.default_rng([instance, int(candidate.arch.digest[:8], 16)]).normal(0, NOISE)
         return float(np.clip(0.3 + 0.6 * worth + together + luck, 0, 1))
 

@@ -5,7 +5,7 @@ from ofa.compress.codebooks import codebook
 from ofa.compress.decoder import decoder_source
 from ofa.compress.integers import integer_levels
 from ofa.compress.level_choice import levels_for_bytes, levels_within, sharing_scan
-from ofa.compress.low_rank import choose_ranks, factorise
+from ofa.compress.low_rank import choose_ranks, factorize
 from ofa.compress.norm_statistics import fold_norm_statistics_
 from ofa.compress.ofaz import coded_sizes, load, save
 from ofa.compress.sharing import SharedTensor, Sharing, share
@@ -23,7 +23,7 @@ __all__ = [
     "codebook",
     "coded_sizes",
     "decoder_source",
-    "factorise",
+    "factorize",
     "fold_norm_statistics_",
     "integer_levels",
     "levels_for_bytes",

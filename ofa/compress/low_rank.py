@@ -25,7 +25,7 @@ METRICS = ("params", "macs")
 WantedRank = int | float | tuple[int, int]
 
 
-def factorise(
+def factorize(
     model: nn.Module,
     *,
     rank: WantedRank | Mapping[str, WantedRank] | None = None,
@@ -62,7 +62,7 @@ def factorise(
         InvalidInput: not exactly one of rank, energy and budget; a value out of range; a glob that names no layer;
             a budget that cannot be met; weights that are NaN or infinite.
     """
-    model = plain_network(model, "factorise")
+    model = plain_network(model, "factorize")
     ranks = choose_ranks(
         model,
         rank=rank,
@@ -81,12 +81,12 @@ def factorise(
     }
     if id(model) in split:
         return split[id(model)]
-    factorised = copy.deepcopy(model)
+    factorized = copy.deepcopy(model)
     for path, module in model.named_modules(remove_duplicate=False):
         if id(module) in split:
             parent, _, name = path.rpartition(".")
-            setattr(factorised.get_submodule(parent), name, split[id(module)])
-    return factorised
+            setattr(factorized.get_submodule(parent), name, split[id(module)])
+    return factorized
 
 
 def choose_ranks(
@@ -101,12 +101,12 @@ def choose_ranks(
     example_input: Example | None = None,
     only_if_smaller: bool = True,
 ) -> dict[str, Rank]:
-    """Returns the ranks that `factorise` uses, by path of each layer that it replaces; arguments as there.
+    """Returns the ranks that `factorize` uses, by path of each layer that it replaces; arguments as there.
 
     Raises:
-        InvalidInput: as `factorise`.
+        InvalidInput: as `factorize`.
     """
-    check_plain_weights(model, "factorise")
+    check_plain_weights(model, "factorize")
     if sum(rule is not None for rule in (rank, energy, budget)) != 1:
         arguments = f"rank={rank!r}, energy={energy!r}, budget={budget!r}"
         raise InvalidInput(f"{arguments}: give exactly one of the three")

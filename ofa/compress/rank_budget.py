@@ -32,7 +32,7 @@ def ranks_within(candidates: Sequence[Candidate], limit: float) -> dict[str, Ran
 
     From the smallest ranks on, the step of most energy (in logarithms) for its cost comes first, and a step that does
     not fit any more is left out. So a small layer, such as a classifier of few classes, keeps what costs next to
-    nothing. A layer that is dearer in parts than whole gets its full rank. `limit` is no less than the sum of the
+    nothing. A layer that costs more in parts than whole gets its full rank. `limit` is no less than the sum of the
     candidates' `least_cost`.
     Source: Zhang et al. 2016, 1505.06798, section 2.4, who go from full ranks down.
     """

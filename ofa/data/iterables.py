@@ -126,7 +126,7 @@ class Iterables(BatchSource):
             if value is None:
                 raise InvalidInput(
                     f"{self.origin}: epoch {epoch} ended after {number} of {stop} batches; "
-                    "give the number it has as steps, or mend the loader"
+                    "give the number it has as steps, or fix the loader"
                 )
             if number >= start:
                 yield self._batch(value, number)

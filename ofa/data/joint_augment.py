@@ -30,7 +30,7 @@ def flip(images: Tensor, targets: Any, generator: torch.Generator, *, probabilit
     """Returns the images and their targets, each mirrored left to right with `probability`.
 
     Raises:
-        InvalidInput: a probability that is none.
+        InvalidInput: a probability out of range.
     """
     if not 0 <= probability <= 1:
         raise InvalidInput(f"flip probability={probability}: must be between 0 and 1")

@@ -14,7 +14,7 @@ from ofa.prune.allocation import budget, global_, lamp, per_layer, threshold
 from ofa.prune.context import Allocation, AllocationContext, Batches, Criterion
 from ofa.prune.criteria import (
     Movement,
-    Normalised,
+    Normalized,
     activation,
     apoz,
     grasp,
@@ -132,7 +132,7 @@ def _uses(allocation: Allocation, other: Allocation) -> bool:
 
 
 def _inner_criterion(criterion: Any) -> Any:
-    return _inner_criterion(criterion.criterion) if isinstance(criterion, Normalised) else criterion
+    return _inner_criterion(criterion.criterion) if isinstance(criterion, Normalized) else criterion
 
 
 def _function(part: Any) -> Any:

@@ -49,7 +49,7 @@ class PruneContext:
     task: Task | None = None
     pieces: Coupled | None = None
 
-    def labelled(self, criterion: str) -> list[tuple[Inputs, Any]]:
+    def labeled(self, criterion: str) -> list[tuple[Inputs, Any]]:
         """Returns the batches, each on its weights' device.
 
         Raises:
@@ -59,10 +59,10 @@ class PruneContext:
             raise InvalidInput(f"{criterion} measures on data: give the pruner batches=, a function that returns them")
         device = next(iter(self.model.parameters())).device
         moved = [as_batch(value).to(device) for value in self.batches()]
-        labelled_batches = [(as_inputs(batch.inputs), batch.targets) for batch in moved]
-        if not labelled_batches:
+        labeled_batches = [(as_inputs(batch.inputs), batch.targets) for batch in moved]
+        if not labeled_batches:
             raise InvalidInput(f"{criterion} measures on data, but batches() gave none")
-        return labelled_batches
+        return labeled_batches
 
     def batch_loss(self, inputs: Inputs, targets: Any, temperature: float = 1.0) -> Tensor:
         """Returns the mean loss of a batch, a scalar, the model's outputs divided by `temperature`."""

@@ -15,7 +15,7 @@ from ofa.inputs import Example
 from ofa.prune.initializers.layers import Initializer
 from ofa.prune.lottery_folder import LotteryFolder
 from ofa.prune.lottery_masks import largest_left
-from ofa.prune.rewinding import random_masks, reinitialise_, rewind_, snapshot
+from ofa.prune.rewinding import random_masks, reinitialize_, rewind_, snapshot
 from ofa.prune.weights import full_masks, prunable_weights
 
 CONTROLS = ("reinit", "random")
@@ -99,7 +99,7 @@ def lottery(
         if begin is not None and draw == 0:
             begin(model)
         if initializer is not None:
-            reinitialise_(model, initializer, masks, torch.Generator().manual_seed(_mixed(seed, draw)), images)
+            reinitialize_(model, initializer, masks, torch.Generator().manual_seed(_mixed(seed, draw)), images)
         else:
             rewind_(model, snapshot(model), masks)
         return model

@@ -35,7 +35,7 @@ def rewind_(model: nn.Module, start: Mapping[str, Tensor], masks: Mapping[str, T
     remove_(model, masks)
 
 
-def reinitialise_(
+def reinitialize_(
     model: nn.Module,
     initializer: Initializer,
     masks: Mapping[str, Tensor],

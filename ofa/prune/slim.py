@@ -52,7 +52,7 @@ def slim(supernet: Supernet, removable: Mapping[str, Tensor] | None = None, tole
             named), or the model draws at random in eval mode.
     """
     if removable is None:
-        dead = dead_units(supernet, [group for group in supernet.groups if not group.renormalised])
+        dead = dead_units(supernet, [group for group in supernet.groups if not group.renormalized])
         dead |= {name: _last_ones(units) for name, units in dead.items() if name in supernet.unsortable}
     else:
         dead = {name: units for name, units in removable.items() if bool(units.any())}

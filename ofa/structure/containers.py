@@ -22,7 +22,7 @@ def leaves(value: Any, way: Way = ()) -> Iterator[tuple[Way, Any]]:
 
 
 def replaced(value: Any, function: Callable[[Any], Any]) -> Any:
-    """Returns the same containers around `function` of each part that is none."""
+    """Returns the same containers around `function` of each part that is not a container."""
     parts = parts_of(value)
     if parts is None:
         return function(value)
@@ -39,7 +39,7 @@ def replaced(value: Any, function: Callable[[Any], Any]) -> Any:
 
 
 def parts_of(value: Any) -> list[tuple[Any, Any]] | None:
-    """Returns the parts of a container by index, key or name of a field; None for what is none."""
+    """Returns the parts of a container by index, key or name of a field; None for anything else."""
     if isinstance(value, Mapping):
         return list(value.items())
     if isinstance(value, (list, tuple)):

@@ -34,7 +34,7 @@ class Member:
 class Group:
     """Units of equal structure. `channels` are those of the naming layer: `units` times `channels_per_unit`.
 
-    `renormalised` groups pass a layer norm: removing a unit changes the statistics of those that stay. Of the units
+    `renormalized` groups pass a layer norm: removing a unit changes the statistics of those that stay. Of the units
     `least` always stay, such as two where a variance runs over them.
     """
 
@@ -42,7 +42,7 @@ class Group:
     units: int
     channels_per_unit: int
     members: tuple[Member, ...]
-    renormalised: bool = False
+    renormalized: bool = False
     least: int = 1
 
     @property
@@ -92,7 +92,7 @@ def solve(trace: Trace, sources: Mapping[str, Source]) -> Coupling:
     bounds = np.flatnonzero(np.diff(root[order], prepend=-1))
     fixed: dict[tuple[str, int], str] = {}
     shapes: dict[tuple[Any, ...], list[IntArray]] = {}
-    renormalised = set(np.unique(root[torch.cat(trace.renormalised).numpy()]).tolist() if trace.renormalised else ())
+    renormalized = set(np.unique(root[torch.cat(trace.renormalized).numpy()]).tolist() if trace.renormalized else ())
     composition: dict[bytes, tuple[tuple[int, int], ...]] = {}  # of few kinds: each is counted once
     for unit in np.split(order, bounds[1:]):
         if not len(unit):
@@ -107,7 +107,7 @@ def solve(trace: Trace, sources: Mapping[str, Source]) -> Coupling:
             for kind, _ in counts:
                 fixed.setdefault(keys[kind], reasons[component])
             continue
-        shape = (component in renormalised, *counts)
+        shape = (component in renormalized, *counts)
         shapes.setdefault(shape, []).append(unit)
     groups = []
     for shape, units in shapes.items():
@@ -129,7 +129,7 @@ def solve(trace: Trace, sources: Mapping[str, Source]) -> Coupling:
 
 def _fixed_matrix(group: Group, sources: Mapping[str, Source]) -> str | None:
     """The buffer, such as the graph of positions, whose rows a group counts and a later mean or norm runs over."""
-    names = (member.source for member in group.members if group.renormalised and member.dim == 0)
+    names = (member.source for member in group.members if group.renormalized and member.dim == 0)
     buffers = (name for name in names if not isinstance(sources[name].tensor, torch.nn.Parameter))
     return next((name for name in buffers if len([s for s in sources[name].shape if s > 1]) == 2), None)
 
@@ -151,7 +151,7 @@ def _group(
     sources: Mapping[str, Source],
 ) -> Group:
     """Builds a group; units are ordered by their first coordinate in the layer that names it."""
-    renormalised, *kinds = shape
+    renormalized, *kinds = shape
     table = position_of[np.stack(units)]  # (units, coordinates), sorted by parameter, then position
     members, start = [], 0
     for kind, count in kinds:
@@ -165,7 +165,7 @@ def _group(
         len(units),
         naming.index.shape[1],
         tuple(Member(member.source, member.dim, np.ascontiguousarray(member.index[order])) for member in members),
-        renormalised,
+        renormalized,
     )
 
 

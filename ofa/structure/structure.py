@@ -69,18 +69,18 @@ def private_copy(model: nn.Module) -> nn.Module:
         raise InvalidInput(f"{type(model).__name__} cannot be copied ({_first_line(error)})") from error
 
 
-def analyse(model: nn.Module, example: Inputs) -> Structure:
+def analyze(model: nn.Module, example: Inputs) -> Structure:
     """Returns the structure of a private copy of a model, from one run on the example input.
 
     Raises:
         InvalidInput: the model does not run on the example; the line in its code is named.
     """
     sources = find_sources(model)
-    labelled = {name: (source.tensor, coupling.labels_of(source)) for name, source in sources.items()}
+    labeled = {name: (source.tensor, coupling.labels_of(source)) for name, source in sources.items()}
     first_free = 1 + sum(size for source in sources.values() for size in source.shape)
     try:
         with all_run(model):
-            trace, _ = run(model, example, labelled, input_label=first_free)
+            trace, _ = run(model, example, labeled, input_label=first_free)
     except InvalidInput:
         raise
     except Exception as error:
@@ -88,7 +88,7 @@ def analyse(model: nn.Module, example: Inputs) -> Structure:
             f"{type(model).__name__} does not run on an input of {example.shapes}: "
             f"{_first_line(error)} at {error_line(error)}"
         ) from error
-    training = _training_run(model, example, labelled, first_free, trace)
+    training = _training_run(model, example, labeled, first_free, trace)
     if training is not None and training.meets_more:
         trace = trace.joined(training.trace)
     solved = coupling.solve(trace, sources)
@@ -114,7 +114,7 @@ def analyse(model: nn.Module, example: Inputs) -> Structure:
 def _training_run(
     model: nn.Module,
     example: Inputs,
-    labelled: Mapping[str, tuple[Tensor, Sequence[Tensor | None]]],
+    labeled: Mapping[str, tuple[Tensor, Sequence[Tensor | None]]],
     first_free: int,
     otherwise: Trace,
 ) -> TrainingRun | None:
@@ -125,7 +125,7 @@ def _training_run(
         for inputs in (example, doubled) if example.batch == 1 else (example,):
             try:
                 with all_run(model):
-                    trace, _ = run(model, inputs, labelled, input_label=first_free, training=True)
+                    trace, _ = run(model, inputs, labeled, input_label=first_free, training=True)
                 return TrainingRun(trace, inputs, trace.shows_more_than(otherwise))
             except Exception:  # a model that wants targets, say: it is tried in eval mode alone
                 continue

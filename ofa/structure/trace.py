@@ -51,9 +51,9 @@ def find_sources(model: nn.Module) -> dict[str, Source]:
         seen.add(id(tensor))
         offsets: list[int | None] = []
         for dim, size in enumerate(tensor.shape):
-            labelled = size > 1 and (dim < 2 or id(tensor) not in kernels)
-            offsets.append(label if labelled else None)
-            label += size if labelled else 0
+            labeled = size > 1 and (dim < 2 or id(tensor) not in kernels)
+            offsets.append(label if labeled else None)
+            label += size if labeled else 0
         sources[name] = Source(name, tensor, tuple(offsets))
     return sources
 
@@ -152,7 +152,7 @@ class Trace:
     fixed: list[tuple[Tensor, str]] = field(default_factory=list)
     shared: list[Shared] = field(default_factory=list)
     grids: list[Tensor] = field(default_factory=list)
-    renormalised: list[Tensor] = field(default_factory=list)
+    renormalized: list[Tensor] = field(default_factory=list)
     contractions: list[Contraction] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     order: dict[str, int] = field(default_factory=dict)
@@ -214,7 +214,7 @@ class Trace:
             fixed=[*self.fixed, *other.fixed],
             shared=[*self.shared, *other.shared],
             grids=[*self.grids, *other.grids],
-            renormalised=[*self.renormalised, *other.renormalised],
+            renormalized=[*self.renormalized, *other.renormalized],
             order={name: number for number, name in enumerate(dict.fromkeys([*self.order, *other.order]))},
             grouped=self.grouped | other.grouped,
             epsilon=max(self.epsilon, other.epsilon),
@@ -228,7 +228,7 @@ class Trace:
             or len(self.grids) != len(other.grids)
             or len(missing(self.pair_keys(), other.pair_keys()))
             or len(missing(self.fixed_labels(), other.fixed_labels()))
-            or len(missing(distinct(self.renormalised), distinct(other.renormalised)))
+            or len(missing(distinct(self.renormalized), distinct(other.renormalized)))
         )
 
     def pair_keys(self) -> np.ndarray:

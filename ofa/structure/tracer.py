@@ -138,9 +138,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """
         name = self.source_of(weight) if weight is not None else None
         each = count // self.batch
-        labelled = tuple(factor for factor in factors if factor.labels)
+        labeled = tuple(factor for factor in factors if factor.labels)
         self.trace.contractions.append(
-            Contraction(self.path[-1], name, each if name else 0, 0 if name else each, labelled)
+            Contraction(self.path[-1], name, each if name else 0, 0 if name else each, labeled)
         )
 
     # -- the run ------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from ofa.structure.tracer import Tracer
 def run(
     model: nn.Module,
     example: Inputs,
-    labelled: Mapping[str, tuple[Tensor, Sequence[Tensor | None]]],
+    labeled: Mapping[str, tuple[Tensor, Sequence[Tensor | None]]],
     *,
     grouped: frozenset[str] = frozenset(),
     foreign: Mapping[str, Sequence[Tensor]] | None = None,
@@ -33,14 +33,14 @@ def run(
     """Returns the trace and the output of `model` on the example, run without gradients and without chance.
 
     `model` must be a private copy or a view: hooks are put on its modules and removed again.
-    `labelled` holds each parameter and buffer with its labels by dimension; touching a `foreign` tensor is
+    `labeled` holds each parameter and buffer with its labels by dimension; touching a `foreign` tensor is
     recorded. The inputs' labels count from `input_label` along every dimension but that of the
     examples, and stay. In `training` mode the buffers may change.
     """
     trace = Trace(grouped=set())
     example = example.map(torch.clone)  # the forward may write into its inputs
     tracer = Tracer(trace, example.batch, op_rules.apply, grouped)
-    for name, (tensor, labels) in labelled.items():
+    for name, (tensor, labels) in labeled.items():
         tracer.add_source(name, tensor, labels)
     for name, tensors in (foreign or {}).items():
         for tensor in tensors:

@@ -123,21 +123,21 @@ def _resized(outputs: Any, size: Sequence[int]) -> Tensor:
 def _loss(outputs: Any, batch: Batch, *, weights: tuple[float, ...] | None, dice: float, ignore: int) -> Tensor:
     masks = batch.targets.long()
     logits = _resized(outputs, masks.shape[-2:])
-    labelled = masks != ignore
-    labels = masks.masked_fill(~labelled, 0)
+    labeled = masks != ignore
+    labels = masks.masked_fill(~labeled, 0)
     each = functional.cross_entropy(logits, labels, reduction="none")
-    shares = labelled.to(each)
+    shares = labeled.to(each)
     if weights is not None:
         shares = shares * logits.new_tensor(weights)[labels]
     # A batch in which no pixel counts has the loss 0 instead of 0 / 0.
     loss: Tensor = (each * shares).sum() / shares.sum().clamp(min=torch.finfo(each.dtype).tiny)
-    return loss + dice * _soft_dice(logits, labels, labelled) if dice else loss
+    return loss + dice * _soft_dice(logits, labels, labeled) if dice else loss
 
 
-def _soft_dice(logits: Tensor, labels: Tensor, labelled: Tensor) -> Tensor:
+def _soft_dice(logits: Tensor, labels: Tensor, labeled: Tensor) -> Tensor:
     """1 - the mean over classes of the soft Dice coefficient of all pixels of a batch."""
-    probabilities = logits.softmax(dim=1) * labelled[:, None]
-    true = functional.one_hot(labels, logits.shape[1]).movedim(-1, 1) * labelled[:, None]
+    probabilities = logits.softmax(dim=1) * labeled[:, None]
+    true = functional.one_hot(labels, logits.shape[1]).movedim(-1, 1) * labeled[:, None]
     over = (0, 2, 3)
     hits = (probabilities * true).sum(dim=over)
     dice: Tensor = 1 - ((2 * hits + 1) / (probabilities.sum(dim=over) + true.sum(dim=over) + 1)).mean()
@@ -179,9 +179,9 @@ def _counts(outputs: Any, batch: Batch, *, ignore: int) -> Tensor:
 
 def _right(outputs: Any, batch: Batch, *, ignore: int) -> Tensor:
     """(N, 2): how many pixels of each image are right, and how many count."""
-    labelled = batch.targets != ignore
-    right = (_classes(outputs, batch) == batch.targets) & labelled
-    return torch.stack([right.flatten(1).sum(dim=1), labelled.flatten(1).sum(dim=1)], dim=1)
+    labeled = batch.targets != ignore
+    right = (_classes(outputs, batch) == batch.targets) & labeled
+    return torch.stack([right.flatten(1).sum(dim=1), labeled.flatten(1).sum(dim=1)], dim=1)
 
 
 def _rows(sums: Tensor, *, names: tuple[str, ...]) -> tuple[dict[str, Any], ...]:

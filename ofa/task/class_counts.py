@@ -26,14 +26,14 @@ def class_counts(named: Tensor, true: Tensor, classes: int) -> Tensor:
     if true.numel() and int(true.max()) >= classes:
         raise ValueError(f"class {int(true.max())} of {classes}")
     named, true = named.reshape(len(named), -1), true.reshape(len(true), -1)
-    labelled = true >= 0
+    labeled = true >= 0
     rows = torch.arange(len(named), device=named.device)[:, None].expand_as(named)
 
     def count(chosen: Tensor, values: Tensor) -> Tensor:
         places = rows[chosen] * classes + values[chosen]
         return torch.bincount(places, minlength=len(named) * classes).reshape(len(named), classes)
 
-    return torch.cat([count(labelled & (named == true), true), count(labelled, true), count(labelled, named)], dim=1)
+    return torch.cat([count(labeled & (named == true), true), count(labeled, true), count(labeled, named)], dim=1)
 
 
 def parts(sums: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -100,7 +100,7 @@ def of_class(sums: Tensor, *, measure: Any, index: int) -> Tensor:
 
 
 def table(sums: Tensor, *, names: Sequence[str]) -> tuple[dict[str, Any], ...]:
-    """Returns a row a class: its name, how many examples are it, and its recall, precision and F1 (None: undefined)."""
+    """Returns one row per class: its name, number of examples, recall, precision and F1 (None: undefined)."""
     columns = {"recall": recalls(sums), "precision": precisions(sums), "f1": f1s(sums)}
     counts = parts(sums)[1].tolist()
     return tuple(

@@ -55,7 +55,7 @@ def _r2(sums: Tensor) -> Tensor:
 
 
 def rows_of_targets(sums: Tensor, *, names: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
-    """Returns a row a target: its name, its mean and its measures."""
+    """Returns one row per target: its name, its mean and its measures."""
     count = sums.shape[-1] // _PARTS
     known = names if len(names) == count else tuple(map(str, range(count)))
     means = sums.chunk(_PARTS, dim=-1)[2] / sums[..., -1:]

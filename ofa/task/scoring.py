@@ -97,7 +97,7 @@ def answers(net: nn.Module, batches: Iterable[Any], task: Task) -> Iterator[tupl
                 if task.checks_batches:
                     task.check(outputs, batch)
             except InvalidInput as error:
-                bad = f"the inputs of {where} have NaN or infinity: mend the data, or leave the batch out"
+                bad = f"the inputs of {where} have NaN or infinity: fix the data, or leave the batch out"
                 raise InvalidInput(bad if has_bad_numbers(batch) else f"{where}: {error}") from error
             yield outputs, batch
             first = first or forms(batch)

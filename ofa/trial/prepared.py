@@ -11,7 +11,7 @@ from ofa.errors import InvalidInput
 from ofa.inputs import Inputs
 from ofa.randomize import randomize_statistics_
 from ofa.structure.materialized import check_values, on_meta
-from ofa.structure.structure import Structure, analyse
+from ofa.structure.structure import Structure, analyze
 from ofa.structure.trace import find_sources
 from ofa.trial.weights import Weights
 
@@ -33,20 +33,20 @@ def prepared(private: nn.Module, model: nn.Module, inputs: Inputs) -> tuple[Inpu
     if 8 * sum(source.tensor.numel() for source in sources.values()) <= _DOUBLED_BYTES:
         _convert_(private, dict.fromkeys(types, torch.float64))
         try:
-            return (_double(example), *_analysed(private, model, _double(example)))
+            return (_double(example), *_analyzed(private, model, _double(example)))
         except InvalidInput:
             _convert_(private, types)
-    return (example, *_analysed(private, model, example))
+    return (example, *_analyzed(private, model, example))
 
 
-def _analysed(private: nn.Module, model: nn.Module, example: Inputs) -> tuple[Structure, Weights]:
+def _analyzed(private: nn.Module, model: nn.Module, example: Inputs) -> tuple[Structure, Weights]:
     weights = Weights.random()
     randomize_statistics_(private, torch.Generator().manual_seed(0))
-    structure = analyse(weights.fill_all_(private), example)
+    structure = analyze(weights.fill_all_(private), example)
     if not structure.trace.finite and not on_meta(model):
         # Random weights left the domain of some function: those of the model, changed a little, are in it.
         weights = weights.near(model)
-        structure = analyse(weights.fill_all_(private), example)
+        structure = analyze(weights.fill_all_(private), example)
     return structure, weights
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from ofa.data.resizing import resized_images
 from ofa.errors import InvalidInput
 from ofa.inputs import Inputs, named_outputs
-from ofa.structure.structure import Structure, analyse
+from ofa.structure.structure import Structure, analyze
 from ofa.structure.trace import Contraction
 from ofa.structure.tracing import in_mode
 from ofa.trial.trial import Trial
@@ -73,7 +73,7 @@ def _tried(
 ) -> tuple[Contraction, ...] | str:
     """The ops at one resolution, or why the model does not accept it."""
     try:
-        other = analyse(model, example)
+        other = analyze(model, example)
     except InvalidInput as error:
         return f"it fails: {error}"
     if structure.training is not None and other.training is None:

@@ -20,7 +20,7 @@ from ofa.errors import InvalidInput
 from ofa.inputs import Inputs
 from ofa.structure.chance import without_chance
 from ofa.structure.label_sets import packed
-from ofa.structure.structure import Structure, analyse
+from ofa.structure.structure import Structure, analyze
 from ofa.structure.trace import Trace, find_sources
 from ofa.structure.tracing import in_mode
 from ofa.trial.proposals import Verdict, try_all
@@ -76,11 +76,11 @@ def _smaller(model: nn.Module, example: Inputs, structure: Structure) -> tuple[I
         if _ops(model, inputs) != structure.trace.ops:
             continue
         try:
-            analysed = analyse(model, inputs)
+            analyzed = analyze(model, inputs)
         except InvalidInput:
             continue
-        if _shows_the_same(analysed, structure, first_free):
-            return inputs, replace(structure, trace=analysed.trace, training=analysed.training)
+        if _shows_the_same(analyzed, structure, first_free):
+            return inputs, replace(structure, trace=analyzed.trace, training=analyzed.training)
     return None
 
 
@@ -158,7 +158,7 @@ def _labels(trace: Trace, first_free: int) -> list[list[np.ndarray]]:
     return [
         [pairs(trace.pair_array()), pairs(trace.tied_pairs())],
         [distinct(labels) for labels, _ in trace.fixed],
-        [distinct(labels) for labels in trace.renormalised],
+        [distinct(labels) for labels in trace.renormalized],
         [clipped(shared.labels) for shared in trace.shared],
         [clipped(grid) for grid in trace.grids],
         mixed,

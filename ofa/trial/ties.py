@@ -34,7 +34,7 @@ def tied(groups: Sequence[Group]) -> Group | None:
         units,
         per_unit or first.channels // units,
         tuple(Member(source, dim, index) for (source, dim), index in shares.items()),
-        any(group.renormalised for group in groups),
+        any(group.renormalized for group in groups),
     )
 
 

@@ -172,7 +172,7 @@ class Trial:
         """Runs the narrow model on the full model's labels: each meeting must be one of the full model's."""
         view = build(self.views.plan(units, {}, {}), differentiable, cloned)
         tensors = dict(view.named_parameters()) | dict(view.named_buffers())
-        labelled: dict[str, tuple[Tensor, Sequence[Tensor | None]]] = {}
+        labeled: dict[str, tuple[Tensor, Sequence[Tensor | None]]] = {}
         foreign = {}
         for name, source in self.views.sources.items():
             positions_by_dim = {}
@@ -181,7 +181,7 @@ class Trial:
                 positions_by_dim[dim] = torch.arange(start, start + length)
             for dim, positions in cut.gathers:
                 positions_by_dim[dim] = positions
-            labelled[name] = (tensors[name], coupling.labels_of(source, positions_by_dim))
+            labeled[name] = (tensors[name], coupling.labels_of(source, positions_by_dim))
             if tensors[name] is not source.tensor:
                 foreign[name] = [source.tensor, *([self.originals[name]] if name in self.originals else [])]
         first_free = 1 + sum(size for source in self.views.sources.values() for size in source.shape)
@@ -191,7 +191,7 @@ class Trial:
                 trace, _ = tracing.run(
                     view,
                     self._inputs(training),
-                    labelled,
+                    labeled,
                     grouped=grouped,
                     foreign=foreign,
                     input_label=first_free,

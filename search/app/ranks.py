@@ -80,7 +80,7 @@ def is_said_elsewhere(error: Exception, *, joined: bool) -> bool:
 
 
 def exit_code(error: Exception) -> int:
-    """Returns the exit code of an error that the user can mend: 2, or 75 where another process has its reason."""
+    """Returns the exit code of an error that the user can fix: 2, or 75 where another process has its reason."""
     return ANOTHER_ENDED if isinstance(error, OtherProcessEnded) else 2
 
 

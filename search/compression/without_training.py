@@ -35,7 +35,7 @@ def low_rank(
     layers: Sequence[str] = ("*",),
     method: str = "svd",
 ) -> Compressed:
-    """Returns the network with layers of low rank in parts, see `ofa.compress.factorise`; larger ones stay as they are.
+    """Returns the network with layers of low rank in parts, see `ofa.compress.factorize`; larger ones stay as they are.
 
     Args:
         rank: of every layer, a whole number, or a fraction of the full rank.

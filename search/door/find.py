@@ -92,7 +92,7 @@ def find(
             finalists={"seconds": 5}.
 
     Raises:
-        InvalidInput: anything that cannot be used, before anything long is begun: another kind of network or data, an
+        InvalidInput: anything that cannot be used, before any long step: another kind of network or data, an
             unknown limit, device, sampler or option, limits that no subnet meets, or a run of another supernet, of
             other data or of another search of that name.
     """

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ofa.arch import Arch
-from ofa.compress import factorise
+from ofa.compress import factorize
 from ofa.compress import load as load_tensors
 from ofa.errors import InvalidInput
 from ofa.identity import digest_of
@@ -64,7 +64,7 @@ def _plain(value: Any) -> Any:
 def factored(network: nn.Module, factors: Factors) -> nn.Module:
     """Returns a copy of a network with these layers in parts."""
     ranks: dict[str, Any] = dict(factors.ranks)  # of one or two numbers
-    return factorise(network, rank=ranks, layers=list(factors.ranks), method=factors.method, only_if_smaller=False)
+    return factorize(network, rank=ranks, layers=list(factors.ranks), method=factors.method, only_if_smaller=False)
 
 
 def load_compressed(

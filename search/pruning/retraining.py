@@ -187,7 +187,7 @@ def check_judged(method: Callable[..., Outcome], task: Task) -> None:
     metric = facts_of(task.objective)
     if judges and not metric.is_fraction:
         raise InvalidInput(
-            f"prune.method judges networks by a score from 0 to 1, and {metric.title} of task {task.name} is none: put "
+            f"prune.method judges networks by a score from 0 to 1; {metric.title} of task {task.name} is not one: put "
             "one first in task.metrics, or take another recipe, such as prune=cubic"
         )
 

@@ -21,7 +21,7 @@ from optuna.study import Study
 
 from ofa.errors import InvalidInput
 from ofa.records import Object
-from search.analysis.analyse import LEAST
+from search.analysis.analyze import LEAST
 from search.candidates.optuna_internals import FrozenStudy, study_attributes, study_id
 from search.candidates.search_files import TrialRow
 from search.candidates.trials import trial_rows

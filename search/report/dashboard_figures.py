@@ -9,7 +9,7 @@ from typing import Any
 from optuna.study import Study
 
 from ofa.records import convert
-from search.analysis.analyse import decisive
+from search.analysis.analyze import decisive
 from search.candidates.figures import is_latency
 from search.candidates.search_files import TrialRow
 from search.report.data import Choice, Chosen, DeviceResult, Trial

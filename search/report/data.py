@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ofa.task import Score
-from search.analysis.analyse import Analysis
+from search.analysis.analyze import Analysis
 from search.analysis.side_by_side import TunedSearch
 from search.device.workload import USUAL, Workload
 from search.report.began import Began

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from search.analysis.analyse import Analysis
+from search.analysis.analyze import Analysis
 from search.analysis.effects import CONFIDENCE, Difference, Effect
 from search.report.data import Trial
 from search.report.document import Section

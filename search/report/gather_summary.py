@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from ofa.records import Object, Part, Text, convert, read_record
-from search.analysis.analyse import Analysis, analyse
+from search.analysis.analyze import Analysis, analyze
 from search.analysis.columns import searched_settings
 from search.analysis.side_by_side import TunedCandidate, TunedSearch
 from search.candidates.search_files import Finalists, TrialRow, Trials
@@ -84,7 +84,7 @@ def analysis_of(trials: Sequence[Trial], metric: MetricFacts, config: Object, gi
     """
     evaluated = [(trial, metric.quality(trial.score.value)) for trial in trials if trial.score is not None]
     names = list(dict.fromkeys(name for trial, _ in evaluated for name in trial.settings))
-    return analyse(
+    return analyze(
         [trial.arch for trial, _ in evaluated],
         [trial.settings for trial, _ in evaluated],
         [quality for _, quality in evaluated],

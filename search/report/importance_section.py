@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from search.analysis.analyse import LEAST, Analysis, Decisive
+from search.analysis.analyze import LEAST, Analysis, Decisive
 from search.report.data import Choice
 from search.report.document import KINDS as COLORS
 from search.report.document import Section

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from search.analysis.analyse import Analysis
+from search.analysis.analyze import Analysis
 from search.analysis.columns import in_order
 from search.analysis.together import LEAST, Interaction, Together
 from search.report.data import Trial

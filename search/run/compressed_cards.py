@@ -15,7 +15,7 @@ from search.run.scores import Gain, MetricFacts, Scores, check_scored
 
 
 class Factors(Part, frozen=True, kw_only=True):
-    """Layers that became products of thinner ones (see `ofa.compress.factorise`).
+    """Layers that became products of thinner ones (see `ofa.compress.factorize`).
 
     Attributes:
         method: "svd" or "tucker".

@@ -52,6 +52,6 @@ def supernet_of(number: int) -> ofa.Supernet:
     return ofa.Supernet(randomize_(TwoTowers()).eval(), examples()[number])
 
 
-def labelled() -> list[tuple[Any, Tensor]]:
+def labeled() -> list[tuple[Any, Tensor]]:
     ids, image, mask = torch.randint(50, (6, 7)), torch.rand(6, 3, 8, 8), torch.rand(6, 7) > 0.3
     return [({"ids": ids, "image": image, "mask": mask}, torch.arange(6) % 5), ((ids, image), torch.arange(6) % 5)]

@@ -59,10 +59,10 @@ def test_several_batches_give_the_pooled_mean_and_variance(images, batch_size):
     assert torch.allclose(net[1].running_var, seen.var((0, 2, 3)), rtol=1e-12)
     # The second sees batches normalized each by its own statistics.
     parts = images.tensor_split(math.ceil(30 / batch_size))
-    normalised = [
+    normalized = [
         nn.functional.batch_norm(net[0](part), None, None, net[1].weight, net[1].bias, True) for part in parts
     ]
-    seen = net[3](torch.cat([value.relu() for value in normalised]))
+    seen = net[3](torch.cat([value.relu() for value in normalized]))
     assert torch.allclose(net[4].running_mean, seen.mean((0, 2, 3)), rtol=1e-10)
     assert torch.allclose(net[4].running_var, seen.var((0, 2, 3)), rtol=1e-10)
 

@@ -97,7 +97,7 @@ def test_what_older_files_lack_and_averages_have() -> None:
 
 BAD = {
     "NaN": (lambda s: {**s, "2.bias": torch.full((5,), torch.nan)}, (), r"2\.bias holds NaN"),
-    "quantised": (lambda s: {**s, "2.bias": torch.zeros(5, dtype=torch.int8)}, (), r"int8.*float32.*not quantised"),
+    "quantized": (lambda s: {**s, "2.bias": torch.zeros(5, dtype=torch.int8)}, (), r"int8.*float32.*not quantized"),
     "nothing": (lambda s: {}, (), r"lacks 0\.0\.weight, 0\.0\.bias, 0\.1\.weight and \d more"),
     "no such pattern": (lambda s: s, ("heads.*",), r"ignore='heads\.\*' matches no weight"),
     "a text": (lambda s: s, "head", "give a list"),

@@ -13,7 +13,7 @@ import ofa
 from ofa.inputs import as_inputs, output_tensors
 from ofa.prune import initializers
 from ofa.randomize import randomize_
-from tests.ofa.several_inputs import TwoTowers, examples, labelled, supernet_of
+from tests.ofa.several_inputs import TwoTowers, examples, labeled, supernet_of
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -56,7 +56,7 @@ def test_the_pruner_measures_on_inputs_of_any_form(criterion: str) -> None:
         model,
         criterion=getattr(ofa.prune.criteria, criterion),
         example_input=examples()[1],
-        batches=labelled,
+        batches=labeled,
         keep=["embedding"],
     )
     pruner.prune(0.5)
@@ -88,7 +88,7 @@ class Normed(TwoTowers):
 
 def test_accuracy_and_statistics_of_inputs() -> None:
     net = randomize_(Normed())
-    batches = labelled()
+    batches = labeled()
     inputs, labels = batches[0]
     ofa.calibrate(net, inputs, batch_size=4)
     whole = ofa.calibrate(randomize_(Normed()), inputs)
@@ -103,12 +103,12 @@ def test_accuracy_and_statistics_of_inputs() -> None:
 @pytest.mark.parametrize("initializer", [initializers.lsuv_, partial(initializers.data_dependent_, calibrate=False)])
 def test_initializers_measure_on_inputs(initializer: initializers.Initializer) -> None:
     model = TwoTowers()
-    initializer(model, ofa.Inputs(*labelled()[1][0]), torch.Generator().manual_seed(0))
+    initializer(model, ofa.Inputs(*labeled()[1][0]), torch.Generator().manual_seed(0))
     with torch.no_grad():
-        output = model.text[0](model.embedding(labelled()[1][0][0]))
+        output = model.text[0](model.embedding(labeled()[1][0][0]))
     assert 0.5 < float(output.std()) < 2
 
 
 def test_low_rank_counts_on_inputs() -> None:
-    thin = ofa.compress.factorise(TwoTowers(), budget=0.7, metric="macs", example_input=examples()[1])
+    thin = ofa.compress.factorize(TwoTowers(), budget=0.7, metric="macs", example_input=examples()[1])
     assert sum(p.numel() for p in thin.parameters()) < sum(p.numel() for p in TwoTowers().parameters())

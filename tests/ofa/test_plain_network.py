@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations, parametrize, prune
 
 import ofa
-from ofa.compress import factorise
+from ofa.compress import factorize
 from ofa.errors import InvalidInput
 from ofa.prune import OneShot, Pruner
 from ofa.prune.criteria import sensitivity_scan
@@ -69,7 +69,7 @@ COMPUTED: dict[str, tuple[Callable[..., Any], str, Callable[..., Any] | None]] =
 USERS: dict[str, Callable[[nn.Module], Any]] = {
     "Pruner": lambda net: Pruner(net, schedule=OneShot(0.9)),
     "channels": lambda net: Pruner(net, granularity=channel, example_input=torch.randn(2, *SHAPE)),
-    "factorise": lambda net: factorise(net, energy=0.9),
+    "factorize": lambda net: factorize(net, energy=0.9),
     "kaiming_": lambda net: kaiming_(net, torch.randn(2, *SHAPE), torch.Generator()),
     "lsuv_": lambda net: lsuv_(net, torch.randn(2, *SHAPE), torch.Generator()),
     "scan": lambda net: sensitivity_scan(net, lambda _: 0.0, [0.5]),

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 import ofa
-from ofa.compress import factorise
+from ofa.compress import factorize
 from ofa.errors import InvalidInput
 from ofa.models import LeNet5, ResNet
 from ofa.plain_network import WrapperRemoved
@@ -70,7 +70,7 @@ def test_a_supernet_of_a_wrapped_model_is_that_of_the_model(wrapper: str) -> Non
     assert supernet.space.choices == ofa.Supernet(net, images).space.choices
     assert type(supernet.extract(supernet.space.smallest)) is ResNet
     with pytest.warns(WrapperRemoved):
-        assert type(factorise(WRAPPERS[wrapper](net), energy=0.9)) is ResNet
+        assert type(factorize(WRAPPERS[wrapper](net), energy=0.9)) is ResNet
 
 
 def test_a_layer_that_is_compiled_by_itself_is_refused() -> None:

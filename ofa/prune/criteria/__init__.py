@@ -12,7 +12,7 @@ from ofa.prune.criteria._grasp import grasp
 from ofa.prune.criteria._magnitude import magnitude
 from ofa.prune.criteria._magnitude_per_bit import magnitude_per_bit
 from ofa.prune.criteria._norm_scale import norm_scale
-from ofa.prune.criteria._normalised import Normalised, normalised
+from ofa.prune.criteria._normalized import Normalized, normalized
 from ofa.prune.criteria._probabilistic import probabilistic
 from ofa.prune.criteria._random_ import random_
 from ofa.prune.criteria._snip import snip
@@ -24,7 +24,7 @@ from ofa.prune.criteria.sensitivity import qualities, sensitivity_scan
 
 __all__ = [
     "Movement",
-    "Normalised",
+    "Normalized",
     "activation",
     "apoz",
     "fpgm",
@@ -32,7 +32,7 @@ __all__ = [
     "magnitude",
     "magnitude_per_bit",
     "norm_scale",
-    "normalised",
+    "normalized",
     "probabilistic",
     "qualities",
     "random_",

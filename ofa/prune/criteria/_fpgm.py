@@ -13,7 +13,7 @@ def fpgm(context: PruneContext) -> dict[str, Tensor]:
     """Returns for each filter the sum of its L2 distances to the layer's other live filters, (rows,), float64.
 
     The filter nearest to the geometric median has the smallest sum, and goes first. Sums grow with the number
-    and the size of filters: to rank layers against one another, wrap it in `normalised`.
+    and the size of filters: to rank layers against one another, wrap it in `normalized`.
 
     Source: He et al. 2019, 1811.00250, equations 4 to 7.
     """

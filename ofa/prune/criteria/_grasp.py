@@ -28,7 +28,7 @@ def grasp(context: PruneContext, temperature: float = 1.0) -> dict[str, Tensor]:
     """
     if not (temperature > 0 and math.isfinite(temperature)):
         raise InvalidInput(f"grasp temperature={temperature!r} must be a number above 0")
-    batches = context.labelled("grasp")
+    batches = context.labeled("grasp")
     gradients = mean_gradient(context, batches, temperature=temperature)
     flow = {name: gradient * context.masks[name] for name, gradient in gradients.items()}
     curved = hessian_product(context, batches, flow, temperature=temperature)

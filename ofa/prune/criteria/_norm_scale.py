@@ -26,7 +26,7 @@ def norm_scale(context: PruneContext, layers: Sequence[Layer] | None = None) -> 
     Source: Liu et al. 2017, 1708.06519, section 3.
     """
     if layers is None:
-        layers = find_layers(context.model, context.labelled("norm_scale")[0][0].rows(0, 1))
+        layers = find_layers(context.model, context.labeled("norm_scale")[0][0].rows(0, 1))
     rows = {name: filters(context, name, weight.detach()).double() for name, weight in context.weights.items()}
     scales = {}
     for layer in layers:

@@ -19,6 +19,6 @@ def snip(context: PruneContext) -> dict[str, Tensor]:
         InvalidInput: no batches, or a gradient that is not finite.
     Source: Lee et al. 2019, 1810.02340, equations 5 and 6.
     """
-    gradients = mean_gradient(context, context.labelled("snip"))
+    gradients = mean_gradient(context, context.labeled("snip"))
     scores = {name: (gradient.double() * context.weights[name].detach()).abs() for name, gradient in gradients.items()}
     return finite("snip", scores)

@@ -45,7 +45,7 @@ def synflow(context: PruneContext, input_shape: Sequence[int] | None = None) -> 
         if input_shape is not None:
             inputs = Inputs(torch.ones(1, *input_shape, dtype=torch.float64, device=device))
         else:
-            inputs = context.labelled("synflow")[0][0].rows(0, 1).map(_ones)
+            inputs = context.labeled("synflow")[0][0].rows(0, 1).map(_ones)
         output = functional_call(model, state, inputs.args, dict(inputs.kwargs))
         flow = torch.stack([value.sum() for value in output_tensors(output) if value.is_floating_point()]).sum()
         gradients = torch.autograd.grad(flow, list(leaves.values()), allow_unused=True, materialize_grads=True)

@@ -58,7 +58,7 @@ def _changes(
 ) -> Iterator[tuple[dict[str, Tensor], float]]:
     """Each gradient times the parameters, by name, with the share that it has in the mean."""
     batches = []
-    for inputs, labels in context.labelled("taylor"):
+    for inputs, labels in context.labeled("taylor"):
         whole = Batch(inputs, labels)
         step = examples or whole.examples
         batches += [whole.rows(start, start + step) for start in range(0, whole.examples, step)]

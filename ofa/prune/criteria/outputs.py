@@ -26,7 +26,7 @@ def mean_output(
     Raises:
         InvalidInput: no batches, a weight that is of no layer that runs, or values that are not finite.
     """
-    batches = context.labelled(criterion)
+    batches = context.labeled(criterion)
     if layers is None:
         layers = find_layers(context.model, batches[0][0].rows(0, 1))
     by_name = {layer.weight: layer for layer in layers}

@@ -188,7 +188,7 @@ def channel(
     groups = tuple(
         group
         for group in supernet.groups
-        if group.name in names and not group.renormalised and _is_open(group, supernet, weights)
+        if group.name in names and not group.renormalized and _is_open(group, supernet, weights)
     )
     if not groups:
         raise InvalidInput(f"no channels of {type(model).__name__} can go; its layers:\n{supernet.report()}")

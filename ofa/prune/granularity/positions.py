@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from ofa.inputs import Example, as_inputs
-from ofa.structure.structure import analyse, first_names, private_copy
+from ofa.structure.structure import analyze, first_names, private_copy
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def find_use(model: nn.Module, example_input: Example | None) -> WeightUse:
     params = sum(parameter.numel() for parameter in model.parameters())
     if example_input is None:
         return WeightUse({}, 0, params)
-    trace = analyse(private_copy(model), as_inputs(example_input).to("cpu")).trace
+    trace = analyze(private_copy(model), as_inputs(example_input).to("cpu")).trace
     first = first_names(model)
     positions: dict[str, int] = {}
     fixed = 0

@@ -53,10 +53,10 @@ def face(tracer: Tracer, lane: Tensor, value: Tensor, out: Tensor) -> None:
     if tracer.is_uniform(value):
         return
     shift = out.dim() - value.dim()
-    labelled = {d + shift for other in tracer.lanes(value) for d in lanes.varying(other)}
+    labeled = {d + shift for other in tracer.lanes(value) for d in lanes.varying(other)}
     # A value that was expanded along a dimension has one entry there, however often it is repeated.
     own = {d + shift for d in range(value.dim()) if value.size(d) > 1 and value.stride(d) != 0}
-    bare = [d for d in lanes.varying(lane) if d in own and d not in labelled]
+    bare = [d for d in lanes.varying(lane) if d in own and d not in labeled]
     if bare:
         tracer.trace.stay_along(lane, bare, tracer.reason("meets values that no weight made"))
 

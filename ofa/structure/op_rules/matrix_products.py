@@ -158,7 +158,7 @@ def vector_product(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Tenso
     first, second = args[0], args[1]
     product = torch.empty(1).expand(first.shape)
     elementwise(tracer, [first, second], [product])
-    tracer.trace.renormalised += [torch.unique(lanes.compact(lane)) for lane in tracer.lanes(product)]
+    tracer.trace.renormalized += [torch.unique(lanes.compact(lane)) for lane in tracer.lanes(product)]
     tracer.label(out, [])
 
 
@@ -181,7 +181,7 @@ def attention(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> No
     weights = _normalized(tracer, tracer.lanes(scored), bool(given.get("is_causal")))
     if given.get("scale") is None:  # it is then one over the root of the number of channels
         within = [lane for lane in tracer.lanes(query) if lanes.varying(lane) == (query.dim() - 1,)]
-        tracer.trace.renormalised += [torch.unique(lanes.compact(lane)) for lane in within]
+        tracer.trace.renormalized += [torch.unique(lanes.compact(lane)) for lane in within]
     carried, inside = contract(tracer, weights, _repeated(tracer, value, query), key.size(-2), result.shape)
     outer = [factor(carried, d, size) for d, size in enumerate(result.shape)]
     tracer.contraction(None, positions * value.size(-1), [*outer, inside])
@@ -205,7 +205,7 @@ def _normalized(tracer: Tracer, scores: Sequence[Tensor], is_causal: bool) -> li
             if is_causal or len(lanes.varying(lane)) > 1:
                 tracer.trace.fix(lane, tracer.reason("is normalized over"))
                 continue
-            tracer.trace.renormalised.append(torch.unique(lanes.compact(lane)))
+            tracer.trace.renormalized.append(torch.unique(lanes.compact(lane)))
         weights.append(lane)
     return weights
 

@@ -55,7 +55,7 @@ def reduction(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> No
             tracer.trace.fix(lane, tracer.reason("is searched for its extremum"))
             continue
         if over and set(lanes.varying(lane)) <= reduced:
-            tracer.trace.renormalised.append(torch.unique(lanes.compact(lane)))
+            tracer.trace.renormalized.append(torch.unique(lanes.compact(lane)))
             continue
         remaining.append(_tied(tracer, lane, over) if over else lane)
     for result in out if isinstance(out, (list, tuple)) else [out]:
@@ -83,7 +83,7 @@ def along_dim(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> No
     for lane in tracer.lanes(value):
         over = sorted(set(lanes.varying(lane)) & dims)
         if over and set(lanes.varying(lane)) <= dims:
-            tracer.trace.renormalised.append(torch.unique(lanes.compact(lane)))
+            tracer.trace.renormalized.append(torch.unique(lanes.compact(lane)))
         elif over:
             _tied(tracer, lane, over)
     for result in out if isinstance(out, (list, tuple)) else [out]:

@@ -128,7 +128,7 @@ def batch_norm(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> N
     over = set(mixed_dims(func, args, kwargs))
     for lane in tracer.lanes(args[0]):
         if set(lanes.varying(lane)) & over:
-            tracer.trace.renormalised.append(torch.unique(lanes.compact(lane)))
+            tracer.trace.renormalized.append(torch.unique(lanes.compact(lane)))
 
 
 def layer_norm(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> None:
@@ -146,7 +146,7 @@ def layer_norm(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> N
     for lane in tracer.lanes(value):
         over = set(lanes.varying(lane)) & normalized
         if over and set(lanes.varying(lane)) <= normalized:
-            tracer.trace.renormalised.append(torch.unique(lanes.compact(lane)))
+            tracer.trace.renormalized.append(torch.unique(lanes.compact(lane)))
         elif over:
             first = lane
             for d in sorted(over):
@@ -162,7 +162,7 @@ def group_norm(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> N
     if incoming is None:
         return
     if groups == 1:
-        tracer.trace.renormalised.append(torch.unique(incoming))
+        tracer.trace.renormalized.append(torch.unique(incoming))
     elif groups < value.size(1):
         rows = incoming.view(groups, -1)
         tracer.trace.meet(rows[:, :1], rows, tracer.reason("meets a constant"))
@@ -175,7 +175,7 @@ def weight_norm(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Any) -> 
     tracer.label(out[1], tracer.lanes(sizes))
     for lane in tracer.lanes(directions):
         if dim % directions.dim() not in lanes.varying(lane):
-            tracer.trace.renormalised.append(torch.unique(lanes.compact(lane)))
+            tracer.trace.renormalized.append(torch.unique(lanes.compact(lane)))
 
 
 PRODUCT_RULES: dict[str, Any] = {

@@ -43,9 +43,9 @@ def gather(tracer: Tracer, func: Any, args: Any, kwargs: Any, out: Tensor) -> No
     for lane in looked_up:
         tracer.trace.fix(lane, tracer.reason("is looked up by an index"))
     moved = [lanes.tidy(func(lane, dim, chosen)) for lane in tracer.lanes(value) if dim not in lanes.varying(lane)]
-    labelled = {d for lane in tracer.lanes(chosen) for d in lanes.varying(lane)}
+    labeled = {d for lane in tracer.lanes(chosen) for d in lanes.varying(lane)}
     for lane in moved:
-        bare = [d for d in lanes.varying(lane) if d not in labelled and not _is_alike(chosen, d)]
+        bare = [d for d in lanes.varying(lane) if d not in labeled and not _is_alike(chosen, d)]
         tracer.trace.stay_along(lane, bare, tracer.reason("meets values that no weight made"))
     tracer.label(out, merge(tracer, moved, list(tracer.lanes(chosen))))
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import ofa
-from ofa.compress import choose_ranks, factorise
+from ofa.compress import choose_ranks, factorize
 from ofa.models import LeNet5, LeNet300, MobileNet, ResNet
 from ofa.randomize import randomize_
 from tests.ofa.zoo import PLAIN, example
@@ -42,7 +42,7 @@ def made(name: str) -> tuple[nn.Module, Tensor]:
 def test_full_energy_keeps_the_function_of_shipped_models(name: str, method: str) -> None:
     model, images = made(name)
     before = copy.deepcopy(model.state_dict())
-    net = factorise(model, energy=1.0, method=method, only_if_smaller=False)
+    net = factorize(model, energy=1.0, method=method, only_if_smaller=False)
     assert isinstance(net.classifier, nn.Sequential)
     with torch.no_grad():
         torch.testing.assert_close(net(images), model(images), rtol=1e-8, atol=1e-8)
@@ -55,13 +55,13 @@ def test_full_energy_keeps_the_function_of_shipped_models(name: str, method: str
 def test_full_energy_keeps_the_function_of_other_peoples_models(name: str) -> None:
     model, images = randomize_(PLAIN[name]().double().eval()), example().double()
     with torch.no_grad():
-        net = factorise(model, energy=1.0, method="tucker", only_if_smaller=False)
+        net = factorize(model, energy=1.0, method="tucker", only_if_smaller=False)
         torch.testing.assert_close(net(images), model(images), rtol=1e-8, atol=1e-8)
 
 
 def test_a_model_that_is_one_layer() -> None:
     layer = nn.Linear(6, 6).double()
-    net = factorise(layer, rank=2)
+    net = factorize(layer, rank=2)
     assert isinstance(net, nn.Sequential) and params(net) == 30
 
 
@@ -70,19 +70,19 @@ def test_only_what_gets_smaller_is_replaced() -> None:
     # 10 x 10 in two of rank r: 20 r weights, so 5 saves nothing.
     assert choose_ranks(model, rank={"0": 4, "1": 5}) == {"0": (4,)}
     assert choose_ranks(model, rank={"0": 4, "1": 5}, only_if_smaller=False) == {"0": (4,), "1": (5,)}
-    net = factorise(model, rank={"0": 4, "1": 5})
+    net = factorize(model, rank={"0": 4, "1": 5})
     assert isinstance(net[0], nn.Sequential) and isinstance(net[1], nn.Linear)
     assert params(net) == params(model) - 20
 
 
 def test_shared_layers_stay_shared_and_shared_weights_stay() -> None:
     model = randomize_(PLAIN["shared"]().double().eval())
-    net = factorise(model, rank=1, only_if_smaller=False)
+    net = factorize(model, rank=1, only_if_smaller=False)
     assert isinstance(net.body.twice, nn.Sequential)
     assert type(net.body.one) is nn.Conv2d and net.body.one.weight is net.body.two.weight
     both = nn.Module()
     both.first = both.second = nn.Linear(8, 8)
-    split = factorise(both, rank=1)
+    split = factorize(both, rank=1)
     assert split.first is split.second and isinstance(split.first, nn.Sequential)
 
 
@@ -106,7 +106,7 @@ def test_energy_is_kept_and_no_rank_is_wasted(energy: float, seed: int, method: 
     assert float(squares[:rank].sum() / squares.sum()) >= energy - 1e-9
     assert rank == 1 or float(squares[: rank - 1].sum() / squares.sum()) < energy
     # A split convolution loses no more than the energy that was given up, once for each unfolding.
-    net = factorise(model, energy=energy, method=method, layers=["1"], only_if_smaller=False)
+    net = factorize(model, energy=energy, method=method, layers=["1"], only_if_smaller=False)
     parts = [part.weight.detach() for part in net[1]]
     if method == "svd":
         weight = torch.einsum("or,rcxy->ocxy", parts[1].flatten(1), parts[0])
@@ -123,7 +123,7 @@ def test_energy_is_kept_and_no_rank_is_wasted(energy: float, seed: int, method: 
 @pytest.mark.parametrize("name", ["lenet5", "resnet"])
 def test_budgets_are_met_and_used(name: str, budget: float, metric: str, method: str) -> None:
     model, images = made(name)
-    net = factorise(model, budget=budget, metric=metric, method=method, example_input=images)
+    net = factorize(model, budget=budget, metric=metric, method=method, example_input=images)
     full, left = (
         (float(params(model)), float(params(net))) if metric == "params" else (macs(model, images), macs(net, images))
     )
@@ -141,13 +141,13 @@ def test_macs_of_strided_convolutions_count_both_sizes() -> None:
     # The 1x1 convolution before the stride works on 256 pixels, the dense layer on 16: fewer weights, more MACs.
     assert choose_ranks(conv, rank=8, method="tucker") == {"": (8, 8)}
     assert choose_ranks(conv, rank=10, method="tucker", metric="macs", example_input=images) == {}
-    assert macs(factorise(conv, rank=10, method="tucker"), images) > macs(conv, images)
+    assert macs(factorize(conv, rank=10, method="tucker"), images) > macs(conv, images)
 
 
 def test_the_parts_can_be_trained() -> None:
     torch.manual_seed(0)
     model, images = LeNet5(SHAPE, 10), torch.randn(4, *SHAPE)
-    net = factorise(model, budget=0.4)
+    net = factorize(model, budget=0.4)
     optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
     losses = []
     for _ in range(15):
@@ -177,12 +177,12 @@ def test_what_does_not_fit_is_refused() -> None:
         ({"budget": 0.001}, "rank 1"),
     ]:
         with pytest.raises(ofa.InvalidInput, match=message):
-            factorise(model, **options)
+            factorize(model, **options)
     broken = nn.Sequential(nn.Linear(4, 4))
     with torch.no_grad():
         broken[0].weight[1, 2] = float("nan")
     with pytest.raises(ofa.InvalidInput, match="'0' has entries"):
-        factorise(broken, energy=0.9)
+        factorize(broken, energy=0.9)
 
 
 @settings(max_examples=30, deadline=None)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from ofa.compress import choose_ranks, factorise
+from ofa.compress import choose_ranks, factorize
 
 SHAPES = ((12, 16), (16, 14), (14, 10))
 
@@ -39,7 +39,7 @@ def test_a_budget_keeps_about_the_most_energy_that_fits(budget: float) -> None:
     limit = budget * size(model)
     chosen = choose_ranks(model, budget=budget)
     ranks = tuple(chosen.get(str(i), (min(shape),))[0] for i, shape in enumerate(SHAPES))
-    assert size(factorise(model, budget=budget)) == cost(ranks) <= limit
+    assert size(factorize(model, budget=budget)) == cost(ranks) <= limit
     every = product(*(range(1, min(shape) + 1) for shape in SHAPES))
     assert kept(ranks) > 0.93 * max(kept(each) for each in every if cost(each) <= limit)
     for number in map(int, chosen):

@@ -89,7 +89,7 @@ def test_augmentation_differs_between_steps_and_epochs() -> None:
     assert all(not torch.equal(a, b) for i, a in enumerate(drawn) for b in drawn[:i])
 
 
-def test_batches_are_normalised_after_augmentation(data: Dataset) -> None:
+def test_batches_are_normalized_after_augmentation(data: Dataset) -> None:
     black = partial(cutout, size=100)
     images, _ = next(batches(data.train, 4, seed=0, epoch=0, augment=black))
     mean, std = data.preprocessing["mean"], data.preprocessing["std"]

@@ -38,7 +38,7 @@ def test_digits_split_is_a_function_of_the_seed() -> None:
     assert not torch.equal(first.test.images, other.test.images)
 
 
-def test_training_images_are_normalised_and_the_card_says_how() -> None:
+def test_training_images_are_normalized_and_the_card_says_how() -> None:
     data = digits()
     torch.testing.assert_close(data.train.images.mean(), torch.tensor(0.0), atol=1e-4, rtol=0)
     torch.testing.assert_close(data.train.images.std(), torch.tensor(1.0), atol=1e-3, rtol=0)

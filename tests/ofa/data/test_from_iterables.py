@@ -92,7 +92,7 @@ def test_lengths_are_given_or_known_or_asked_for() -> None:
 
 def test_a_loader_that_ends_early_or_fails_is_said_in_a_line() -> None:
     short = from_iterables(train=Noisy, validation=Noisy, steps=8, outputs=1)
-    said = "train of iterables: epoch 3 ended after 6 of 8 batches; give the number it has as steps, or mend the loader"
+    said = "train of iterables: epoch 3 ended after 6 of 8 batches; give the number it has as steps, or fix the loader"
     with pytest.raises(InvalidInput) as error:
         list(batches(short.train, 1, seed=0, epoch=3))
     assert str(error.value) == said

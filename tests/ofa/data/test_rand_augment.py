@@ -32,7 +32,7 @@ def dot(height: int, width: int, row: int, column: int, count: int = 16) -> Tens
     return images
 
 
-def centres(images: Tensor) -> Tensor:
+def centers(images: Tensor) -> Tensor:
     """Returns (N, 2): row and column of the center of brightness of each image, from the image's center."""
     height, width = images.shape[2:]
     shares = images.sum(1) / images.sum((1, 2, 3))[:, None, None]
@@ -122,7 +122,7 @@ def test_images_of_a_batch_get_different_operations() -> None:
 def test_operations_follow_one_another() -> None:
     images = dot(20, 20, 10, 10, count=200)
     both = rand_augment(images, drawn(), operations=2, magnitude=5, among=["shift_x", "shift_y"])
-    places = {tuple(round(value) for value in offset) for offset in (centres(both) - centres(images)).tolist()}
+    places = {tuple(round(value) for value in offset) for offset in (centers(both) - centers(images)).tolist()}
     assert places == {(0, 0), (6, 0), (-6, 0), (0, 6), (0, -6), (3, 3), (3, -3), (-3, 3), (-3, -3)}
 
 
@@ -162,15 +162,15 @@ def test_shear_moves_rows_in_proportion_to_their_height() -> None:
 def test_rotate_turns_by_the_angle_in_pixels(size: tuple[int, int]) -> None:
     images = dot(*size, size[0] // 2, size[1] // 2 + 14)
     turned = rand_augment(images, drawn(), operations=1, magnitude=10, among=["rotate"])
-    angles = torch.rad2deg(torch.atan2(*centres(turned).unbind(1)))
+    angles = torch.rad2deg(torch.atan2(*centers(turned).unbind(1)))
     assert torch.allclose(angles.abs(), torch.tensor(30.0), atol=1)
     assert set(angles.sign().tolist()) == {-1.0, 1.0}
-    assert torch.allclose(centres(turned).norm(dim=1), torch.tensor(14.0), atol=0.3)
+    assert torch.allclose(centers(turned).norm(dim=1), torch.tensor(14.0), atol=0.3)
 
 
 def test_zoom_moves_a_dot_from_or_to_the_centre() -> None:
     zoomed = rand_augment(dot(41, 61, 20, 40), drawn(), operations=1, magnitude=10, among=["zoom"])
-    distances = centres(zoomed)[:, 1]
+    distances = centers(zoomed)[:, 1]
     assert sorted({round(distance, 1) for distance in distances.tolist()}) == pytest.approx([10 / 1.4, 14], abs=0.5)
 
 

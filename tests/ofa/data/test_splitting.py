@@ -47,7 +47,7 @@ def test_shares_are_those_asked_for_in_every_class() -> None:
             assert abs(share - fraction) < 4 * np.sqrt(fraction * (1 - fraction) / 10_000)
 
 
-def test_seeds_and_neighbouring_identities_are_unrelated() -> None:
+def test_seeds_and_neighboring_identities_are_unrelated() -> None:
     numbers = torch.arange(20_000)
     first, second = uniform(numbers, 0), uniform(numbers, 1)
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.03

@@ -22,7 +22,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
 Batch = tuple[Tensor, Tensor]
 
 
-def labelled(shape: tuple[int, ...] = SHAPE, sizes: tuple[int, ...] = (6, 2), classes: int = 5) -> list[Batch]:
+def labeled(shape: tuple[int, ...] = SHAPE, sizes: tuple[int, ...] = (6, 2), classes: int = 5) -> list[Batch]:
     """Batches of unequal size, in double precision."""
     generator = torch.Generator().manual_seed(1)
     return [
@@ -56,7 +56,7 @@ def model_context(name: str, seed: int = 0) -> PruneContext:
         weight: torch.rand(tensor.shape, generator=generator) > 1 / 3
         for weight, tensor in prunable_weights(model).items()
     }
-    return context_of(model, labelled(), masks, seed)
+    return context_of(model, labeled(), masks, seed)
 
 
 def smooth_net() -> nn.Sequential:

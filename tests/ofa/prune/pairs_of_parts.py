@@ -44,8 +44,8 @@ CRITERIA: dict[str, Any] = {
     **{name: getattr(criteria, name) for name in ("grasp", "probabilistic", "random_", "snip", "std_threshold")},
     **{"synflow": criteria.synflow, "taylor": criteria.taylor, "magnitude_per_bit": criteria.magnitude_per_bit},
     "movement": criteria.Movement(),
-    "normalised": criteria.normalised(criteria.magnitude),
-    "normalised grasp": criteria.normalised(partial(criteria.grasp, temperature=2.0)),
+    "normalized": criteria.normalized(criteria.magnitude),
+    "normalized grasp": criteria.normalized(partial(criteria.grasp, temperature=2.0)),
 }
 
 
@@ -68,7 +68,7 @@ def refusal(granularity: str, regrowth: str, criterion: str, allocation: str) ->
     """What the pruner says, None where it works."""
     if granularity == "channel" and regrowth != "none":
         return "cannot regrow channels"
-    if "lamp" in allocation and criterion in ("grasp", "probabilistic", "movement", "normalised grasp"):
+    if "lamp" in allocation and criterion in ("grasp", "probabilistic", "movement", "normalized grasp"):
         return "lamp squares the scores"
     if granularity == "two_to_four" and ("lamp" in allocation or allocation == "threshold"):
         return "rank by their places"

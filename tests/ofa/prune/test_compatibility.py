@@ -92,7 +92,7 @@ def test_the_table_holds_every_pair() -> None:
     parts = [GRANULARITIES, REGROWTHS, CRITERIA, ALLOCATIONS, REGULARIZERS]
     for a, b in itertools.combinations(range(len(parts)), 2):
         assert {(row[a], row[b]) for row in rows} == set(itertools.product(parts[a], parts[b]))
-    others = {"Movement", "Normalised", "qualities", "sensitivity_scan"}
+    others = {"Movement", "Normalized", "qualities", "sensitivity_scan"}
     assert set(criteria.__all__) - others <= set(CRITERIA)
 
 
@@ -187,7 +187,7 @@ def test_frozen_layers_are_not_regrown() -> None:
         ({"allocation": budget}, "metric='macs' is not known"),
         ({"allocation": partial(budget, metric="params", limit=1.0)}, "params=1 cannot be reached"),
         ({"criterion": criteria.taylor}, "taylor measures on data: give the pruner batches="),
-        ({"criterion": criteria.normalised(criteria.apoz)}, "apoz measures on data"),
+        ({"criterion": criteria.normalized(criteria.apoz)}, "apoz measures on data"),
         ({"criterion": criteria.synflow}, "synflow measures on data"),
     ],
 )

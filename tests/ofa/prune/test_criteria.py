@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ofa import InvalidInput
 from ofa.prune import criteria
 from ofa.prune.context import Criterion, PruneContext
-from tests.ofa.prune.contexts import MODELS, context_of, labelled, model_context
+from tests.ofa.prune.contexts import MODELS, context_of, labeled, model_context
 
 
 def users_own(context: PruneContext) -> dict[str, Tensor]:
@@ -35,13 +35,13 @@ CRITERIA: dict[str, Criterion] = {
     "activation": criteria.activation,
     "fpgm": criteria.fpgm,
     "movement": criteria.Movement(),
-    "normalised": criteria.normalised(criteria.snip, by="l2"),
-    "normalised_movement": criteria.normalised(criteria.Movement()),
+    "normalized": criteria.normalized(criteria.snip, by="l2"),
+    "normalized_movement": criteria.normalized(criteria.Movement()),
     "users_own": users_own,
 }
 ROWS = {"norm_scale", "apoz", "activation", "fpgm"}
 DRAWN = {"random", "probabilistic"}
-MEASURED = ["taylor", "snip", "grasp", "synflow", "norm_scale", "apoz", "activation", "normalised"]
+MEASURED = ["taylor", "snip", "grasp", "synflow", "norm_scale", "apoz", "activation", "normalized"]
 
 
 def everything(context: PruneContext) -> dict[str, object]:
@@ -104,7 +104,7 @@ def test_contract(name: str, model: str) -> None:
 def test_single_precision_gives_the_same_scores_to_its_accuracy(name: str) -> None:
     def scores(dtype: torch.dtype) -> dict[str, Tensor]:
         double = model_context("lenet5")
-        batches = [(images.to(dtype), labels) for images, labels in labelled()]
+        batches = [(images.to(dtype), labels) for images, labels in labeled()]
         context = context_of(double.model.to(dtype), batches, dict(double.masks))
         for weight in context.weights.values():
             weight.grad = weight.detach() / 2 + 0.1
@@ -142,7 +142,7 @@ def test_a_model_that_gives_nan_is_refused(name: str) -> None:
 def test_on_a_gpu_scores_are_those_of_the_cpu_and_lie_beside_their_weights(name: str) -> None:
     here = prepared("lenet5")
     masks = {weight: mask.cuda() for weight, mask in here.masks.items()}
-    there = context_of(prepared("lenet5").model.cuda(), labelled(), masks)
+    there = context_of(prepared("lenet5").model.cuda(), labeled(), masks)
     for weight, parameter in prepared("lenet5").weights.items():
         there.weights[weight].grad = None if parameter.grad is None else parameter.grad.cuda()
     for _ in range(2):

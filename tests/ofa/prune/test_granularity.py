@@ -17,7 +17,7 @@ from ofa.errors import InvalidInput
 from ofa.models import LeNet5, ResNet
 from ofa.prune import OneShot, Pruner
 from ofa.prune.allocation import budget
-from ofa.prune.criteria import magnitude, normalised, random_
+from ofa.prune.criteria import magnitude, normalized, random_
 from ofa.prune.granularity import Granularity, block, channel, n_of_m, weight
 from ofa.prune.granularity._channel import every_width
 from ofa.prune.weights import full_masks, prunable_weights
@@ -125,7 +125,7 @@ def test_a_budget_of_channels_is_met_by_the_slim_network(metric: str) -> None:
         schedule=OneShot(0.6),
         granularity=partial(channel, multiple_of=4),
         allocation=partial(budget, metric=metric),
-        criterion=normalised(magnitude),
+        criterion=normalized(magnitude),
         example_input=example,
     )
     slim, _ = pruner.slim()
@@ -149,7 +149,7 @@ def test_a_latency_budget_asks_the_given_model() -> None:
         schedule=OneShot(0.5),
         granularity=partial(channel, multiple_of=4, latency=latency),
         allocation=partial(budget, metric="latency_ms", limit=1.4),
-        criterion=normalised(magnitude),
+        criterion=normalized(magnitude),
         example_input=example,
     )
     slim, _ = pruner.slim()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ofa.errors import InvalidInput
 from ofa.models import LeNet5
 from ofa.prune.initializers import kaiming_, lsuv_
-from ofa.prune.rewinding import random_masks, reinitialise_, remove_, rewind_, shuffle_masks, snapshot
+from ofa.prune.rewinding import random_masks, reinitialize_, remove_, rewind_, shuffle_masks, snapshot
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -58,19 +58,19 @@ def test_removing_leaves_exact_zeros_whatever_was_there() -> None:
     assert all(not model.get_parameter(name)[~mask].any() for name, mask in masks.items())
 
 
-def test_reinitialising_draws_all_anew_under_the_same_masks() -> None:
+def test_reinitializing_draws_all_anew_under_the_same_masks() -> None:
     model, masks = net()
     before = snapshot(model)
-    reinitialise_(model, kaiming_, masks, seeded(5))
+    reinitialize_(model, kaiming_, masks, seeded(5))
     plain, _ = net()
     kaiming_(plain, None, seeded(5))
     for name, mask in masks.items():
         weight = model.get_parameter(name)
         assert torch.equal(weight, plain.get_parameter(name) * mask)
         assert not bool((weight == before[name])[mask].any())
-    reinitialise_(model, lsuv_, masks, seeded(5), torch.rand(8, 1, 12, 12))
+    reinitialize_(model, lsuv_, masks, seeded(5), torch.rand(8, 1, 12, 12))
     with pytest.raises(InvalidInput, match="0 given"):
-        reinitialise_(model, lsuv_, masks, seeded(5))
+        reinitialize_(model, lsuv_, masks, seeded(5))
 
 
 shapes = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=4)

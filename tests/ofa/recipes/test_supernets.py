@@ -94,8 +94,8 @@ def check(supernet: ofa.Supernet, images: Tensor) -> None:
     ids=["encoder", "encoder, norm first", "decoder", "cross", "cross with biases"],
 )
 def test_heads_vary_in_torch_s_own_attention(model: nn.Module, heads: set[str]) -> None:
-    renormalised = not isinstance(model, Cross)
-    supernet, images = supernet_of(model, BEHIND_NORMS if renormalised else RULES)
+    renormalized = not isinstance(model, Cross)
+    supernet, images = supernet_of(model, BEHIND_NORMS if renormalized else RULES)
     units = {group.name: group.units for group in supernet.groups}
     assert {units[name] for name in heads} == {4}
     assert classes(supernet.extract(supernet.space.largest)) == classes(model)

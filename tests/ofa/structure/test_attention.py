@@ -92,7 +92,7 @@ class Scaled(nn.Module):
 def test_the_scale_of_fused_attention_follows_the_channels_of_one_head() -> None:
     model = randomize_(Scaled().double().eval())
     supernet = ofa.Supernet(model, tokens(), ofa.SpaceRules(multiple_of=1, width_ratios=None))
-    assert [(group.name, group.units, group.renormalised) for group in supernet.groups] == [
+    assert [(group.name, group.units, group.renormalized) for group in supernet.groups] == [
         ("q", 8, True),
         ("v", 8, False),
     ]

@@ -110,7 +110,7 @@ def test_it_is_done_once_and_another_recipe_needs_another_name(capfd: pytest.Cap
         ([*OWN, "compress.bits=17"], "compress.bits=17 must be a whole number from 1 to 16"),
         ([*OWN, "compress.sparsity=1"], "compress.sparsity=1 must be a number"),
         ([*OWN, "compress=deep"], "compress=deep is not known; choices: code_only, deep_compression"),
-        ([*OWN, stage("search.compression.quantise")], "quantise"),
+        ([*OWN, stage("search.compression.quantize")], "quantize"),
         (
             [*OWN, stage("ofa.compress.share,bits:3")],
             "0 (ofa.compress.share) is no stage",

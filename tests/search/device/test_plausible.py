@@ -1,4 +1,4 @@
-"""Plausible times: a network far from its neighbours and swapped ones are found, ordinary devices are believed."""
+"""Plausible times: a network far from its neighbors and swapped ones are found, ordinary devices are believed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_slow_path_is_no_mistake() -> None:
 
 @pytest.mark.parametrize("factor", [1000.0, 10.0, 1e-3])
 @pytest.mark.parametrize("index", [0, 7, 19])
-def test_a_network_far_from_its_neighbours_is_found(index: int, factor: float) -> None:
+def test_a_network_far_from_its_neighbors_is_found(index: int, factor: float) -> None:
     ms = times()
     ms[index] *= factor
     (found,) = doubts(ms).items()
@@ -59,7 +59,7 @@ def test_times_in_another_order_rise_with_nothing() -> None:
     assert not in_no_order(times(0.02, 500.0)[::-1], {"macs": MACS})  # all take the same: there is no order to tell
 
 
-def test_parts_are_held_against_the_whole_and_their_neighbours() -> None:
+def test_parts_are_held_against_the_whole_and_their_neighbors() -> None:
     groups = ["stem"] * 3 + ["head"] * 3
     assert doubtful_parts([0.1, 0.2, 0.4, 0.1, None, 0.3], groups, 1.0) == {}
     assert list(doubtful_parts([0.1, 200.0, 0.4, 0.1, 0.2, 0.3], groups, 1.0)) == [1]

@@ -47,7 +47,7 @@ def test_every_layer_with_weights_computes_in_int8(tmp_path):
     assert (kinds["QLinearConv"], kinds["Conv"], kinds["QGemm"], kinds["Gemm"]) == (3, 0, 1, 0)
 
 
-def test_quantising_is_quiet_leaves_no_files_and_repeats(tmp_path, monkeypatch, capfd, caplog):
+def test_quantizing_is_quiet_leaves_no_files_and_repeats(tmp_path, monkeypatch, capfd, caplog):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     model, images = net(), torch.randn(1, 3, 8, 8)
     with caplog.at_level(logging.WARNING):

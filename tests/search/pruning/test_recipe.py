@@ -13,7 +13,7 @@ from ofa.errors import InvalidInput
 from ofa.models import ResNet
 from ofa.prune import OneShot, Pruner
 from ofa.prune.allocation import budget
-from ofa.prune.criteria import magnitude, normalised
+from ofa.prune.criteria import magnitude, normalized
 from ofa.prune.granularity import channel
 from ofa.prune.granularity._channel import every_width
 from search.pruning.recipe import latency_of
@@ -31,7 +31,7 @@ def test_half_of_the_milliseconds_go(tmp_path: Path, capsys: pytest.CaptureFixtu
         schedule=OneShot(0.5),
         granularity=partial(channel, multiple_of=4, latency=latency),
         allocation=partial(budget, metric="latency_ms"),
-        criterion=normalised(magnitude),
+        criterion=normalized(magnitude),
         example_input=example,
     )
     slim, _ = pruner.slim()

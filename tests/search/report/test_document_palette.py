@@ -8,7 +8,7 @@ from dataclasses import replace
 from search.report import document as palette
 from search.report.document import light, series_color
 from search.report.page import render
-from tests.search.report.analysed_example import analysed
+from tests.search.report.analyzed_example import analyzed
 from tests.search.report.compared_example import compared_example
 from tests.search.report.example import example
 
@@ -19,7 +19,7 @@ def test_light_and_dark_have_the_same_names_and_other_colors() -> None:
 
 
 def test_every_color_of_a_page_is_in_the_palette() -> None:
-    page = render(replace(example(), devices=(*example().devices, analysed(10)), compared=compared_example()))
+    page = render(replace(example(), devices=(*example().devices, analyzed(10)), compared=compared_example()))
     figures = page.split('id="figures">')[1].split("</script>")[0]
     styles = page.split("<style>")[1].split("</style>")[0]
     used = set(re.findall(r'"\$(\w+)', figures)) | set(re.findall(r"var\(--(\w+)", styles))

@@ -15,7 +15,7 @@ from search.report.figures import Figure
 from search.report.interaction_section import interaction_section
 from search.report.page import render
 from search.report.search_section import search_sections
-from tests.search.report.analysed_example import analysed
+from tests.search.report.analyzed_example import analyzed
 from tests.search.report.example import example
 from tests.search.report.rendered import rendered
 from tests.search.scored import ACCURACY
@@ -28,7 +28,7 @@ EFFECT = Effect(COLUMN, (0, 1, 2), (0.9, 0.911, 0.912), (), (), (UNSEEN, SEEN))
 
 @pytest.fixture(scope="module")
 def device() -> DeviceResult:
-    return analysed(80)
+    return analyzed(80)
 
 
 def section(device: DeviceResult) -> tuple[str, dict[str, Figure]]:
@@ -59,15 +59,15 @@ def test_numbers_on_a_logarithmic_scale_are_drawn_so(device: DeviceResult) -> No
 
 
 def test_few_trials_are_drawn_and_not_judged() -> None:
-    html, figures = section(analysed(10))
+    html, figures = section(analyzed(10))
     assert "are too few to test" in html
     assert html.count("<h3>") == len(figures)
-    one, _ = section(analysed(1))
+    one, _ = section(analyzed(1))
     assert "Not compared" in one
 
 
 def test_a_search_without_settings_or_candidates_has_no_effects() -> None:
-    assert section(analysed(0)) == ("", {})
+    assert section(analyzed(0)) == ("", {})
     plain = example().devices[0]
     assert "Effect of each setting" not in rendered(*search_sections(example().choices, plain, "s0", titled=False))[0]
 

@@ -1,4 +1,4 @@
-"""The axis of a metric: in order, inside what is shown, and labelled."""
+"""The axis of a metric: in order, inside what is shown, and labeled."""
 
 from __future__ import annotations
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from search.report.gather_summary import analysis_of
-from tests.search.report.analysed_example import CONFIG, analysed
+from tests.search.report.analyzed_example import CONFIG, analyzed
 from tests.search.report.example import example
 from tests.search.scored import ACCURACY
 
 
 def test_trials_without_a_score_are_left_out() -> None:
-    trials = list(analysed(30).trials)
+    trials = list(analyzed(30).trials)
     refused = [replace(trial, score=None, feasible=False) for trial in trials[:9]]
     found = analysis_of([*trials[9:], *refused], ACCURACY, CONFIG, 4)
     assert (found.candidates, found.given_up) == (21, 4)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from search.analysis.analyse import Analysis, Decisive
+from search.analysis.analyze import Analysis, Decisive
 from search.report.figures import Figure
 from search.report.importance_section import importance_bars, importance_section, parts_of
 from tests.search.report.example import CHOICES

@@ -10,7 +10,7 @@ from search.analysis.together import Interaction, Together
 from search.report.data import DeviceResult
 from search.report.figures import Figure
 from search.report.interaction_section import interaction_section, interaction_texts
-from tests.search.report.analysed_example import analysed
+from tests.search.report.analyzed_example import analyzed
 from tests.search.report.rendered import rendered
 from tests.search.scored import ACCURACY
 
@@ -19,7 +19,7 @@ TOGETHER = Together("start", "", "plan", "", (), (Interaction("starting weights"
 
 @pytest.fixture(scope="module")
 def device() -> DeviceResult:
-    return analysed(80)
+    return analyzed(80)
 
 
 def section(device: DeviceResult) -> tuple[str, dict[str, Figure]]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ofa.task import Score
-from search.analysis.analyse import analyse
+from search.analysis.analyze import analyze
 from search.analysis.columns import Searched
 from search.report.data import ReportData
 from search.report.effects_section import effect_text
@@ -88,7 +88,7 @@ def test_perplexities_over_decades_have_round_ticks() -> None:
 def test_an_effect_on_a_loss_is_below() -> None:
     settings = [{"start": name} for name in ("inherit", "fresh") * 20]
     losses = [2.0 + (row["start"] == "fresh") + 0.01 * (number % 7) for number, row in enumerate(settings)]
-    found = analyse([{"width.a": number % 5} for number in range(40)], settings, [-loss for loss in losses],
+    found = analyze([{"width.a": number % 5} for number in range(40)], settings, [-loss for loss in losses],
                     [Searched("start", ("search.tuning.start",))])  # fmt: skip
     text = effect_text(found.effects["start"], LOSS)
     assert text.startswith("inherit is 1") and "nats below fresh" in text

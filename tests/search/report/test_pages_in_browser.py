@@ -12,7 +12,7 @@ from search.report.live import live_page
 from search.report.page import render
 from search.report.sweep_page import render_sweep
 from tests.browser import Page, find_browser, open_page
-from tests.search.report.analysed_example import analysed
+from tests.search.report.analyzed_example import analyzed
 from tests.search.report.compared_example import compared_example
 from tests.search.report.example import example
 from tests.search.report.sweep_example import sweep_example
@@ -65,7 +65,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     data = example()
     full = replace(
         data,
-        devices=(*data.devices, analysed(60)),
+        devices=(*data.devices, analyzed(60)),
         compared=compared_example(),
         pruned=MANY,
         compressed=(card("small"),),

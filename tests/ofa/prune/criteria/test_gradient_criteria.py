@@ -8,11 +8,11 @@ from torch.nn import functional
 from ofa import InvalidInput
 from ofa.prune import criteria
 from ofa.prune.context import Criterion, PruneContext
-from tests.ofa.prune.contexts import Batch, context_of, labelled, mean_loss, slopes, smooth_net
+from tests.ofa.prune.contexts import Batch, context_of, labeled, mean_loss, slopes, smooth_net
 
 
 def smooth_context() -> tuple[PruneContext, list[Batch]]:
-    batches = labelled((3,), sizes=(6, 2), classes=3)
+    batches = labeled((3,), sizes=(6, 2), classes=3)
     masks = {"3.weight": torch.rand(4, 4, generator=torch.Generator().manual_seed(0)) > 0.4}
     return context_of(smooth_net(), batches, masks), batches
 
@@ -103,7 +103,7 @@ class HalfUsed(nn.Module):
 
 @pytest.mark.parametrize("criterion", [criteria.taylor, criteria.snip, criteria.grasp])
 def test_a_weight_that_the_loss_does_not_reach_scores_zero(criterion: Criterion) -> None:
-    scores = criterion(context_of(HalfUsed(), labelled((3,), classes=3)))
+    scores = criterion(context_of(HalfUsed(), labeled((3,), classes=3)))
     assert not bool(scores["unused.weight"].any()) and bool(scores["used.0.weight"].any())
 
 
@@ -115,7 +115,7 @@ def test_movement_sums_minus_gradient_times_weight_over_a_training() -> None:
         movement(context)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     expected = {name: torch.zeros_like(weight) for name, weight in context.weights.items()}
-    for images, labels in labelled((3,), sizes=(5, 5, 5, 5), classes=3):
+    for images, labels in labeled((3,), sizes=(5, 5, 5, 5), classes=3):
         optimizer.zero_grad()
         functional.cross_entropy(model(images), labels).backward()
         optimizer.step()

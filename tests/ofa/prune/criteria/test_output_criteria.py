@@ -9,7 +9,7 @@ from ofa.models import LeNet300
 from ofa.prune import criteria
 from ofa.prune.layers import Layer
 from tests.ofa import zoo
-from tests.ofa.prune.contexts import context_of, labelled, model_context
+from tests.ofa.prune.contexts import context_of, labeled, model_context
 
 
 def test_norm_scale_reads_the_scale_of_the_norm_that_follows() -> None:
@@ -36,14 +36,14 @@ def test_norm_scale_takes_layers_by_hand_and_then_needs_no_data() -> None:
 def test_norm_scale_of_a_model_without_norms_is_refused() -> None:
     model = LeNet300((3, 12, 12), 5, hidden=(6, 5)).double()
     with pytest.raises(InvalidInput, match="feeds a norm with a scale"):
-        criteria.norm_scale(context_of(model, labelled()))
+        criteria.norm_scale(context_of(model, labeled()))
 
 
 def test_a_transposed_convolutions_scale_lies_on_its_outputs() -> None:
     model = nn.Sequential(nn.ConvTranspose2d(4, 6, 3, groups=2), nn.BatchNorm2d(6)).double()
     with torch.no_grad():
         model[1].weight.copy_(torch.arange(6))
-    scores = criteria.norm_scale(context_of(model, labelled((4, 3, 3))))["0.weight"]
+    scores = criteria.norm_scale(context_of(model, labeled((4, 3, 3))))["0.weight"]
     assert scores.shape == model[0].weight.shape
     assert scores[:2, :, 0, 0].tolist() == [[0, 1, 2]] * 2 and scores[2:, :, 2, 1].tolist() == [[3, 4, 5]] * 2
 
@@ -65,7 +65,7 @@ def by_hand(context: object, images: Tensor) -> dict[str, Tensor]:
 def test_apoz_and_activation_measure_what_goes_into_the_relu_over_all_images() -> None:
     context = model_context("lenet5")
     apoz, activation = criteria.apoz(context), criteria.activation(context)
-    for name, values in by_hand(context, torch.cat([images for images, _ in labelled()])).items():
+    for name, values in by_hand(context, torch.cat([images for images, _ in labeled()])).items():
         torch.testing.assert_close(apoz[name], (values > 0).double().mean(dim=1))
         torch.testing.assert_close(activation[name], values.abs().mean(dim=1))
         assert 0 <= float(apoz[name].min()) and float(apoz[name].max()) <= 1
@@ -95,4 +95,4 @@ def test_a_weight_that_makes_no_output_is_named() -> None:
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)).double()
     model[0].register_module("unused", nn.Linear(3, 3).double())
     with pytest.raises(InvalidInput, match=r"'0\.unused\.weight' ran"):
-        criteria.apoz(context_of(model, labelled((3,))))
+        criteria.apoz(context_of(model, labeled((3,))))

@@ -12,7 +12,7 @@ from ofa.models import LeNet5, LeNet300
 from ofa.prune.criteria import synflow
 from ofa.randomize import randomize_
 from tests.ofa import zoo
-from tests.ofa.prune.contexts import context_of, labelled, model_context
+from tests.ofa.prune.contexts import context_of, labeled, model_context
 
 CHAINS = {
     "lenet300": lambda: LeNet300((3, 12, 12), 5, hidden=(9, 7)),
@@ -118,4 +118,4 @@ def test_a_flow_that_does_not_fit_is_refused_and_a_deep_network_does_fit() -> No
         for parameter in deep.parameters():
             parameter.fill_(1e9)
     with pytest.raises(InvalidInput, match="beyond what float64 holds"):
-        synflow(context_of(deep, labelled((50,))))
+        synflow(context_of(deep, labeled((50,))))

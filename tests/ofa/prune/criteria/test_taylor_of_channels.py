@@ -12,11 +12,11 @@ from ofa import InvalidInput
 from ofa.models import ResNet
 from ofa.prune import OneShot, Pruner
 from ofa.prune.allocation import budget
-from ofa.prune.criteria import magnitude, normalised, taylor
+from ofa.prune.criteria import magnitude, normalized, taylor
 from ofa.prune.granularity import channel
 from ofa.prune.granularity.pool import PieceScores
 from ofa.randomize import randomize_
-from tests.ofa.prune.contexts import labelled
+from tests.ofa.prune.contexts import labeled
 
 SHAPE = (3, 8, 8)
 
@@ -37,7 +37,7 @@ class Gated(nn.Module):
 
 
 def pruner_of(model: nn.Module, **options: object) -> Pruner:
-    options = {"criterion": taylor, "batches": lambda: labelled(SHAPE), **options}
+    options = {"criterion": taylor, "batches": lambda: labeled(SHAPE), **options}
     return Pruner(
         model, granularity=partial(channel, multiple_of=1), example_input=torch.zeros(2, *SHAPE).double(), **options
     )
@@ -49,7 +49,7 @@ def test_the_readers_of_a_channel_hold_the_change_by_its_gate() -> None:
     pruner = pruner_of(model)
     gate = torch.ones(6, dtype=torch.float64, requires_grad=True)
     by_gate = []
-    for images, labels in labelled(SHAPE):
+    for images, labels in labeled(SHAPE):
         loss = nn.functional.cross_entropy(model(images, gate), labels)
         by_gate.append(torch.autograd.grad(loss, gate)[0])
     scores = taylor(pruner.context(), over="max")
@@ -67,7 +67,7 @@ def test_a_channels_score_is_made_of_each_tensors_own_sum(over: str) -> None:
     found = taylor(pruner.context(), over=over)["make"]
     expected = torch.zeros(6, dtype=torch.float64)
     parameters = dict(model.named_parameters())
-    for images, labels in labelled(SHAPE):
+    for images, labels in labeled(SHAPE):
         loss = nn.functional.cross_entropy(model(images), labels)
         gradients = dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True))
         change = {name: (g * parameters[name]).detach() for name, g in gradients.items()}
@@ -87,10 +87,10 @@ def test_a_channels_score_is_made_of_each_tensors_own_sum(over: str) -> None:
 
 def test_smaller_gradients_are_those_of_fewer_examples() -> None:
     model = randomize_(Gated().double()).eval()
-    single = [(images[i : i + 1], labels[i : i + 1]) for images, labels in labelled(SHAPE) for i in range(len(images))]
+    single = [(images[i : i + 1], labels[i : i + 1]) for images, labels in labeled(SHAPE) for i in range(len(images))]
     one_by_one = taylor(pruner_of(model, batches=lambda: single).context())
     torch.testing.assert_close(taylor(pruner_of(model).context(), examples=1), one_by_one)
-    weights = Pruner(model, criterion=taylor, batches=lambda: labelled(SHAPE)).context()
+    weights = Pruner(model, criterion=taylor, batches=lambda: labeled(SHAPE)).context()
     assert set(taylor(weights, examples=2)) == set(weights.weights)
 
 
@@ -99,7 +99,7 @@ def test_no_layer_of_a_residual_network_ends_with_single_channels() -> None:
     model = randomize_(ResNet(SHAPE, 5, depth=8, widths=(8, 16, 32)).double())
     pruner = pruner_of(
         model,
-        criterion=normalised(partial(taylor, examples=2)),
+        criterion=normalized(partial(taylor, examples=2)),
         schedule=OneShot(0.5),
         allocation=partial(budget, metric="macs"),
     )

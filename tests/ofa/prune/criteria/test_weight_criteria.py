@@ -123,7 +123,7 @@ def test_filters_of_transposed_convolutions_are_their_outputs() -> None:
 
 
 @pytest.mark.parametrize("by", ["mean", "max", "l2"])
-def test_normalised_layers_are_of_size_one_and_keep_their_order(by: str) -> None:
+def test_normalized_layers_are_of_size_one_and_keep_their_order(by: str) -> None:
     torch.manual_seed(0)
     masks = {"1.weight": torch.rand(7, 6) > 0.5}
     context = matrix_context(torch.randn(6, 5), 100 * torch.randn(7, 6), torch.zeros(3, 7), masks=masks)
@@ -131,7 +131,7 @@ def test_normalised_layers_are_of_size_one_and_keep_their_order(by: str) -> None
     def signed(context: PruneContext) -> dict[str, Tensor]:
         return {name: weight.detach() + (~context.masks[name]) * 1e6 for name, weight in context.weights.items()}
 
-    plain, scores = signed(context), criteria.normalised(signed, by=by)(context)
+    plain, scores = signed(context), criteria.normalized(signed, by=by)(context)
     for name in ("0.weight", "1.weight"):
         sizes = scores[name][context.masks[name]].abs()
         size = {"mean": sizes.mean(), "max": sizes.max(), "l2": sizes.square().sum().sqrt()}[by]
@@ -140,10 +140,10 @@ def test_normalised_layers_are_of_size_one_and_keep_their_order(by: str) -> None
     assert not bool(scores["2.weight"].any())
 
 
-def test_normalised_rows_count_where_anything_is_alive_and_rules_are_checked() -> None:
+def test_normalized_rows_count_where_anything_is_alive_and_rules_are_checked() -> None:
     mask = torch.tensor([[True, False], [False, False], [True, True]])
     context = matrix_context(torch.ones(3, 2), masks={"0.weight": mask})
-    scores = criteria.normalised(lambda context: {"0.weight": torch.tensor([1.0, 50.0, 3.0])})(context)
+    scores = criteria.normalized(lambda context: {"0.weight": torch.tensor([1.0, 50.0, 3.0])})(context)
     assert scores["0.weight"].tolist() == [0.5, 25, 1.5]
     with pytest.raises(InvalidInput, match="did you mean mean"):
-        criteria.normalised(criteria.magnitude, by="maen")
+        criteria.normalized(criteria.magnitude, by="maen")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.tree import DecisionTreeRegressor
 
-from search.analysis.analyse import decompose, leaves_of
+from search.analysis.analyze import decompose, leaves_of
 
 
 def table(trees: list[DecisionTreeRegressor], cells: list[int]) -> np.ndarray:

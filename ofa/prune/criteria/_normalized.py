@@ -15,7 +15,7 @@ RULES = ("mean", "max", "l2")
 
 
 @dataclass(frozen=True)
-class Normalised:
+class Normalized:
     """A criterion divided layer by layer by its mean, largest or L2 norm of |score| over what is alive.
 
     The order within a layer is unchanged, and so is a layer of zeros.
@@ -30,7 +30,7 @@ class Normalised:
 
     def __post_init__(self) -> None:
         if self.by not in RULES:
-            raise InvalidInput(f"normalised by={self.by!r} is unknown; {nearest(str(self.by), RULES)}")
+            raise InvalidInput(f"normalized by={self.by!r} is unknown; {nearest(str(self.by), RULES)}")
 
     def observe(self, context: PruneContext) -> None:
         """Passes a step on to the criterion, if it observes steps."""
@@ -48,13 +48,13 @@ class Normalised:
         return {name: _divided(score.double(), context.masks[name], self.by) for name, score in scores.items()}
 
 
-def normalised(criterion: Criterion, by: str = "mean") -> Criterion:
-    """Returns `criterion` with layers made comparable; `by` is "mean", "max" or "l2", see `Normalised`.
+def normalized(criterion: Criterion, by: str = "mean") -> Criterion:
+    """Returns `criterion` with layers made comparable; `by` is "mean", "max" or "l2", see `Normalized`.
 
     Raises:
         InvalidInput: an unknown rule.
     """
-    return Normalised(criterion, by)
+    return Normalized(criterion, by)
 
 
 def _divided(score: Tensor, mask: Tensor, by: str) -> Tensor:

@@ -50,7 +50,7 @@ def test_a_width_that_is_reduced_over_is_elastic_and_right(name: str) -> None:
     model = randomize_(Between(FUNCTIONS[name]).double().eval())
     x = torch.randn(3, 6, dtype=torch.float64)
     supernet = ofa.Supernet(model, x, RULES)
-    assert [(group.name, group.units, group.renormalised) for group in supernet.groups] == [("enter", 8, True)]
+    assert [(group.name, group.units, group.renormalized) for group in supernet.groups] == [("enter", 8, True)]
     for width in range(1, 8):
         hidden = F.linear(x, model.enter.weight[:width], model.enter.bias[:width])
         expected = F.linear(FUNCTIONS[name](hidden), model.leave.weight[:, :width], model.leave.bias)

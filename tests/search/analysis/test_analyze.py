@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from search.analysis.analyse import LEAST, Analysis, analyse
+from search.analysis.analyze import LEAST, Analysis, analyze
 from search.analysis.columns import Searched
 from search.analysis.together import LEAST as LEAST_TOGETHER
 from search.analysis.together import WEIGHTS
@@ -35,7 +35,7 @@ def made(rng: np.random.Generator, count: int, searched: tuple[Searched, ...] = 
         archs.append({"width.a": int(rng.integers(4)), "depth.b": int(rng.integers(1, 3))})
         settings.append({name: own[name] for name in own if name in {one.name for one in searched}})
         accuracy.append(0.9 - lost + 0.01 * archs[-1]["width.a"] + float(rng.normal(0, 0.01)))
-    return analyse(archs, settings, accuracy, searched, given_up=7)
+    return analyze(archs, settings, accuracy, searched, given_up=7)
 
 
 def test_every_part_says_what_was_planted(rng: np.random.Generator) -> None:

@@ -39,7 +39,7 @@ class Analysis:
     together: Together | None = None
 
 
-def analyse(
+def analyze(
     archs: Sequence[Mapping[str, int]],
     settings: Sequence[Mapping[str, Setting]],
     quality: Sequence[float],

@@ -25,7 +25,7 @@ CONFIG = {
 }
 
 
-def analysed(count: int, given_up: int = 12) -> DeviceResult:
+def analyzed(count: int, given_up: int = 12) -> DeviceResult:
     """Returns a search in which fresh weights cost 0.05 and nothing else does anything."""
     rng = np.random.default_rng(0)
     trials = tuple(_trial(rng, number) for number in range(count))

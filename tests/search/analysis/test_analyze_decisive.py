@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from search.analysis.analyse import decisive
+from search.analysis.analyze import decisive
 from search.run.cards import Setting
 
 Candidates = list[dict[str, Setting]]
