@@ -137,7 +137,7 @@ def print_comparison(comparison: Comparison, stream: TextIO | None = None) -> No
     for device in comparison.devices:
         if device.verdict != "ok":
             print(f"the measurement on {device.name} is {device.verdict}: repeat it on a quiet machine", file=stream)
-    print(f"\n{comparison.found}", file=stream)
+    print(f"\n{comparison.finding}", file=stream)
 
 
 def _compared_cells(row: SubnetComparison, metric: MetricFacts, devices: Sequence[str]) -> tuple[str, ...]:
@@ -158,8 +158,7 @@ def _device_cell(subnet: SubnetOnDevice) -> str:
 
 def _pair_cells(row: PairComparison, metric: MetricFacts) -> tuple[str, ...]:
     own, other = (f"{side.subnet}: {ms_text(side.ms)}, {metric.text(side.score)}" for side in (row.own, row.other))
-    verdict = row.sense if row.better else f"{row.sense}: {row.reason}"
-    return row.device, f"≤ {ms_text(row.limit_ms)}", own, f"{other} ({row.other_device})", verdict
+    return row.device, f"≤ {ms_text(row.limit_ms)}", own, f"{other} ({row.other_device})", row.verdict
 
 
 def print_pruned(

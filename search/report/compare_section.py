@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from html import escape
 
 from ofa.records import read_record
-from search.device.workload import USUAL
-from search.report.data import Choice, Compared, ComparedPair, ComparedSide, ComparedSubnet, OnDevice
+from search.report.data import Choice, Compared
 from search.report.document import Card, Section, series_color
 from search.report.figures import Figure, drawn, layout, lines, markers
 from search.report.latency_section import workload_of
 from search.report.pictures import silhouette
 from search.run.paths import RunFolder
-from search.run.result_files import Comparison, PairComparison, SubnetComparison, SubnetOnDevice
+from search.run.result_files import Comparison, PairComparison, PairSide, SubnetComparison
 from search.run.scores import MetricFacts
 from search.run.stages import is_complete
 from search.subnets.advantage import purposes_text
@@ -34,40 +33,43 @@ def compare_section(compared: Compared | None, choices: Sequence[Choice]) -> Sec
     if compared is None:
         return None
     outdated = " Newer searches are not included; run ofa compare again." if compared.is_old else ""
-    figures = {FIGURE: slopes_figure(compared)} if len(compared.runtimes) > 1 else {}
+    content, metric = compared.content, compared.metric
+    figures = {FIGURE: slopes_figure(compared)} if len(compared.devices) > 1 else {}
     return Section(
         "compare.html",
         {
             "title": _title(compared),
-            "lead": compared.finding + outdated,
-            "cards": [_card(subnet, compared.metric, choices) for subnet in compared.subnets if subnet.devices],
+            "lead": content.finding + outdated,
+            "cards": [_card(subnet, metric, choices) for subnet in content.subnets if subnet.devices],
             "figure_name": FIGURE if figures else "",
-            "devices": list(compared.runtimes),
-            "subnets": compared.subnets,
-            "metric": compared.metric,
-            "test_heading": compared.metric.heading("test"),
+            "devices": compared.devices,
+            "subnets": content.subnets,
+            "purpose_of": purposes_text,
+            "metric": metric,
+            "test_heading": metric.heading("test"),
             "most_limits": MOST_LIMITS,
             "how_measured": _how_measured(compared),
             "how_decided": _how_decided(compared),
-            "pairs": [_pair(pair, compared.metric) for pair in compared.pairs],
+            "pairs": [_pair(pair, metric) for pair in content.pairs],
         },
         figures,
     )
 
 
 def _title(compared: Compared) -> str:
-    if len(compared.runtimes) < 2:
+    if len(compared.devices) < 2:
         return "The chosen subnets side by side"
-    if any(pair.own.subnet != pair.other.subnet for pair in compared.pairs):
+    if any(pair.own.subnet != pair.other.subnet for pair in compared.content.pairs):
         return "One supernet, a different subnet for each device"
     return "One supernet on every device"
 
 
 def _how_measured(compared: Compared) -> str:
-    runtimes = "; ".join(f"{name}: {runtime}" for name, runtime in compared.runtimes.items())
-    poor = ", ".join(f"{name} {verdict}" for name, verdict in compared.verdicts.items() if verdict != "ok")
+    devices = compared.content.devices
+    runtimes = "; ".join(f"{device.name}: {device.runtime}" for device in devices)
+    poor = ", ".join(f"{device.name} {device.verdict}" for device in devices if device.verdict != "ok")
     doubt = f" Measurement quality: {poor}." if poor else ""
-    manners = {name: compared.workloads.get(name, USUAL).manner for name in compared.runtimes}
+    manners = {name: compared.workloads[name].manner for name in compared.devices}
     manner = (
         next(iter(manners.values()))
         if len(set(manners.values())) == 1
@@ -76,7 +78,7 @@ def _how_measured(compared: Compared) -> str:
     return (
         f"Measured in turn {manner} ({runtimes}). Each cell has the time, its share of the largest subnet's "
         "time, and the limits on that device in ms, met (✓) or missed (✗). Times within "
-        f"{percent_text(compared.same_time, 0)} of each other, or of a limit, count as equal.{doubt}"
+        f"{percent_text(compared.content.same_time, 0)} of each other, or of a limit, count as equal.{doubt}"
     )
 
 
@@ -84,24 +86,24 @@ def _how_decided(compared: Compared) -> str:
     return (
         "For each limit on a device: the subnet chosen for it, and the one chosen for another device under a limit of "
         f"about the same share of the largest subnet's time. Differences of {compared.metric.title} within "
-        f"the standard error on {compared.test_examples:,} test examples count as equal."
+        f"the standard error on {compared.content.test_examples:,} test examples count as equal."
     )
 
 
-def _card(subnet: ComparedSubnet, metric: MetricFacts, choices: Sequence[Choice]) -> Card:
+def _card(subnet: SubnetComparison, metric: MetricFacts, choices: Sequence[Choice]) -> Card:
     times = {
         f"on {device}": f"{ms_text(time.ms)}, {percent_text(time.of_largest, 0)}" for device, time in subnet.on.items()
     }
     return Card(
         title=subnet.name,
-        score=metric.text(subnet.test),
-        label=f"{metric.heading('test')}; chosen for {subnet.purpose}",
-        layers=silhouette(choices, subnet.arch),
+        score=metric.text(subnet.scores.test[metric.name]),
+        label=f"{metric.heading('test')}; chosen for {purposes_text(subnet.chosen_for)}",
+        layers=silhouette(choices, subnet.arch.values),
         facts={**times, "MACs": count_text(subnet.macs)},
     )
 
 
-def _pair(pair: ComparedPair, metric: MetricFacts) -> dict[str, object]:
+def _pair(pair: PairComparison, metric: MetricFacts) -> dict[str, object]:
     """A row of a device's own choice beside another device's, with the subnets' names in separate fields."""
     return {
         "device": pair.device,
@@ -116,7 +118,7 @@ def _pair(pair: ComparedPair, metric: MetricFacts) -> dict[str, object]:
     }
 
 
-def _figures_text(side: ComparedSide, metric: MetricFacts) -> str:
+def _figures_text(side: PairSide, metric: MetricFacts) -> str:
     return f"{ms_text(side.ms)}, {metric.text(side.score)}"
 
 
@@ -125,8 +127,8 @@ def slopes_figure(compared: Compared) -> Figure:
 
     A line has the color of the device that its subnet was chosen for (gray for several), with stars on those devices.
     """
-    devices = list(compared.runtimes)
-    chosen = [subnet for subnet in compared.subnets if subnet.devices]
+    devices = compared.devices
+    chosen = [subnet for subnet in compared.content.subnets if subnet.devices]
     owners = sorted({subnet.devices for subnet in chosen}, key=lambda owner: (len(owner), owner))
     single_devices = [owner[0] for owner in owners if len(owner) == 1]
     traces = [_limits(compared, devices)]
@@ -143,7 +145,7 @@ def slopes_figure(compared: Compared) -> Figure:
     return drawn(traces, frame)
 
 
-def _line(subnet: ComparedSubnet, metric: MetricFacts, devices: Sequence[str], color: str, *, first: bool) -> Figure:
+def _line(subnet: SubnetComparison, metric: MetricFacts, devices: Sequence[str], color: str, *, first: bool) -> Figure:
     ends = (0, len(devices) - 1)
     owner = " and ".join(subnet.devices)
     y = [100 * subnet.on[device].of_largest for device in devices]
@@ -171,9 +173,9 @@ def _limits(compared: Compared, devices: Sequence[str]) -> Figure:
     """A bar across each device at each of its limits."""
     bars = []
     for device in devices:
-        time = compared.subnets[0].on[device]
+        time = compared.content.subnets[0].on[device]
         largest_ms = time.ms / time.of_largest
-        bars += [(device, limit_ms, 100 * limit_ms / largest_ms) for limit_ms, _ in time.limits]
+        bars += [(device, limit.limit_ms, 100 * limit.limit_ms / largest_ms) for limit in time.limits]
     return markers(
         "limits",
         [escape(device) for device, _, _ in bars],
@@ -185,10 +187,11 @@ def _limits(compared: Compared, devices: Sequence[str]) -> Figure:
     )
 
 
-def _text(subnet: ComparedSubnet, metric: MetricFacts, device: str) -> str:
+def _text(subnet: SubnetComparison, metric: MetricFacts, device: str) -> str:
     time = subnet.on[device]
     head = f"<b>{escape(subnet.name)}</b> on {escape(device)}: {ms_text(time.ms)}, {percent_text(time.of_largest, 0)}"
-    return f"{head}<br>{metric.text(subnet.test)} on test<br>chosen for {escape(subnet.purpose)}"
+    test, purposes = metric.text(subnet.scores.test[metric.name]), purposes_text(subnet.chosen_for)
+    return f"{head}<br>{test} on test<br>chosen for {escape(purposes)}"
 
 
 def gather_compared(run: RunFolder) -> Compared | None:
@@ -200,46 +203,8 @@ def gather_compared(run: RunFolder) -> Compared | None:
     if not is_complete(run.comparison):
         return None
     content = read_record(run.comparison, Comparison)
-    metric = content.metrics[0]
     return Compared(
-        runtimes={device.name: device.runtime for device in content.devices},
-        verdicts={device.name: device.verdict for device in content.devices},
-        subnets=tuple(_subnet(row, metric) for row in content.subnets),
-        pairs=tuple(map(_compared_pair, content.pairs)),
-        finding=content.found,
-        same_time=content.same_time,
-        metric=metric,
-        test_examples=content.test_examples,
-        workloads={device.name: workload_of(run, device.name) for device in content.devices},
+        content,
         is_old=content.searches != digest_of_searches(found_by_searches(run)),
-    )
-
-
-def _subnet(row: SubnetComparison, metric: MetricFacts) -> ComparedSubnet:
-    return ComparedSubnet(
-        name=row.name,
-        devices=tuple(sorted({device for purpose in row.chosen_for for device in purpose.devices})),
-        purpose=purposes_text(row.chosen_for),
-        arch=row.arch.values,
-        validation=row.scores.validation[metric.name],
-        test=row.scores.test[metric.name],
-        macs=row.macs,
-        on={name: _on(subnet) for name, subnet in row.on.items()},
-    )
-
-
-def _on(subnet: SubnetOnDevice) -> OnDevice:
-    return OnDevice(subnet.ms, subnet.of_largest, tuple((limit.limit_ms, limit.met) for limit in subnet.limits))
-
-
-def _compared_pair(row: PairComparison) -> ComparedPair:
-    return ComparedPair(
-        device=row.device,
-        limit_ms=row.limit_ms,
-        own=ComparedSide(row.own.subnet, row.own.ms, row.own.score),
-        other_device=row.other_device,
-        other_limit_ms=row.other_limit_ms,
-        other=ComparedSide(row.other.subnet, row.other.ms, row.other.score),
-        better=row.better,
-        verdict=row.sense if row.better else f"{row.sense}: {row.reason}",
+        workloads={device.name: workload_of(run, device.name) for device in content.devices},
     )

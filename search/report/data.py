@@ -9,10 +9,9 @@ from ofa.task import Score
 from search.analysis.analyze import Analysis
 from search.analysis.side_by_side import TunedSearch
 from search.device.workload import USUAL, Workload
-from search.report.began import Began
 from search.run.cards import Quantized, Setting
 from search.run.compressed_cards import CompressedCard
-from search.run.result_files import Layers
+from search.run.result_files import Comparison, Layers
 from search.run.scores import MetricFacts
 from search.run.training_cards import Epoch
 
@@ -157,65 +156,36 @@ class Pruned:
 
 
 @dataclass(frozen=True)
-class OnDevice:
-    """The time of one subnet on one device: ms, fraction of the largest subnet's, and the device's limits."""
-
-    ms: float
-    of_largest: float
-    limits: tuple[tuple[float, bool], ...]  # each in ms, ascending, with whether it is met
-
-
-@dataclass(frozen=True)
-class ComparedSubnet:
-    """One subnet that was measured on every device."""
-
-    name: str  # a letter, or "largest"
-    devices: tuple[str, ...]  # for which it was chosen
-    purpose: str  # devices and limits in words, empty for the largest
-    arch: Mapping[str, int]
-    validation: Score
-    test: Score
-    macs: int
-    on: Mapping[str, OnDevice]
-
-
-@dataclass(frozen=True)
-class ComparedSide:
-    """One subnet of a pair, by name, with its figures on the device in question."""
-
-    subnet: str
-    ms: float
-    score: Score  # on test
-
-
-@dataclass(frozen=True)
-class ComparedPair:
-    """A device's own choice for a limit beside the choice of another device for a comparable limit there."""
-
-    device: str
-    limit_ms: float
-    own: ComparedSide
-    other_device: str
-    other_limit_ms: float
-    other: ComparedSide
-    better: bool
-    verdict: str  # in what sense the own choice is better, or why not
-
-
-@dataclass(frozen=True)
 class Compared:
     """The result of `ofa compare`: every chosen subnet on every device that could be run."""
 
-    runtimes: Mapping[str, str]  # in words, by device
-    verdicts: Mapping[str, str]  # of the measurement, by device
-    subnets: tuple[ComparedSubnet, ...]
-    pairs: tuple[ComparedPair, ...]
-    finding: str  # the conclusion in words
-    same_time: float  # times that differ by at most this fraction are the same
-    metric: MetricFacts
-    test_examples: int
+    content: Comparison
     is_old: bool  # whether there are newer searches
-    workloads: Mapping[str, Workload] = field(default_factory=dict)  # by device; others are of one example
+    workloads: Mapping[str, Workload]  # by device
+
+    @property
+    def metric(self) -> MetricFacts:
+        """The metric that is compared first."""
+        return self.content.metrics[0]
+
+    @property
+    def devices(self) -> list[str]:
+        """The names of the devices that were measured."""
+        return [device.name for device in self.content.devices]
+
+
+@dataclass(frozen=True)
+class Began:
+    """How the training of one network began and ended, by its folder in the run; empty where there is nothing to say.
+
+    Attributes:
+        start: where its weights came from.
+        ended: why it ended early.
+    """
+
+    network: str
+    start: str
+    ended: str
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import platform
 import shlex
+from collections.abc import Iterator
+from pathlib import Path
 
+from ofa.checkpoint import checkpoint_meta
 from ofa.errors import InvalidInput
-from ofa.records import read_limited, read_record
+from ofa.records import convert, read_limited, read_record
+from ofa.start import StartRecord
 from search.device.profile_device import tool_version
-from search.report.began import gather_began
 from search.report.compare_section import gather_compared
 from search.report.compress_section import gather_compressed
-from search.report.data import Choice, DeviceResult, Pruned, ReportData
+from search.report.data import Began, Choice, DeviceResult, Pruned, ReportData
 from search.report.gather_device import profile_only, search_result
 from search.report.gather_summary import gather_tuned, gather_warnings, summary_of
 from search.report.prune_section import gather_pruned
 from search.run.compressed_cards import CompressedCard
 from search.run.contents import commands_of, complete_profiles, complete_searches
-from search.run.paths import RunFolder, SupernetFolder
+from search.run.paths import NetworkFolder, PrunedFolder, RunFolder, SupernetFolder
 from search.run.result_files import Layers
 from search.run.stages import hash_of, is_complete
 from search.run.stored_inputs import read_stored_config
@@ -120,3 +123,38 @@ def run_arguments(run: RunFolder) -> str:
     default = {f"run={run.name}": run.name == "main"}
     default |= {f"outputs={run.root.parent}": str(run.root.parent) == "outputs"}
     return "".join(f" {shlex.quote(argument)}" for argument, is_default in default.items() if not is_default)
+
+
+def gather_began(run: RunFolder) -> tuple[Began, ...]:
+    """Returns how the finished trainings of a run began and ended, of those with something to say.
+
+    Raises:
+        InvalidInput: a damaged file; names it.
+    """
+    rows = [
+        Began(str(files.root.relative_to(run.root)), _start(files.start), _ended(files.history))
+        for files in _trained(run)
+    ]
+    return tuple(row for row in rows if row.start or row.ended)
+
+
+def _trained(run: RunFolder) -> Iterator[NetworkFolder]:
+    yield SupernetFolder(run.supernet)
+    for parent, kind in ((run.dense, NetworkFolder), (run.pruned, PrunedFolder)):
+        for folder in sorted(parent.glob("*/")):
+            if not folder.name.endswith((".new", ".old")) and is_complete(folder):
+                yield kind(folder)
+
+
+def _start(path: Path) -> str:
+    if not os.path.lexists(path):
+        return ""
+    record: StartRecord = convert(checkpoint_meta(path).get("start"), StartRecord, f"{path} is damaged")
+    return str(record)
+
+
+def _ended(path: Path) -> str:
+    if not os.path.lexists(path):
+        return ""
+    rows = read_record(path, History).rows
+    return rows[-1].ended if rows else ""

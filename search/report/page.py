@@ -7,10 +7,9 @@ from html import escape
 
 from ofa.task import Score
 from search.device.workload import USUAL
-from search.report.began import Began
 from search.report.compare_section import compare_section
 from search.report.compress_section import compress_section
-from search.report.data import ReportData, Warned
+from search.report.data import Began, ReportData, Warned
 from search.report.document import Section, document, footer, header
 from search.report.figures import Figure, axis, drawn, layout, lines
 from search.report.prune_section import prune_section

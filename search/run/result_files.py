@@ -78,6 +78,11 @@ class SubnetComparison(Part, frozen=True, kw_only=True):
     bytes: Count
     on: Mapping[str, SubnetOnDevice]
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that it was chosen for, sorted."""
+        return tuple(sorted({device for purpose in self.chosen_for for device in purpose.devices}))
+
 
 class PairSide(Part, frozen=True, kw_only=True):
     """One of two subnets that are compared: its name, its latency on the device, its score on test."""
@@ -110,13 +115,18 @@ class PairComparison(Part, frozen=True, kw_only=True):
     sense: Text
     reason: Text
 
+    @property
+    def verdict(self) -> str:
+        """In what sense the own choice is better, or why it is not."""
+        return self.sense if self.better else f"{self.sense}: {self.reason}"
+
 
 class Comparison(Record, frozen=True, kw_only=True):
     """comparison.json.
 
     Attributes:
         subnets: the largest last.
-        found: the result of the comparison, in words.
+        finding: the result of the comparison, in words.
         same_time: latencies that differ by no more than this fraction count as equal.
         metrics: of the scores, that which is compared first.
         test_examples: the number of examples behind the scores on test.
@@ -130,7 +140,7 @@ class Comparison(Record, frozen=True, kw_only=True):
     devices: Annotated[tuple[DeviceRow, ...], Meta(min_length=1)]
     subnets: tuple[SubnetComparison, ...]
     pairs: tuple[PairComparison, ...]
-    found: Text
+    finding: Text
     same_time: NotNegative
     metrics: Annotated[tuple[MetricFacts, ...], Meta(min_length=1)]
     test_examples: AtLeastOne

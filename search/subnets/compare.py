@@ -175,7 +175,7 @@ def comparison(
             for subnet in subnets
         ),
         pairs=tuple(rows),
-        found=_finding(subnets, rows),
+        finding=_finding(subnets, rows),
         same_time=OK_WITHIN,
         metrics=metrics,
         test_examples=next(iter(on_test.values())).examples,

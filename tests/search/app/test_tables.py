@@ -90,7 +90,7 @@ def test_every_subnet_and_every_pair_has_a_line() -> None:
         "other does not" in lines
     )
     assert any(line.endswith("not better: both chose the same subnet") for line in lines)
-    assert lines[-1] == compared().found
+    assert lines[-1] == compared().finding
 
 
 def test_without_pairs_there_is_one_table_and_a_poor_measurement_is_said() -> None:

@@ -44,7 +44,7 @@ def test_every_subnet_has_a_card_with_its_picture_and_a_row(both: Compared) -> N
     assert section.count('class="reference"') == 1
     assert section.count('class="own"') == 4  # two subnets of one device, one of both
     assert "One supernet, a different subnet for each device" in section
-    assert f"{both.finding.split(':')[0]}:" in unescape(section)
+    assert f"{both.content.finding.split(':')[0]}:" in unescape(section)
 
 
 def test_times_shares_and_limits_are_in_the_matrix(both: Compared) -> None:
@@ -76,7 +76,9 @@ def test_what_was_found_is_said_for_every_pair(both: Compared) -> None:
     assert section.count('class="text wrap met">meets the limit where the other does not') == 2
     assert section.count('class="text wrap">not better: both chose the same subnet') == 2
     assert "standard error on 1,000 test examples" in section
-    poor, _ = section_of(replace(both, verdicts={"laptop": "noisy", "phone": "ok"}))
+    laptop, phone = both.content.devices
+    noisy = structs.replace(both.content, devices=(structs.replace(laptop, verdict="noisy"), phone))
+    poor, _ = section_of(replace(both, content=noisy))
     assert "Measurement quality: laptop noisy." in poor and "Measurement quality" not in section
 
 
@@ -96,18 +98,31 @@ def test_one_device_alone_has_no_slopes() -> None:
 
 def test_all_text_is_escaped(both: Compared) -> None:
     evil = "<img src=x onerror=alert(1)>"
-    subnets = tuple(
-        replace(one, name=evil, purpose=evil, devices=(evil,), on={evil: one.on["phone"], "laptop": one.on["laptop"]})
-        for one in both.subnets
+    laptop, phone = both.content.devices
+    bad = structs.replace(
+        both.content,
+        devices=(laptop, structs.replace(phone, name=evil, runtime=evil, verdict=evil)),
+        finding=evil,
+        subnets=tuple(
+            structs.replace(
+                subnet,
+                name=evil,
+                chosen_for=tuple(
+                    structs.replace(each, devices=(evil,), limits_ms={evil: 2.1}) for each in subnet.chosen_for
+                ),
+                on={evil: subnet.on["phone"], "laptop": subnet.on["laptop"]},
+            )
+            for subnet in both.content.subnets
+        ),
+        pairs=tuple(
+            structs.replace(
+                pair, device=evil, other_device=evil, sense=evil, own=structs.replace(pair.own, subnet=evil)
+            )
+            for pair in both.content.pairs
+        ),
     )
-    pairs = tuple(
-        replace(pair, device=evil, other_device=evil, verdict=evil, own=replace(pair.own, subnet=evil))
-        for pair in both.pairs
-    )
-    bad = replace(
-        both, runtimes={evil: evil, "laptop": evil}, verdicts={evil: evil}, subnets=subnets, pairs=pairs, finding=evil
-    )
-    section, figures = section_of(bad)
+    workloads = {evil: both.workloads["phone"], "laptop": both.workloads["laptop"]}
+    section, figures = section_of(replace(both, content=bad, workloads=workloads))
     assert "<img" not in section
     assert "<img" not in json.dumps(figures)
 

@@ -56,7 +56,7 @@ def test_a_search_of_several_devices_is_no_devices_own() -> None:
     together = found_together({"laptop": 2.1, "phone": 25.0}, THIN)
     assert find_pairs(with_largest({"both": together}), ["laptop", "phone"], 1.25, ACCURACY) == []
     found_here = compared({"both": together})
-    assert "searched together" in found_here.found
+    assert "searched together" in found_here.finding
     (purpose,) = found_here.subnets[0].chosen_for
     assert purpose.limits_ms == {"laptop": 2.1, "phone": 25.0}
     assert found_here.subnets[0].on["laptop"].limits == (LimitRow(limit_ms=2.1, met=False),)
@@ -74,7 +74,7 @@ def test_each_device_is_better_served_by_its_own_choice() -> None:
     assert laptop.other == PairSide(subnet="B", ms=6.4, score=score(0.932))
     assert (laptop.other_device, laptop.other_limit_ms) == ("phone", 25.0)
     assert laptop.same_score == pytest.approx((0.931 * 0.069 / 1000) ** 0.5, rel=1e-3)
-    assert content.found.startswith("On its own device, each choice is better than another device's in all 2")
+    assert content.finding.startswith("On its own device, each choice is better than another device's in all 2")
 
 
 def test_every_subnet_is_there_on_every_device_the_largest_last() -> None:
@@ -98,7 +98,7 @@ def test_every_subnet_is_there_on_every_device_the_largest_last() -> None:
 def test_one_device_alone_has_its_times_and_says_what_is_missing() -> None:
     content = compared({"laptop": SEARCHES["laptop"]}, devices=("laptop",))
     assert content.pairs == ()
-    assert content.found == "Only laptop was searched, so there is no other device's choice to compare with its own."
+    assert content.finding == "Only laptop was searched, so there is no other device's choice to compare with its own."
     assert set(content.subnets[0].on) == {"laptop"}
 
 

@@ -12,7 +12,8 @@ from ofa.checkpoint import save_checkpoint
 from ofa.errors import InvalidInput
 from ofa.records import write_record
 from ofa.start import StartRecord
-from search.report.began import Began, gather_began
+from search.report.data import Began
+from search.report.gather import gather_began
 from search.report.page import began_section, render
 from search.run.paths import RunFolder, SupernetFolder
 from search.run.training_cards import Epoch, History
