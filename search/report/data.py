@@ -11,6 +11,7 @@ from search.analysis.side_by_side import TunedSearch
 from search.device.workload import USUAL, Workload
 from search.run.cards import Quantized, Setting
 from search.run.compressed_cards import CompressedCard
+from search.run.pruned_cards import LayerRow
 from search.run.result_files import Comparison, Layers
 from search.run.scores import MetricFacts
 from search.run.training_cards import Epoch
@@ -107,24 +108,6 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class PrunedLayer:
-    """One layer of a pruned network.
-
-    Attributes:
-        weights, kept: the number of entries of a parameter, and of those that are not removed.
-        low, high: the range of the remaining weights; both 0 if none remain.
-        counts: a histogram of them, in bins of equal width from `low` to `high`.
-    """
-
-    name: str
-    weights: int
-    kept: int
-    low: float
-    high: float
-    counts: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class Level:
     """One network on the way to a lottery ticket: a ticket, or a control of the same density."""
 
@@ -149,7 +132,7 @@ class Pruned:
     kept_macs: int | None
     slim_params: int | None
     slim_macs: int | None
-    layers: tuple[PrunedLayer, ...]
+    layers: tuple[LayerRow, ...]
     levels: tuple[Level, ...] = ()
     files: tuple[str, ...] = ()  # paths of the portable files (ONNX and source), also of the slim network
     gain: Score | None = None  # from the dense network, on the same examples

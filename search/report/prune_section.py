@@ -8,11 +8,11 @@ from typing import Any
 
 from ofa.records import read_record
 from search.networks.folder import SubnetFolder
-from search.report.data import Level, Pruned, PrunedLayer
+from search.report.data import Level, Pruned
 from search.report.document import LEVELS, Section, series_color, series_dash
 from search.report.figures import Figure, layout, lines, logarithmic, markers
 from search.run.paths import PrunedFolder, RunFolder
-from search.run.pruned_cards import LayerRow, PrunedCard
+from search.run.pruned_cards import Histogram, PrunedCard
 from search.run.scores import MetricFacts
 from search.run.stages import is_complete
 from search.text import NOTHING, count_text, percent_text
@@ -117,9 +117,9 @@ def weights_figure(pruned: Sequence[Pruned]) -> Figure:
     owners: list[int] = []
     for index, result in enumerate(pruned):
         largest = sorted(result.layers, key=lambda layer: -layer.weights)[:MOST_LAYERS]
-        visible_layers = [layer for layer in result.layers if layer in largest and layer.counts]
-        traces += [_histogram(layer, number) | {"visible": index == 0} for number, layer in enumerate(visible_layers)]
-        owners += [index] * len(visible_layers)
+        histograms = [(layer.name, layer.histogram) for layer in result.layers if layer in largest and layer.histogram]
+        traces += [_histogram(*each, number) | {"visible": index == 0} for number, each in enumerate(histograms)]
+        owners += [index] * len(histograms)
     frame = layout("weight", "share of its weights, %", height=420)
     if len(pruned) > 1:
         frame["margin"]["t"] = 84
@@ -180,11 +180,12 @@ def _level_lines(pruned: Pruned) -> list[Figure]:
     return traces
 
 
-def _histogram(layer: PrunedLayer, number: int) -> Figure:
-    width = (layer.high - layer.low) / len(layer.counts)
-    x = [layer.low + (number + 0.5) * width for number in range(len(layer.counts))]
-    y = [100 * count / sum(layer.counts) for count in layer.counts]
-    line = lines(escape(layer.name), x, y, color=series_color(number), dash=series_dash(number), width=2, shape="hvh")
+def _histogram(name: str, histogram: Histogram, number: int) -> Figure:
+    low, counts = histogram.low, histogram.counts
+    width = (histogram.high - low) / len(counts)
+    x = [low + (number + 0.5) * width for number in range(len(counts))]
+    y = [100 * count / sum(counts) for count in counts]
+    line = lines(escape(name), x, y, color=series_color(number), dash=series_dash(number), width=2, shape="hvh")
     return line | {"hovertemplate": "%{x:.3g}: %{y:.2f} %"}
 
 
@@ -225,7 +226,7 @@ def _pruned(files: PrunedFolder) -> Pruned:
         kept_macs=card.kept_macs,
         slim_params=None if slim is None else slim.params,
         slim_macs=None if slim is None else slim.macs,
-        layers=tuple(map(_layer, card.layers)),
+        layers=card.layers,
         levels=tuple(Level(row.kind, row.density, row.scores.test[metric.name]) for row in card.levels),
         files=_files(files),
     )
@@ -236,10 +237,3 @@ def _files(files: PrunedFolder) -> tuple[str, ...]:
     folders = (SubnetFolder(files.root), SubnetFolder(files.slim))
     paths = [path for folder in folders for path in (folder.onnx, folder.source) if path.is_file()]
     return tuple(path.relative_to(files.root.parents[1]).as_posix() for path in paths)
-
-
-def _layer(row: LayerRow) -> PrunedLayer:
-    low, high, counts = (
-        (0.0, 0.0, ()) if row.histogram is None else (row.histogram.low, row.histogram.high, row.histogram.counts)
-    )
-    return PrunedLayer(row.name, row.weights, row.kept, low, high, counts)

@@ -7,22 +7,31 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from ofa.errors import InvalidInput
-from search.report.data import Level, Pruned, PrunedLayer
+from search.report.data import Level, Pruned
 from search.report.figures import Figure
 from search.report.page import render
 from search.report.prune_section import gather_pruned, prune_section
 from search.run.paths import RunFolder
+from search.run.pruned_cards import Histogram, LayerRow
 from search.run.stages import Stage, written
 from tests.search.report.example import example
 from tests.search.report.rendered import rendered
 from tests.search.scored import ACCURACY, score
 
+
+def layer(name: str, weights: int, kept: int, low: float, high: float, counts: tuple[int, ...]) -> LayerRow:
+    histogram = Histogram(low=low, high=high, counts=counts)
+    return LayerRow(name=name, shape=(weights,), weights=weights, kept=kept, histogram=histogram)
+
+
 LAYERS = (
-    PrunedLayer("conv1.weight", 100, 50, -1.0, 1.0, (10, 15, 0, 25)),
-    PrunedLayer("classifier.weight", 300, 3, -0.5, 0.5, (1, 0, 0, 2)),
+    layer("conv1.weight", 100, 50, -1.0, 1.0, (10, 15, 0, 25)),
+    layer("classifier.weight", 300, 3, -0.5, 0.5, (1, 0, 0, 2)),
 )
+EMPTY = structs.replace(LAYERS[0], kept=0, histogram=None)
 LEVELS = tuple(
     Level(kind, 0.8**level, score(0.98 - 0.01 * level)) for level in (1, 2) for kind in ("ticket", "reinit", "random")
 )
@@ -33,7 +42,12 @@ MANY = (
     ONE,
     replace(ONE, name="second", density=0.05, slim_params=90, slim_macs=900),
     replace(ONE, name="tickets", density=0.64, levels=LEVELS, dense_test=None),
-    replace(ONE, name="third", network="lenet300-mnist", layers=(replace(LAYERS[0], kept=0, counts=()), LAYERS[1])),
+    replace(
+        ONE,
+        name="third",
+        network="lenet300-mnist",
+        layers=(EMPTY, LAYERS[1]),
+    ),
 )
 
 
@@ -84,7 +98,7 @@ def test_files_are_linked_from_the_folder_of_the_report() -> None:
 
 def test_all_text_is_escaped() -> None:
     evil = "<img src=x onerror=alert(1)>"
-    layers = tuple(replace(layer, name=evil) for layer in LAYERS)
+    layers = tuple(structs.replace(row, name=evil) for row in LAYERS)
     bad = replace(ONE, name=evil, network=evil, layers=layers, levels=LEVELS, files=(evil,))
     section, figures = rendered(prune_section([bad] * 2))
     assert "<img" not in section
