@@ -48,7 +48,6 @@ class Chosen:
     bytes: int | None
     arch: Mapping[str, int]
     folder: str
-    export_difference: float | None = None
     limits: Mapping[str, float] = field(default_factory=dict)  # all, by figure
     times: Mapping[str, float] = field(default_factory=dict)  # of several devices
     peak_activation_bytes: int | None = None

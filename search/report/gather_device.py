@@ -39,14 +39,8 @@ def search_result(run: RunFolder, name: str, shown_devices: set[str]) -> DeviceR
         _trial(row, row.arch, latency, finalists) for row in tried if row.state in SHOWN and row.arch is not None
     )
     given_up = sum(row.state == GIVEN_UP for row in tried)
-    return DeviceResult(
-        name=name,
-        device=profile.name,
-        description=_description(profile),
-        anchors=_anchors(profile) if profile.name not in shown_devices else (),
-        held_out_error=profile.held_out_error,
-        macs_only_error=profile.model.macs_only.mape,
-        quality=profile.quality.verdict,
+    return replace(
+        _profiled(profile, name, shown=profile.name not in shown_devices),
         trials=trials,
         chosen=tuple(_chosen(finalists, finalist, rows) for finalist in finalists.finalists),
         largest=_network(finalists, finalists.largest, next((row for row in rows if row.largest), None)),
@@ -54,19 +48,22 @@ def search_result(run: RunFolder, name: str, shown_devices: set[str]) -> DeviceR
         analysis=analysis_of(trials, metrics[0], stamped_config(files.root), given_up),
         metric=metrics[0],
         metric_limits=metric_limits_text(finalists.metric_limits, metrics),
-        workload=profile.workload,
         ended=content.ended,
     )
 
 
 def profile_only(run: RunFolder, name: str) -> DeviceResult:
     """Returns what is shown of a device that was profiled and not searched for."""
-    profile = read_profile(run.profile(name))
+    return replace(_profiled(read_profile(run.profile(name)), name), device=name)
+
+
+def _profiled(profile: Profile, name: str, *, shown: bool = True) -> DeviceResult:
+    """What is known of a device without a search; its anchors where they are shown."""
     return DeviceResult(
         name=name,
-        device=name,
+        device=profile.name,
         description=_description(profile),
-        anchors=_anchors(profile),
+        anchors=_anchors(profile) if shown else (),
         held_out_error=profile.held_out_error,
         macs_only_error=profile.model.macs_only.mape,
         quality=profile.quality.verdict,
@@ -136,7 +133,6 @@ def _chosen(finalists: Finalists, finalist: Finalist, rows: Sequence[SubnetRow])
         alike=finalist.alike,
         among=chosen.among,
         folder="" if row is None or row.folder is None else row.folder,
-        export_difference=None if row is None or row.onnx is None else row.onnx.max_abs_difference,
     )
 
 

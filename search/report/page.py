@@ -21,6 +21,7 @@ from search.text import count_text, limits_text, percent_text
 
 FEW_TICKS = 10  # epochs, each with a tick
 FEW = 40  # epochs; longer curves have no markers
+GROUPED = 9  # digits of the longest number that is written out
 
 
 def render(data: ReportData) -> str:
@@ -165,9 +166,6 @@ def _curve(points: Sequence[tuple[int, float | None]], name: str, color: str, te
     }
 
 
-GROUPED = 9  # digits of the longest number that is written out
-
-
 def layers_section(layers: Layers | None) -> Section | None:
     """Returns the section on layers; None where the run has no such file."""
     if layers is None:
@@ -190,6 +188,6 @@ def layers_text(layers: Layers) -> str:
 
 def subnets_text(digits: str) -> str:
     """Returns a whole number of any size, given by its digits, as text such as "1,024" or "3.1e412"."""
-    if len(digits) <= 9:
+    if len(digits) <= GROUPED:
         return f"{int(digits):,}"
     return f"{digits[0]}.{digits[1]}e{len(digits) - 1}"
