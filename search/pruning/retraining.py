@@ -19,7 +19,7 @@ from ofa.prune.criteria import qualities, sensitivity_scan, std_threshold
 from ofa.prune.granularity import channel
 from ofa.prune.granularity._channel import every_width
 from ofa.prune.growing import GrowUnits
-from ofa.prune.learned import Found, amc, try_and_learn
+from ofa.prune.learned import LearnedNetwork, amc, try_and_learn
 from ofa.prune.regularizers import ControlledLasso, Proximal
 from ofa.prune.shortfall import shortfall
 from ofa.prune.weights import prunable_weights
@@ -147,7 +147,7 @@ def learn_widths(
     `options` are further ones of `ofa.prune.learned.amc`.
     """
 
-    def search(net: nn.Module, progress: Callable[[Mapping[str, Any]], None]) -> Found:
+    def search(net: nn.Module, progress: Callable[[Mapping[str, Any]], None]) -> LearnedNetwork:
         supernet = every_width(net, example_of(net, job.data), multiple_of)
         judge = judge_of(job, images)
         return amc(supernet, judge, budget=budget, episodes=episodes, seed=job.seed, progress=progress, **options)
@@ -163,7 +163,7 @@ def learn_filters(
     `options` are further ones of `ofa.prune.learned.try_and_learn`.
     """
 
-    def search(net: nn.Module, progress: Callable[[Mapping[str, Any]], None]) -> Found:
+    def search(net: nn.Module, progress: Callable[[Mapping[str, Any]], None]) -> LearnedNetwork:
         supernet = every_width(net, example_of(net, job.data))
         judge = judge_of(job, images)
         return try_and_learn(
@@ -192,7 +192,7 @@ def check_judged(method: Callable[..., Outcome], task: Task) -> None:
         )
 
 
-class _FoundFacts(msgspec.Struct):
+class _LearnedFacts(msgspec.Struct):
     """The metadata stored with the masks that a search found."""
 
     accuracy: Fraction
@@ -203,7 +203,7 @@ class _FoundFacts(msgspec.Struct):
 def _learned(
     job: Job,
     method: str,
-    search: Callable[[nn.Module, Callable[[Mapping[str, Any]], None]], Found],
+    search: Callable[[nn.Module, Callable[[Mapping[str, Any]], None]], LearnedNetwork],
     total: int | None,
 ) -> Outcome:
     """Searches for masks (or reads those of an interrupted run), then trains under them."""
@@ -212,7 +212,7 @@ def _learned(
     path = job.folder / LEARNED
     if path.exists():
         masks, meta = load_checkpoint(path)
-        convert(meta, _FoundFacts, f"{path} is damaged")
+        convert(meta, _LearnedFacts, f"{path} is damaged")
     else:
         updates = 0
 

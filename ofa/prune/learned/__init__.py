@@ -6,13 +6,13 @@ from ofa.prune.learned._learn_connections import LearnedConnections, learn_conne
 from ofa.prune.learned._try_and_learn import try_and_learn
 from ofa.prune.learned.ddpg import AgentSettings
 from ofa.prune.learned.gates import HardConcrete, StraightThrough
-from ofa.prune.learned.rewards import Found, error_times_log_cost, filter_reward, negative_error
+from ofa.prune.learned.rewards import LearnedNetwork, error_times_log_cost, filter_reward, negative_error
 
 __all__ = [
     "AgentSettings",
-    "Found",
     "HardConcrete",
     "LearnedConnections",
+    "LearnedNetwork",
     "StraightThrough",
     "amc",
     "error_times_log_cost",

@@ -13,7 +13,7 @@ from ofa.arch import Arch
 from ofa.errors import InvalidInput, is_whole
 from ofa.prune.learned.amc_environment import FEATURES, Environment, Measure, make_environment
 from ofa.prune.learned.ddpg import Agent, AgentSettings, Transition
-from ofa.prune.learned.rewards import Found, Reward, negative_error
+from ofa.prune.learned.rewards import LearnedNetwork, Reward, negative_error
 from ofa.prune.rewinding import remove_
 from ofa.prune.units import unit_masks
 from ofa.sorting import Criterion, importance_order, l1, reorder_
@@ -38,7 +38,7 @@ def amc(
     criterion: Criterion = l1,
     seed: int = 0,
     progress: Callable[[Mapping[str, Any]], None] | None = None,
-) -> Found:
+) -> LearnedNetwork:
     """Returns the network of the highest reward that the agent met, the cheaper one of equals.
 
     In each episode the agent walks through the widths in order of use, sees 11 features of each layer and
@@ -123,7 +123,7 @@ def _result(
     arch: Arch,
     accuracy: float,
     history: list[dict[str, Any]],
-) -> Found:
+) -> LearnedNetwork:
     kept_units = {}
     for group, units in zip(supernet.groups, supernet.units(arch), strict=True):
         keep = torch.zeros(group.units, dtype=torch.bool)
@@ -136,4 +136,4 @@ def _result(
     remove_(masked, masks)
     cost = float(environment.measure([arch])[0])
     net = ranked.extract(arch)
-    return Found(net, masked, kept_units, masks, accuracy, cost, environment.full, tuple(history), arch)
+    return LearnedNetwork(net, masked, kept_units, masks, accuracy, cost, environment.full, tuple(history), arch)

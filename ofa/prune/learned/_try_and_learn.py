@@ -16,7 +16,7 @@ from ofa._cost import COSTS, cost
 from ofa.arch import Arch
 from ofa.errors import InvalidInput, is_whole, nearest
 from ofa.prune.learned.filter_policy import BASELINES, FilterPolicy, Trial, train_agent, unit_features
-from ofa.prune.learned.rewards import Found, filter_reward
+from ofa.prune.learned.rewards import LearnedNetwork, filter_reward
 from ofa.prune.rewinding import remove_
 from ofa.prune.units import cut_units, unit_masks
 from ofa.structure.coupling import Group
@@ -70,7 +70,7 @@ def try_and_learn(
     metric: str = "macs",
     seed: int = 0,
     progress: Callable[[Mapping[str, Any]], None] | None = None,
-) -> Found:
+) -> LearnedNetwork:
     """Returns the network that is left when each layer in turn has lost the filters its agent found useless.
 
     A layer ends with the tried action of the highest reward. Keeping everything is always among those, with a
@@ -136,7 +136,7 @@ def try_and_learn(
         float(value) for value in cost(supernet, [supernet.space.largest, _widths(supernet, kept_units)])[metric]
     )
     cut = cut_units(supernet, kept_units, weights=net)
-    return Found(cut, net, kept_units, unit_masks(supernet, kept_units), accuracy, left, full, tuple(history))
+    return LearnedNetwork(cut, net, kept_units, unit_masks(supernet, kept_units), accuracy, left, full, tuple(history))
 
 
 def accuracy_of(evaluate: Evaluate, net: nn.Module) -> float:

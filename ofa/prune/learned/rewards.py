@@ -66,13 +66,13 @@ def filter_reward(accuracy: float, baseline: float, bound: float, remaining: int
 
 
 @dataclass(frozen=True)
-class Found:
+class LearnedNetwork:
     """A smaller network, and where it came from.
 
     Attributes:
         net: the network with its removed channels cut out: plain, with weights of its own.
         masked: the full-size network with the removed channels at zero; the same function as `net`.
-        kept: by group of the supernet, which of its units stay, bool (units,).
+        units: by group of the supernet, which of its units stay, bool (units,).
         masks: by name of each parameter that a group touches, what stays, bool of its shape.
         accuracy: of `net`, as the given function measured it.
         cost: of `net`, in the budget's unit.
@@ -83,7 +83,7 @@ class Found:
 
     net: nn.Module
     masked: nn.Module
-    kept: Mapping[str, Tensor]
+    units: Mapping[str, Tensor]
     masks: Mapping[str, Tensor]
     accuracy: float
     cost: float

@@ -24,7 +24,7 @@ def test_the_agent_keeps_the_layer_that_needs_its_width() -> None:
     ofa.sort_channels_(uniform)
     equal = evaluate(uniform.extract(uniform.space.arch({"width.0": 10, "width.2": 10})))
     assert result.accuracy > 0.99 > 0.7 > equal
-    assert result.kept["0"][matter[0]].all() and int(result.kept["2"].sum()) >= 14
+    assert result.units["0"][matter[0]].all() and int(result.units["2"].sum()) >= 14
     assert sum(accuracies[-20:]) / 20 > sum(accuracies[:30]) / 30 + 0.15
     assert all(row["cost"] <= 0.5 * result.full_cost for row in result.history)
     assert result.accuracy == max(accuracies) == evaluate(result.net)
@@ -49,7 +49,7 @@ def test_what_is_found_agrees_in_every_form() -> None:
     with torch.no_grad():
         masked = result.masked(images)
         torch.testing.assert_close(result.net(images), masked, rtol=1e-9, atol=1e-9)
-        torch.testing.assert_close(cut_units(supernet, result.kept)(images), masked, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(cut_units(supernet, result.units)(images), masked, rtol=1e-9, atol=1e-9)
     for name, mask in result.masks.items():
         assert not result.masked.get_parameter(name)[~mask].any()
 

@@ -20,10 +20,10 @@ def test_planted_useless_units_are_found(baseline: str, seed: int) -> None:
     evaluate = agreement(model, images)
     result = try_and_learn(supernet, evaluate, bound=0.03, seed=seed, baseline=baseline)
     # Of 12 useless units at most two are left, and at most one of the 4 useful ones was not worth its place.
-    assert int(result.kept["0"].sum()) <= 6 and int(result.kept["0"][matter[0]].sum()) >= 3
+    assert int(result.units["0"].sum()) <= 6 and int(result.units["0"][matter[0]].sum()) >= 3
     assert result.accuracy >= 0.97
     assert result.accuracy == evaluate(result.net) == evaluate(result.masked)
-    counts = [int(result.kept[name].sum()) for name in ("0", "2")]
+    counts = [int(result.units[name].sum()) for name in ("0", "2")]
     assert result.cost == 8 * counts[0] + counts[0] * counts[1] + 5 * counts[1] and result.full_cost == 464
 
 
@@ -46,8 +46,8 @@ def test_any_model_keeps_within_the_bound_and_both_forms_agree(name: str) -> Non
     result = try_and_learn(supernet, evaluate, bound=0.3, updates=6, samples=2, progress=rows.append)
     assert result.accuracy >= 0.7
     assert json.loads(json.dumps(rows)) == json.loads(json.dumps(result.history))
-    assert result.kept.keys() == {c.name for c in supernet.space.choices if c.kind == "width"}
-    assert all(bool(keep.any()) for keep in result.kept.values())
+    assert result.units.keys() == {c.name for c in supernet.space.choices if c.kind == "width"}
+    assert all(bool(keep.any()) for keep in result.units.values())
     with torch.no_grad():
         torch.testing.assert_close(result.net(images), result.masked(images), rtol=1e-9, atol=1e-9)
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -63,7 +63,7 @@ def test_a_bound_that_nothing_keeps_leaves_the_network_whole() -> None:
         lambda net: float(sum(int((parameter != 0).sum()) for parameter in net.parameters()) == whole),
         updates=5,
     )
-    assert result.accuracy == 1.0 and all(bool(keep.all()) for keep in result.kept.values())
+    assert result.accuracy == 1.0 and all(bool(keep.all()) for keep in result.units.values())
 
 
 def test_a_seed_gives_the_same_networks() -> None:
