@@ -28,11 +28,11 @@ from ofa.quantization import simulated
 from ofa.task import classification, scores
 from ofa.train import TrainSettings, train_network
 from search.device.latency.mixed import MixedLatency
-from search.device.measure_mixed import measure_mixed
 from search.device.profile import Profile
 from search.device.profile_device import profile_device
 from search.device.runtimes import OnnxRuntime
 from search.networks.quantized_network import in_bits
+from search.subnets.mixed_finalists import measure_mixed
 
 RESULTS = Path(__file__).parent / "results" / "mixed_precision.json"
 GROUPS = {

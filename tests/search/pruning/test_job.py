@@ -48,7 +48,7 @@ def test_another_metric_is_that_of_the_task() -> None:
 def test_a_metric_that_is_no_fraction_is_refused(method) -> None:
     check_judged(method, classification(num_classes=3))
     check_judged(partial(retrain, sensitivity_drop=None), regression())
-    with pytest.raises(InvalidInput, match=r"a score from 0 to 1, and RMSE of task regression is none"):
+    with pytest.raises(InvalidInput, match=r"a score from 0 to 1; RMSE of task regression is not one"):
         check_judged(method, regression())
 
 
