@@ -22,12 +22,13 @@ from search.pruning.job import Job, with_rate
 from search.pruning.recipe import check_recipe, read_recipe
 from search.pruning.results import save_outcome
 from search.pruning.retraining import check_judged
+from search.run.contents import relative_paths
 from search.run.locks import claimed, written_by_first
 from search.run.paths import PrunedFolder
 from search.run.progress import say, stage_progress
 from search.run.pruned_cards import DenseFacts, PrunedCard, PruneFacts
 from search.run.stages import Stage, hash_of, is_complete, is_needed
-from search.run.stored_inputs import DATA, begin_with, check_same, relative_paths, write_stored_config
+from search.run.stored_inputs import DATA, begin_with, check_same, write_stored_config
 from search.training.baseline import check_metrics
 from search.training.loggers import log_rows, loggers_of
 from search.training.starts import settled

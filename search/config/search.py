@@ -30,7 +30,7 @@ from search.config.rules import (
 from search.config.training import Finetuning, Training
 from search.config.tuning import Pruning, Tuning
 from search.engine.command import check_of_search
-from search.run.stored_inputs import relative_paths
+from search.run.contents import relative_paths
 
 GROUPS = ("initializer", "dense", "prune")  # groups that a fine-tuning depends on, beside search.tuning
 

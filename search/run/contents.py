@@ -1,10 +1,12 @@
-"""The contents of a run: its searches and profiles, by name."""
+"""The contents of a run: its searches and profiles, by name, and paths into its folder."""
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ofa.errors import InvalidInput, nearest
 from ofa.paths import write_atomic
@@ -112,3 +114,15 @@ def _outputs(folder: Path) -> list[Path]:
 def _has_study(search: Path) -> bool:
     """Whether a search has begun: its study is in its folder, or in a database."""
     return SearchFolder(search).journal.is_file() or bool(stamped_config(search).get("storage"))
+
+
+def relative_paths(value: Any, run: RunFolder) -> Any:
+    """Returns plain values with paths into a run's folder made relative to it, so that the folder can be moved."""
+    if isinstance(value, Mapping):
+        return {key: relative_paths(item, run) for key, item in value.items()}
+    if isinstance(value, list):
+        return [relative_paths(item, run) for item in value]
+    if not isinstance(value, str) or "/" not in value:
+        return value
+    path, root = (Path(os.path.abspath(name)) for name in (value, run.root))
+    return path.relative_to(root).as_posix() if root in path.parents else value

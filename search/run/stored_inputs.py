@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from ofa.errors import InvalidInput, is_whole
 from ofa.inputs import Inputs
 from ofa.paths import write_atomic
 from ofa.records import DEEPEST, Object, read_limited
-from search.run.paths import RunFolder
 from search.run.progress import say
 
 LARGEST_FILE = 2**20  # bytes; the toolkit's own have a few thousand
@@ -228,15 +226,3 @@ def check_finite(config: Object) -> None:
         numbers = value if isinstance(value, list) else [value]
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
             raise InvalidInput(f"{key}={value} must be finite (text that reads like a number goes in quotes)")
-
-
-def relative_paths(value: Any, run: RunFolder) -> Any:
-    """Returns plain values with paths into a run's folder made relative to it, so that the folder can be moved."""
-    if isinstance(value, Mapping):
-        return {key: relative_paths(item, run) for key, item in value.items()}
-    if isinstance(value, list):
-        return [relative_paths(item, run) for item in value]
-    if not isinstance(value, str) or "/" not in value:
-        return value
-    path, root = (Path(os.path.abspath(name)) for name in (value, run.root))
-    return path.relative_to(root).as_posix() if root in path.parents else value

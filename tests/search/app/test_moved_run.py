@@ -15,8 +15,8 @@ import pytest
 from search.app.main import main
 from search.config.request import run_text
 from search.report.dashboard import make_dashboard
+from search.run.contents import relative_paths
 from search.run.paths import RunFolder, SearchFolder
-from search.run.stored_inputs import relative_paths
 
 pytestmark = pytest.mark.slow  # a whole run is made, moved and gone on with
 
