@@ -129,8 +129,8 @@ class MapStyle(BatchSource):
                 value = next(values)
             except StopIteration:
                 raise InvalidInput(f"{self.origin} ended after {number} of {len(jobs)} batches") from None
-            except RuntimeError as error:  # a worker was killed
-                raise InvalidInput(f"{self.origin}: a worker process ended: {one_line(error)}") from error
+            except RuntimeError as error:  # of a worker that is gone
+                raise InvalidInput(f"{self.origin}: {_why_it_ended(values, error)}") from error
             yield self._batch(value)
 
     def _batch(self, value: Any) -> Batch:
@@ -173,6 +173,19 @@ def _begun(loader: DataLoader[Any]) -> Iterator[Any]:
     if handler is not None:
         signal.signal(signal.SIGCHLD, handler)
     return values
+
+
+def _why_it_ended(values: Any, error: RuntimeError) -> str:
+    """Why a worker process of a loader ended, and what helps: torch names its number alone."""
+    codes = [process.exitcode or 0 for process in getattr(values, "_workers", ())]
+    killed = next((-code for code in codes if code < 0), 0)
+    if not killed:
+        return f"a worker process ended: {one_line(error)}; num_workers=0 reads in this process and says why"
+    name = next((each.name for each in signal.Signals if each == killed), f"signal {killed}")
+    return (
+        f"a worker process was killed by {name}, as happens where memory, or shared memory, runs out: free some, or "
+        "take fewer num_workers; the same command goes on"
+    )
 
 
 def _as_it_is(value: Any) -> Any:

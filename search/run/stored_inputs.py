@@ -83,11 +83,24 @@ def _check_events(text: str) -> None:
 
 
 def config_differences(stored: Object, current: Object) -> str:
-    """Returns the keys whose values differ, with both values, as text for a message; empty where none do."""
-    before, after = flatten(stored), flatten(current)
+    """Returns the keys whose values differ, with both values, as text for a message; empty where none do.
+
+    How many processes or threads read the data is no difference: batches are the same bits, and who runs out of memory
+    goes on with fewer.
+    """
+    before, after = (_without_readers(flatten(config)) for config in (stored, current))
     changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     texts = [f"{key}={_short(before.get(key))} there, {_short(after.get(key))} now" for key in changed[:SHOWN]]
     return "; ".join([*texts, *([f"and {len(changed) - SHOWN} more"] if len(changed) > SHOWN else [])])
+
+
+READERS = ("data.dataset.num_workers", "data.dataset.threads")
+
+
+def _without_readers(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without what does not decide how the toolkit's data sets are read; a user's own may mean more."""
+    own = str(flat.get("data.dataset._target_")).startswith("ofa.data.")
+    return {key: value for key, value in flat.items() if not (own and key in READERS)}
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:

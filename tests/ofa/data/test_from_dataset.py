@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 from dataclasses import dataclass
@@ -112,22 +111,6 @@ def test_a_row_that_raises_is_named(workers: int) -> None:
         list(batches(data.train, 8, seed=0, epoch=0))
     with pytest.raises(InvalidInput, match=said):
         contents_of(data)
-
-
-class Dying(Plain):
-    """Ends the process that reads it."""
-
-    def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
-        if torch.utils.data.get_worker_info() is not None:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().__getitem__(row)
-
-
-def test_a_worker_that_dies_is_said_in_a_line() -> None:
-    data = from_dataset(Dying(), num_workers=1)
-    with pytest.raises(InvalidInput, match=r"^train of dataset: a worker process ended: ") as error:
-        epoch_of(data)
-    assert "\n" not in str(error.value)
 
 
 def test_rows_of_any_form() -> None:

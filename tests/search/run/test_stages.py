@@ -44,6 +44,20 @@ def test_other_configuration_is_named_key_by_key(tmp_path: Path) -> None:
         is_needed(stage(tmp_path / "out", digest="xyz", train={"epochs": 3, "lr": 0.1}))
 
 
+def test_how_many_processes_read_the_data_is_no_other_configuration(tmp_path: Path) -> None:
+    def reading(target: str, workers: int) -> Stage:
+        dataset = {"_target_": target, "num_workers": workers}
+        return stage(tmp_path / target, train={"epochs": 3}, data={"dataset": dataset})
+
+    with written(reading("ofa.data.from_dataset", 2)):
+        pass
+    assert not is_needed(reading("ofa.data.from_dataset", 0))
+    with written(reading("mine.rows", 2)):
+        pass
+    with pytest.raises(InvalidInput, match=r"data\.dataset\.num_workers=2 there, 0 now"):
+        is_needed(reading("mine.rows", 0))
+
+
 def test_more_of_the_same_goes_on_and_less_is_done(tmp_path: Path) -> None:
     with written(stage(tmp_path / "out", amount=10)):
         pass
