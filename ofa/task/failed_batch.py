@@ -57,13 +57,15 @@ def named_batch(batch: Batch, before: Callable[[], Mapping[str, str] | None], wh
         where: of the batch, for the message.
 
     Raises:
-        InvalidInput: what is wrong with the batch, see `failed_batch`.
+        InvalidInput: what is wrong with the batch, see `failed_batch`. Another exception has its place as a note.
     """
     try:
         yield
-    except BATCH_ERRORS as error:
-        refusal = failed_batch(error, batch, before(), where)
+    except Exception as error:
+        refusal = failed_batch(error, batch, before(), where) if isinstance(error, BATCH_ERRORS) else None
         if refusal is None:
+            if not isinstance(error, InvalidInput):
+                error.add_note(f"at {where}")
             raise
         raise refusal from error
 

@@ -243,6 +243,7 @@ def _print_error(verb: str, error: Exception, with_traceback: bool, where: str =
         hint = "" if with_traceback else " (OFA_TRACEBACK=1 shows where)"
         own = user_line(error)
         at = f" at {own}" if own else ""
-        code, line = 1, f"unexpected {type(error).__name__}{at}: {' '.join(str(error).split())}{hint}"
+        said = ", ".join([" ".join(str(error).split()), *getattr(error, "__notes__", ())])
+        code, line = 1, f"unexpected {type(error).__name__}{at}: {said}{hint}"
     print(f"ofa {verb}: {line}", file=sys.stderr)
     return code, f"ofa {verb}: {line}"

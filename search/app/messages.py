@@ -205,11 +205,12 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def user_line(error: BaseException) -> str | None:
-    """Returns "file.py:12 `source`" of the innermost line in an error's traceback that is of no installed package.
+    """Returns "file.py:12 in function `source`" of the innermost line of an error that is of no installed package.
 
     None: there is none.
     """
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not frame.filename.startswith(_INSTALLED) and "site-packages" not in frame.filename:
-            return f"{Path(frame.filename).name}:{frame.lineno}" + (f" `{frame.line}`" if frame.line else "")
+            function = "" if frame.name.startswith("<") else f" in {frame.name}"
+            return f"{Path(frame.filename).name}:{frame.lineno}{function}" + (f" `{frame.line}`" if frame.line else "")
     return None

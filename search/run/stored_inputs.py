@@ -35,6 +35,7 @@ REMEDY = "restore it, or redo what wrote it with force=true"
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SHOWN = 4  # keys that a message names at most
 LONGEST_VALUE = 40  # characters
+READERS = ("data.dataset.num_workers", "data.dataset.threads")
 DATA = "data.safetensors"
 _NAMES = 6  # classes that are named at most
 
@@ -88,19 +89,13 @@ def config_differences(stored: Object, current: Object) -> str:
     How many processes or threads read the data is no difference: batches are the same bits, and who runs out of memory
     goes on with fewer.
     """
-    before, after = (_without_readers(flatten(config)) for config in (stored, current))
+    flat = [flatten(stored), flatten(current)]
+    if str(flat[1].get("data.dataset._target_")).startswith("ofa.data."):  # a user's own may mean more by them
+        flat = [{key: value for key, value in each.items() if key not in READERS} for each in flat]
+    before, after = flat
     changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     texts = [f"{key}={_short(before.get(key))} there, {_short(after.get(key))} now" for key in changed[:SHOWN]]
     return "; ".join([*texts, *([f"and {len(changed) - SHOWN} more"] if len(changed) > SHOWN else [])])
-
-
-READERS = ("data.dataset.num_workers", "data.dataset.threads")
-
-
-def _without_readers(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without what does not decide how the toolkit's data sets are read; a user's own may mean more."""
-    own = str(flat.get("data.dataset._target_")).startswith("ofa.data.")
-    return {key: value for key, value in flat.items() if not (own and key in READERS)}
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:

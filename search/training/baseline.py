@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ofa.data import BatchSource, Dataset, Split
 from ofa.data.batch_source import one_line
+from ofa.data.map_style import MapStyle
 from ofa.errors import InvalidInput
 from ofa.task import Batch, Score, Task, as_batch, scores
 from ofa.task.failed_batch import BATCH_ERRORS, failed_batch, forms
@@ -133,6 +134,7 @@ def check_metrics(net: nn.Module, data: Dataset, task: Task) -> None:
             trained_on, first = (as_batch(next(iter(each.in_order(1)))) for each in (data.train, split))
             told = failed_batch(error, first, forms(trained_on), f"the {part} split")
             if told is None:
+                error.add_note(f"while the {part} split was judged, before the training")
                 raise
             raise told from error
 
@@ -143,8 +145,14 @@ def _check_all(net: nn.Module, split: Split, task: Task, part: str) -> None:
 
 
 def _some(split: Split) -> Iterator[Any]:
-    if isinstance(split.pixels, BatchSource):
-        yield split.seen(split.pixels.some(EXAMPLES, 0))
+    """Batches of some examples with their targets; the first ones where examples come one after the other."""
+    if isinstance(split.pixels, BatchSource) and not isinstance(split.pixels, MapStyle):
+        left = EXAMPLES
+        for batch in split.in_order(_BATCH):
+            yield batch
+            left -= as_batch(batch).examples
+            if left <= 0:
+                return
         return
     rows = torch.linspace(0, len(split) - 1, min(EXAMPLES, len(split))).round().long()
     for part in torch.split(rows, _BATCH):

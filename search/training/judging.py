@@ -42,13 +42,19 @@ def held_out(net: nn.Module, data: Dataset, task: Task) -> Scores:
 
 @contextmanager
 def in_split(part: str) -> Iterator[None]:
-    """Says which split it was that the block cannot use; loaders say so themselves."""
+    """Says which split it was that the block cannot use; loaders say so themselves.
+
+    An exception of another kind, such as a metric's own, has it as a note.
+    """
     try:
         yield
     except InvalidInput as error:
         if str(error).startswith(f"{part} "):
             raise
         raise InvalidInput(f"{part} split: {error}") from error
+    except Exception as error:
+        error.add_note(f"while the {part} split was judged")
+        raise
 
 
 def scores_of(found: Judged) -> Scores:

@@ -229,3 +229,4 @@ def test_a_loss_that_fails_is_told_with_its_line(place: Path, capsys: pytest.Cap
     assert main(["train", *SMALL, "task={_target_: bad_cases.failing_loss, _partial_: true}"]) == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert "unexpected AttributeError at bad_cases.py:" in said and "`return outputs.nothing`" in said
+    assert " in " in said.partition("`")[0] and ", at batch 1 of epoch 1 (OFA_TRACEBACK=1" in said

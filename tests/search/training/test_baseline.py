@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from ofa.data import from_iterables
+from ofa.data import from_dataset, from_iterables
 from ofa.errors import InvalidInput
 from ofa.models import LeNet5
-from ofa.task import Batch, Metric, Score, classification
+from ofa.task import Batch, Metric, Score, Task, classification
 from search.training.baseline import baseline_of, check_metrics, no_better, validation_baseline
 from tests.search.scored import ACCURACY
 
@@ -69,3 +69,38 @@ def test_a_metric_that_takes_a_networks_outputs_alone_has_no_baseline(capsys: py
     assert baseline_of(task, data) is None and validation_baseline(task, data) is None
     assert "no baseline: a metric of task classification cannot be computed of a constant" in capsys.readouterr().err
     assert baseline_of(classification(data), data) is not None
+
+
+def hits(outputs: Tensor, batch: Batch) -> Tensor:
+    return (outputs.argmax(1) == batch.targets).double()[:, None]
+
+
+def share(sums: Tensor) -> Tensor:
+    return sums[..., 0] / 512
+
+
+@pytest.mark.parametrize("by_rows", [True, False])
+def test_a_metric_of_ones_own_is_tried_on_some_examples_with_their_targets(by_rows: bool) -> None:
+    read = list[int]()
+
+    class Rows:
+        def __len__(self) -> int:
+            return 2000
+
+        def __getitem__(self, row: int) -> tuple[Tensor, int]:
+            read.append(row)
+            return torch.zeros(1, 4), row % 3
+
+    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(0, 2000, 50):
+            rows = [Rows()[row] for row in range(start, start + 50)]
+            yield torch.stack([inputs for inputs, _ in rows]), torch.tensor([label for _, label in rows])
+
+    rows: dict[str, Any] = {"train": Rows(), "validation": Rows(), "test": Rows()}
+    loaders: dict[str, Any] = {**dict.fromkeys(rows, batches), "steps": dict.fromkeys(rows, 40)}
+    data = from_dataset(**rows, num_classes=3) if by_rows else from_iterables(**loaders, num_classes=3)
+    metric = Metric(name="hits", statistics=hits, value=share)
+    task = Task(name="mine", loss=lambda outputs, batch: outputs.mean(), metrics=(metric,))
+    read.clear()
+    check_metrics(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3)), data, task)
+    assert 1024 <= len(read) < 1200  # of the two splits that nothing is trained on
