@@ -93,8 +93,8 @@ class Evaluator:
             view = calibrate(self._supernet.subnet(arch), resized(self._calibration, arch), self._batch_size)
             batches = resized(self._data, arch).validation.in_order(self._batch_size)
             # What is computed anew for each draw of a bootstrap, such as metrics of torchmetrics, is slow for trials.
-            found = scores(view, batches, self._task, standard_errors="quick")
-        return Evaluation(found, time.perf_counter() - start)
+            measured = scores(view, batches, self._task, standard_errors="quick")
+        return Evaluation(measured, time.perf_counter() - start)
 
 
 def held_out_scores(
@@ -130,11 +130,11 @@ def supernet_card(
     size = calibration_size(supernet, data)
     images = data.calibration_source(size.examples if calibration_images == AUTO else calibration_images)
     ends = {"largest": supernet.space.largest, "smallest": supernet.space.smallest}
-    found = {name: held_out_scores(supernet, arch, data, task, images) for name, arch in ends.items()}
+    by_name = {name: held_out_scores(supernet, arch, data, task, images) for name, arch in ends.items()}
     baseline, metrics = baseline_of(task, data), metrics_of(task)
     constant = None if baseline is None else baseline.validation
     warnings = [
-        line for name, each in found.items() for line in no_better(ENDS[name], metrics[0], each.validation, constant)
+        line for name, each in by_name.items() for line in no_better(ENDS[name], metrics[0], each.validation, constant)
     ]
     subnets = supernet.space.size
     return SupernetCard(
@@ -144,7 +144,7 @@ def supernet_card(
         subnets=subnets if subnets < 2**53 else float(min(subnets, 10**308)),
         space=tuple(SpaceChoice(**choice) for choice in supernet.space.to_dict()),
         metrics=metrics,
-        scores=EndScores(**found),
+        scores=EndScores(**by_name),
         baseline=baseline,
         warnings=tuple(warnings),
         seconds=seconds,

@@ -202,7 +202,7 @@ def tune(
     assert training.pruner is not None
     outcome = finished(training.pruner, replace(recipe, slim=False), training.history)
     counted = [outcome.masks[name] for name in outcome.weights]
-    kept, all_weights = (sum(int(count) for count in counts) for counts in zip(*map(_kept_of, counted), strict=True))
+    live, all_weights = (sum(int(count) for count in counts) for counts in zip(*map(_kept_of, counted), strict=True))
     judged, size = outcome.model.to("cpu").eval(), outcome.facts.predicted_bytes
     if settings.training.precision == INT8:
         layers = settings.training.int8_layers
@@ -216,7 +216,7 @@ def tune(
         masks={name: mask.to("cpu") for name, mask in outcome.masks.items()},
         scores=scores(judged, data.validation.in_order(), task),
         bytes=size,
-        density=kept / all_weights,
+        density=live / all_weights,
         history=history,
         seconds=time.perf_counter() - started,
     )

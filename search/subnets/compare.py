@@ -130,7 +130,7 @@ def comparison(
         searches: digest of the searches' finalists, from which the report sees whether there are newer ones.
     """
     metric = metrics[0]
-    on_test = {arch: found.test[metric.name] for arch, found in scores.items()}
+    on_test = {arch: each.test[metric.name] for arch, each in scores.items()}
     names = {subnet.arch: label(index) if subnet.purposes else LARGEST for index, subnet in enumerate(subnets)}
     rows = []
     for pair in find_pairs(subnets, [device.name for device in devices], comparable, metric):
@@ -232,6 +232,6 @@ def _finding(subnets: Sequence[ChosenSubnet], rows: Sequence[PairComparison]) ->
     return finding(alone, rows, together=len(alone) < len(searched))
 
 
-def _scores(subnet: ChosenSubnet, found: Scores) -> Scores:
+def _scores(subnet: ChosenSubnet, scores: Scores) -> Scores:
     """The scores of a subnet, on validation those that it was chosen by; the largest was not chosen."""
-    return found if subnet.scores is None else structs.replace(found, validation=subnet.scores)
+    return scores if subnet.scores is None else structs.replace(scores, validation=subnet.scores)

@@ -69,7 +69,7 @@ def compare_stage(request: CompareRequest, explain: Explain, *, waits: bool) -> 
         subnets = with_largest(chosen_subnets(finalists), trained.supernet.space.largest)
         with written(stage, force=force) as target:
             # Before what takes long: data may have broken since.
-            found, judged = _judged(run, trained, subnets, trained.calibration(request.calibration_images))
+            scores, judged = _judged(run, trained, subnets, trained.calibration(request.calibration_images))
             with measuring(run, "compare: other jobs of this run are running on this machine; waiting to measure"):
                 devices = [
                     measure_device(trained, subnets, runtimes[name], profiles[name], protocol) for name in runtimes
@@ -78,7 +78,7 @@ def compare_stage(request: CompareRequest, explain: Explain, *, waits: bool) -> 
             content = comparison(
                 subnets,
                 devices,
-                found,
+                scores,
                 {subnet.arch: {key: int(costs[key][index]) for key in COSTS} for index, subnet in enumerate(subnets)},
                 metrics=metrics_of(trained.task),
                 comparable=request.comparable,
@@ -162,7 +162,7 @@ def _judged(
     run: RunFolder, trained: Trained, subnets: Sequence[ChosenSubnet], calibration: Example
 ) -> tuple[dict[Arch, Scores], dict[Arch, Replicates]]:
     """The scores of every subnet with the weights that it was chosen with, and what differences on test take."""
-    found, judged = dict[Arch, Scores](), dict[Arch, Replicates]()
+    by_arch, judged = dict[Arch, Scores](), dict[Arch, Replicates]()
     with stage_progress("compare") as update:
         for subnet in subnets:
             data = ofa.resized(trained.data, subnet.arch)
@@ -175,6 +175,6 @@ def _judged(
                 judged[subnet.arch] = replicates(net, data.test.in_order(), trained.task)
             with in_split("validation"):
                 validation = scores(net, data.validation.in_order(), trained.task)
-            found[subnet.arch] = Scores(validation=validation, test=dict(judged[subnet.arch].scores))
-            update(len(found), len(subnets), "scores on test")
-    return found, judged
+            by_arch[subnet.arch] = Scores(validation=validation, test=dict(judged[subnet.arch].scores))
+            update(len(by_arch), len(subnets), "scores on test")
+    return by_arch, judged

@@ -130,8 +130,8 @@ def refined_rows(rows: Sequence[TrialRow], plan: SearchPlan, tuning: FineTuning,
     Each network is stored in a folder of the search; finished ones are skipped, interrupted ones resume.
     """
     epochs, top = tuning.finalist_epochs, bench.settings.candidates
-    kept = [row for row in rows if row.scores and meets_metrics(row.scores, plan.metric_limits, plan.metrics)] or rows
-    ranked = [candidates_for(kept, target, plan.latencies, plan.metric)[:top] for target in plan.limits.targets]
+    valid = [row for row in rows if row.scores and meets_metrics(row.scores, plan.metric_limits, plan.metrics)] or rows
+    ranked = [candidates_for(valid, target, plan.latencies, plan.metric)[:top] for target in plan.limits.targets]
     chosen = {row.candidate: row for best in ranked for row in best}
     best_rows = list[TrialRow]()
     with stage_progress("fine-tune") as update, evaluating(bench.run, WAITS):
@@ -184,8 +184,8 @@ def scores_before(facts: SubnetFacts, tuned: TunedCard, metrics: Sequence[Metric
     assert tuned.raw is not None
     raw, name = facts.raw or tuned.raw, metrics[0].name
     same = all(
-        math.isclose(one[name].value, other[name].value, rel_tol=1e-6)
-        for one, other in ((raw.validation, tuned.raw.validation), (raw.test, tuned.raw.test))
+        math.isclose(before[name].value, other[name].value, rel_tol=1e-6)
+        for before, other in ((raw.validation, tuned.raw.validation), (raw.test, tuned.raw.test))
     )
     return {"raw": ordered(raw, metrics), "gain": tuned.gain if same else None, "finetuned": tuned.digest}
 

@@ -149,14 +149,14 @@ def extract_network(
     network, masks, layers = None, None, None
     metrics = facts.metrics or metrics_of(trained.task)
     if tuned_folder is None:
-        found = judged_subnet(trained, arch, calibration, metrics)
-        scores, other = scores_of(found), largest is not None and arch != largest.arch
+        outcome = judged_subnet(trained, arch, calibration, metrics)
+        scores, other = scores_of(outcome), largest is not None and arch != largest.arch
     else:
         network, masks = load_refined(arch, trained, tuned_folder)
         tuned = read_record(tuned_folder.card, TunedCard)
         scores, other = tuned.scores, largest is not None
         if other:
-            found = judged(network, data, judged_by(trained.task, metrics))
+            outcome = judged(network, data, judged_by(trained.task, metrics))
         facts = structs.replace(facts, settings=tuned.settings or None)
         if tuned.raw is not None:
             facts = structs.replace(facts, **scores_before(facts, tuned, metrics))
@@ -164,7 +164,7 @@ def extract_network(
         if masks is not None:
             facts = structs.replace(facts, density=tuned.density, sparse_bytes=tuned.bytes)
     if largest is not None and other:
-        facts = structs.replace(facts, from_largest=gain_of(found, largest.found))
+        facts = structs.replace(facts, from_largest=gain_of(outcome, largest.outcome))
     files, doubts = dict[str, bytes](), tuple[str, ...]()
     if export.quantize is not None and export.quantize != AUTO:
         inputs = ofa.resized(calibration, arch)

@@ -25,7 +25,7 @@ class Largest:
     """The largest subnet, judged by the metric of a search: what others are compared with on the same examples."""
 
     arch: Arch
-    found: Judged
+    outcome: Judged
 
 
 def judged_largest(trained: Trained, finalists: Finalists, calibration: Tensor) -> Largest:
@@ -42,7 +42,7 @@ def judged_subnet(trained: Trained, arch: Arch, calibration: Tensor, metrics: Se
 
 def judged_by(task: Task, metrics: Sequence[MetricFacts]) -> Task:
     """Returns the task with the metrics in the order of `metrics`, of which a search has its own first."""
-    order = {metric.name: place for place, metric in enumerate(metrics)}
+    order = {metric.name: position for position, metric in enumerate(metrics)}
     return replace(task, metrics=tuple(sorted(task.metrics, key=lambda metric: order[metric.name])))
 
 
@@ -60,7 +60,7 @@ def largest_row(trained: Trained, finalists: Finalists, judged: Largest) -> Subn
         measured_ms=largest.measured_ms,
         predicted=largest.predicted,
         measured=largest.measured,
-        scores=ordered(scores_of(judged.found), finalists.metrics),
+        scores=ordered(scores_of(judged.outcome), finalists.metrics),
         macs=costs["macs"],
         params=costs["params"],
         bytes=costs["bytes"],

@@ -49,7 +49,7 @@ def in_int8(devices: Sequence[SearchDevice]) -> list[str]:
 
 
 def quantized_finalists(
-    found: Sequence[Finalist],
+    finalists: Sequence[Finalist],
     measured: Mapping[Arch, Mapping[str, float]],
     rows: Sequence[TrialRow],
     plan: SearchPlan,
@@ -63,18 +63,18 @@ def quantized_finalists(
     alone.
 
     Args:
-        found: the choice before.
+        finalists: the choice before.
         measured: ms by figure of every Arch that was measured.
         rows: the trials.
         calibration_images: training images that norm statistics and scales come from.
     """
-    kept = [row for row in rows if row.scores and meets_metrics(row.scores, plan.metric_limits, plan.metrics)]
+    valid = [row for row in rows if row.scores and meets_metrics(row.scores, plan.metric_limits, plan.metrics)]
     top = bench.settings.candidates
     tried = [
         [finalist.chosen]
         if finalist.chosen.tuned is not None
-        else contenders(kept, finalist.target, measured, plan.metric, top, bench.file_bytes)
-        for finalist in found
+        else contenders(valid, finalist.target, measured, plan.metric, top, bench.file_bytes)
+        for finalist in finalists
     ]
     every = limits_int8(plan) or any(
         device.figure in plan.latencies and runs_int8(device.profile) for device in bench.devices
@@ -87,7 +87,7 @@ def quantized_finalists(
             update(number + 1, len(distinct), f"trial {trial.trial}")
     return [
         _best(finalist, [judged.get(_key(trial), trial) for trial in trials], plan)
-        for finalist, trials in zip(found, tried, strict=True)
+        for finalist, trials in zip(finalists, tried, strict=True)
     ]
 
 

@@ -61,16 +61,16 @@ def choose_finalists(
             raise InvalidInput(f"target {dict(target)} has {missing[0]}: measured are {', '.join(latencies)}")
     if not 0 <= spare < 1 or top < 1:
         raise InvalidInput(f"spare={spare!r} must be a fraction below 1, and top={top!r} at least 1")
-    kept = [row for row in rows if row.scores and meets_metrics(row.scores, metric_limits, metrics)]
-    queues = [candidates_for(kept, target, latencies, metrics[0]) for target in targets]
+    valid = [row for row in rows if row.scores and meets_metrics(row.scores, metric_limits, metrics)]
+    queues = [candidates_for(valid, target, latencies, metrics[0]) for target in targets]
     tops = [top if any(map(is_latency, target)) else 1 for target in targets]
     measured: dict[Arch, dict[str, float]] = {}
     finalists: list[Finalist | None] = [None] * len(targets)
     for step in range(1, 1 + max(map(len, queues), default=0)):
         unserved = [index for index, finalist in enumerate(finalists) if finalist is None]
         ends = {index: step * tops[index] for index in unserved}
-        asked = [row for index in unserved for row in queues[index][: ends[index]]]
-        requested = {row.arch: None for row in asked if row.arch}
+        batch = [row for index in unserved for row in queues[index][: ends[index]]]
+        requested = {row.arch: None for row in batch if row.arch}
         new = [arch for arch in requested if arch not in measured]
         if new:
             times = measure(new)
@@ -78,7 +78,7 @@ def choose_finalists(
                 arch: {name: float(each[index]) for name, each in times.items()} for index, arch in enumerate(new)
             }
         if measure_mixed is not None:
-            add_mixed(measured, asked, measure_mixed)
+            add_mixed(measured, batch, measure_mixed)
         for index in unserved:
             finalists[index] = _first_that_meets(
                 queues[index][: ends[index]], targets[index], measured, spare, file_bytes

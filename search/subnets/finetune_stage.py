@@ -113,12 +113,12 @@ def with_limit(finalists: Sequence[Finalist], limit: float | None, search: str) 
     """
     if limit is None:
         return list(finalists)
-    found = [finalist for finalist in finalists if finalist.target.get(LATENCY) == limit]
-    if not found:
+    matching = [finalist for finalist in finalists if finalist.target.get(LATENCY) == limit]
+    if not matching:
         limits = [f"{finalist.target[LATENCY]:g}" for finalist in finalists if LATENCY in finalist.target]
         choices = f"its limits are {', '.join(limits)} ms" if limits else "it has no latency limits: leave limit out"
         raise InvalidInput(f"limit={limit:g}: the search {search} chose no subnet for {limit:g} ms; {choices}")
-    return found
+    return matching
 
 
 def extract_request(request: FinetuneRequest, search: str) -> ExtractRequest:

@@ -98,8 +98,8 @@ def check_evaluation(request: SearchRequest, trained: Trained) -> Callable[[], N
     images, cache = trained.calibration_source(request.search.calibration_images), request.folder.cache
     evaluator = Evaluator(trained.supernet, trained.data, trained.task, images, cache=cache)
     with in_split("validation"):
-        found = evaluator.evaluated_now(trained.supernet.space.smallest)
-    return partial(evaluator.keep, trained.supernet.space.smallest, found)
+        measured = evaluator.evaluated_now(trained.supernet.space.smallest)
+    return partial(evaluator.keep, trained.supernet.space.smallest, measured)
 
 
 def run_search(

@@ -73,7 +73,7 @@ def final_tuning(request: SearchRequest, trained: Trained) -> FinalTuning | None
 
 
 def tuned_finalists(
-    found: Sequence[Finalist],
+    finalists: Sequence[Finalist],
     measured: Mapping[Arch, Mapping[str, float]],
     rows: Sequence[TrialRow],
     plan: SearchPlan,
@@ -87,13 +87,13 @@ def tuned_finalists(
     kept in a folder of the search: finished ones are not trained again, an interrupted one resumes.
 
     Args:
-        found: the choice before.
+        finalists: the choice before.
         measured: ms by figure of every Arch that was measured; they hold after the fine-tuning too.
         rows: the trials.
     """
-    kept = [row for row in rows if row.scores and meets_metrics(row.scores, plan.metric_limits, plan.metrics)]
+    valid = [row for row in rows if row.scores and meets_metrics(row.scores, plan.metric_limits, plan.metrics)]
     top = bench.settings.candidates
-    tried = [contenders(kept, finalist.target, measured, plan.metric, top, bench.file_bytes) for finalist in found]
+    tried = [contenders(valid, each.target, measured, plan.metric, top, bench.file_bytes) for each in finalists]
     archs = list(dict.fromkeys(trial.arch for trials in tried for trial in trials))
     cards = dict[Arch, TunedCard]()
     with stage_progress("fine-tune") as update, evaluating(bench.run, WAITS):
@@ -106,7 +106,7 @@ def tuned_finalists(
 
     return [
         _best(finalist, [after(trial, len(trials)) for trial in trials], plan)
-        for finalist, trials in zip(found, tried, strict=True)
+        for finalist, trials in zip(finalists, tried, strict=True)
     ]
 
 

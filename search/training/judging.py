@@ -24,20 +24,20 @@ def judged(net: nn.Module, data: Dataset, task: Task) -> Judged:
     Raises:
         InvalidInput: outputs or a metric that are not finite numbers, or labels that do not fit the outputs.
     """
-    found = {}
+    by_split = {}
     for part in PARTS:
         with in_split(part):
-            found[part] = replicates(net, getattr(data, part).in_order(), task)
-    return found
+            by_split[part] = replicates(net, getattr(data, part).in_order(), task)
+    return by_split
 
 
 def held_out(net: nn.Module, data: Dataset, task: Task) -> Scores:
     """Returns the scores of a network on the validation and test splits."""
-    found = {}
+    by_split = {}
     for part in PARTS:
         with in_split(part):
-            found[part] = scores(net, getattr(data, part).in_order(), task)
-    return Scores(**found)
+            by_split[part] = scores(net, getattr(data, part).in_order(), task)
+    return Scores(**by_split)
 
 
 @contextmanager
@@ -57,9 +57,9 @@ def in_split(part: str) -> Iterator[None]:
         raise
 
 
-def scores_of(found: Judged) -> Scores:
+def scores_of(outcome: Judged) -> Scores:
     """Returns its scores, as files hold them."""
-    return Scores(**{part: dict(each.scores) for part, each in found.items()})
+    return Scores(**{part: dict(each.scores) for part, each in outcome.items()})
 
 
 def gain_of(after: Judged, before: Judged) -> Gain:

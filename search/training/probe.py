@@ -56,9 +56,9 @@ def probing(
         say(f"train: probe: the largest subnet alone for {epochs} epoch{'' if epochs == 1 else 's'}")
         train(other, data, single, alone_settings, task=task)
         alone = judged(other)
-        found = {"alone": alone.score, "supernet": shared.score, "difference": paired_difference(shared, alone)}
+        by_name = {"alone": alone.score, "supernet": shared.score, "difference": paired_difference(shared, alone)}
         facts = {"epochs": epochs, "margin": training.probe_margin}
-        state.row[ROW] = facts | {name: asdict(score) for name, score in found.items()}
+        state.row[ROW] = facts | {name: asdict(score) for name, score in by_name.items()}
         for line in probe_warnings(probe_of([state.row]), facts_of(task.objective), training):
             say(f"train: warning: {line}")
 
@@ -92,14 +92,14 @@ def probe_warnings(probe: ProbeFacts | None, metric: MetricFacts, training: Supe
 
 def _remedies(training: SupernetTraining) -> str:
     rate, weight = training.optimizer.get("lr"), training.strategy.get("label_weight")
-    told = [
+    remedies = [
         f"another learning rate (train.optimizer.lr={_short(rate)} now)" if isinstance(rate, float | int) else "",
         f"more epochs (train.epochs={training.epochs} now)",
         f"more of the loss from targets (train.strategy.label_weight={_short(weight)} now)"
         if isinstance(weight, float | int) and weight < 1
         else "",
     ]
-    return "try " + ", ".join(filter(None, told))
+    return "try " + ", ".join(filter(None, remedies))
 
 
 def _short(value: float) -> str:

@@ -57,9 +57,9 @@ def ordered_blocks(
     if recipe.train.sort is None or not recipe.train.sort.blocks:
         return supernet, space
     named = dict(space.get("depth_order_for") or {})
-    found = leaving_orders(supernet, _batches(data, recipe.train, recipe.seed), task)
+    orders = leaving_orders(supernet, _batches(data, recipe.train, recipe.seed), task)
     measured = {
-        name: list(order) for name, order in found.items() if not any(fnmatchcase(name, each) for each in named)
+        name: list(order) for name, order in orders.items() if not any(fnmatchcase(name, each) for each in named)
     }
     if not measured:
         return supernet, space

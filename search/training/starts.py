@@ -103,7 +103,9 @@ def start_inputs(start: Target | None, outputs: Iterable[Path]) -> dict[str, str
     if there := _there(start):
         return {INPUT: _digest(there, start)}
     for output in reversed(in_order_of_writing(outputs)):
-        if _place(stamped_config(output).get(INPUT)) == _place(start) and (known := stamped_inputs(output).get(INPUT)):
+        if _source_of(stamped_config(output).get(INPUT)) == _source_of(start) and (
+            known := stamped_inputs(output).get(INPUT)
+        ):
             return {INPUT: known}
     if isinstance(start.get("path"), str):
         weight_files(start["path"])  # says that it is not there
@@ -124,7 +126,7 @@ def copy_of(stage: Stage, start: Target | None, *, force: bool) -> Path | None:
     return next((folder / START for folder in folders if (folder / START).is_file()), None)
 
 
-def _place(start: Any) -> dict[str, Any]:
+def _source_of(start: Any) -> dict[str, Any]:
     """What a start reads, whatever it does with it."""
     return {key: start.get(key) for key in ("_target_", *PLACES)} if isinstance(start, Mapping) else {}
 
@@ -132,17 +134,17 @@ def _place(start: Any) -> dict[str, Any]:
 def _there(start: Target) -> str:
     """The file or folder that a start names, if it is there now; else ""."""
     named = [start.get(key) for key in PLACES]
-    return next((place for place in named if isinstance(place, str) and Path(place).exists()), "")
+    return next((location for location in named if isinstance(location, str) and Path(location).exists()), "")
 
 
-def _digest(place: str, start: Target) -> str:
+def _digest(location: str, start: Target) -> str:
     """The digest of a start's weights; for a function of the user's own, of the bytes of the file that it names."""
     if str(start.get("_target_")).startswith(OWN):
         key = start.get("key")
-        return digest_of_tensors(read_weights(place, key if isinstance(key, str) else None))
-    if Path(place).is_dir():
-        return hash_of({"folder": place})
-    with open(place, "rb") as file:
+        return digest_of_tensors(read_weights(location, key if isinstance(key, str) else None))
+    if Path(location).is_dir():
+        return hash_of({"folder": location})
+    with open(location, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 

@@ -112,11 +112,11 @@ def teacher_inputs(config: Target | None, outputs: Iterable[Path]) -> dict[str, 
     Raises:
         InvalidInput: a file that cannot be read.
     """
-    place = (config or {}).get("weights")
-    if not isinstance(place, str):
+    weights = (config or {}).get("weights")
+    if not isinstance(weights, str):
         return {}
-    if Path(place).exists():
-        return {INPUT: digest_of_tensors(read_weights(place))}
+    if Path(weights).exists():
+        return {INPUT: digest_of_tensors(read_weights(weights))}
     for output in outputs:
         if stamped_config(output).get(INPUT) == config and (known := stamped_inputs(output).get(INPUT)):
             return {INPUT: known}

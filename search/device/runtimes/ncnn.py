@@ -30,7 +30,7 @@ class Ncnn(FileRuntime):
         InvalidInput: fewer than one thread, an unknown precision, or ncnn or pnnx is not installed.
     """
 
-    loader = "ncnn"
+    name = loader = "ncnn"
     extra = "ncnn"
 
     def __init__(self, threads: int = 1, precision: str = "float32") -> None:

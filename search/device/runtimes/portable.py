@@ -31,6 +31,7 @@ class FileRuntime(ABC):
         InvalidInput: an option that the loader does not take, or its library is not installed.
     """
 
+    name: ClassVar[str]
     loader: ClassVar[str]
     extra: ClassVar[str] = ""  # of this toolkit, which installs the library
 
@@ -42,11 +43,6 @@ class FileRuntime(ABC):
         except ValueError as error:
             raise InvalidInput(str(error)) from None
         self.options: LoaderOptions = loader_options(self.loader, options)
-
-    @property
-    def name(self) -> str:
-        """The name in profiles and cards."""
-        return self.loader
 
     @abstractmethod
     def write(self, net: nn.Module, example_input: Example) -> dict[str, bytes]:
@@ -106,7 +102,7 @@ class OnnxRuntime(_OnnxFiles):
         InvalidInput: fewer than one thread, an unknown precision, or ONNX Runtime is not installed.
     """
 
-    loader = "onnxruntime"
+    name = loader = "onnxruntime"
 
     def __init__(self, threads: int = 1, precision: str = "float32", provider: str = "CPUExecutionProvider") -> None:
         super().__init__(threads=threads, precision=precision, provider=provider)
@@ -124,7 +120,7 @@ class OpenVino(_OnnxFiles):
         InvalidInput: fewer than one thread, an unknown precision, or OpenVINO is not installed.
     """
 
-    loader = "openvino"
+    name = loader = "openvino"
     extra = "openvino"
 
     def __init__(self, threads: int = 1, precision: str = "float32", device: str = "CPU") -> None:
@@ -141,7 +137,7 @@ class ExecuTorch(FileRuntime):
         InvalidInput: fewer than one thread, another precision than "float32", or ExecuTorch is not installed.
     """
 
-    loader = "executorch"
+    name = loader = "executorch"
     extra = "executorch"
 
     def __init__(self, threads: int = 1, precision: str = "float32") -> None:

@@ -94,7 +94,7 @@ def test_the_validation_split_of_a_run_is_tried_before_it_is_profiled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search.adopt(supernet(), data(), "mine", tmp_path)
-    monkeypatch.setattr(Evaluator, "__call__", lambda *_: 1 / 0)
+    monkeypatch.setattr(Evaluator, "evaluated_now", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         search.find(supernet(), data(), MET, run="mine", outputs=tmp_path, **QUICK)
     assert not (tmp_path / "mine/profiles").exists()
