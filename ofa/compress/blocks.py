@@ -49,17 +49,39 @@ def blocks_of(
     ]
     blocks: list[Block] = []
     for kind in dict.fromkeys(types):
-        own = [block for block in alone if types[block.members[0]] == kind]
-        small = [block for block in own if block.code.how != "same" and len(arrays[block.members[0]]) <= SMALL]
-        if len(small) > 1:
-            members = tuple(block.members[0] for block in small)
-            together = Block(
-                members, coded(np.concatenate([arrays[index] for index in members]), kind.is_floating_point)
-            )
-            if together.bytes < sum(block.bytes for block in small):
-                own = [block for block in own if block not in small] + [together]
-        blocks += own
+        blocks += _joined([block for block in alone if types[block.members[0]] == kind], arrays, rows, kind)
     return blocks
+
+
+def _joined(own: list[Block], arrays: Sequence[Array], rows: Sequence[int], kind: torch.dtype) -> list[Block]:
+    """Blocks of one type: small constants of equal value as one, and small tensors, or vectors alone, as another."""
+    small = [block for block in own if len(arrays[block.members[0]]) <= SMALL]
+    constant: dict[int, list[Block]] = {}
+    for block in small:
+        if block.code.how == "same":
+            constant.setdefault(int(arrays[block.members[0]][0]), []).append(block)
+    varied = [block for block in small if block.code.how != "same"]
+    vectors = [block for block in varied if not rows[block.members[0]]]
+    blocks = own
+    for group in constant.values():
+        blocks = _with(blocks, group, arrays, kind)
+    return min((_with(blocks, group, arrays, kind) for group in (varied, vectors)), key=_bytes)
+
+
+def _with(blocks: list[Block], group: Sequence[Block], arrays: Sequence[Array], kind: torch.dtype) -> list[Block]:
+    """The blocks, those of the group as one where that takes fewer bytes."""
+    if len(group) < 2:
+        return blocks
+    members = tuple(block.members[0] for block in group)
+    array = np.concatenate([arrays[place] for place in members])
+    together = Block(members, coded(array, kind.is_floating_point))
+    if together.bytes >= _bytes(group):
+        return blocks
+    return [*(block for block in blocks if block not in group), together]
+
+
+def _bytes(blocks: Sequence[Block]) -> float:
+    return sum(block.bytes for block in blocks)
 
 
 def shares_of(blocks: Sequence[Block], sizes: Sequence[int]) -> list[tuple[tuple[int, int, int], float, str]]:

@@ -36,3 +36,21 @@ def test_a_supernet_and_several_archs_in_one_file_give_the_same_subnets(tmp_path
         found, _ = load(alone)
         assert all(torch.equal(tensor, found[name]) for name, tensor in ours.state_dict().items())
         assert alone.stat().st_size <= path.stat().st_size
+
+
+def test_vectors_of_few_values_share_a_table_beside_sparse_matrices(tmp_path: Path) -> None:
+    """Scales and shifts of a network that was shared, and its constants, take no table each."""
+    generator = torch.Generator().manual_seed(0)
+    values, few = torch.randn(40, generator=generator), torch.randn(8, generator=generator)
+    tensors = {f"scale{place}": values[torch.randint(0, 40, (16,), generator=generator)] for place in range(20)}
+    kept = torch.rand(30, 64, generator=generator) < 0.1
+    tensors["kernel"] = torch.where(kept, few[torch.randint(0, 8, (30, 64), generator=generator)], 0.0)
+    tensors |= {f"mean{place}": torch.zeros(16) for place in range(20)}
+    sizes = save(tmp_path / "a.ofaz", tensors, {})
+    assert sizes.tensors["kernel"].how == "matrix, 8 levels"
+    scales = [size for name, size in sizes.tensors.items() if name.startswith("scale")]
+    assert {size.how for size in scales} == {"levels, with others"}
+    assert sum(size.values + size.tables for size in scales) < 320 + 40 * 4
+    assert sum(size.tables for name, size in sizes.tensors.items() if name.startswith("mean")) <= 4
+    found, _ = load(tmp_path / "a.ofaz")
+    assert all(torch.equal(tensor, found[name]) for name, tensor in tensors.items())
