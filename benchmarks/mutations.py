@@ -5,6 +5,7 @@ read by the product's own readers, which have to refuse it in a line or take wha
 taken, no other exception come up, no read hang, and none take more than twice the memory of the honest file.
 
     python -m benchmarks.mutations
+    python -m benchmarks.mutations --kinds "coded tensors" --output benchmarks/results/mutations_coded.json
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import torch
 
 from benchmarks.mutated.honest_run import make_runs
 from benchmarks.mutated.judge import FAULTS, OUTCOMES, SECONDS, Judge, Outcome, limit_addresses
+from benchmarks.mutated.kinds import KINDS
 from ofa.paths import write_json
 from search.device.standalone.machine import describe_machine
 
@@ -35,14 +37,14 @@ SHOWN = 40  # faults that are kept whole
 QUIET_SECONDS = 4 * SECONDS  # after which a worker that says nothing hangs where no signal reaches it
 
 
-def worker(folder: Path, seed: int, numbers: range, end: float, told: Any) -> None:
+def worker(folder: Path, seed: int, numbers: range, end: float, kinds: Sequence[str], told: Any) -> None:
     """Judges mutations in a copy of the runs of its own, and puts what came of each into a queue, then None."""
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
     torch.set_num_threads(1)
     os.chdir(folder)
-    judge = Judge(Path(), seed)
+    judge = Judge(Path(), seed, kinds)
     limit_addresses()
     for number in numbers:
         if time.time() > end:
@@ -51,8 +53,14 @@ def worker(folder: Path, seed: int, numbers: range, end: float, told: Any) -> No
     told.put(None)
 
 
-def outcomes(runs: Path, seed: int, count: int, workers: int, seconds: float) -> Iterator[Outcome]:
-    """Yields what came of each mutation that was made within so many seconds, in order within a worker."""
+def outcomes(
+    runs: Path, seed: int, count: int, workers: int, seconds: float, kinds: Sequence[str] = ()
+) -> Iterator[Outcome]:
+    """Yields what came of each mutation that was made within so many seconds, in order within a worker.
+
+    Args:
+        kinds: names of the kinds of file that are mutated; none: all.
+    """
     end = time.time() + seconds
     with tempfile.TemporaryDirectory() as folder:
         copies = [Path(folder) / str(index) for index in range(workers)]
@@ -60,7 +68,7 @@ def outcomes(runs: Path, seed: int, count: int, workers: int, seconds: float) ->
             shutil.copytree(runs, copy)
         parts = [range(index, count, workers) for index in range(workers)]
         queues = [multiprocessing.get_context("spawn").Queue() for _ in parts]
-        jobs = [_start(*each, seed, end) for each in zip(copies, parts, queues, strict=True)]
+        jobs = [_start(*each, seed, end, kinds) for each in zip(copies, parts, queues, strict=True)]
         heard = [time.time()] * workers
         while any(parts):
             for index in range(workers):
@@ -79,7 +87,7 @@ def outcomes(runs: Path, seed: int, count: int, workers: int, seconds: float) ->
                         shutil.rmtree(copies[index])
                         shutil.copytree(runs, copies[index])
                         queues[index] = multiprocessing.get_context("spawn").Queue()
-                        jobs[index] = _start(copies[index], parts[index], queues[index], seed, end)
+                        jobs[index] = _start(copies[index], parts[index], queues[index], seed, end, kinds)
                         heard[index] = time.time()
                     continue
                 heard[index] = time.time()
@@ -90,8 +98,9 @@ def outcomes(runs: Path, seed: int, count: int, workers: int, seconds: float) ->
             job.join()
 
 
-def _start(folder: Path, numbers: range, told: Any, seed: int, end: float) -> BaseProcess:
-    job = multiprocessing.get_context("spawn").Process(target=worker, args=(folder, seed, numbers, end, told))
+def _start(folder: Path, numbers: range, told: Any, seed: int, end: float, kinds: Sequence[str]) -> BaseProcess:
+    arguments = (folder, seed, numbers, end, kinds, told)
+    job = multiprocessing.get_context("spawn").Process(target=worker, args=arguments)
     job.start()
     return job
 
@@ -130,6 +139,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--minutes", type=float, default=25.0, help="for all of them, without making the runs")
     parser.add_argument("--runs", type=Path, help="a folder where they were made before, or are to be made and kept")
+    parser.add_argument("--kinds", nargs="+", default=[], choices=[kind.name for kind in KINDS], metavar="KIND")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/mutations.json"))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -139,7 +149,8 @@ def main() -> int:
         if not runs.exists():
             make_runs(runs)
         start = time.time()
-        for outcome in outcomes(runs, options.seed, options.count, options.workers, 60 * options.minutes):
+        limit = 60 * options.minutes
+        for outcome in outcomes(runs, options.seed, options.count, options.workers, limit, options.kinds):
             made.append(outcome)
             if outcome.is_fault:
                 print(outcome, flush=True)

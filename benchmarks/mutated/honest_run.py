@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 import ofa.compress
+from ofa.models import LeNet5
 from search.app.main import main
 
 DATA = ["data.dataset.samples=160", "train.calibration_images=64", "train.validate_every=1"]
@@ -40,6 +41,16 @@ VERBS: tuple[Sequence[str], ...] = (
     ["compare", "run=tiny", "visits=4", "repeats=2", "seconds=1", "calibration_images=32"],
     [*PRUNE, "prune=cubic", "name=sparse"],
     [*PRUNE, "prune=channels", "name=slim"],
+    ["compress", "run=tiny", "study=plain", "compress=code_only"],
+    [
+        "compress",
+        "run=tiny",
+        "pruned=sparse",
+        "compress.sparsity=0.95",
+        "compress.epochs=1",
+        "compress.codebook_epochs=1",
+    ],
+    ["compress", "run=tiny", "pruned=slim", "compress=code_only"],
     [*PRUNE, "prune=lottery", "prune.method.rounds=1", "prune.method.controls=[]", "name=lottery"],
 )
 LONG = ["device.profile.visits=9999", "device.profile.seconds=600"]
@@ -74,7 +85,7 @@ def make_runs(folder: Path) -> None:
 
 
 def write_coded(folder: Path) -> None:
-    """Writes coded tensors of every coding: of levels in a matrix, of numbers, of tables, pooled and of one value."""
+    """Writes coded tensors of every coding (levels in a matrix, numbers, tables, pooled, one value), and a supernet."""
     generator = torch.Generator().manual_seed(0)
     kept = torch.rand(24, 40, generator=generator) < 0.1
     numbers = torch.randn(24, 40, generator=generator)
@@ -89,6 +100,9 @@ def write_coded(folder: Path) -> None:
     }
     ofa.compress.save(folder / "a.ofaz", tensors, {"arch": {"width": [1, 2, 3]}})
     ofa.compress.save(folder / "b.ofaz", {name: tensors[name] for name in ("levels", "count")}, {})
+    supernet = ofa.Supernet(LeNet5((1, 8, 8), 4, channels=(8, 12), hidden=(20, 12)), torch.zeros(1, 1, 8, 8))
+    archs = [supernet.space.smallest.to_dict(), supernet.space.largest.to_dict()]
+    ofa.compress.save(folder / "supernet.ofaz", supernet.model.state_dict(), {"archs": archs})
 
 
 def _call(arguments: Sequence[str], before: Callable[[], None] = lambda: None) -> None:

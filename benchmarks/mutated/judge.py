@@ -56,9 +56,10 @@ class Hung(BaseException):
 class Judge:
     """A copy of the run folder, and what each file honestly reads as."""
 
-    def __init__(self, root: Path, seed: int) -> None:
+    def __init__(self, root: Path, seed: int, names: Sequence[str] = ()) -> None:
+        """Takes the kinds of these names; without names, all."""
         self.honest, self.seed = Honest(root), seed
-        self.files = kinds_of(root)
+        self.files = {kind: files for kind, files in kinds_of(root).items() if not names or kind.name in names}
         self._kinds = list(self.files)
         self._shares = [kind.share for kind in self._kinds]
         self._values: dict[tuple[str, Path], tuple[Any, int]] = {}

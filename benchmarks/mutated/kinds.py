@@ -18,6 +18,7 @@ from ofa.arch import ArchFile
 from ofa.prune.lottery_folder import LotterySettings
 from search.candidates.search_files import Finalists, SubnetList, Trials
 from search.run.cards import SubnetCard, TunedCard
+from search.run.compressed_cards import CompressedCard
 from search.run.pruned_cards import PrunedCard, SlimCard
 from search.run.result_files import Comparison
 from search.run.training_cards import DenseCard, History, SupernetCard
@@ -87,7 +88,9 @@ KINDS = (
     Kind("network, tensors", rf"{NETWORK}/(model|masks)\.safetensors", readers.network, SAFETENSORS, share=HEAVY),
     Kind("network, others", rf"{NETWORK}/(network\.py|model\.onnx|verify\.npz)", readers.network, share=HEAVY),
     Kind("network weights and masks", rf"{NETWORK}/(model|masks)\.safetensors", readers.checkpoint, SAFETENSORS),
-    Kind("coded tensors", rf"{TINY}/coded/.*\.ofaz", readers.coded, CODED, share=2),
+    Kind("coded tensors", rf"{TINY}/(coded|compressed)/.*\.ofaz", readers.coded, CODED, share=2),
+    Kind("compressed network", rf"{TINY}/compressed/.*\.ofaz", readers.compressed, CODED, share=HEAVY),
+    Kind("compressed card", rf"{TINY}/compressed/.*/card\.json", record(CompressedCard), JSON),
     Kind("logits", rf"{NETWORK}/verify\.npz", readers.logits, NPZ, "any", share=0.5),
     Kind("finalists", rf"{TINY}/search/[^/]+/finalists\.json", record(Finalists), JSON),
     Kind("trials", rf"{TINY}/search/[^/]+/trials\.json", record(Trials), JSON),
@@ -110,7 +113,8 @@ WRITTEN_ONLY = (
     r".*/(report|live)\.html",
     r"outputs/README\.md",
     r".*/artifacts/.*",
-    r".*/(dense|prune)/[^/]+/config\.yaml",
+    r".*/(dense|prune|compressed)/[^/]+/config\.yaml",
+    r".*/compressed/[^/]+/log\.txt",
     r"[a-z0-9]+\.zip",
     r"device/measure\.py",
 )

@@ -79,6 +79,11 @@ def coded(honest: Honest, path: Path) -> Any:
     return ofa.compress.load(path)
 
 
+def compressed(honest: Honest, path: Path) -> Any:
+    """Builds the network of a file anew from what its card says."""
+    return rebuild.load(path).state_dict()
+
+
 def training(honest: Honest, path: Path) -> Any:
     """Reads a checkpoint as the same training does that goes on from it."""
     if path not in honest.settings:
