@@ -21,6 +21,7 @@ TITLES = {
     "lenet300_long": "LeNet-300-100, longer, weights and values at a price",
     "lenet5": "LeNet-5 (431K)",
     "resnet20": "ResNet-20, CIFAR-10 at 16x16 pixels",
+    "mobilenet": "A subnet of MobileNet, CIFAR-10 at 16x16 pixels",
 }
 WHOLE = (  # networks with all their weights: name, size, stage
     ("dense, float32", "float32", "dense"),

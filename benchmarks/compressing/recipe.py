@@ -18,6 +18,7 @@ from ofa.data import Dataset
 from ofa.data.augment import horizontal_flip
 from ofa.norms import BatchNorm
 from ofa.prune import Cubic, Pruner, resolved
+from ofa.prune.allocation import global_, lamp
 from ofa.prune.criteria import magnitude, magnitude_per_bit
 from ofa.prune.slim import zero_dead_units_
 from ofa.sorting import nonzeros, sort_channels_
@@ -45,6 +46,7 @@ class Setting:
         mirrored: whether half of the training images are.
         bit_price: of shared values, see `ofa.compress.share`.
         by_bits: whether weights are pruned by `magnitude_per_bit` in place of magnitude.
+        by_layer: whether they rank by their share in their own layer (LAMP), which leaves depthwise kernels some.
     """
 
     model: str
@@ -58,6 +60,7 @@ class Setting:
     mirrored: bool = False
     bit_price: float = 0.0
     by_bits: bool = False
+    by_layer: bool = False
 
     def terms(self, epochs: int, seed: int) -> TrainSettings:
         """Returns the settings of a training."""
@@ -107,6 +110,18 @@ SETTINGS = {
         rate=3e-3,
         mirrored=True,
     ),
+    "mobilenet": Setting(
+        "mobilenet",
+        dense=6,
+        control=6,
+        levels={4: 3, 8: 3},
+        shared={4: (16,), 8: (16,)},
+        tuned=1,
+        data="cifar10",
+        rate=3e-3,
+        mirrored=True,
+        by_layer=True,
+    ),
 }
 
 
@@ -118,7 +133,7 @@ def control(setting: Setting, own: nn.Module, teacher: nn.Module, data: Dataset,
 
 
 def pruned(setting: Setting, net: nn.Module, teacher: nn.Module, data: Dataset, seed: int, level: int) -> nn.Module:
-    """Returns a copy of a network, pruned on to one weight in `level`, all layers together."""
+    """Returns a copy of a network, pruned on to one weight in `level` of all layers together."""
     net = copy.deepcopy(net)
     matrices = [parameter for parameter in net.parameters() if parameter.dim() > 1]
     already = 1 - sum(int((p != 0).sum()) for p in matrices) / sum(p.numel() for p in matrices)
@@ -126,7 +141,9 @@ def pruned(setting: Setting, net: nn.Module, teacher: nn.Module, data: Dataset, 
     def prune(model: nn.Module, optimizer: torch.optim.Optimizer, total_steps: int, _: Any) -> Pruner:
         cubic = Cubic(1 - 1 / level, begin=0.0, end=0.6, every=100, initial=already)
         criterion = partial(magnitude_per_bit, value_bits=VALUE_BITS) if setting.by_bits else magnitude
-        return Pruner(model, optimizer, criterion=criterion, schedule=resolved(cubic, total_steps))
+        allocation = lamp if setting.by_layer else global_
+        schedule = resolved(cubic, total_steps)
+        return Pruner(model, optimizer, criterion=criterion, allocation=allocation, schedule=schedule)
 
     fit(net, data, setting.terms(setting.levels[level], seed + 1000), prune=prune, distillation=_taught(teacher))
     return net
