@@ -63,8 +63,10 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
 
 
 def test_pages_hold_pictures_and_sources(site: Path) -> None:
-    concepts = (site / "concepts.html").read_text()
-    assert concepts.count('<svg role="img" aria-label="') == 3 and "only-dark" in (site / "gallery.html").read_text()
+    concepts, gallery = ((site / f"{name}.html").read_text() for name in ("concepts", "gallery"))
+    assert concepts.count('<svg role="img" aria-label="') == 3
+    full_size = re.findall(r'<a class="only-(light|dark)" title="Full size" href="([^"]+-\1\.webp)"><img ', gallery)
+    assert len(full_size) == gallery.count(".webp#only-") and all((site / file).is_file() for _, file in full_size)
     assert (site / "source/examples/notebooks/quickstart.html").is_file()
     assert "../source/examples/search_in_python.py.html" not in (site / "index.html").read_text()
 

@@ -74,8 +74,13 @@ def on_page_content(html: str, page: Page, **_: Any) -> str:
     def inside(match: re.Match[str]) -> str:
         return (here / match[2]).read_text().replace("<svg ", f'<svg role="img" aria-label="{match[1]}" ', 1)
 
-    both = r'<img alt="\1" src="\2-light.webp#only-light"><img alt="\1" src="\2-dark.webp#only-dark">'
-    return PICTURE.sub(inside, BY_THEME.sub(both, html))
+    return PICTURE.sub(inside, BY_THEME.sub(f"{full_size('light')}{full_size('dark')}", html))
+
+
+def full_size(theme: str) -> str:
+    r"""Returns the replacement of a picture by that of a theme, which leads to its file, to be read on a phone."""
+    picture = rf'<img alt="\1" src="\2-{theme}.webp#only-{theme}">'
+    return rf'<a class="only-{theme}" title="Full size" href="\2-{theme}.webp">{picture}</a>'
 
 
 def on_post_page(output: str, **_: Any) -> str:

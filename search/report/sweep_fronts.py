@@ -32,7 +32,8 @@ def fronts_figure(fronts: Sequence[SweepFronts]) -> Figure:
     """
     traces: list[Figure] = []
     for index, kind in enumerate(fronts):
-        color, name = series_color(index), escape(kind.kind or "searches")
+        # A search without a name of its own is called by its devices, as its folder is.
+        color, name = series_color(index), escape(kind.kind or " and ".join(kind.devices))
         reached = band(list(kind.by_seed.values()), _end(kind))
         several = len(kind.by_seed) > 1
         if several:

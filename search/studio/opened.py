@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from search.run.cards import Rebuild, SubnetCard
 from search.run.contents import complete_profiles
 from search.run.paths import RunFolder, SupernetFolder
 from search.run.progress import command_line
-from search.studio.fewer_bits import fewer_bits_notes
+from search.studio.fewer_bits import fewer_bits_notes, precision_of_weights
 from search.subnets.finetune import adapted
 from search.training.settings import supernet_settings
 from search.training.trained import Trained, load_trained
@@ -54,6 +55,7 @@ class Opened:
         rebuild: how the network is built again.
         calibration: training inputs that norm statistics are measured on.
         notes: lines about it that every setting has.
+        precisions: of weights by name, in the subnet's file in fewer bits; empty where there is none.
     """
 
     request: StudioRequest
@@ -69,6 +71,7 @@ class Opened:
     rebuild: Rebuild
     calibration: Any
     notes: tuple[str, ...] = ()
+    precisions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def run(self) -> RunFolder:
@@ -149,7 +152,10 @@ def open_studio(request: StudioRequest) -> Opened:
     if folder is not None:
         trained = load_trained(request.folder, request.trusted)
         source = subnet_source(request, trained, folder)
-        return _of_source(request, source, trained, fewer_bits_notes(read_record(folder.card, SubnetCard), folder))
+        opened, card = _of_source(request, source, trained), read_record(folder.card, SubnetCard)
+        precision = precision_of_weights(card, opened.arch, request.folder)
+        precisions = {name: bits for name in opened.layers if (bits := precision(name)) is not None}
+        return dataclasses.replace(opened, notes=fewer_bits_notes(card, folder), precisions=precisions)
     if request.pruned is not None:
         return _of_source(request, pruned_source(request, request.pruned))
     if request.model is not None or request.start:
@@ -171,9 +177,7 @@ def open_studio(request: StudioRequest) -> Opened:
     )
 
 
-def _of_source(
-    request: StudioRequest, source: CompressionSource, trained: Trained | None = None, notes: tuple[str, ...] = ()
-) -> Opened:
+def _of_source(request: StudioRequest, source: CompressionSource, trained: Trained | None = None) -> Opened:
     images = request.calibration_images
     return Opened(
         request=request,
@@ -188,7 +192,6 @@ def _of_source(
         training=adapted(source.training, request.finetune),
         rebuild=source.rebuild,
         calibration=source.data.calibration(images if isinstance(images, int) else USUAL_IMAGES),
-        notes=notes,
     )
 
 

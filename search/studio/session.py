@@ -79,7 +79,10 @@ class Session:
                 for choice in (choices_of(opened.supernet) if opened.supernet else ())
                 if len(choice.values) > 1
             ],
-            "layers": [{"name": name, "shape": list(parameters[name].shape)} for name in opened.layers],
+            "layers": [
+                {"name": name, "shape": list(parameters[name].shape), "precision": opened.precisions.get(name)}
+                for name in opened.layers
+            ],
             "menus": {group: menu(group) for group in MENUS},
             "bits": MOST_BITS,
             "devices": [profile.name for profile in opened.profiles],

@@ -190,15 +190,6 @@ def scores_before(facts: SubnetFacts, tuned: TunedCard, metrics: Sequence[Metric
     return {"raw": ordered(raw, metrics), "gain": tuned.gain if same else None, "finetuned": tuned.digest}
 
 
-def find_refined(candidate: Candidate, files: SearchFolder) -> PrunedFolder | None:
-    """Returns the folder of a candidate that a search refined; None if it was not among the best."""
-    for path in sorted(files.tuned("any").root.parent.glob("*/card.json")):
-        card = read_record(path, TunedCard)
-        if Candidate(card.arch, tuple(card.settings.items())) == candidate:
-            return PrunedFolder(path.parent)
-    return None
-
-
 def _save(
     tuned: TunedNetwork, candidate: Candidate, trained: Trained, folder: PrunedFolder, layers: Sequence[LayerPrecision]
 ) -> None:

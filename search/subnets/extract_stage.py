@@ -25,7 +25,7 @@ from search.run.paths import PrunedFolder, SearchFolder
 from search.run.progress import say, stage_progress
 from search.run.scores import metrics_of, ordered
 from search.run.stages import Stage, hash_of, written
-from search.subnets.extract import extract_subnet, find_refined, load_refined, scores_before
+from search.subnets.extract import extract_subnet, load_refined, scores_before
 from search.subnets.extracted_rows import (
     Largest,
     judged_by,
@@ -35,6 +35,7 @@ from search.subnets.extracted_rows import (
     peak_of,
     row_of,
 )
+from search.subnets.refined import find_refined
 from search.training.baseline import no_better
 from search.training.judging import gain_of, judged, scores_of
 from search.training.trained import Trained, say_warnings

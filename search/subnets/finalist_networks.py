@@ -36,9 +36,10 @@ from search.run.paths import SearchFolder
 from search.run.progress import say, stage_progress
 from search.run.scores import with_first
 from search.study.plan import SearchPlan
-from search.subnets.extract import find_refined, load_refined
+from search.subnets.extract import load_refined
 from search.subnets.finalists import FileBytes, best_judged_anew, contenders
 from search.subnets.measured_finalists import Bench
+from search.subnets.refined import find_refined
 from search.text import limits_text
 from search.training.trained import Trained
 

@@ -240,7 +240,7 @@ function shapes(kind, choices) {
   $("shape").append(group);
 }
 
-function layerOf({name, shape: sizes}) {
+function layerOf({name, shape: sizes, precision}) {
   const id = `layer-${name}`, marks = Array.from({length: 100}, (_, at) => `${at} %`);
   const one = slider(id, "sparsity", marks, 0, (at, done) => change({layers: {...setting.layers, [name]: at / 100}}, done));
   one.input.setAttribute("aria-label", `sparsity of ${name}`);
@@ -255,7 +255,8 @@ function layerOf({name, shape: sizes}) {
   }}, "As the whole");
   release.setAttribute("aria-label", `sparsity of ${name} as the whole network's`);
   const drawn = element("div", {class: "drawn"}), text = element("p", {class: "shape"}, sizes.join(" × "));
-  const box = element("div", {class: "layer", role: "group", "aria-label": name}, element("h3", {}, name.replace(/\.weight$/, "")), text, drawn,
+  const file = precision ? [element("p", {class: "shape precision"}, `${precision} in the file in fewer bits`)] : [];
+  const box = element("div", {class: "layer", role: "group", "aria-label": name}, element("h3", {}, name.replace(/\.weight$/, "")), text, ...file, drawn,
     one.box, element("div", {class: "row"}, element("div", {class: "field"}, element("label", {for: `bits-${name}`}, "bits"), bits), release));
   return {...one, box, bits, release, drawn, text};
 }

@@ -39,9 +39,11 @@ def on_the_device(bundle: Path, place: Path, *options: str, python: str = sys.ex
     return place / "profile.json"
 
 
-def time_by_macs(copy: Path, measured: Path, change: Callable[[list[float]], None] = lambda _: None) -> None:
+def time_by_macs(
+    copy: Path, measured: Path, change: Callable[[list[float]], None] = lambda _: None, run: str = "tiny"
+) -> None:
     """Makes a measurement that of a device that takes 1 ms and 2 us a thousand MACs, the same in every round."""
-    bundles = copy / "outputs/tiny/profiles/bundles"
+    bundles = copy / f"outputs/{run}/profiles/bundles"
 
     def times(content: dict[str, Any]) -> None:
         bundle = json.loads((bundles / f"{content['bundle']}.json").read_text())

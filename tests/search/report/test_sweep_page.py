@@ -133,12 +133,12 @@ def test_every_device_has_its_time() -> None:
 def test_figure_has_a_band_where_there_are_seeds() -> None:
     traces = {trace["name"]: trace for trace in fronts_figure(DATA.fronts[:2])["data"] if trace.get("fill") is None}
     areas = [trace for trace in fronts_figure(DATA.fronts[:2])["data"] if trace.get("fill") == "tonexty"]
-    assert [area["name"] for area in areas] == ["searches: range over seeds"]
-    mean = traces["searches: mean front"]
+    assert [area["name"] for area in areas] == ["laptop: range over seeds"]
+    mean = traces["laptop: mean front"]
     assert mean["x"] == [0.7, 0.9, 2.0]
     np.testing.assert_allclose(mean["y"], [80.0, 91.0, 91.0])
     assert "tpe: front" in traces
-    assert len(traces["searches: chosen (measured)"]["x"]) == 6
+    assert len(traces["laptop: chosen (measured)"]["x"]) == 6
 
 
 def test_all_text_is_escaped() -> None:

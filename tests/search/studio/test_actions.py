@@ -9,19 +9,15 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from msgspec import structs
 
 from ofa.errors import InvalidInput
-from ofa.records import read_record, write_record
+from ofa.records import read_record
 from ofa.task import Score
 from search.app.main import main
 from search.candidates.search_files import Trials
 from search.config.compressing import StudioSetting
-from search.networks.folder import SubnetFolder
 from search.networks.rebuild import load
-from search.run.cards import Quantized, SubnetCard
 from search.run.paths import SearchFolder
-from search.run.scores import Gain
 from search.studio import actions, searching
 from search.studio.opened import Opened, open_studio
 from search.studio.session import Session
@@ -63,21 +59,6 @@ def test_the_command_writes_what_the_page_writes_and_it_runs_anywhere(
         again.canonical(StudioSetting(arch={"width.stem.conv": 8}))
     with pytest.raises(InvalidInput, match="by-page is there already; give another name, such as by-page-2"):
         told(session, "extract", setting=SETTING, name="by-page")
-
-
-def test_a_subnet_in_fewer_bits_says_that_it_is_in_float32_here(session: Session, opened: Opened) -> None:
-    folder = SubnetFolder(Path(told(session, "extract", setting={}, name="in-bits")["folder"]))
-    card = read_record(folder.card, SubnetCard)
-    assert card.scores is not None
-    gain = Gain(validation=Score(0.0, 64, 0.0), test=Score(0.0, 64, 0.0))
-    sizes = {"bytes": 1, "float_bytes": 4, "peak_bytes": 1, "float_peak_bytes": 4}
-    low = Quantized(precision="int8", scores=card.scores, gain=gain, **sizes)
-    settings = {"precision_stem": "float32", "precision_stage_0": "int8", "precision_stage_1": "int8"}
-    write_record(folder.card, structs.replace(card, quantized=low, settings=settings))
-    again = Session(open_studio(request("studio", f"path={folder.root}", "calibration_images=128")))
-    (note,) = told(again, "evaluate", setting={})["notes"]
-    assert note.startswith("model.int8.onnx computes in int8 (stage_0, stage_1), with validation accuracy ")
-    assert told(session, "evaluate", setting={})["notes"] == []
 
 
 def test_a_candidate_is_kept_by_name(session: Session, opened: Opened) -> None:
