@@ -1,4 +1,4 @@
-"""The commands of README.md and docs/ can be typed: they compose into requests, and name what there is."""
+"""The commands of README.md and docs/ can be typed: what no test runs composes, all names what there is."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from tests.documentation import (
     commands,
     every_command,
     indented,
-    named_files,
     page_name,
 )
+from tests.reader_files import reader_configs, write_texts
+from tests.runnable_commands import RUNS, runnable, why_not
 
 # Lines of indented blocks that are no command, by how they begin.
 NO_COMMANDS = {
@@ -80,17 +81,7 @@ def test_commands_can_be_pasted_into_zsh() -> None:
 def configs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns a folder with the configs of the reader that the pages show or name."""
     folder = tmp_path_factory.mktemp("reader")
-    device = (ROOT / "conf/device/onnxruntime.yaml").read_text().replace("name: onnxruntime", "name: laptop")
-    files = {
-        "my_conf/data/flowers.yaml": "dataset: {_target_: ofa.data.hub, path: /data/flowers, label_column: class}\n"
-        "defaults: [_self_, augment: null]\n",
-        "my_conf/device/laptop.yaml": device,
-    }
-    for path in PAGES:
-        files |= {name: text for name, text in named_files(path).items() if name.startswith("my_conf/")}
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+    write_texts(folder, reader_configs())
     return folder / "my_conf"
 
 
@@ -109,12 +100,17 @@ def overrides_of(words: list[str]) -> list[list[str]]:
     return jobs if jobs[0] != jobs[1] else jobs[:1]
 
 
-OFA = [command for command in every_command("ofa") if not PLACEHOLDER.search(command.line) or "    " in command.line]
+RUN = {command.line for path in RUNS for command in runnable(path) if why_not(command) is None}  # test_docs_commands.py
+OFA = [
+    command
+    for command in every_command("ofa")
+    if command.line not in RUN and (not PLACEHOLDER.search(command.line) or "    " in command.line)
+]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", OFA, ids=str)
-def test_commands_compose_into_a_request(command: Command, configs: Path) -> None:
+def test_commands_that_are_not_run_compose_into_a_request(command: Command, configs: Path) -> None:
     verb, *words = command.words[1:]
     if verb.startswith("--"):
         assert verb in FLAGS

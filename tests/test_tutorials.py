@@ -12,17 +12,12 @@ from search.app.main import main
 from search.run.cards import SubnetCard
 from tests.documentation import ROOT, commands
 from tests.search.steady_device import steady_device
+from tests.small_commands import FINALISTS, STAGES, TUNING
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # a minute of processor time, and a machine may be busy
 # Programs, your_model and your_device are run by tests/test_docs_programs.py.
 PAGES = ("first_subnet", "pruning", "joint_search", "compress")
 ELSEWHERE = ("dashboard", "studio")  # serve until they are stopped: tests of their own start them
-FINALISTS = ("search.finalists.candidates=1", "search.finalists.seconds=1", "search.finalists.visits=6")
-TUNING = (
-    *("search.evaluations=3", "search.tuning.zero_shot=0", "search.tuning.epochs=1", "search.tuning.rungs=[0]"),
-    "search.tuning.finalist_epochs=1",
-)
-STAGES = ("compress.epochs=1", "compress.codebook_epochs=1")
 LESS = {
     "run": (
         "experiment=tiny",
