@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from multiprocessing import current_process
 from typing import Any
 
 import torch
@@ -36,7 +37,8 @@ class MapStyle(BatchSource):
         dataset: has `len()` and rows by number: a `torch.utils.data.Dataset`, a `datasets.Dataset`, a list.
         rows: which of its rows these examples are, (N,) int64.
         collate: rows -> a batch.
-        workers: processes that read batches ahead; 0 reads in this one. The batches are the same bits.
+        workers: processes that read batches ahead; 0 reads in this one, as one without children of its own does. The
+            batches are the same bits.
         origin: what to call it in a message, such as "train of my_set".
         looked_at: rows whose content is in `identities`.
     """
@@ -110,7 +112,8 @@ class MapStyle(BatchSource):
                 raise InvalidInput(f"{self.origin}: row {row} cannot be read: {one_line(error)}") from error
 
     def _read(self, jobs: list[Job]) -> Iterator[Batch]:
-        if self.workers == 0 or len(jobs) < 2:
+        # An evaluator of a search may have no processes of its own.
+        if self.workers == 0 or len(jobs) < 2 or current_process().daemon:
             return (self._batch(_read_rows(self.dataset, self.collate, job)) for job in jobs)
         return self._read_ahead(jobs)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -51,3 +52,9 @@ def test_a_worker_that_ends_is_said_in_a_line(how: Callable[[], None], said: str
     with pytest.raises(InvalidInput, match=rf"^train of dataset: a worker process {said}") as error:
         list(batches(data.train, 8, seed=0, epoch=0))
     assert "\n" not in str(error.value)
+
+
+def test_a_process_that_may_have_no_children_reads_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ofa.data.map_style.current_process", lambda: SimpleNamespace(daemon=True))
+    data = from_dataset(Dying(killed), num_workers=2, num_classes=2)
+    assert len(list(batches(data.train, 8, seed=0, epoch=0))) == 4
