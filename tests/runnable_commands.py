@@ -26,7 +26,10 @@ NOT_RUN = {
 }
 # Pages whose commands are run, one after the other; those of tutorials are run by tests/test_tutorials.py and
 # tests/test_docs_programs.py, those of the others are composed by tests/test_docs.py.
-RUN_PAGES = ("README.md", "docs/data.md", "docs/gallery.md")
+RUN_PAGES = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("architecture", "commands", "compression", "data", "gallery", "joint_search")),
+)
 RUNS = [path for path in PAGES if page_name(path) in RUN_PAGES]
 
 
