@@ -58,7 +58,7 @@ from search.run.stages import stamped_config
 from search.study.database import Place
 from search.subnets.compare_stage import compare_stage
 from search.subnets.extract_stage import extract_stage, extract_trial
-from search.subnets.finetune_stage import finetune_stage
+from search.subnets.finetune_stage import finetune_stage, searches_for
 from search.subnets.run_search import check_evaluation, check_metrics, check_search, run_search
 from search.training.starts import Beginning
 from search.training.trained import load_trained
@@ -137,7 +137,7 @@ def extract_task(request: ExtractRequest) -> None:
 def finetune_task(request: FinetuneRequest) -> None:
     """Fine-tunes the subnets that the searches of a run chose, and prints their scores before and after."""
     run, device = request.folder, None if request.device is None else request.device.name
-    names = pick(complete_searches(run), run, device=device, study=request.study)
+    names = searches_for(pick(complete_searches(run), run, device=device, study=request.study), run, request.limit)
     trained = load_trained(run, request.trusted)
     for name in names:
         print_finetuned(finetune_stage(request, trained, name, force=request.force, waits=in_multirun()), run.root)

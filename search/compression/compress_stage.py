@@ -41,7 +41,7 @@ from search.run.stored_inputs import begin_with
 from search.run.training_cards import TrainingStep
 from search.subnets.extract_stage import extract_stage
 from search.subnets.finetune import adapted
-from search.subnets.finetune_stage import with_limit
+from search.subnets.finetune_stage import searches_for, with_limit
 from search.training.judging import Judged, gain_of, judged, scores_of
 from search.training.settings import check_computing
 from search.training.trained import load_trained
@@ -85,7 +85,7 @@ def _subnets(request: CompressRequest) -> Iterator[CompressionSource]:
     run, device = request.folder, None if request.device is None else request.device.name
     complete = set(complete_searches(run))
     by_time = [name for name in begun_searches(run) if name in complete]
-    search = pick(by_time, run, device=device, study=request.study)[-1]
+    search = searches_for(pick(by_time, run, device=device, study=request.study), run, request.limit)[-1]
     finalists = read_record(SearchFolder(run.search(search)).finalists, Finalists)
     wanted = with_limit(finalists.finalists, request.limit, search)
     if request.name is not None and len(wanted) > 1:

@@ -29,7 +29,7 @@ from search.networks.folder import SubnetFolder, subnet_name
 from search.networks.quantized_network import with_precision
 from search.run.cards import SubnetCard, TunedCard
 from search.run.locks import claimed, written_by_first
-from search.run.paths import PrunedFolder, SearchFolder
+from search.run.paths import PrunedFolder, RunFolder, SearchFolder
 from search.run.progress import say, stage_progress
 from search.run.scores import difference
 from search.run.stages import Stage, stamped_config
@@ -119,6 +119,16 @@ def with_limit(finalists: Sequence[Finalist], limit: float | None, search: str) 
         choices = f"its limits are {', '.join(limits)} ms" if limits else "it has no latency limits: leave limit out"
         raise InvalidInput(f"limit={limit:g}: the search {search} chose no subnet for {limit:g} ms; {choices}")
     return matching
+
+
+def searches_for(names: Sequence[str], run: RunFolder, limit: float | None) -> list[str]:
+    """Returns those of the searches that chose a subnet for a latency limit in ms; all where none did or it is None."""
+
+    def chose(name: str) -> bool:
+        finalists = read_record(SearchFolder(run.search(name)).finalists, Finalists).finalists
+        return any(finalist.target.get(LATENCY) == limit for finalist in finalists)
+
+    return [name for name in names if limit is not None and chose(name)] or list(names)
 
 
 def extract_request(request: FinetuneRequest, search: str) -> ExtractRequest:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from ofa.checkpoint import load_checkpoint
-from ofa.records import read_record
+from ofa.records import read_record, write_record
 from ofa.train import Event
 from search.app.main import main
-from search.candidates.search_files import SubnetList
+from search.candidates.search_files import Finalists, SubnetList
 from search.networks.folder import SubnetFolder
 from search.networks.rebuild import load
 from search.run.cards import SubnetCard
-from search.run.paths import RunFolder
+from search.run.paths import RunFolder, SearchFolder
 from search.subnets import finetune as training
+from search.subnets.finetune_stage import searches_for
 from tests.search.app.tiny_run import contents
 
 RUN = RunFolder(Path("outputs/tiny"))
@@ -147,6 +150,17 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(
     assert main([*FINETUNE, *overrides]) != 0
     assert words in capfd.readouterr().err
     assert contents(RUN.root) == before
+
+
+def test_a_limit_chooses_the_searches_that_have_it(tiny_copy: Path) -> None:
+    shutil.copytree(RUN.search("onnxruntime"), RUN.search("earlier"))
+    file = SearchFolder(RUN.search("earlier")).finalists
+    finalists = read_record(file, Finalists)
+    first, *others = finalists.finalists
+    write_record(file, replace(finalists, finalists=[replace(first, target={"latency_ms": 500.0}), *others]))
+    both = ["earlier", "onnxruntime"]
+    for limit, searches in ((1000.0, ["onnxruntime"]), (500.0, ["earlier"]), (2000.0, both), (7.0, both), (None, both)):
+        assert searches_for(both, RUN, limit) == searches
 
 
 def test_another_teacher_makes_other_weights_and_the_same_one_the_same(tiny_copy: Path) -> None:
