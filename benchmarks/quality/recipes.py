@@ -10,6 +10,7 @@ Recipe: TypeAlias = Mapping[str, Any]
 # As shipped before this benchmark; every other recipe changes some of these.
 FORMER: Recipe = {
     "train.optimizer.lr": 0.05,
+    "train.schedule.warmup": 0.05,
     "train.strategy.label_weight": 0.5,
     "train.strategy.random_subnets": 2,
     "train.gradient_clip": 5.0,
@@ -27,12 +28,15 @@ BY_PROGRESS = "{_target_: ofa.train.label_weights.by_progress, _partial_: true, 
 BY_USE: Recipe = {"train.gradients": "by_use", "train.optimizer.weight_decay": 2e-3, "train.gradient_clip": 20.0}
 MEAN: Recipe = {**BEST_OF_SINGLE_CHANGES, **BY_USE, "train.optimizer.lr": 0.05}
 
+# Examples of its own for each network, clipped and warmed up as before.
+EARLIER_CLIP: Recipe = {"train.schedule.warmup": 0.05, "train.gradient_clip": 5.0}
+
 RECIPES: dict[str, Recipe] = {
     "default": {},
-    "own_0.1": {"train.optimizer.lr": 0.1},
-    "own_0.2": {"train.optimizer.lr": 0.2},
-    "own_0.4": {"train.optimizer.lr": 0.4},
-    "rate_as_given": {"train.rate_without_norms": 1.0},
+    "own_0.1": {**EARLIER_CLIP, "train.optimizer.lr": 0.1},
+    "own_0.2": {**EARLIER_CLIP, "train.optimizer.lr": 0.2},
+    "own_0.3": {**EARLIER_CLIP},
+    "clip_1": {"train.schedule.warmup": 0.05, "train.gradient_clip": 1.0},
     "adamw_former": {
         "train.optimizer.lr": 0.003,
         "train.batches_per_step": 1,
@@ -40,7 +44,12 @@ RECIPES: dict[str, Recipe] = {
         "train.strategy.label_weight": 0.5,
     },
     "adamw_0.003": {"train.optimizer.lr": 0.003},
-    "same_examples": {"train.optimizer.lr": 0.1, "train.batches_per_step": 1, "train.rate_without_norms": 1.0},
+    "same_examples": {
+        **EARLIER_CLIP,
+        "train.optimizer.lr": 0.1,
+        "train.batches_per_step": 1,
+        "train.rate_without_norms": 1.0,
+    },
     "former": FORMER,
     "labels": BEST_OF_SINGLE_CHANGES,
     "mean_0.2": MEAN,
