@@ -65,7 +65,7 @@ def two_steps(config: DictConfig, data: Dataset | None = None) -> float:
     task, fill = build_task(asked["task"], data), Beginning(asked["start"], None)
     supernet = build_supernet(asked["model"], asked["space"], data, 0, task=task, fill=fill)
     (row,) = run_training(supernet, data, converted(asked, SupernetRecipe), None)
-    assert row["step"] in (2, 4)  # the 64 images are two batches, or shared out among networks four times
+    assert row["step"] in (2, 3, 4)  # the 64 images are two batches, or shared out among three or four networks
     return float(row["loss"])
 
 

@@ -72,6 +72,7 @@ def shared_batches(
     start: int = 0,
     device: torch.device | str = "cpu",
     augment: AnyAugment | None = None,
+    drop_last: bool = True,
 ) -> Iterator[tuple[Any, Targets]]:
     """Returns an iterator of what one process of a group learns of an epoch's batches, from batch `start` on.
 
@@ -79,7 +80,7 @@ def shared_batches(
     there, so that the number of processes changes nothing, where pixels are in memory or a loader gives them;
     otherwise each process decodes its own rows alone, and their augmentation depends on its rank.
     """
-    return _Epochs(split, batch_size, seed, device, augment, True, group).batches(epoch, start)
+    return _Epochs(split, batch_size, seed, device, augment, drop_last, group).batches(epoch, start)
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,19 @@ def batches_per_step(split: Split, settings: TrainSettings) -> int:
     return 1 if isinstance(source, BatchSource) and source.makes_its_own_sizes else settings.batches_per_step
 
 
-def epoch_steps(split: Split, settings: TrainSettings) -> int:
-    """Returns the steps of an epoch, in which each network of a step sees as many examples as the split has."""
+def drops_last(split: Split, settings: TrainSettings) -> bool:
+    """Returns whether the end of a pass is dropped: less than half a step, or than a tenth of the split."""
     count = batches_per_step(split, settings)
-    return count * steps_per_epoch(split, count * settings.batch_size)
+    rows = count * settings.batch_size
+    examples = split.pixels.count if isinstance(split.pixels, BatchSource) else len(split)
+    rest = examples % rows
+    return count == 1 or 2 * rest < rows or 10 * rest < examples
+
+
+def epoch_steps(split: Split, settings: TrainSettings) -> int:
+    """Returns the steps of an epoch, in which each network of a step sees about as many examples as the split has."""
+    count = batches_per_step(split, settings)
+    return count * steps_per_epoch(split, count * settings.batch_size, drop_last=drops_last(split, settings))
 
 
 def passes(

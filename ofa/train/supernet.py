@@ -21,7 +21,7 @@ from ofa.train.early_stop import EarlyStop
 from ofa.train.first_batch import check_first_batch
 from ofa.train.layer_rates import layer_rates
 from ofa.train.loop import Callback
-from ofa.train.own_batches import batches_per_step, epoch_steps, passes
+from ofa.train.own_batches import batches_per_step, drops_last, epoch_steps, passes
 from ofa.train.rate_test import found_rate, with_rate
 from ofa.train.recomputing import recomputed_view
 from ofa.train.saved_state import training_record
@@ -115,6 +115,7 @@ def train(
             start=start,
             device=state.device,
             augment=settings.augment,
+            drop_last=drops_last(data.train, settings),
         )
 
     def taught_batches(number: int, start: int) -> Iterator[Any]:

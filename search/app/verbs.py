@@ -56,9 +56,10 @@ from search.run.progress import duration, say
 from search.run.result_files import layers_of
 from search.run.stages import stamped_config
 from search.study.database import Place
+from search.subnets.chosen import searches_for
 from search.subnets.compare_stage import compare_stage
 from search.subnets.extract_stage import extract_stage, extract_trial
-from search.subnets.finetune_stage import finetune_stage, searches_for
+from search.subnets.finetune_stage import finetune_stage
 from search.subnets.run_search import check_evaluation, check_metrics, check_search, run_search
 from search.training.starts import Beginning
 from search.training.trained import load_trained
@@ -86,10 +87,8 @@ def run_task(request: RunRequest) -> None:
     report = report_stage(run)
     say(f"done in {duration(time.monotonic() - started)}")
     show_subnets(subnets, run)
-    defaults = {"run": "main", "outputs": "outputs"}
-    where = "".join(
-        f" {key}={getattr(request, key)}" for key, value in defaults.items() if getattr(request, key) != value
-    )
+    defaults, given = {"run": "main", "outputs": "outputs"}, {"run": request.run, "outputs": request.outputs}
+    where = "".join(f" {key}={value}" for key, value in given.items() if value != defaults[key])
     print(f"report     {report.resolve()}")
     print(f"dashboard  ofa dashboard{where}")
 

@@ -39,9 +39,9 @@ from search.run.scores import NOISE, Gain, Scores, metrics_of
 from search.run.stages import Stage, stamped_config, written
 from search.run.stored_inputs import begin_with
 from search.run.training_cards import TrainingStep
+from search.subnets.chosen import searches_for, with_limit
 from search.subnets.extract_stage import extract_stage
 from search.subnets.finetune import adapted
-from search.subnets.finetune_stage import searches_for, with_limit
 from search.training.judging import Judged, gain_of, judged, scores_of
 from search.training.settings import check_computing
 from search.training.trained import load_trained

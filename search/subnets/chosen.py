@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ofa.arch import Arch
+from ofa.errors import InvalidInput
 from ofa.records import content_of, read_record
-from search.candidates.figures import is_latency
-from search.candidates.search_files import Finalists, SubnetRow
+from search.candidates.figures import LATENCY, is_latency
+from search.candidates.search_files import Finalist, Finalists, SubnetRow
 from search.run.contents import complete_searches
 from search.run.paths import RunFolder, SearchFolder
 from search.run.scores import Values
@@ -106,3 +107,29 @@ def _order(subnet: ChosenSubnet) -> tuple[list[str], float]:
 def row_for(rows: Sequence[SubnetRow], target: Mapping[str, float]) -> SubnetRow | None:
     """Returns the row of the subnet that was chosen for a target; None if it was not extracted."""
     return next((row for row in rows if not row.largest and row.limits == dict(target)), None)
+
+
+def with_limit(finalists: Sequence[Finalist], limit: float | None, search: str) -> list[Finalist]:
+    """Returns the finalists that were chosen for a latency limit in ms; all where it is None.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    if limit is None:
+        return list(finalists)
+    matching = [finalist for finalist in finalists if finalist.target.get(LATENCY) == limit]
+    if not matching:
+        limits = [f"{finalist.target[LATENCY]:g}" for finalist in finalists if LATENCY in finalist.target]
+        choices = f"its limits are {', '.join(limits)} ms" if limits else "it has no latency limits: leave limit out"
+        raise InvalidInput(f"limit={limit:g}: the search {search} chose no subnet for {limit:g} ms; {choices}")
+    return matching
+
+
+def searches_for(names: Sequence[str], run: RunFolder, limit: float | None) -> list[str]:
+    """Returns those of the searches that chose a subnet for a latency limit in ms; all where none did or it is None."""
+
+    def chose(name: str) -> bool:
+        finalists = read_record(SearchFolder(run.search(name)).finalists, Finalists).finalists
+        return any(finalist.target.get(LATENCY) == limit for finalist in finalists)
+
+    return [name for name in names if limit is not None and chose(name)] or list(names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,7 +18,6 @@ from ofa.identity import digest_of
 from ofa.processes import processes
 from ofa.records import read_record, write_record
 from ofa.train import Teacher
-from search.candidates.figures import LATENCY
 from search.candidates.search_files import Finalist, Finalists, SubnetList
 from search.config.read import converted
 from search.config.request import plain
@@ -29,12 +27,13 @@ from search.networks.folder import SubnetFolder, subnet_name
 from search.networks.quantized_network import with_precision
 from search.run.cards import SubnetCard, TunedCard
 from search.run.locks import claimed, written_by_first
-from search.run.paths import PrunedFolder, RunFolder, SearchFolder
+from search.run.paths import PrunedFolder, SearchFolder
 from search.run.progress import say, stage_progress
 from search.run.scores import difference
 from search.run.stages import Stage, stamped_config
 from search.run.stored_inputs import begin_with
 from search.run.training_cards import History, TrainingStep
+from search.subnets.chosen import with_limit
 from search.subnets.extract_stage import extract_network, extract_stage, finalist_facts
 from search.subnets.extracted_rows import Largest, judged_largest, row_of
 from search.subnets.finetune import Finetuned, FinetuneSettings, MakeTeacher, finetune, finetune_settings
@@ -103,32 +102,6 @@ def finetune_stage(
         tuned = tuned_folder(shared, finalist, force=force, waits=waits)
         group.from_first(partial(put_in_place, shared, finalist, tuned))
     return group.from_first(lambda: listed_again(shared))
-
-
-def with_limit(finalists: Sequence[Finalist], limit: float | None, search: str) -> list[Finalist]:
-    """Returns the finalists that were chosen for a latency limit in ms; all where it is None.
-
-    Raises:
-        InvalidInput: there is none.
-    """
-    if limit is None:
-        return list(finalists)
-    matching = [finalist for finalist in finalists if finalist.target.get(LATENCY) == limit]
-    if not matching:
-        limits = [f"{finalist.target[LATENCY]:g}" for finalist in finalists if LATENCY in finalist.target]
-        choices = f"its limits are {', '.join(limits)} ms" if limits else "it has no latency limits: leave limit out"
-        raise InvalidInput(f"limit={limit:g}: the search {search} chose no subnet for {limit:g} ms; {choices}")
-    return matching
-
-
-def searches_for(names: Sequence[str], run: RunFolder, limit: float | None) -> list[str]:
-    """Returns those of the searches that chose a subnet for a latency limit in ms; all where none did or it is None."""
-
-    def chose(name: str) -> bool:
-        finalists = read_record(SearchFolder(run.search(name)).finalists, Finalists).finalists
-        return any(finalist.target.get(LATENCY) == limit for finalist in finalists)
-
-    return [name for name in names if limit is not None and chose(name)] or list(names)
 
 
 def extract_request(request: FinetuneRequest, search: str) -> ExtractRequest:

@@ -52,8 +52,8 @@ def seen(make_supernet, data):
 
 def test_networks_of_a_step_see_examples_of_their_own(seen):
     for networks in seen(LABELS, epochs=1):
-        assert [len(images) for images in networks] == [8, 8, 8, 8]
-        assert len(torch.cat(networks).flatten(1).unique(dim=0)) == 32
+        assert [len(images) for images in networks] in ([8, 8, 8, 8], [6, 6, 6, 6])  # the end of a pass
+        assert len(torch.cat(networks).flatten(1).unique(dim=0)) == sum(map(len, networks))
 
 
 def test_with_one_batch_they_all_see_the_same(seen):
@@ -64,7 +64,7 @@ def test_with_one_batch_they_all_see_the_same(seen):
 
 def test_an_epoch_costs_what_it_did_and_reads_the_data_once_for_each_network(seen, data):
     steps = seen(LABELS, epochs=1)
-    assert len(steps) == epoch_steps(data.train, settings()) == 4 * (len(data.train) // 32)
+    assert len(steps) == epoch_steps(data.train, settings()) == 4 * 4
     rows = torch.cat([torch.cat(networks) for networks in steps]).flatten(1)
     _, counts = rows.unique(dim=0, return_counts=True)
     assert counts.max() == 4  # none more often than there are passes
@@ -80,6 +80,13 @@ def test_an_epoch_goes_on_from_any_step():
     assert every == [(number, step) for number in range(12, 16) for step in range(2)]
     for start in range(len(every)):
         assert list(passes(batches_of, split, settings(), 3, start)) == every[start:]
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(8, [32, 32, 32, 24]), (13, [52, 52]), (11, [44, 44, 32])])
+def test_the_end_of_a_pass_is_learned_if_it_is_half_a_step_or_more(seen, batch_size, sizes):
+    """Of 120 examples; a step that is left out would make an epoch of a small data set much shorter."""
+    steps = seen(LABELS, epochs=1, batch_size=batch_size)
+    assert [sum(map(len, networks)) for networks in steps] == 4 * sizes
 
 
 def test_fewer_examples_than_a_step_asks_for_are_shared_out(seen):
@@ -126,16 +133,16 @@ def test_a_teacher_of_its_own_teaches_each_network_its_examples(make_supernet, d
 
 def test_progressive_and_a_warm_start_share_out_the_batch_too(seen):
     for networks in seen(partial(warm_start, strategy=LABELS, fraction=0.5), epochs=2):
-        assert {len(images) for images in networks} == {8}
+        assert {len(images) for images in networks} in ({8}, {6})
     phases = [replace(phase, subnets=2) for phase in OFA_PHASES]
     sizes = {len(images) for networks in seen(partial(progressive, phases=phases)) for images in networks}
-    assert sizes <= {16, 32}  # half of the batch, or all of it where both draws are the same
+    assert sizes <= {12, 16, 24, 32}  # half of the batch, or all of it where both draws are the same
     assert 16 in sizes
 
 
 def test_micro_batches_are_shared_out_one_by_one(seen):
     for networks in seen(LABELS, epochs=1, accumulation=2):
-        assert {len(images) for images in networks} == {4}
+        assert {len(images) for images in networks} in ({4}, {3})
 
 
 def test_a_batch_is_not_cut_before_the_first_step(make_supernet, data):

@@ -20,7 +20,7 @@ from search.networks.rebuild import load
 from search.run.cards import SubnetCard
 from search.run.paths import RunFolder, SearchFolder
 from search.subnets import finetune as training
-from search.subnets.finetune_stage import searches_for
+from search.subnets.chosen import searches_for
 from tests.search.app.tiny_run import contents
 
 RUN = RunFolder(Path("outputs/tiny"))

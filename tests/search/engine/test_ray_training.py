@@ -173,7 +173,7 @@ def test_workers_train_as_processes_of_torchrun(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     assert ended(start_workers(2, tmp_path / "ray", worker(tmp_path / "ray", *TINY, "engine=ray"))) == [0, 0]
     said = [(tmp_path / "ray" / f"said_{rank}.txt").read_text() for rank in range(2)]
-    assert said[0].count("train: 12/12") == 1 and said[1] == ""
+    assert said[0].count("train: 16/16") == 1 and said[1] == ""
     assert run(2, tmp_path / "ranks", "train", *TINY)[0] == [0, 0]
     assert same_weights(tmp_path / "ray" / WEIGHTS, tmp_path / "ranks" / WEIGHTS)
 
@@ -225,7 +225,7 @@ def test_two_workers_of_ray_train_as_two_of_torchrun(tmp_path: Path) -> None:
     variables = {"RAY_raylet_start_wait_time_s": "300", "PYTHONPATH": os.pathsep.join([str(ROOT), *_found_by_python()])}
     code, _, said = run_ofa(["train", *TINY, *on_ray], tmp_path, **variables)
     assert code == 0, said
-    assert "train: 2 workers of Ray Train" in said and said.count("train: 12/12") == 1
+    assert "train: 2 workers of Ray Train" in said and said.count("train: 16/16") == 1
     assert run(2, tmp_path / "ranks", "train", *TINY)[0] == [0, 0]
     assert same_weights(tmp_path / WEIGHTS, tmp_path / "ranks" / WEIGHTS)
     assert not list((tmp_path / "outputs/.engine").iterdir())
