@@ -81,6 +81,7 @@ def play(problem: Problem, seed: int, say: Callable[[str], None]) -> Play:
         sandwich,
         random_subnets=problem.random_subnets,
         label_weight=problem.label_weight,
+        features=problem.features,
     )
     by_use = partial(scaled_by_use, strategy=strategy)
     train(supernet, data, by_use, replace(problem.adapt, seed=seed), task=task, teacher=start)
@@ -91,7 +92,7 @@ def play(problem: Problem, seed: int, say: Callable[[str], None]) -> Play:
     distilled = partial(each_alone, archs=archs, start=start, problem=problem, images=images)
     finetuned, finetune_seconds = distilled(supernet, settings=replace(problem.finetune, seed=seed))
     epochs = problem.adapt.epochs + problem.finetune.epochs
-    alone, alone_seconds = distilled(pretrained, settings=replace(problem.alone, epochs=epochs, seed=seed))
+    alone, alone_seconds = distilled(pretrained, settings=replace(problem.adapt, epochs=epochs, seed=seed))
     say(f"  fine-tuned {np.mean(finetuned):.4f} in {finetune_seconds:.0f} s, alone {np.mean(alone):.4f}")
     macs = tuple(int(count) for count in ofa.cost(supernet, archs)["macs"])
     scored = (tuple(each) for each in (before, adapted, finetuned, alone))

@@ -19,7 +19,6 @@ from ofa.train import TrainSettings
 
 SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True)
 ADAMW = partial(torch.optim.AdamW, lr=3e-3, weight_decay=0.05, fused=True)
-OWN = {"batches_per_step": 3}  # each network of a step has examples of its own
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,9 @@ class Problem:
     Attributes:
         model: makes the network, its weights drawn from torch's global generator.
         dense: the training of the whole network from fresh weights.
-        adapt: the training of the supernet from the pretrained weights.
-        alone: of each subnet alone from them, at a rate of its own.
+        adapt: the training from the pretrained weights, of the supernet and of each subnet alone.
         finetune: of each subnet of the adapted supernet.
+        features: weight of the loss between blocks, of the supernet's training.
         random_subnets: of a step of the supernet, beside the largest and the smallest.
         label_weight: share of the losses of subnets against targets; the rest is distilled.
     """
@@ -42,8 +41,8 @@ class Problem:
     rules: ofa.SpaceRules
     dense: TrainSettings
     adapt: TrainSettings
-    alone: TrainSettings
     finetune: TrainSettings
+    features: float = 0.0
     label_weight: float = 0.5
     random_subnets: int = 1
     facts: dict[str, Any] = field(default_factory=dict)
@@ -62,9 +61,8 @@ def cifar(path: Path, *, images: int, size: int, epochs: int, adapt_epochs: int)
         lambda: ResNet((3, size, size), 10, depth=20),
         ofa.SpaceRules(width_ratios=(0.5, 0.75, 1.0), multiple_of=4),
         TrainSettings(optimizer=SGD, epochs=epochs, **settings),
-        TrainSettings(optimizer=partial(SGD, lr=0.2), epochs=adapt_epochs, **settings | OWN | {"gradient_clip": 2.0}),
         TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=adapt_epochs, **settings),
-        TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=1, **settings),
+        TrainSettings(optimizer=partial(SGD, lr=0.025), epochs=1, **settings),
         facts={"images": len(data.train), "pixels": size},
     )
 
@@ -79,7 +77,6 @@ def small_resnet(*, epochs: int = 100, adapt_epochs: int = 5) -> Problem:
         lambda: ResNet((1, 8, 8), 10, depth=14, widths=(16, 32, 48)),
         ofa.SpaceRules(width_ratios=(0.5, 0.75, 1.0), multiple_of=4),
         TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=epochs, **settings),
-        TrainSettings(optimizer=partial(SGD, lr=0.1), epochs=adapt_epochs, **settings | OWN | {"gradient_clip": 2.0}),
         TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=adapt_epochs, **settings),
         TrainSettings(optimizer=partial(SGD, lr=0.025), epochs=1, **settings),
         facts={"images": len(data.train), "pixels": 8},
@@ -96,9 +93,9 @@ def small_vit(*, epochs: int = 140, adapt_epochs: int = 8) -> Problem:
         lambda: ViT((1, 8, 8), 10, patch=2, width=64, depth=4, heads=4, head_size=16, hidden=128),
         ofa.SpaceRules(width_ratios=(0.5, 0.75, 1.0), multiple_of=8, min_depth=2),
         TrainSettings(optimizer=ADAMW, epochs=epochs, **settings),
-        TrainSettings(optimizer=partial(ADAMW, lr=8e-3), epochs=adapt_epochs, layer_decay=0.9, **settings | OWN),
         TrainSettings(optimizer=partial(ADAMW, lr=4e-3), epochs=adapt_epochs, layer_decay=0.9, **settings),
         TrainSettings(optimizer=partial(ADAMW, lr=2e-3), epochs=2, layer_decay=0.9, **settings),
+        features=0.5,
         label_weight=0.3,
         facts={"images": len(data.train), "pixels": 8},
     )
@@ -114,7 +111,6 @@ def small_gpt(*, epochs: int = 24, adapt_epochs: int = 2) -> Problem:
         lambda: GPT((16,), 16, width=64, depth=4, heads=4, head_size=16, hidden=128),
         ofa.SpaceRules(width_ratios=(0.5, 0.75, 1.0), multiple_of=8, min_depth=2),
         TrainSettings(optimizer=ADAMW, epochs=epochs, **settings),
-        TrainSettings(optimizer=partial(ADAMW, lr=1.2e-2), epochs=adapt_epochs, batches_per_step=4, **settings),
         TrainSettings(optimizer=partial(ADAMW, lr=6e-3), epochs=adapt_epochs, **settings),
         TrainSettings(optimizer=partial(ADAMW, lr=3e-3), epochs=1, **settings),
         label_weight=0.3,

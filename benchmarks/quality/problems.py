@@ -56,7 +56,13 @@ PROBLEMS = {
     problem.name: problem
     for problem in (
         Problem("digits", "ResNet-14, digits", ("data=digits", "model=digits_net"), 60),
-        Problem("lenet5", "LeNet-5 without norms, digits", ("data=digits", "model=lenet5"), 30),
+        Problem("lenet5", "LeNet-5, digits", ("data=digits", "model=lenet5"), 30),
+        Problem(
+            "lenet5-plain",
+            "LeNet-5 without norms, digits",
+            ("data=digits", "model=lenet5", "model.batch_norm=false"),
+            30,
+        ),
         Problem("demo", "the network and data of `ofa run`", ("data=cluttered_digits",), 12),
         Problem(
             "cluttered",

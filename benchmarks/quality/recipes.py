@@ -36,6 +36,7 @@ RECIPES: dict[str, Recipe] = {
     "own_0.1": {**EARLIER_CLIP, "train.optimizer.lr": 0.1},
     "own_0.2": {**EARLIER_CLIP, "train.optimizer.lr": 0.2},
     "own_0.3": {**EARLIER_CLIP},
+    "rate_as_given": {"train.rate_without_norms": 1.0},
     "clip_1": {"train.schedule.warmup": 0.05, "train.gradient_clip": 1.0},
     "adamw_former": {
         "train.optimizer.lr": 0.003,
