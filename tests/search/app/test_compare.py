@@ -115,7 +115,7 @@ def test_nothing_changed_nothing_done_and_a_new_search_is_taken_in(
     assert main(ARGUMENTS) == 0
     said = capsys.readouterr()
     assert "comparison.json is there, nothing to do" in said.err
-    assert "chosen for" in said.out and content(copy)["found"] in said.out
+    assert "chosen for" in said.out and content(copy)["finding"] in said.out
     assert (copy / "comparison.json").read_bytes() == before
     assert main(["report", "run=tiny"]) == 0
     assert "Newer searches" not in (copy / "report.html").read_text()

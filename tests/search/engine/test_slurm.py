@@ -193,6 +193,6 @@ def test_two_tasks_train_as_two_of_torchrun(tmp_path: Path) -> None:
     _, said = job.communicate()
     assert job.returncode == 0, said
     assert said.startswith("train: job ") and "1 x 2 processes" in said.splitlines()[0]
-    assert said.count("train: 12/12") == 1 and said.count("accuracy on 64 test examples") == 1
+    assert said.count("train: 16/16") == 1 and said.count("accuracy on 64 test examples") == 1
     assert same_weights(tmp_path / WEIGHTS, tmp_path / "ranks" / WEIGHTS)
     assert not list((tmp_path / "outputs/.engine").iterdir())
