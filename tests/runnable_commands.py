@@ -22,7 +22,7 @@ NOT_RUN = {
     "start=transformers": "downloads from the hub: tests/search/app/test_transformers.py has a folder",
     "logger=wandb": "needs Weights & Biases: tests/search/training/test_loggers.py has a stand-in",
     "tensorboard": "needs TensorBoard: run by tests/search/training/test_loggers.py where it is installed",
-    "joint_int8_stages": "measures mixed networks, where this test's clock stands still: tests/search/config/test_read.py",
+    "joint_int8_stages": "mixed networks, whose clock stands still here: tests/search/config/test_read.py",
     "device=ncnn": "a runtime of one package: run by tests/search/device/runtimes where it is installed",
 }
 # Pages whose commands are run, one after the other; those of tutorials are run by tests/test_tutorials.py and
