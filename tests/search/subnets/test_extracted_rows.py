@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from ofa.errors import InvalidInput
 from ofa.records import content_of, convert
@@ -49,9 +52,14 @@ def test_limits_find_their_row() -> None:
 
 
 def test_a_subnet_is_compared_with_another_on_the_same_examples(trained: Trained) -> None:
-    metrics, space = metrics_of(trained.task), trained.supernet.space
-    images = trained.calibration(64)
-    one, other = (judged_subnet(trained, arch, images, metrics) for arch in (space.smallest, space.largest))
+    metrics, supernet = metrics_of(trained.task), copy.deepcopy(trained.supernet)
+    space = supernet.space
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        for parameter in supernet.parameters():  # so that it is wrong now and then
+            parameter.add_(torch.randn_like(parameter), alpha=float(parameter.abs().mean()))
+    noisy, images = replace(trained, supernet=supernet), trained.calibration(64)
+    one, other = (judged_subnet(noisy, arch, images, metrics) for arch in (space.smallest, space.largest))
     apart = gain_of(one, other).test
     plain = difference(found_scores(one).test[metrics[0].name], found_scores(other).test[metrics[0].name])
     assert apart.value == pytest.approx(plain.value) and apart.standard_error != plain.standard_error
