@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,10 +39,18 @@ def _jobs() -> Path:
 
 
 def signal_job(job: Path, number: int) -> None:
-    """Sends a signal to all processes of a job."""
-    for group in (job / "groups").read_text().split():
+    """Sends a signal to all processes that a job has now."""
+    _signal(_groups(job), number)
+
+
+def _groups(job: Path) -> list[int]:
+    return [int(group) for group in (job / "groups").read_text().split()]
+
+
+def _signal(groups: Sequence[int], number: int) -> None:
+    for group in groups:
         with suppress(ProcessLookupError):
-            os.killpg(int(group), number)
+            os.killpg(group, number)
 
 
 def states_of(job: Path) -> list[str]:
@@ -111,11 +120,10 @@ def _srun(*words: str) -> None:
 
 
 def _end(name: str) -> None:
-    job = Path(name)
-    signal_job(job, signal.SIGCONT)
-    signal_job(job, signal.SIGTERM)
-    time.sleep(KILL_WAIT)
-    signal_job(job, signal.SIGKILL)
+    groups = _groups(Path(name))  # not those of the job when it has begun anew
+    for number, wait in ((signal.SIGCONT, 0.0), (signal.SIGTERM, KILL_WAIT), (signal.SIGKILL, 0.0)):
+        _signal(groups, number)
+        time.sleep(wait)
 
 
 def _sacct(*_: str) -> None:

@@ -117,6 +117,7 @@ def test_a_training_that_is_preempted_ends_with_the_bits_of_torchrun(job: Path, 
     code = queued.wait()
     thread.join()
     assert code == 0, log.read_text()
+    once(lambda: slurm_cluster.states_of(job)[-1] != "RUNNING", lambda: None).join()  # after its result is there
     assert slurm_cluster.states_of(job) == ["PENDING", "RUNNING", "REQUEUED", "RUNNING", "COMPLETED"]
     assert run(2, tmp_path / "ranks", *long)[0] == [0, 0]
     assert same_weights(tmp_path / WEIGHTS, tmp_path / "ranks" / WEIGHTS)
