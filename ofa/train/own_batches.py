@@ -29,10 +29,12 @@ def batches_per_step(split: Split, settings: TrainSettings) -> int:
 def drops_last(split: Split, settings: TrainSettings) -> bool:
     """Returns whether the end of a pass is dropped: less than half a step, or than a tenth of the split."""
     count = batches_per_step(split, settings)
+    if count == 1:
+        return True
     rows = count * settings.batch_size
     examples = split.pixels.count if isinstance(split.pixels, BatchSource) else len(split)
     rest = examples % rows
-    return count == 1 or 2 * rest < rows or 10 * rest < examples
+    return 2 * rest < rows or 10 * rest < examples
 
 
 def epoch_steps(split: Split, settings: TrainSettings) -> int:

@@ -101,7 +101,7 @@ def subnet_source(request: CompressRequest, trained: Trained, folder: SubnetFold
         masks=partial_masks(masks),
         data=ofa.resized(trained.data, arch),
         task=trained.task,
-        training=supernet_settings(trained.config, trained.config["seed"]),
+        training=supernet_settings(trained.supernet.model, trained.config, trained.config["seed"]),
         arch=arch,
         rebuild=card.rebuild,
         full=_own(card.rebuild, request, trained.supernet.model),

@@ -171,7 +171,7 @@ def open_studio(request: StudioRequest) -> Opened:
         data=trained.data,
         task=trained.task,
         arch=trained.supernet.space.largest,
-        training=adapted(supernet_settings(trained.config, request.seed), request.finetune),
+        training=adapted(supernet_settings(trained.supernet.model, trained.config, request.seed), request.finetune),
         rebuild=Rebuild(model=trained.config["model"]),
         calibration=trained.calibration(request.calibration_images),
     )

@@ -106,7 +106,7 @@ def finetune_settings(request: Finetuning, prune: Pruning | None, trained: Train
             distillation, or a method of pruning that is more than one training.
     """
     check_distillation(trained.task, request.distill, "finetune.distill")
-    training = adapted(supernet_settings(trained.config, seed), request)
+    training = adapted(supernet_settings(trained.supernet.model, trained.config, seed), request)
     if trained.config["train"] is None and request.optimizer is None:
         say(
             "fine-tuning: how the supernet was trained is not known, so AdamW is taken, with the keys of "

@@ -76,7 +76,7 @@ def step_batches(training: SupernetTraining, teacher: Target | None) -> int:
 
 
 def with_rate_of(model: nn.Module, settings: TrainSettings, factor: float) -> TrainSettings:
-    """Returns the settings with the learning rate that suits a network, printed where it is not as given.
+    """Returns the settings with the learning rate that suits a network: the very same where it is as given.
 
     Without normalization layers a network bears a lower one: its outputs grow with its weights.
 
@@ -87,17 +87,12 @@ def with_rate_of(model: nn.Module, settings: TrainSettings, factor: float) -> Tr
     rate = build.keywords.get("lr") if isinstance(build, partial) else None
     if factor == 1 or not isinstance(rate, int | float) or any(isinstance(module, NORMS) for module in model.modules()):
         return settings
-    lower = factor * rate
-    say(
-        f"train: learning rate {lower:.3g}: train.rate_without_norms={factor:g} times train.optimizer.lr={rate:g}, as "
-        f"{type(model).__name__} has no normalization layers"
-    )
-    arguments: dict[str, Any] = {"lr": lower}
+    arguments: dict[str, Any] = {"lr": factor * rate}
     return replace(settings, optimizer=partial(build, **arguments))
 
 
-def supernet_settings(config: Mapping[str, Any], seed: int) -> TrainSettings:
-    """Returns the settings of a supernet's training, which a fine-tuning of its subnets departs from.
+def supernet_settings(model: nn.Module, config: Mapping[str, Any], seed: int) -> TrainSettings:
+    """Returns the settings with which a supernet's model was trained, which a fine-tuning of its subnets departs from.
 
     Where they are not known, they are those of AdamW, which moves networks of any kind.
 
@@ -105,7 +100,9 @@ def supernet_settings(config: Mapping[str, Any], seed: int) -> TrainSettings:
         config: of the run.
     """
     training = converted(config["train"] or group_option("train", UNKNOWN_TRAINING), SupernetTraining, "train")
-    return train_settings(training, config["data"].get("augment"), seed)
+    return with_rate_of(
+        model, train_settings(training, config["data"].get("augment"), seed), training.rate_without_norms
+    )
 
 
 def check_computing(verb: str, group: str, training: Training | Finetuning) -> None:

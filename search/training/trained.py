@@ -56,7 +56,13 @@ def run_training(
     `stop_after` ends the training after that fraction of its steps.
     """
     settings = train_settings(recipe.train, recipe.data.augment, recipe.seed)
-    settings = with_rate_of(supernet.model, settings, recipe.train.rate_without_norms)
+    lowered = with_rate_of(supernet.model, settings, recipe.train.rate_without_norms)
+    if lowered is not settings:
+        say(
+            f"train: learning rate {recipe.train.rate_without_norms:g} times train.optimizer.lr, "
+            f"as {type(supernet.model).__name__} has no normalization layers (train.rate_without_norms)"
+        )
+    settings = lowered
     images = recipe.train.calibration_images
     settings = replace(
         settings,

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ofa.errors import InvalidInput
+from ofa.models import LeNet5
 from ofa.train import Strategy, TrainSettings, sandwich
 from ofa.train.average_teacher import taught_by_average
 from ofa.train.by_use import scaled_by_use
@@ -22,7 +23,7 @@ from search.config.tuning import TrainRequest
 from search.config.verbs import FinetuneRequest, PruneRequest
 from search.run.trust import TOOLKIT_ALONE, check_stored
 from search.training import settings
-from search.training.settings import build_strategy, check_computing, step_batches, with_rate_of
+from search.training.settings import build_strategy, check_computing, step_batches, supernet_settings, with_rate_of
 from tests.composed import composed, plain
 from tests.test_configs_trained import on_synthetic, two_steps
 
@@ -118,18 +119,27 @@ def test_networks_have_examples_of_their_own_where_the_largest_teaches_nothing(
     assert step_batches(recipe.train, recipe.teacher) == batches
 
 
-def test_a_network_without_norms_has_a_lower_rate(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_network_without_norms_has_a_lower_rate() -> None:
     given = TrainSettings(optimizer=partial(torch.optim.SGD, lr=0.3, momentum=0.9), epochs=1, batch_size=8)
     plain_net, with_norms = nn.Sequential(nn.Linear(2, 2)), nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
     assert with_rate_of(with_norms, given, 0.5) is given
     assert with_rate_of(plain_net, given, 1.0) is given
-    assert not capsys.readouterr().err
     lower = with_rate_of(plain_net, given, 0.5)
     (group,) = lower.optimizer([{"params": list(plain_net.parameters())}]).param_groups
     assert (group["lr"], group["momentum"]) == (0.15, 0.9)
-    assert "train: learning rate 0.15: train.rate_without_norms=0.5 times" in capsys.readouterr().err
     found = replace(given, optimizer=partial(torch.optim.SGD, lr="auto"))
     assert with_rate_of(plain_net, found, 0.5) is found
+
+
+def test_a_lower_rate_is_said_and_fine_tuning_departs_from_it(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "train: learning rate 0.33 times train.optimizer.lr, as LeNet5 has no normalization layers"
+    for batch_norm, factor in (("true", 1.0), ("false", 0.33)):
+        config = on_synthetic("model=lenet5", f"model.batch_norm={batch_norm}", "train.optimizer.lr=0.1")
+        two_steps(config)
+        assert (line in capsys.readouterr().err) == (factor < 1)
+        net = LeNet5((1, 8, 8), 4, batch_norm=batch_norm == "true")
+        build = supernet_settings(net, plain(config, "train", "data"), 0).optimizer
+        assert build([{"params": list(net.parameters())}]).param_groups[0]["lr"] == pytest.approx(0.1 * factor)
 
 
 def test_a_supernet_trains_with_all_parts_and_its_run_is_trusted(capsys: pytest.CaptureFixture[str]) -> None:
