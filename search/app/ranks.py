@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import time
@@ -120,6 +121,9 @@ def process_group(device: str = "cpu") -> Iterator[Processes]:
     joins = processes().alone  # those of Ray Train are a group already
     backend = _backend(device)
     if joins:
+        # Its functions keep the group that there is when they are imported as a default: imported later, they kept this
+        # one beyond its end, and a thread of it that outlives the interpreter aborts the process, now and then.
+        importlib.import_module("torch.distributed.nn.functional")
         store, rank, count = next(rendezvous("env://"))
         store = PrefixStore("ofa", store)
         torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_LONGEST_WAIT)

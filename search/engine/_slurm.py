@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -22,6 +22,7 @@ from search.run.progress import PLAIN_VARIABLE, say
 
 CLUSTER = "slurm"  # of submitit; its "local" is processes of this machine
 TIMEOUTS = 1000  # of one job, each queued again: a long training takes as many as it takes
+LONGEST_WAIT = 10.0  # seconds for the other processes, once the first has ended
 LONGEST_GRACE = 600.0  # seconds between SIGTERM and what SLURM does next
 
 
@@ -70,7 +71,7 @@ def slurm(
     say(f"{command.verb}: job {job.job_id}, {nodes} x {tasks_per_node} processes; what they say is in {folder}")
     first = job.task(0)
     try:
-        show_until(first.done, folder)
+        show_until(_over(job, first), folder)
         code = int(first.result())
     except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -83,6 +84,18 @@ def slurm(
     if code == 0:
         shutil.rmtree(folder, ignore_errors=True)
     return code
+
+
+def _over(job: Any, first: Any) -> Callable[[], bool]:
+    """Says whether all processes have ended, or the first some time ago: the others may have lost their machine."""
+    ended: list[float] = []
+
+    def over() -> bool:
+        if not ended and first.done():
+            ended.append(time.monotonic())
+        return bool(ended) and (job.done() or time.monotonic() > ended[0] + LONGEST_WAIT)
+
+    return over
 
 
 def _submitit() -> Any:

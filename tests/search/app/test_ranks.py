@@ -153,3 +153,21 @@ def test_torchrun_starts_it(tmp_path: Path) -> None:
     done = subprocess.run([*command, "train", *TINY], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("train: 16/16") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are found in /proc")
+def test_no_thread_of_the_group_outlives_it(tmp_path: Path) -> None:
+    """One that does aborts a process in twenty: it wants an interpreter that is gone."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import pathlib, sys\n"
+        "from search.app.main import main\n"
+        "code = main(sys.argv[1:])\n"
+        "names = [path.read_text().strip() for path in pathlib.Path('/proc/self/task').glob('*/comm')]\n"
+        "sys.exit(code or 90 * any('gloo' in name for name in names))\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(program)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, "train", *TINY], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
