@@ -49,7 +49,7 @@ def time_by_macs(
         bundle = json.loads((bundles / f"{content['bundle']}.json").read_text())
         ms = [1 + 2e-6 * 1e3 * macs for macs in bundle["macs"]]
         change(ms)
-        blocks = content["rounds"][0][len(ms) : -1]
+        blocks = [[1e-5 * (2 + index % 5)] * 2 for index in range(len(content["rounds"][0]) - 1 - len(ms))]
         row = [*([1e-3 * value] * 2 for value in ms), *blocks, [1e-4, 1e-4]]  # the last is the sentinel
         content["rounds"] = [row for _ in content["rounds"]]
 
