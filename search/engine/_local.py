@@ -77,8 +77,8 @@ class _Processes:
         process = self._context.Process(target=_serve_here, args=arguments, daemon=True)  # type: ignore[attr-defined]
         process.start()
         theirs.close()
-        self._running.append(one := _Process(process, ours))
-        return one
+        self._running.append(evaluator := _Process(process, ours))
+        return evaluator
 
     def tell(self, evaluator: _Process, content: Any) -> None:
         """Sends an object to a process."""
@@ -89,15 +89,15 @@ class _Processes:
 
     def hear(self) -> list[tuple[_Process, Message | str]]:
         """Returns what processes said since the last call."""
-        readable = wait([one.pipe for one in self._running])
+        readable = wait([evaluator.pipe for evaluator in self._running])
         heard: list[tuple[_Process, Message | str]] = []
-        for one in [one for one in self._running if one.pipe in readable]:
+        for evaluator in [evaluator for evaluator in self._running if evaluator.pipe in readable]:
             try:
-                heard.append((one, one.pipe.recv()))
+                heard.append((evaluator, evaluator.pipe.recv()))
             except (EOFError, OSError):  # it died, between two messages or within one
-                one.process.join()
-                self.end(one)
-                heard.append((one, _how_it_ended(one.process.exitcode)))
+                evaluator.process.join()
+                self.end(evaluator)
+                heard.append((evaluator, _how_it_ended(evaluator.process.exitcode)))
         return heard
 
     def end(self, evaluator: _Process) -> None:

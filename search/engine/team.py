@@ -78,7 +78,7 @@ class Team(Generic[H]):
         """Ends an evaluation with its evaluator, which is replaced."""
         future.cancel()
         self._again = [task for task in self._again if task.future is not future]
-        for evaluator in [one for one, task in self._tasks.items() if task.future is future]:
+        for evaluator in [evaluator for evaluator, task in self._tasks.items() if task.future is future]:
             del self._tasks[evaluator]
             self._evaluators.end(evaluator)
             self._starting.add(self._evaluators.start())

@@ -53,26 +53,26 @@ class Depth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def initializers(body: Mapping[str, Any], tell: Tell) -> None:
     """Tells, for each initializer, the spread of each layer's output before its nonlinearity, and its histogram."""
-    asked = converted(body, Depth, "initializers")
+    request = converted(body, Depth, "initializers")
     images = data().calibration(IMAGES)
     for name, text in option_texts("initializer").items():
         tell({})
-        net = perceptron((asked.width,) * asked.depth, asked.seed)
+        net = perceptron((request.width,) * request.depth, request.seed)
         if name != BUILT:
             initialize = make_partial("initializer", group_option("initializer", name))
-            initialize(net, images, torch.Generator().manual_seed(asked.seed))
+            initialize(net, images, torch.Generator().manual_seed(request.seed))
         tell({"initializer": {"name": name, "text": text, "layers": signals(net, images)}})
 
 
 def signals(net: nn.Module, images: Tensor) -> list[dict[str, Any]]:
     """Returns for each linear layer the deviation of its outputs on images, the share above zero, and a histogram."""
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
 
     def note(name: str, output: Tensor) -> None:
         spread = float(output.std())
         most = 4 * spread or 1.0
         bins = histogram(output, most, 32)
-        found.append(
+        rows.append(
             {"name": name, "deviation": spread, "active": float((output > 0).double().mean()), "histogram": bins}
         )
 
@@ -87,7 +87,7 @@ def signals(net: nn.Module, images: Tensor) -> list[dict[str, Any]]:
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    return rows
 
 
 class Course(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,10 +100,10 @@ class Course(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def schedules(body: Mapping[str, Any], tell: Tell) -> None:
     """Tells, for each schedule, the share of the training and the sparsity at each of its events."""
-    asked = converted(body, Course, "schedules")
+    request = converted(body, Course, "schedules")
     for name, text in menu("schedule").items():
-        times: dict[str, Any] = {"begin": asked.begin, "end": asked.end, "at": asked.begin}
+        times: dict[str, Any] = {"begin": request.begin, "end": request.end, "at": request.begin}
         known = group_option("prune/schedule", name)
-        schedule = schedule_of(name, asked.sparsity, {key: at for key, at in times.items() if key in known})
+        schedule = schedule_of(name, request.sparsity, {key: at for key, at in times.items() if key in known})
         points = events(resolved(schedule, STEPS, STEPS // EPOCHS), STEPS)
         tell({"schedule": {"name": name, "text": text, "points": [[step / STEPS, level] for step, level in points]}})

@@ -46,7 +46,7 @@ def layer_of(name: str, shaped: Shaped, weight: Tensor) -> dict[str, Any]:
     """
     mask = shaped.masks.get(name)
     before = shaped.before[name]
-    kept = weight if mask is None else weight[mask]
+    remaining = weight if mask is None else weight[mask]
     most = float(torch.stack([before.abs().max(), weight.abs().max()]).max()) or 1.0
     levels = None if shaped.sharing is None or name not in shaped.sharing.tensors else shaped.sharing.tensors[name]
     return {
@@ -57,7 +57,7 @@ def layer_of(name: str, shaped: Shaped, weight: Tensor) -> dict[str, Any]:
         "values": None if levels is None else int(levels.codebook.numel()),
         "range": most,
         "before": histogram(before, most),
-        "kept": histogram(kept, most),
+        "kept": histogram(remaining, most),
         "image": image_of(weight if mask is None else mask.float(), signed=mask is None),
     }
 

@@ -97,7 +97,7 @@ def tickets(body: Mapping[str, Any], tell: Tell) -> None:
 
     Source: Frankle and Carbin 2019, 1803.03635.
     """
-    asked = converted(body, Tickets, "tickets")
+    request = converted(body, Tickets, "tickets")
     kinds: Iterator[tuple[float, str]] = chain.from_iterable(
         ((density, kind) for kind in ("ticket", *(CONTROLS if density < 1 else ()))) for density in DENSITIES
     )
@@ -109,7 +109,9 @@ def tickets(body: Mapping[str, Any], tell: Tell) -> None:
             pruner.set_masks(masks)
             return pruner
 
-        training = train_network(model, data(), _settings(asked.epochs, seed), prune=hold, callbacks=[_watching(tell)])
+        training = train_network(
+            model, data(), _settings(request.epochs, seed), prune=hold, callbacks=[_watching(tell)]
+        )
         assert training.pruner is not None  # `hold` makes one
         training.pruner.finalize()
         density, kind = next(kinds)
@@ -119,7 +121,7 @@ def tickets(body: Mapping[str, Any], tell: Tell) -> None:
         return {"score": judged["score"]}
 
     with training_alone(tell), TemporaryDirectory(prefix="ofa-studio-") as folder:
-        lottery(partial(drawn, HIDDEN), train, folder=folder, densities=DENSITIES, seed=asked.seed)
+        lottery(partial(drawn, HIDDEN), train, folder=folder, densities=DENSITIES, seed=request.seed)
 
 
 class Regularizing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,10 +134,10 @@ class Regularizing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 def regularizers(body: Mapping[str, Any], tell: Tell) -> None:
     """Tells, epoch by epoch and for each regularizer, how the weights of the first layer lie, and how many are zero."""
-    asked = converted(body, Regularizing, "regularizers")
+    request = converted(body, Regularizing, "regularizers")
     texts = option_texts("prune/regularizer")
     for name, strength in REGULARIZERS.items():
-        net = perceptron(HIDDEN, asked.seed)
+        net = perceptron(HIDDEN, request.seed)
         weight = dict(net.named_parameters())[WATCHED]
 
         def show(epoch: int, name: str = name, net: nn.Module = net, weight: Tensor = weight) -> None:
@@ -168,8 +170,8 @@ def regularizers(body: Mapping[str, Any], tell: Tell) -> None:
             train_network(
                 net,
                 data(),
-                _settings(asked.epochs, asked.seed, 0.05),
-                prune=partial(_regularized, name=name, strength=strength * asked.strength),
+                _settings(request.epochs, request.seed, 0.05),
+                prune=partial(_regularized, name=name, strength=strength * request.strength),
                 callbacks=[each_epoch],
             )
 
@@ -208,15 +210,15 @@ def compression(body: Mapping[str, Any], tell: Tell) -> None:
     Source: Han et al. 2016, 1510.00149. Bytes are those of a file coded as theirs (relative positions, Huffman's code)
     and of an .ofaz.
     """
-    asked = converted(body, Stages, "compression")
-    task, net = _task(), perceptron(HIDDEN, asked.seed)
-    settings = _settings(asked.epochs, asked.seed)
+    request = converted(body, Stages, "compression")
+    task, net = _task(), perceptron(HIDDEN, request.seed)
+    settings = _settings(request.epochs, request.seed)
     with training_alone(tell), TemporaryDirectory(prefix="ofa-studio-") as folder:
         train_network(net, data(), settings, callbacks=[_watching(tell)])
         context = StageContext(
             data=data(),
             task=task,
-            training=_settings(asked.epochs, asked.seed, 0.02),
+            training=_settings(request.epochs, request.seed, 0.02),
             teacher=None,
             distill=0.0,
             temperature=None,
@@ -226,10 +228,10 @@ def compression(body: Mapping[str, Any], tell: Tell) -> None:
         done = Compressed(copy.deepcopy(net).eval(), {})
         steps: dict[str, Any] = {
             "trained": lambda each, _: each,
-            "pruned": partial(stages.prune, sparsity=asked.sparsity),
-            "trained on": partial(stages.finetune, epochs=asked.epochs),
-            "weights shared": partial(stages.share, bits=asked.bits),
-            "shared values trained": partial(stages.finetune, epochs=max(1, asked.epochs // 4), learning_rate=0.1),
+            "pruned": partial(stages.prune, sparsity=request.sparsity),
+            "trained on": partial(stages.finetune, epochs=request.epochs),
+            "weights shared": partial(stages.share, bits=request.bits),
+            "shared values trained": partial(stages.finetune, epochs=max(1, request.epochs // 4), learning_rate=0.1),
             "units reordered": stages.reorder,
         }
         for name, stage in steps.items():

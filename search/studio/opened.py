@@ -121,11 +121,11 @@ class Opened:
             space = self.supernet.space
             chosen = {key: value for key, value in arch.values.items() if value != space.by_key[key].values[-1]}
             there = {name for name, _ in self.supernet.subnet(arch).named_parameters()}
-        kept = {
+        still_there = {
             key: {name: value for name, value in sorted(getattr(setting, key).items()) if name in there}
             for key in ("layers", "layer_bits")
         }
-        return replace(setting, arch=chosen, **kept)
+        return replace(setting, arch=chosen, **still_there)
 
     def arch_of(self, setting: StudioSetting) -> Arch:
         """Returns the choices of a setting.

@@ -66,7 +66,7 @@ def measure_norms(network: nn.Module, images: Example | Rows, use: WeightUse, te
     return calibrate(network, Told(whole, tell), *([few] if few < MOST else []))
 
 
-def told(batches: Batches, count: int, tell: Tell) -> Batches:
+def telling(batches: Batches, count: int, tell: Tell) -> Batches:
     """Returns batches for criteria that tell of each of the `count` that is taken."""
 
     def counted() -> Iterable[tuple[Example, Tensor]]:

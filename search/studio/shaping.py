@@ -27,7 +27,7 @@ from search.config.compressing import StudioSetting
 from search.config.request import plain
 from search.run.stages import hash_of
 from search.studio.opened import Opened
-from search.studio.pacing import Tell, measure_norms, told
+from search.studio.pacing import Tell, measure_norms, telling
 from search.studio.parts import pruner_of, schedule_of
 from search.studio.teaching import check_teacher, distillation_of
 
@@ -156,7 +156,7 @@ def _begin(opened: Opened, arch: Arch, data: Dataset, tell: Tell) -> tuple[nn.Mo
 def pruned(network: nn.Module, setting: StudioSetting, data: Dataset, opened: Opened, tell: Tell) -> dict[str, Tensor]:
     """Returns the masks of a network, bool by parameter name, after removing what a setting says, in place."""
     batches = scoring_batches(data.train, opened.training.batch_size, SCORING, 0)
-    pruner = pruner_of(network, setting, opened, data=data, batches=told(batches, SCORING, tell))
+    pruner = pruner_of(network, setting, opened, data=data, batches=telling(batches, SCORING, tell))
     pruner.prune(setting.sparsity)
     return _finished(pruner)
 

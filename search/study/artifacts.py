@@ -65,11 +65,11 @@ class TrialFileStore:
 
 def path_of(folder: Path, identity: str) -> Path | None:
     """Returns the path of a trial's file by its identity; None of one that is not of this toolkit."""
-    found = IDENTITY.fullmatch(identity)
-    name = bytes.fromhex(found[2]).decode("ascii", "replace") if found else ""
-    if found is None or NAME.fullmatch(name) is None:  # no separator, so never outside the folder
+    match = IDENTITY.fullmatch(identity)
+    name = bytes.fromhex(match[2]).decode("ascii", "replace") if match else ""
+    if match is None or NAME.fullmatch(name) is None:  # no separator, so never outside the folder
         return None
-    return folder / f"trial-{int(found[1], 16):04d}" / name
+    return folder / f"trial-{int(match[1], 16):04d}" / name
 
 
 def write_trial_files(folder: Path, trial: Trial, files: Mapping[str, str]) -> str:

@@ -168,16 +168,16 @@ class Place:
 
 
 @contextmanager
-def opened(place: Place, study: str) -> Iterator[BaseStorage]:
+def opened(location: Place, study: str) -> Iterator[BaseStorage]:
     """Yields the storage of one study to the one process that drives it.
 
     Raises:
         InvalidInput: another process drives it; the journal is damaged, or the database cannot be reached or fails
             during the search.
     """
-    if place.address is None:
-        with only_driver(place.journal, study):
-            yield open_journal(place.journal)
+    if location.address is None:
+        with only_driver(location.journal, study):
+            yield open_journal(location.journal)
         return
-    with open_database(place.address, study) as storage:
+    with open_database(location.address, study) as storage:
         yield storage

@@ -99,12 +99,12 @@ class DriverStorage(BaseStorage):
         """Returns the trials in one of `states`, the draft among them; all of them as the list that grows, since a
         copy of it for every proposal would cost more after many.
         """
-        found = self._trials
+        trials = self._trials
         if states is not None:
             if not any(state.is_finished() for state in TrialState if state in states):
-                found = [*self.open_trials(), *self._trials[len(self._trials) - self._drafting :]]
-            found = [trial for trial in found if trial.state in states]
-        return copy.deepcopy(found) if deepcopy else found
+                trials = [*self.open_trials(), *self._trials[len(self._trials) - self._drafting :]]
+            trials = [trial for trial in trials if trial.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
         """Returns the id of the trial of a number."""

@@ -103,6 +103,6 @@ class SinceImprovement:
         return self._best != best
 
 
-def _covers(one: Sequence[float], other: Sequence[float]) -> bool:
+def _covers(point: Sequence[float], other: Sequence[float]) -> bool:
     """Whether one point, higher is better, is at least as good in all objectives."""
-    return all(first >= second for first, second in zip(one, other, strict=True))
+    return all(first >= second for first, second in zip(point, other, strict=True))

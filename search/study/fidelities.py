@@ -104,16 +104,16 @@ def work_of(evaluate: Evaluate, fidelities: Fidelities | None) -> Work:
         if fidelities is None:
             return evaluate(candidate)
 
-        def asked(epoch: int, value: float) -> bool:
+        def goes_on(epoch: int, value: float) -> bool:
             return gate(epoch, value) if fidelities.pruner is not None or epoch in fidelities.rungs else True
 
         seconds = 0.0
         if 0 in fidelities.rungs:
             first = evaluate(candidate)
             seconds = first.seconds
-            if not asked(0, first.score.value):
+            if not goes_on(0, first.score.value):
                 return replace(first, stopped_at=0)
-        tuned = fidelities.tune(candidate, asked)
+        tuned = fidelities.tune(candidate, goes_on)
         return replace(tuned, seconds=tuned.seconds + seconds)
 
     return work

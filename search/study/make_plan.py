@@ -187,7 +187,7 @@ def engine_of(request: SearchRequest) -> MakeEngine:
 
 
 def search_study(
-    inputs: PlanInputs, plan: SearchPlan, place: Place, trained: Trained, loggers: Sequence[Logger] = ()
+    inputs: PlanInputs, plan: SearchPlan, location: Place, trained: Trained, loggers: Sequence[Logger] = ()
 ) -> SearchResult:
     """Returns the study of a plan once it holds all requested evaluations, made by the requested engine."""
     log = evaluations_to(loggers, plan.metric.name)
@@ -205,7 +205,7 @@ def search_study(
                 update(ended.done, ended.evaluations, f"{plan.metric.named_text(value)} at {times}", point)
 
         source = Source(plan.work, partial(make_work, inputs), trained)
-        return run_study(plan, place, show, engine_of(inputs.request), source)
+        return run_study(plan, location, show, engine_of(inputs.request), source)
 
 
 def _learn_expected(plan: SearchPlan) -> None:

@@ -105,16 +105,16 @@ def of_both_kernels(
         by_name = figures(candidates)
         chosen = np.array([is_int8(candidate.values) for candidate in candidates])
         quick, usual = (of_kernels(by_name, {PRECISION: name}) for name in (INT8, "float32"))
-        found = {name: np.where(chosen, quick[name], usual[name]) for name in usual}
-        parted = {row: names for row, one in enumerate(candidates) if (names := int8_groups(one.values))}
+        predictions = {name: np.where(chosen, quick[name], usual[name]) for name in usual}
+        parted = {row: names for row, candidate in enumerate(candidates) if (names := int8_groups(candidate.values))}
         archs, rows, groups = [candidates[row].arch for row in parted], list(parted), list(parted.values())
         if parted and mixed is not None:
-            found[LATENCY][rows] = mixed.predict(archs, groups)
-        if parted and sizes_of is not None and not set(INT8_SIZES).isdisjoint(found):
+            predictions[LATENCY][rows] = mixed.predict(archs, groups)
+        if parted and sizes_of is not None and not set(INT8_SIZES).isdisjoint(predictions):
             known.extend([] if known else [sizes_of()])
             for name, sizes in known[0].predict(archs, groups).items():
-                if name in found:
-                    found[name][rows] = sizes
-        return found
+                if name in predictions:
+                    predictions[name][rows] = sizes
+        return predictions
 
     return of

@@ -167,9 +167,9 @@ def _refuse(study: Study, trial: Trial, state: str, reason: str) -> tuple[str, s
 
 def _tell(study: Study, trial: Trial, state: TrialState, values: Sequence[float] | None = None) -> None:
     """Ends a trial, with its place among the ended ones where that is not its number."""
-    place = storage_of(study).ended
-    if place != trial.number:
-        trial.set_user_attr(ENDED, place)
+    position = storage_of(study).ended
+    if position != trial.number:
+        trial.set_user_attr(ENDED, position)
     study.tell(trial, values, state=state)
 
 

@@ -127,7 +127,7 @@ class SearchResult:
 
 def run_study(
     plan: SearchPlan,
-    place: Path | Place,
+    location: Path | Place,
     progress: Progress | None = None,
     engine: MakeEngine = local,
     source: Source | None = None,
@@ -150,9 +150,9 @@ def run_study(
             drives, or evaluations that all fail.
     """
     check_reachable(plan.space, plan.figures, plan.limits, seed=plan.seed)
-    place = Place(place) if isinstance(place, Path) else place
-    with opened(place, plan.name) as storage, quiet_optuna():
-        study = open_study(plan, storage, place)
+    location = Place(location) if isinstance(location, Path) else location
+    with opened(location, plan.name) as storage, quiet_optuna():
+        study = open_study(plan, storage, location)
         before = history_of(study).evaluated
         if before >= plan.evaluations and not history_of(study).running:
             return result_of(study, before, "")
@@ -194,7 +194,7 @@ def load_study(journal: Path, name: str) -> Study:
     return study
 
 
-def open_study(plan: SearchPlan, storage: BaseStorage, place: Place) -> Study:
+def open_study(plan: SearchPlan, storage: BaseStorage, location: Place) -> Study:
     """Returns the plan's study, new or continued, for the one process that drives it.
 
     Raises:
@@ -211,7 +211,7 @@ def open_study(plan: SearchPlan, storage: BaseStorage, place: Place) -> Study:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(list(plan.objectives))
-    _check_same(plan, study, place)
+    _check_same(plan, study, location)
     check_attributes(study)
     check_states(study)
     return optuna.load_study(study_name=plan.name, storage=DriverStorage(storage, study_id(study)))

@@ -34,13 +34,13 @@ def baseline_of(task: Task, data: Dataset) -> Scores | None:
     Nor is there one where a metric of the user's own takes what their networks return alone; a line says so.
     """
     try:
-        found = [_constant_scores(task, data, split) for split in (data.validation, data.test)]
+        by_split = [_constant_scores(task, data, split) for split in (data.validation, data.test)]
     except InvalidInput:
         raise
     except BATCH_ERRORS as error:
         say(f"no baseline: a metric of task {task.name} cannot be computed of a constant answer ({one_line(error)})")
         return None
-    return Scores(validation=found[0], test=found[1]) if all(found) else None
+    return Scores(validation=by_split[0], test=by_split[1]) if all(by_split) else None
 
 
 def validation_baseline(task: Task, data: Dataset) -> Values | None:
@@ -132,11 +132,11 @@ def check_metrics(net: nn.Module, data: Dataset, task: Task) -> None:
             _check_all(net, split, task, part)
         except BATCH_ERRORS as error:
             trained_on, first = (as_batch(next(iter(each.in_order(1)))) for each in (data.train, split))
-            told = failed_batch(error, first, forms(trained_on), f"the {part} split")
-            if told is None:
+            message = failed_batch(error, first, forms(trained_on), f"the {part} split")
+            if message is None:
                 error.add_note(f"while the {part} split was judged, before the training")
                 raise
-            raise told from error
+            raise message from error
 
 
 def _check_all(net: nn.Module, split: Split, task: Task, part: str) -> None:
