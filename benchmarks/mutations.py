@@ -28,13 +28,13 @@ from typing import Any
 import torch
 
 from benchmarks.mutated.honest_run import make_runs
-from benchmarks.mutated.judge import FAULTS, OUTCOMES, SECONDS, Judge, Outcome, limit_addresses
+from benchmarks.mutated.judge import FAULTS, OUTCOMES, STUCK_SECONDS, Judge, Outcome, limit_addresses
 from benchmarks.mutated.kinds import KINDS
 from ofa.paths import write_json
 from search.device.standalone.machine import describe_machine
 
 SHOWN = 40  # faults that are kept whole
-QUIET_SECONDS = 4 * SECONDS  # after which a worker that says nothing hangs where no signal reaches it
+QUIET_SECONDS = 2 * STUCK_SECONDS  # after which a worker that says nothing hangs where no signal reaches it
 
 
 def worker(folder: Path, seed: int, numbers: range, end: float, kinds: Sequence[str], told: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +84,11 @@ def test_what_is_wrong_is_seen(judge: Judge, monkeypatch: pytest.MonkeyPatch) ->
             pass
         return 0
 
+    def waiting(_: object, path: Path) -> object:
+        if not is_honest(path):
+            time.sleep(60)
+        return 0
+
     def large(_: object, path: Path) -> object:
         return len(b"x" * (0 if is_honest(path) else 300 * 2**20)) * 0
 
@@ -92,6 +98,8 @@ def test_what_is_wrong_is_seen(judge: Judge, monkeypatch: pytest.MonkeyPatch) ->
     assert "TOO LARGE" in found(large, 2)
     monkeypatch.setattr("benchmarks.mutated.judge.SECONDS", 0.2)
     assert found(hanging, 2) == {"HUNG"}
+    monkeypatch.setattr("benchmarks.mutated.judge.STUCK_SECONDS", 0.2)
+    assert found(waiting, 2) == {"HUNG"}
     assert all(is_honest(path) for path in honest)
 
 

@@ -22,7 +22,8 @@ from benchmarks.mutated.mutation import Mutation, Source
 from ofa.errors import InvalidInput
 from search.app.messages import explain
 
-SECONDS = 30.0  # after which a read hangs, on a machine that does other things too
+SECONDS = 30.0  # of the processor, after which a read hangs: machines do other things too
+STUCK_SECONDS = 600.0  # of the wall, after which a read waits for what never comes
 SPARE = 2**30  # bytes of addresses that a read may take beyond what is there
 SLACK = 8 * 2**20  # bytes of pages that the allocator may take on the way, whatever is read
 PER_BYTE = 32  # memory of a byte of JSON that was put in, as objects of Python
@@ -91,7 +92,7 @@ class Judge:
             with _memory(used), _alarm():
                 value = kind.reader(self.honest, path)
         except Hung:
-            return "HUNG", f"more than {SECONDS:.0f} s"
+            return "HUNG", f"more than {SECONDS:.0f} s of the processor, or {STUCK_SECONDS:.0f} s of waiting"
         except MemoryError:
             return "TOO LARGE", f"more than {SPARE >> 20} MB"
         except Exception as error:
@@ -191,13 +192,16 @@ def _alarm() -> Iterator[None]:
     def ring(number: int, frame: FrameType | None) -> None:
         raise Hung
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    timers = ((signal.ITIMER_PROF, signal.SIGPROF, SECONDS), (signal.ITIMER_REAL, signal.SIGALRM, STUCK_SECONDS))
+    before = {name: signal.signal(name, ring) for _, name, _ in timers}
+    for timer, _, seconds in timers:
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for timer, name, _ in timers:
+            signal.setitimer(timer, 0)
+            signal.signal(name, before[name])
 
 
 @contextmanager
