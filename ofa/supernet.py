@@ -246,5 +246,5 @@ class Supernet:
         total = hashlib.sha256(self.space.digest.encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             total.update(name.encode())
-            total.update(tensor.detach().cpu().contiguous().view(torch.uint8 if tensor.dim() else tensor.dtype).numpy())
+            total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return total.hexdigest()[:16]

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import ofa
+from ofa.identity import digest_of
 from ofa.task import Batch
 from ofa.train.memory_format import batch_channels_last, channels_last_
 from tests.ofa.train.shared_trainings import apart, network, pruned, same_everywhere, together, trained
@@ -32,6 +34,14 @@ def test_weights_and_images_are_laid_out_and_all_else_is_as_it_was() -> None:
     assert batch.inputs.kwargs["images"].is_contiguous(memory_format=LAST)
     assert batch.inputs.kwargs["images"].equal(images) and batch.inputs.kwargs["rows"] is rows
     assert batch_channels_last(Batch(images)).inputs.is_contiguous(memory_format=LAST)
+
+
+def test_digests_are_of_weights_in_whatever_layout() -> None:
+    net = ofa.models.ResNet((1, 8, 8), 4, depth=8, widths=(4, 8, 8))  # kernels of 1x1, and of one input channel
+    supernet = ofa.Supernet(net, torch.zeros(1, 1, 8, 8))
+    before = supernet.digest, digest_of(net)
+    channels_last_(net)
+    assert (supernet.digest, digest_of(net)) == before
 
 
 def test_a_supernet_is_trained_as_without_it() -> None:
