@@ -37,7 +37,7 @@ def test_weights_and_images_are_laid_out_and_all_else_is_as_it_was() -> None:
 
 
 def test_digests_are_of_weights_in_whatever_layout() -> None:
-    net = ofa.models.ResNet((1, 8, 8), 4, depth=8, widths=(4, 8, 8))  # kernels of 1x1, and of one input channel
+    net = ofa.models.ResNet((1, 8, 8), 4, depth=8, widths=(8, 16, 16))  # kernels of 1x1, and of one input channel
     supernet = ofa.Supernet(net, torch.zeros(1, 1, 8, 8))
     before = supernet.digest, digest_of(net)
     channels_last_(net)
