@@ -86,7 +86,7 @@ def write_weights(verb: str, overrides: Sequence[str]) -> None:
     names = dict(word.split("=", 1) for word in overrides if "=" in word)
     plain = [word for word in overrides if not word.lstrip("+").startswith(("start", "teacher", "--"))]
     for key in ("start.path", "teacher.weights"):
-        if key not in names or Path(names[key]).exists():
+        if key not in names:
             continue
         config = composed(verb, *(word for word in overrides if not word.startswith("--")))
         data_config = config.data if config.get("data") else composed("train", "experiment=tiny").data

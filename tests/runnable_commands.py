@@ -13,8 +13,6 @@ NOT_RUN = {
     "device=jetson": "its networks are measured under CUDA",
     "pi5: 30": "what it chooses is measured on the other machine: run by tests/search/app/test_remote_device.py",
     "ofa search device=pi5": "measures there, too: run by tests/search/app/test_remote_device.py",
-    "ofa studio": "serves until it is stopped: run by tests/search/studio",
-    "ofa dashboard": "serves until it is stopped: run by tests/search/report/test_dashboard.py",
     "ofa completion": "changes the files of a shell: run by tests/search/app/test_completion.py",
     "storage=postgresql:": "a database on another machine: tests/search/study/test_database.py has one on this",
     "engine=slurm": "needs a cluster: tests/search/engine/test_slurm.py has jobs that run here",
@@ -27,10 +25,8 @@ NOT_RUN = {
 }
 # Pages whose commands are run, one after the other; those of tutorials are run by tests/test_tutorials.py and
 # tests/test_docs_programs.py, those of the others are composed by tests/test_docs.py.
-RUN_PAGES = (
-    "README.md",
-    *(f"docs/{name}.md" for name in ("architecture", "commands", "compression", "data", "gallery", "joint_search")),
-)
+NAMES = ("adapt", "architecture", "commands", "compression", "data", "gallery", "joint_search", "studio", "tasks")
+RUN_PAGES = ("README.md", *(f"docs/{name}.md" for name in NAMES))
 RUNS = [path for path in PAGES if page_name(path) in RUN_PAGES]
 
 

@@ -28,6 +28,8 @@ LESS = {
     "compare": ("visits=6", "repeats=2", "seconds=2", "calibration_images=64"),
     "prune": ("dense.epochs=1", "prune.retraining.epochs=1", *EXPORT),
     "compress": FINETUNE,
+    "studio": ("port=0", "sample=40"),
+    "dashboard": ("port=0",),
 }
 STAGES = ("compress.epochs=1", "compress.codebook_epochs=1")
 # By a word of a command, what it gets besides.
@@ -39,6 +41,7 @@ WITH_WORD = {
     "finetune=default": FINETUNE,
     "workers=8": ("workers=2",),
     "model=resnet20": ("model.depth=8",),
+    "model=vit": ("model.depth=2", "data.dataset.copies=1"),
     "model@teacher.model=resnet56": ("teacher.model.depth=8",),
     "experiment=tiny": ("data.dataset.samples=160",),
     "data=characters": ("data.dataset.limit=20000",),
@@ -59,7 +62,8 @@ def less(words: Sequence[str], besides: Mapping[str, Sequence[str]] = WITH_WORD)
         added += STAGES
     for word in overrides:
         added += besides.get(word, ())
-    last = {key(word): word for word in added}
+    kept = {key(word) for word in overrides if word.endswith(("=auto", "=0"))}  # measured, and none at all
+    last = {key(word): word for word in added if key(word) not in kept}
     return [verb, *(word for word in overrides if key(word) not in last), *last.values()]
 
 

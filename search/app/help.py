@@ -27,7 +27,7 @@ LINE = re.compile(
 WIDTH = 44  # characters of a key and its value, before what it means
 HIDDEN = ("_target_", "_partial_", "_convert_", "_recursive_")  # how objects are made, not what is chosen
 
-FOOTER = """A group takes one of its options, such as ofa {verb} {example}; a key takes a value. Further:
+FOOTER = """{words} Further:
   ofa {verb} ... --cfg job        the whole configuration that would run, with what makes each object
   ofa {verb} ... --multirun       every combination of values separated by commas
   ofa {verb} --config-dir FOLDER  options of your own beside these
@@ -43,12 +43,17 @@ def verb_help(verb: str, arguments: Sequence[str]) -> str:
     """
     options, plain = composed(verb, arguments)
     known = meanings(verb, options)
-    groups = [f"  {group}={' | '.join(options_of(group, option))}" for group, option in options.items()]
+    choices = {group: options_of(group, option) for group, option in options.items()}
+    groups = [f"  {group}={' | '.join(names)}" for group, names in choices.items()]
     keys = [_line(path, value, known.get(path, "")) for path, value in keys_of(plain)]
-    body = ["Groups (the first is chosen now)", *groups, "", "Keys: value now, and what it means", *keys]
-    example = next(iter(options), "model")
+    body = ["Keys: value now, and what it means", *keys]
+    words = "A key takes a value."
+    if groups:
+        body = ["Groups (the first is chosen now)", *groups, "", *body]
+        example = next(f"{group}={names[-1]}" for group, names in choices.items())
+        words = f"A group takes one of its options, such as ofa {verb} {example}; a key takes a value."
     title = (conf_dir() / f"{verb}.yaml").read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
-    return "\n".join([title, "", *body, "", FOOTER.format(verb=verb, example=example)])
+    return "\n".join([title, "", *body, "", FOOTER.format(verb=verb, words=words)])
 
 
 def composed(verb: str, arguments: Sequence[str]) -> tuple[dict[str, str], dict[str, Any]]:

@@ -26,6 +26,8 @@ Each folder is a run: one supernet or network and all that was found with it. `o
 | `search/NAME/` | a study: its journal, `trials.json`, `finalists.json`, and each trial's picture in `artifacts/` |
 | `subnets/NAME/` | **the networks to use**: `model.onnx`, `model.safetensors`, `network.py`, `card.json` |
 | `finetune/`, `prune/`, `compressed/`, `dense/` | networks trained on, pruned, compressed, or trained densely |
+| `comparison.json` | each device's subnets, measured on every device |
+| `studio/`, `logs/` | candidates kept in the studio; what loggers wrote |
 | `cache/` | scores of subnets, so that none is evaluated twice; may be deleted |
 | `stage.json` | in each folder: what it was made from, and by which command |
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -33,11 +34,16 @@ def steady(load: Load) -> Load:
     return load_steadily
 
 
+def runtimes_of(module: ModuleType) -> list[Any]:
+    """Returns the runtimes that a module defines."""
+    return [each for each in vars(module).values() if hasattr(each, "load") and hasattr(each, "describe")]
+
+
 @contextmanager
-def steady_device() -> Iterator[None]:
-    """Measurements of this process alone; commands in processes of their own still look at the clock."""
+def steady_device(*more: Any) -> Iterator[None]:
+    """Measurements of this process alone, of `more` runtimes too; commands in others still look at the clock."""
     with pytest.MonkeyPatch.context() as patch, simulated_clock():
-        for runtime in (OnnxRuntime, TorchEager):
+        for runtime in (OnnxRuntime, TorchEager, *more):
             patch.setattr(runtime, "load", steady(runtime.load))
         yield
 

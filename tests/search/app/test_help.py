@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,10 @@ def test_every_key_of_a_verb_has_a_line_that_says_what_it_means(verb: str) -> No
     keys = text.split("Keys: ")[1].split("\n\n")[0].splitlines()[1:]
     assert keys and [line for line in keys if len(line.split("  ")) < 3 or not line.split("  ")[-1].strip()] == []
     assert f"ofa {verb} ... --cfg job" in text
+    example = re.search(r"such as ofa (\w+) (\S+)=(\w+); a key takes a value", text)
+    assert (example is None) == ("Groups" not in text)
+    if example:
+        assert example[1] == verb and (conf_dir() / example[2] / f"{example[3]}.yaml").is_file()
 
 
 def test_an_option_changes_keys_and_what_is_chosen(capsys: pytest.CaptureFixture[str]) -> None:

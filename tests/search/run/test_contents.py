@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from ofa.errors import InvalidInput
-from search.run.contents import begun_searches, commands_of, pick
+from search.run.contents import README, begun_searches, commands_of, pick
 from search.run.paths import RunFolder, SearchFolder
 from search.run.stages import Stage, written
+from search.training.loggers import LOGS
 
 NAMES = ["laptop", "laptop-1ms", "laptop-1ms+phone-4ms", "long", "phone-4ms"]
 
@@ -45,3 +46,11 @@ def test_stages_keep_their_order_when_a_run_is_copied_without_times(
         os.utime(path, (age, age))
     assert begun_searches(copy) == ["laptop", "phone", "board"]
     assert [line.split(" outputs=")[0] for line in commands_of(copy)] == [f"ofa {output.name}" for output in outputs]
+
+
+def test_the_readme_of_runs_names_all_that_a_run_holds() -> None:
+    run = RunFolder(Path("outputs/main"))
+    paths = [getattr(run, name) for name, value in vars(RunFolder).items() if isinstance(value, property)]
+    names = [path.name for path in paths if isinstance(path, Path) and path.parent == run.root]
+    assert len(names) > 10
+    assert [name for name in (*names, LOGS, "studio") if f"`{name}" not in README] == []
