@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ofa.errors import InvalidInput
 from ofa.inputs import Inputs
@@ -66,7 +67,7 @@ def hessian_product(
     """Returns H v, by name of each weight: the Hessian of the mean loss over all images times `direction`."""
     total = sum(inputs.batch for inputs, _ in batches)
     product = {name: torch.zeros_like(weight) for name, weight in context.weights.items()}
-    with differentiable(context):
+    with differentiable(context), sdpa_kernel(SDPBackend.MATH):  # fused kernels have no second derivative
         for inputs, labels in batches:
             gradients = batch_gradient(context, inputs, labels, temperature=temperature, create_graph=True)
             along = torch.stack([(gradients[name] * vector).sum() for name, vector in direction.items()]).sum()

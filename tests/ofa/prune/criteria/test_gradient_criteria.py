@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ofa import InvalidInput
 from ofa.prune import criteria
@@ -60,6 +61,26 @@ def test_grasp_is_what_the_gradients_norm_loses_with_a_weight(temperature: float
     for name, weight in context.weights.items():
         slope = slopes(weight, lambda: squared_gradient(context, batches, temperature))
         torch.testing.assert_close(scores[name], weight.detach() * slope / 2, rtol=1e-5, atol=1e-9)
+
+
+class Attending(nn.Module):
+    """Attention among two halves of each row, by torch's fused kernel."""
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        halves = rows.reshape(len(rows), 1, 2, 2)
+        return functional.scaled_dot_product_attention(halves, halves, halves).reshape(rows.shape)
+
+
+def test_grasp_takes_second_derivatives_of_attention() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), Attending(), nn.Linear(4, 3)).double()
+    batches = labeled((3,), sizes=(6, 2), classes=3)
+    context = context_of(model, batches)
+    scores = criteria.grasp(context)
+    with sdpa_kernel(SDPBackend.MATH):
+        for name, weight in context.weights.items():
+            slope = slopes(weight, lambda: squared_gradient(context, batches, 1.0))
+            torch.testing.assert_close(scores[name], weight.detach() * slope / 2, rtol=1e-5, atol=1e-9)
 
 
 def test_grasp_keeps_the_weight_whose_removal_costs_gradient_flow() -> None:
