@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.pruning.cells import Cells, column, markdown, mean_spread
+from benchmarks.pruning.cells import Cells, column, markdown, mean_spread, paired
 from ofa._cost import cost
 from ofa._evaluate import evaluate
 from ofa.data import Dataset, hub
@@ -47,7 +47,9 @@ OURS: dict[str, tuple[Any, int]] = {  # criterion, rounds
     "Taylor by gates": (normalized(partial(few, gates=True)), 1),
     "Taylor, layers as they are": (few, 1),
     "magnitude, refitted": (normalized(magnitude), 1),
+    "Taylor, refitted": (normalized(few), 1),
 }
+CONTROL = "dense, trained on"
 RIVALS = ("Torch-Pruning, L2", "Torch-Pruning, Taylor")
 
 
@@ -74,7 +76,7 @@ def main() -> None:
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         dense = _dense(data, seed)
         cells.run(lambda dense=dense: _figures(dense, data), method="dense", seed=seed)
-        for method in ("dense, trained on", *arguments.methods):
+        for method in (CONTROL, *arguments.methods):
             if method not in RIVALS or importlib.util.find_spec("torch_pruning"):
                 cells.run(partial(_pruned, dense, data, seed, method), method=method, seed=seed)
     print(table(cells))
@@ -181,18 +183,22 @@ def table(cells: Cells) -> str:
     """Returns the table of all rows."""
     rows = cells.rows()
     full = column(rows, "macs", method="dense")[0]
+    scored = [{**row, "error": row["accuracy"]} for row in rows]
     lines = []
-    for method in ("dense", "dense, trained on", *OURS, *RIVALS):
+    for method in ("dense", CONTROL, *OURS, *RIVALS):
         own = [row for row in rows if row["method"] == method]
         if own:
             fewer = mean_spread([full / row["macs"] for row in own])
             params = mean_spread([row["params"] / 1000 for row in own], 0)
             times = mean_spread([row["event_cpu_s"] for row in own if "event_cpu_s" in row])
             before = mean_spread([row["before"] for row in own if "before" in row], 1)
-            lines.append([method, mean_spread(column(own, "accuracy"), 1), before, f"{fewer}x", params, times])
+            change = "-" if method == CONTROL else paired(scored, "method", method, CONTROL)
+            accuracy = mean_spread(column(own, "accuracy"), 1)
+            lines.append([method, accuracy, change, before, f"{fewer}x", params, times])
     header = [
         "method",
         "accuracy %",
+        f"less {CONTROL}, paired",
         "before fine-tuning",
         "fewer multiply-accumulates",
         "params, 1,000",

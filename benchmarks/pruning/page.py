@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks import channel_criteria
 from benchmarks.pruning import connections, dynamic, group_lasso, han, initialization, lottery, one_shot, structured
 from benchmarks.pruning.cells import Cells
 from benchmarks.pruning.lottery_figure import write_figure
@@ -20,6 +21,11 @@ def write_page(results: Path, figures: Path) -> None:
         if cells.rows():
             command = f"    python -m benchmarks.pruning_tables {name} --mnist PATH"
             parts.append(f"## {title}\n\n{command}\n\n{text}\n\n{make(cells)}\n")
+    channels = Cells(channel_criteria.RESULTS)
+    if channels.rows():
+        command = "    python -m benchmarks.channel_criteria --cifar10 PATH --first-seed 1"
+        title = "## Channels, half of the multiply-accumulates in one call"
+        parts.append(f"{title}\n\n{command}\n\n{_text('channel_criteria')}\n\n{channel_criteria.table(channels)}\n")
     lottery_cells = Cells(results / "lottery.json")
     if lottery_cells.rows():
         write_figure(lottery_cells, figures / "lottery.html")
