@@ -101,6 +101,7 @@ def range_test(
         schedule=_rising,
         start_step=0,
         stop_step=STEPS,
+        epochs=max(settings.epochs, STEPS),  # of a step or more each, so that a short training tries all rates too
         minutes=None,
     )
     losses: dict[int, list[float]] = {}

@@ -73,6 +73,17 @@ def test_a_training_begins_as_if_nothing_had_been_tried(make_supernet, data):
     assert tried[1] == pytest.approx(LEAST) and trained[1] > 0
 
 
+def test_a_training_of_few_steps_tries_all_rates(make_supernet, data):
+    tried = []
+
+    def strategy(supernet, batch, context):
+        tried.append(context.optimizer.param_groups[0]["lr"])
+        return sandwich(supernet, batch, context)
+
+    fit(make_supernet(), data, strategy=strategy, optimizer=FINDS, epochs=1)
+    assert max(tried) > 0.1
+
+
 @pytest.mark.parametrize("stop", [0, 4])
 def test_a_training_that_was_killed_has_the_same_rate_and_bits(make_supernet, data, tmp_path, stop):
     def kill(event, state):
