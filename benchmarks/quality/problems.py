@@ -95,8 +95,8 @@ PROBLEMS = {
         Problem(
             "mobilenet",
             "MobileNetV3-style, CIFAR-10 at 16x16, 8,000 images",
-            _cifar(8000, 16, "model=mobilenet", _FLIP),
-            12,
+            _cifar(8000, 16, "model=mobilenet", _FLIP, "train.channels_last=true"),  # a third less time
+            6,
             folder="cifar10",
         ),
         Problem("vit", "ViT, digits", ("data=digits", "model=vit"), 60, (0.001, 0.003), "sandwich_adamw"),

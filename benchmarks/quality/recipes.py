@@ -36,6 +36,8 @@ RECIPES: dict[str, Recipe] = {
     "own_0.1": {**EARLIER_CLIP, "train.optimizer.lr": 0.1},
     "own_0.2": {**EARLIER_CLIP, "train.optimizer.lr": 0.2},
     "own_0.3": {**EARLIER_CLIP},
+    "nine_epochs": {"train.epochs": 9},  # of 12, as long as networks alone that are as good
+    "one_random": {"train.strategy.random_subnets": 1},
     "rate_as_given": {"train.rate_without_norms": 1.0},
     "clip_1": {"train.schedule.warmup": 0.05, "train.gradient_clip": 1.0},
     "adamw_former": {
