@@ -16,8 +16,9 @@ from ofa.task.batch import Batch
 def collate(rows: Sequence[Any], *, inputs: str | Sequence[str] | None = None, targets: str | None = None) -> Any:
     """Returns the batch of some rows, as `ofa.task.as_batch` takes it.
 
-    Numbers, arrays and tensors are stacked, images of PIL become tensors (C, H, W) in [0, 1]. Targets that differ in
-    size, such as boxes, stay a list with one entry for each row.
+    Numbers, arrays and tensors are stacked, images of PIL become tensors (C, H, W) in [0, 1]. A tuple of inputs is
+    the network's arguments by position. Targets that differ in size, such as boxes, stay a list with one entry for each
+    row.
 
     Args:
         rows: what the data set gives for an index: a pair (inputs, targets), a dictionary, or inputs alone.
@@ -55,6 +56,8 @@ def _inputs(values: Sequence[Any], name: str) -> Any:
     from torch.utils.data import default_collate
 
     values = [_as_tensor(value) for value in values]
+    if isinstance(values[0], tuple) and len({len(value) for value in values}) == 1:  # several arguments, not one list
+        return tuple(_inputs(column, f"{name}[{place}]") for place, column in enumerate(zip(*values, strict=True)))
     try:
         return default_collate(list(values))
     except (TypeError, RuntimeError, ValueError):

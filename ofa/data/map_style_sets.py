@@ -123,8 +123,9 @@ def _values(dataset: Any, given: Any, option: str) -> Sequence[Any]:
     elif hasattr(dataset, given):
         values = list(getattr(dataset, given))
     else:
+        choices = nearest(given, columns) if columns else f"give {type(dataset).__name__} an attribute of that name"
         raise InvalidInput(
-            f"{option}={given!r}: no such column or attribute of the data set; {nearest(given, columns)}"
+            f"{option}={given!r} is no column or attribute of the data set, with a value for each row; {choices}"
         )
     if len(values) != len(dataset):
         raise InvalidInput(f"{option}: {len(values)} values for {len(dataset)} rows; give one for each")

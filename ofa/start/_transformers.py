@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ofa.errors import InvalidInput
 from ofa.identity import digest_of_tensors
+from ofa.models.hub import transformers_config
 from ofa.models.library import library, one_line, quiet
 from ofa.start.hub import hub_folder
 from ofa.start.record import StartRecord, filled_from
@@ -39,8 +40,22 @@ def transformers(model: nn.Module, name: str, ignore: Sequence[str] = (), revisi
     if not isinstance(model, package.PreTrainedModel):
         return filled_from(model, read_weights(folder), name, ignore)
     weight_files(folder)  # says what is missing
-    record = filled_from(model, _renamed(package, model, folder), name, ignore)
+    try:
+        record = filled_from(model, _renamed(package, model, folder), name, ignore)
+    except InvalidInput as error:
+        raise InvalidInput(f"{error}{_saved_as(package, model, folder)}") from None
     return replace(record, digest=digest_of_tensors(read_weights(folder)))
+
+
+def _saved_as(package: Any, model: Any, folder: str) -> str:
+    """Which class a folder was saved from, and what makes it, in words; empty where it is the model's."""
+    [saved, *_] = transformers_config(folder).get("architectures") or [type(model).__name__]
+    if saved == type(model).__name__:
+        return ""
+    kinds = [kind for kind in dir(package) if kind.startswith("AutoModelFor")]
+    made = [getattr(getattr(package, kind), "_model_mapping", {}).get(type(model.config), None) for kind in kinds]
+    makers = [kind for kind, net in zip(kinds, made, strict=True) if getattr(net, "__name__", None) == saved]
+    return f"; {folder} was saved from {saved}" + (f", which model.kind={makers[0]} makes" if makers else "")
 
 
 def _renamed(package: Any, model: Any, folder: str) -> Mapping[str, Tensor]:

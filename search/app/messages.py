@@ -97,6 +97,8 @@ def _quoting(override: str) -> str:
     key, equals, value = override.partition("=")
     if not equals:
         return "; a value with blanks is quoted as a whole: 'data.dataset.path=\"/a/my set\"'"
+    if value[:1] in ("{", "["):
+        return "; inside braces a value with signs is quoted by itself: 'search.metric_limits={recall: \">= 0.9\"}'"
     bare = value.strip("\"'")
     return f"; a value with blanks or signs is quoted twice: '{key}=\"{bare}\"'" if "'" not in bare else ""
 
@@ -121,7 +123,10 @@ def _missing_config(error: MissingConfigException) -> str:
     if not error.options:
         return _line(str(error))
     near = nearest(option, error.options, 5)
-    return f"{group}={option} is not known; {near} (--config-dir adds your own)"
+    named = (
+        f"; a device profiled under device.name={option}: 'latency_ms={{{option}: MS}}'" if group == "device" else ""
+    )
+    return f"{group}={option} is not known; {near}{named} (--config-dir adds your own)"
 
 
 def _composition(error: ConfigCompositionException) -> str:
@@ -135,13 +140,21 @@ def _composition(error: ConfigCompositionException) -> str:
         choices = [str(name) for name in parent if name != "hydra"] if parent is not None else []
         if key in ELSEWHERE_NAMED:
             return f"{key} is not a key of this verb; give {ELSEWHERE_NAMED[key]}"
-        last = str(key).rpartition(".")[2]
+        above, _, last = str(key).rpartition(".")
+        if above and not choices:
+            return f"{above} has no keys unless they are added, with a plus: {_added(str(error)) or f'+{key}=...'}"
         return f"{key} is not a key of this verb; {nearest(last, choices, 5)}"
     group = re.match(r"Could not override '([^'@]+)'.*No match in the defaults list", str(error), re.DOTALL)
     if group:
         decided = "it was decided by ofa train" if group.group(1) in OF_TRAINING else "see its --help"
         return f"{group.group(1)} is not a group of this verb; {decided}"
     return _line(str(error))
+
+
+def _added(text: str) -> str | None:
+    """The override that appends a key, as Hydra's message has it."""
+    match = re.search(r"To append to your config use (\+.*)", text)
+    return match[1].strip() if match else None
 
 
 def _instantiation(error: InstantiationException) -> str:

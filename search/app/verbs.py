@@ -50,7 +50,7 @@ from search.report.latency_section import workload_of
 from search.report.page import render
 from search.report.sweep_page import render_sweep
 from search.report.trial_files import trial_files
-from search.run.contents import begun_searches, complete_profiles, complete_searches, pick
+from search.run.contents import begun_searches, complete_profiles, pick, searches_to_use
 from search.run.paths import RunFolder, SearchFolder
 from search.run.progress import duration, say
 from search.run.result_files import layers_of
@@ -124,7 +124,7 @@ def search_task(request: SearchRequest) -> None:
 def extract_task(request: ExtractRequest) -> None:
     """Extracts the subnets that the searches of a run chose, or one trial of a search."""
     run, device = request.folder, None if request.device is None else request.device.name
-    names = pick(complete_searches(run), run, device=device, study=request.study)
+    names = searches_to_use(run, device=device, study=request.study)
     trained = load_trained(run, request.trusted)
     for name in names:
         if request.trial is None:
@@ -136,7 +136,7 @@ def extract_task(request: ExtractRequest) -> None:
 def finetune_task(request: FinetuneRequest) -> None:
     """Fine-tunes the subnets that the searches of a run chose, and prints their scores before and after."""
     run, device = request.folder, None if request.device is None else request.device.name
-    names = searches_for(pick(complete_searches(run), run, device=device, study=request.study), run, request.limit)
+    names = searches_for(searches_to_use(run, device=device, study=request.study), run, request.limit)
     trained = load_trained(run, request.trusted)
     for name in names:
         print_finetuned(finetune_stage(request, trained, name, force=request.force, waits=in_multirun()), run.root)

@@ -31,7 +31,7 @@ from search.networks.network_files import file_digest
 from search.objects import make_partial
 from search.run.cards import InputPreprocessing
 from search.run.compressed_cards import CompressedCard, CompressedFolder, StageRow
-from search.run.contents import begun_searches, complete_searches, pick
+from search.run.contents import begun_searches, searches_to_use
 from search.run.locks import claimed
 from search.run.paths import SearchFolder
 from search.run.progress import say, stage_progress
@@ -83,9 +83,9 @@ def sources_of(request: CompressRequest) -> Iterator[CompressionSource]:
 def _subnets(request: CompressRequest) -> Iterator[CompressionSource]:
     """The subnets that the last search chose, or the one that is named, extracted where they are not yet."""
     run, device = request.folder, None if request.device is None else request.device.name
-    complete = set(complete_searches(run))
-    by_time = [name for name in begun_searches(run) if name in complete]
-    search = searches_for(pick(by_time, run, device=device, study=request.study), run, request.limit)[-1]
+    names = searches_to_use(run, device=device, study=request.study)
+    by_time = [name for name in begun_searches(run) if name in names]
+    search = searches_for(by_time, run, request.limit)[-1]
     finalists = read_record(SearchFolder(run.search(search)).finalists, Finalists)
     wanted = with_limit(finalists.finalists, request.limit, search)
     if request.name is not None and len(wanted) > 1:

@@ -17,7 +17,7 @@ from search.report.gather import run_arguments, versions
 from search.report.gather_device import extracted_rows, with_error
 from search.report.latency_section import workload_of
 from search.run.cards import Setting
-from search.run.contents import begun_searches, commands_of, complete_searches
+from search.run.contents import commands_of, complete_searches, unfinished_searches
 from search.run.paths import RunFolder, SearchFolder
 from search.run.scores import MetricFacts
 from search.run.stages import stamp_path, stamped_config
@@ -125,7 +125,7 @@ def gather_sweep(run: RunFolder) -> SweepData:
         InvalidInput: there is none, or a damaged file; names it.
     """
     names = complete_searches(run)
-    unfinished = tuple(sorted(set(begun_searches(run)) - set(names)))
+    unfinished = tuple(unfinished_searches(run))
     if not names:
         unfinished_text = f" ({', '.join(unfinished)} not finished)" if unfinished else ""
         raise InvalidInput(

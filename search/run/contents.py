@@ -11,6 +11,7 @@ from typing import Any
 from ofa.errors import InvalidInput, nearest
 from ofa.paths import write_atomic
 from search.run.paths import RunFolder, SearchFolder
+from search.run.progress import say
 from search.run.stages import STAMP, is_complete, read_stamp, stamp_path, stamped_config
 
 README = """# What `ofa` wrote here
@@ -54,12 +55,33 @@ def in_order_of_writing(outputs: Iterable[Path]) -> list[Path]:
 
 
 def complete_searches(run: RunFolder) -> list[str]:
-    """Returns the names of the complete searches, sorted."""
-    return sorted(
-        name
-        for name in begun_searches(run)
-        if is_complete(run.search(name)) and SearchFolder(run.search(name)).finalists.exists()
-    )
+    """Returns the names of the searches that chose subnets, sorted; also of one that is being extended."""
+    return sorted(name for name in begun_searches(run) if SearchFolder(run.search(name)).finalists.exists())
+
+
+def unfinished_searches(run: RunFolder) -> list[str]:
+    """Returns the names of the searches that were begun or extended, and not ended, sorted."""
+    return sorted(name for name in begun_searches(run) if not is_complete(run.search(name)))
+
+
+def searches_to_use(run: RunFolder, *, device: str | None = None, study: str | None = None) -> list[str]:
+    """Returns those complete searches that `pick` finds, after a line about each whose extension was cut off.
+
+    Raises:
+        InvalidInput: no search matches.
+    """
+    complete, unfinished = complete_searches(run), unfinished_searches(run)
+    try:
+        names = pick(complete, run, device=device, study=study)
+    except InvalidInput as error:
+        begun = sorted(set(unfinished) - set(complete))
+        if not begun:
+            raise
+        raise InvalidInput(f"{error} ({', '.join(begun)} is not finished: the same ofa search goes on)") from None
+    for name in (name for name in names if name in unfinished):
+        files = run.search(name)
+        say(f"{files} was not extended to the end: used is what it chose before; the same ofa search goes on")
+    return names
 
 
 def complete_profiles(run: RunFolder) -> list[str]:

@@ -20,7 +20,7 @@ from search.device import Profile, Runtime, read_profile
 from search.device.devices import made_runtime, profiled_device
 from search.device.measure_archs import measure_archs
 from search.device.measuring import MeasureStep
-from search.run.contents import complete_profiles, complete_searches, pick
+from search.run.contents import complete_profiles, searches_to_use
 from search.run.locks import claimed, measuring
 from search.run.paths import RunFolder, SearchFolder
 from search.run.progress import say, stage_progress
@@ -49,7 +49,7 @@ def compare_stage(request: CompareRequest, explain: Explain, *, waits: bool) -> 
         InvalidInput: no complete search, or no device that can be run here.
     """
     run, protocol = request.folder, plain(request, "visits", "repeats", "seconds")
-    pick(complete_searches(run), run)
+    searches_to_use(run)
     finalists = found_by_searches(run)
     trained = load_trained(run, request.trusted)
     runtimes = runtimes_of(run, explain, request.trusted)

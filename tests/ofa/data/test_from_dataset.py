@@ -202,7 +202,10 @@ def test_contents_that_changed_are_told() -> None:
         ({"num_workers": -1}, "num_workers=-1"),
         ({"groups": [1, 2]}, "groups: 2 values for 40 rows"),
         ({"groups": [1, 2] * 20}, "groups has 2 different values, and no group may be in two splits"),
-        ({"groups": "patient"}, "groups='patient': no such column"),
+        (
+            {"groups": "patient"},
+            "groups='patient' is no column or attribute of the data set",
+        ),
         ({"train": [(torch.rand(2 + row % 2), 0) for row in range(20)]}, "inputs of shapes"),
         ({"train": [(1, 2, 3)] * 20}, "train of dataset: a batch is a"),
         ({"train": [{"x": 1.0}] * 20, "inputs": "y"}, "rows have no 'y'"),

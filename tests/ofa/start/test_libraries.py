@@ -55,8 +55,11 @@ def test_a_new_head_on_the_body_of_a_language_model(tmp_path: Path) -> None:
     saved.save_pretrained(tmp_path)  # type: ignore[operator]
     net = randomize_(from_transformers((8,), 5, name=str(tmp_path)), 1)
     head = net.score.weight.clone()  # type: ignore[operator,union-attr]
-    with pytest.raises(InvalidInput, match=r"the file lacks score\.weight, 1 of .*for a new head give ignore=\[score"):
+    with pytest.raises(
+        InvalidInput, match=r"the file lacks score\.weight, 1 of .*for a new head give ignore=\[score"
+    ) as said:
         ofa.start.transformers(net, str(tmp_path))
+    assert "was saved from GPT2LMHeadModel, which model.kind=AutoModelForCausalLM makes" in str(said.value)
     assert torch.equal(net.score.weight, head)  # type: ignore[union-attr,arg-type]
     record = ofa.start.transformers(net, str(tmp_path), ignore=["score"])
     assert record.missing == ("score.weight",)

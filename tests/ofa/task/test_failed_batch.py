@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
 import ofa
+from ofa.data import synthetic
 from ofa.errors import InvalidInput
-from ofa.task import Batch
-from ofa.task.failed_batch import failed_batch, forms
+from ofa.task import Batch, classification
+from ofa.task.failed_batch import failed_batch, forms, named_batch
+from tests.ofa.train.network_training import Net, fit
 
 IMAGES = torch.rand(8, 1, 4, 4)
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
@@ -68,3 +71,25 @@ def test_an_error_that_says_more_is_left_alone(error):
 
 def test_a_first_batch_has_nothing_to_be_compared_with():
     assert told(RuntimeError("of the network"), batch()) is None
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("of a loss"), RuntimeError("of a loss"), AssertionError()])
+def test_an_error_that_is_not_of_the_batch_gets_its_place(error):
+    with pytest.raises(type(error)) as raised, named_batch(batch(), lambda: forms(batch()), "batch 5 of epoch 2"):
+        raise error
+    assert raised.value is error and error.__notes__ == ["at batch 5 of epoch 2"]
+
+
+def test_a_loss_that_fails_on_a_later_step_is_told_with_its_batch():
+    learned = []
+
+    def loss(outputs, given):
+        learned.append(given)
+        if len(learned) == 5:
+            raise ZeroDivisionError
+        return outputs.square().mean()
+
+    data = synthetic(image_size=8, num_classes=4, samples=200)  # 3 batches of training examples in an epoch
+    with pytest.raises(ZeroDivisionError) as raised:
+        fit(Net(), data, task=replace(classification(data), loss=loss))
+    assert raised.value.__notes__ == ["at batch 2 of epoch 2"]

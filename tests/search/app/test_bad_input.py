@@ -15,6 +15,7 @@ CASES = [
     ("trian", "'trian' is not a verb; did you mean train"),
     ("train model=lenet55", "model=lenet55 is not known; did you mean lenet5"),
     ("search device=onnxruntme", "device=onnxruntme is not known; did you mean onnxruntime"),
+    ("search device=server", "a device profiled under device.name=server: 'latency_ms={server: MS}' (--config-dir"),
     ("train data=digit", "data=digit is not known; did you mean digits"),
     ("search sampler=evolutoin", "sampler=evolutoin is not known; did you mean evolution"),
     ("search latency_ms=0", "latency_ms=0 must be a number of milliseconds above 0"),
@@ -26,6 +27,8 @@ CASES = [
     ("search search.evaluatons=1", "search.evaluatons is not a key of this verb; did you mean evaluations"),
     ("search search.limits.parms=1", "search.limits.parms is not a key of this verb; did you mean params"),
     ("search search.limits={parms:1}", "search.limits.parms is not a key of this verb; did you mean params"),
+    ("search search.metric_limits.recall=0.9", "unless they are added, with a plus: +search.metric_limits.recall=0.9"),
+    ("search latency_ms.eager=3", "latency_ms has no keys unless they are added, with a plus: +latency_ms.eager=3"),
     ("search search.limits={macs:-1}", "macs=-1 must be a number of MACs above 0"),
     ("search search.objective=[accuracy,parms]", "names accuracy and parms, of which at most one is a metric"),
     ("run search.objective=[params]", "objective [params] has no metric; add it, such as [metric,params]"),
@@ -128,10 +131,11 @@ def test_models_of_users_that_do_not_work(
             ["data.dataset.path=/a/my", "set"],
             """a value with blanks is quoted as a whole: 'data.dataset.path="/a/my set"'""",
         ),
+        (["data.dataset.path={a: >= 9}"], """inside braces a value with signs is quoted by itself: 'search.metric"""),
         (["data.dataset.path=/a/my (set"], """signs is quoted twice: 'data.dataset.path="/a/my (set"'"""),
     ],
 )
-def test_a_path_that_was_cut_is_answered_by_how_to_quote_it(
+def test_a_value_that_was_cut_is_answered_by_how_to_quote_it(
     override: list[str], advice: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "data=imagefolder", *override]) == 2

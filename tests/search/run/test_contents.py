@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from ofa.errors import InvalidInput
-from search.run.contents import README, begun_searches, commands_of, pick
+from search.run.contents import (
+    README,
+    begun_searches,
+    commands_of,
+    complete_searches,
+    pick,
+    searches_to_use,
+    unfinished_searches,
+)
 from search.run.paths import RunFolder, SearchFolder
 from search.run.stages import Stage, written
 from search.training.loggers import LOGS
@@ -54,3 +62,26 @@ def test_the_readme_of_runs_names_all_that_a_run_holds() -> None:
     names = [path.name for path in paths if isinstance(path, Path) and path.parent == run.root]
     assert len(names) > 10
     assert [name for name in (*names, LOGS, "studio") if f"`{name}" not in README] == []
+
+
+def test_a_search_whose_extension_was_cut_off_is_used_as_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunFolder(tmp_path / "main")
+    with pytest.raises(RuntimeError), written(Stage("search", run.search("phone"), {})) as folder:
+        SearchFolder(folder).journal.write_text("")
+        raise RuntimeError
+    with pytest.raises(InvalidInput, match=r"no search to use: .*\(phone is not finished: the same ofa search goes on"):
+        searches_to_use(run)
+    with written(Stage("search", run.search("laptop"), {}, amount=4)) as folder:
+        SearchFolder(folder).journal.write_text("")
+        SearchFolder(folder).finalists.write_text("")
+    assert searches_to_use(run) == ["laptop"] and not capsys.readouterr().out
+    with pytest.raises(RuntimeError), written(Stage("search", run.search("laptop"), {}, amount=8)):
+        raise RuntimeError
+    assert searches_to_use(run) == complete_searches(run) == ["laptop"]
+    assert unfinished_searches(run) == ["laptop", "phone"]
+    said = capsys.readouterr()
+    assert "laptop was not extended to the end: used is what it chose before" in said.out + said.err
+    with pytest.raises(InvalidInput, match=r"device=phone: .* \(phone is not finished"):
+        searches_to_use(run, device="phone")
