@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import ofa
-from benchmarks.adapting.problems import Problem
+from benchmarks.adapting.problems import RANDOM_SUBNETS, Problem
 from ofa.block_importance import leaving_orders
 from ofa.importance import taylor
 from ofa.sorting import sort_units_
@@ -77,22 +77,23 @@ def play(problem: Problem, seed: int, say: Callable[[str], None]) -> Play:
     before = [score(ofa.calibrate(supernet.subnet(arch), images), problem) for arch in archs]
     pretrained = copy.deepcopy(supernet)
     started = time.process_time()
-    strategy = partial(
-        sandwich,
-        random_subnets=problem.random_subnets,
-        label_weight=problem.label_weight,
-        features=problem.features,
-    )
+    strategy = partial(sandwich, random_subnets=RANDOM_SUBNETS, label_weight=problem.label_weight)
     by_use = partial(scaled_by_use, strategy=strategy)
-    train(supernet, data, by_use, replace(problem.adapt, seed=seed), task=task, teacher=start)
+    train(
+        supernet,
+        data,
+        by_use,
+        replace(problem.adapt, seed=seed),
+        task=task,
+        teacher=start if problem.label_weight < 1 else None,
+    )
     adapt_seconds = preparing + time.process_time() - started
     adapted = [score(ofa.calibrate(supernet.subnet(arch), images), problem) for arch in archs]
     say(f"  adapted {np.mean(adapted):.4f} in {adapt_seconds:.0f} s, before {np.mean(before):.4f}")
 
     distilled = partial(each_alone, archs=archs, start=start, problem=problem, images=images)
     finetuned, finetune_seconds = distilled(supernet, settings=replace(problem.finetune, seed=seed))
-    epochs = problem.adapt.epochs + problem.finetune.epochs
-    alone, alone_seconds = distilled(pretrained, settings=replace(problem.adapt, epochs=epochs, seed=seed))
+    alone, alone_seconds = distilled(pretrained, settings=replace(problem.alone, seed=seed))
     say(f"  fine-tuned {np.mean(finetuned):.4f} in {finetune_seconds:.0f} s, alone {np.mean(alone):.4f}")
     macs = tuple(int(count) for count in ofa.cost(supernet, archs)["macs"])
     scored = (tuple(each) for each in (before, adapted, finetuned, alone))
@@ -113,7 +114,7 @@ def each_alone(
     reached = []
     for arch in archs:
         net = ofa.calibrate(supernet.extract(arch), images)
-        distillation = Distillation(start, 1 - problem.label_weight)
+        distillation = Distillation(start, 1 - problem.tuned_label_weight)
         train_network(net, problem.data, settings, task=classification(problem.data), distillation=distillation)
         reached.append(score(net, problem))
     return reached, time.process_time() - started

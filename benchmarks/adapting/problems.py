@@ -21,6 +21,10 @@ SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True, weight_decay
 ADAMW = partial(torch.optim.AdamW, lr=3e-3, weight_decay=0.05, fused=True)
 
 
+RANDOM_SUBNETS = 2  # of a step of the supernet, beside the largest and the smallest
+OWN_EXAMPLES = {"batches_per_step": 2 + RANDOM_SUBNETS, "gradient_clip": 2.0}
+
+
 @dataclass(frozen=True)
 class Problem:
     """One network to pretrain and to adapt.
@@ -28,11 +32,11 @@ class Problem:
     Attributes:
         model: makes the network, its weights drawn from torch's global generator.
         dense: the training of the whole network from fresh weights.
-        adapt: the training from the pretrained weights, of the supernet and of each subnet alone.
+        adapt: the supernet's training from the pretrained weights, each network of a step by examples of its own.
         finetune: of each subnet of the adapted supernet.
-        features: weight of the loss between blocks, of the supernet's training.
-        random_subnets: of a step of the supernet, beside the largest and the smallest.
-        label_weight: share of the losses of subnets against targets; the rest is distilled.
+        alone: of each subnet from the pretrained weights, for the epochs of both.
+        label_weight: share of the losses of the supernet's subnets against targets; the rest is distilled.
+        tuned_label_weight: the same of subnets that are fine-tuned or trained alone.
     """
 
     name: str
@@ -42,9 +46,9 @@ class Problem:
     dense: TrainSettings
     adapt: TrainSettings
     finetune: TrainSettings
-    features: float = 0.0
-    label_weight: float = 0.5
-    random_subnets: int = 1
+    alone: TrainSettings
+    label_weight: float = 1.0
+    tuned_label_weight: float = 0.5
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -61,8 +65,9 @@ def cifar(path: Path, *, images: int, size: int, epochs: int, adapt_epochs: int)
         lambda: ResNet((3, size, size), 10, depth=20),
         ofa.SpaceRules(width_ratios=(0.5, 0.75, 1.0), multiple_of=4),
         TrainSettings(optimizer=SGD, epochs=epochs, **settings),
-        TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=adapt_epochs, **settings),
-        TrainSettings(optimizer=partial(SGD, lr=0.025), epochs=1, **settings),
+        TrainSettings(optimizer=partial(SGD, lr=0.3), epochs=adapt_epochs, **settings | OWN_EXAMPLES),
+        TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=1, **settings),
+        TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=adapt_epochs + 1, **settings),
         facts={"images": len(data.train), "pixels": size},
     )
 
@@ -77,8 +82,9 @@ def small_resnet(*, epochs: int = 100, adapt_epochs: int = 5) -> Problem:
         lambda: ResNet((1, 8, 8), 10, depth=14, widths=(16, 32, 48)),
         ofa.SpaceRules(width_ratios=(0.5, 0.75, 1.0), multiple_of=4),
         TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=epochs, **settings),
-        TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=adapt_epochs, **settings),
+        TrainSettings(optimizer=partial(SGD, lr=0.1), epochs=adapt_epochs, **settings | OWN_EXAMPLES),
         TrainSettings(optimizer=partial(SGD, lr=0.025), epochs=1, **settings),
+        TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=adapt_epochs + 1, **settings),
         facts={"images": len(data.train), "pixels": 8},
     )
 
@@ -93,10 +99,13 @@ def small_vit(*, epochs: int = 140, adapt_epochs: int = 8) -> Problem:
         lambda: ViT((1, 8, 8), 10, patch=2, width=64, depth=4, heads=4, head_size=16, hidden=128),
         ofa.SpaceRules(width_ratios=(0.5, 0.75, 1.0), multiple_of=8, min_depth=2),
         TrainSettings(optimizer=ADAMW, epochs=epochs, **settings),
-        TrainSettings(optimizer=partial(ADAMW, lr=4e-3), epochs=adapt_epochs, layer_decay=0.9, **settings),
+        TrainSettings(
+            optimizer=partial(ADAMW, lr=6e-3), epochs=adapt_epochs, layer_decay=0.9, **settings | OWN_EXAMPLES
+        ),
         TrainSettings(optimizer=partial(ADAMW, lr=2e-3), epochs=2, layer_decay=0.9, **settings),
-        features=0.5,
+        TrainSettings(optimizer=partial(ADAMW, lr=4e-3), epochs=adapt_epochs + 2, layer_decay=0.9, **settings),
         label_weight=0.3,
+        tuned_label_weight=0.3,
         facts={"images": len(data.train), "pixels": 8},
     )
 
@@ -111,9 +120,10 @@ def small_gpt(*, epochs: int = 24, adapt_epochs: int = 2) -> Problem:
         lambda: GPT((16,), 16, width=64, depth=4, heads=4, head_size=16, hidden=128),
         ofa.SpaceRules(width_ratios=(0.5, 0.75, 1.0), multiple_of=8, min_depth=2),
         TrainSettings(optimizer=ADAMW, epochs=epochs, **settings),
-        TrainSettings(optimizer=partial(ADAMW, lr=6e-3), epochs=adapt_epochs, **settings),
+        TrainSettings(optimizer=partial(ADAMW, lr=0.012), epochs=adapt_epochs, **settings | OWN_EXAMPLES),
         TrainSettings(optimizer=partial(ADAMW, lr=3e-3), epochs=1, **settings),
+        TrainSettings(optimizer=partial(ADAMW, lr=6e-3), epochs=adapt_epochs + 1, **settings),
         label_weight=0.3,
-        random_subnets=2,
+        tuned_label_weight=0.3,
         facts={"texts": len(data.train), "tokens": 16},
     )
