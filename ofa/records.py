@@ -210,9 +210,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _encode(value: Any) -> Any:
-    """A value of a field's own class, or a read-only mapping, as JSON has it."""
+    """A value of a field's own class, a read-only mapping, or a text or number of another class, as JSON has it."""
     if isinstance(value, Mapping):
         return dict(value)
+    for plain in (str, int, float):  # torch.__version__ is a subclass of str, a number of NumPy one of float
+        if isinstance(value, plain):
+            return plain(value)
     if not hasattr(value, "to_dict"):
         raise TypeError(f"{value!r:.60} ({type(value).__name__}) is not a JSON value")
     return value.to_dict()

@@ -23,11 +23,9 @@ NOT_RUN = {
     "joint_int8_stages": "mixed networks, whose clock stands still here: tests/search/config/test_read.py",
     "device=ncnn": "a runtime of one package: run by tests/search/device/runtimes where it is installed",
 }
-# Pages whose commands are run, one after the other; those of tutorials are run by tests/test_tutorials.py and
-# tests/test_docs_programs.py, those of the others are composed by tests/test_docs.py.
-NAMES = ("adapt", "architecture", "commands", "compression", "data", "gallery", "joint_search", "studio", "tasks")
-RUN_PAGES = ("README.md", *(f"docs/{name}.md" for name in NAMES))
-RUNS = [path for path in PAGES if page_name(path) in RUN_PAGES]
+# Commands of tutorials are run by tests/test_tutorials.py and tests/test_docs_programs.py, those of all other pages by
+# tests/test_docs_commands.py.
+TUTORIALS = "docs/tutorials/"
 
 
 def runnable(path: Path) -> list[Command]:
@@ -40,3 +38,6 @@ def runnable(path: Path) -> list[Command]:
 def why_not(command: Command) -> str | None:
     """Returns the reason why a command is not run; None where it is."""
     return next((reason for part, reason in NOT_RUN.items() if part in command.line), None)
+
+
+RUNS = [path for path in PAGES if runnable(path) and not page_name(path).startswith(TUTORIALS)]

@@ -90,6 +90,18 @@ def test_nothing_is_cut_fetched_or_hard_to_read(page: Page, site: Path, width: i
 
 
 @in_browser
+def test_no_page_is_wider_than_a_telephone(page: Page, site: Path) -> None:
+    page.look(390)
+    wide = []
+    for path in sorted(site.rglob("*.html")):
+        if "source" not in path.relative_to(site).parts:
+            page.open(path.as_uri())
+            page.wait("document.readyState === 'complete'")
+            wide += [path.name] if page.value("document.documentElement.scrollWidth") > 390 else []
+    assert wide == [] and page.errors == []
+
+
+@in_browser
 def test_the_search_finds_a_name_from_a_folder(page: Page, site: Path) -> None:
     page.look(1440)
     page.open((site / "index.html").as_uri())

@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
+import torch
 
 from ofa.errors import InvalidInput
 from ofa.records import DEEPEST, Count, Fraction, Object, Record, depth_of, parse_json, read_record, write_record
@@ -44,6 +46,13 @@ def test_round_trip(path: Path) -> None:
     path.write_text(json.dumps(dict(reversed(value.items()))))
     with pytest.raises(InvalidInput, match="was edited after it was written"):
         read_record(path, Example)  # the order of keys is content: of several devices, one is the first
+
+
+def test_texts_and_numbers_of_other_classes_are_written_as_plain_ones(tmp_path: Path) -> None:
+    values = {"version": torch.__version__, "share": np.float64(0.25)}
+    write_record(tmp_path / "other.json", Example(count=1, accuracy={}, more=values))
+    read = read_record(tmp_path / "other.json", Example).more
+    assert read == values and [type(value) for value in read.values()] == [str, float]
 
 
 def test_every_truncation_is_said_to_be_damage(path: Path) -> None:

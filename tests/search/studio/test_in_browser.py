@@ -219,7 +219,11 @@ def test_a_class_page_draws_what_it_computes(page: Page, name: str, drawn: str) 
     page.wait(f"document.getElementById('live').textContent === '{name}: done'")
     assert page.value(f"document.querySelector('[data-page={name}]').hidden") is False
     assert page.value("document.querySelector('[data-page=studio]').hidden") is True
-    assert page.barriers() == []
+    for width in (1440, 768, 390):
+        page.look(width)
+        assert page.value("document.documentElement.scrollWidth") <= width
+        assert page.value(CUT) == []
+        assert page.barriers() == []
     if name == "regularizers":
         page.wait("Number(document.getElementById('regularizers-epoch').value) === 2")  # the animation ran
     if name == "tickets":
