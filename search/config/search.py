@@ -32,6 +32,7 @@ from search.config.tuning import Pruning, Tuning
 from search.engine.command import check_of_search
 from search.run.contents import relative_paths
 
+METRIC_LIMITS = "a mapping of metrics to their worst values, such as {recall: '>= 0.9'}"
 GROUPS = ("initializer", "dense", "prune")  # groups that a fine-tuning depends on, beside search.tuning
 
 
@@ -76,7 +77,7 @@ class SearchOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     patience: Count | None = None
     latency_fractions: tuple[ShareAboveZero, ...] | None = (0.3, 0.5, 0.8)
     limits: FigureLimits | None = FigureLimits()
-    metric_limits: dict[str, Any] | None = None
+    metric_limits: Annotated[dict[str, Any], Meta(title=METRIC_LIMITS)] | None = None
     margin: ShareBelowOne | None = None
     align: Count | None = None
     calibration_images: CalibrationExamples = 1024

@@ -30,6 +30,11 @@ def test_limits_beside_latency_are_checked(limits: Any, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_metric_limits_are_by_metric() -> None:
+    with pytest.raises(InvalidInput, match=r"search.metric_limits='recall >= .9' must be .* such as \{recall: '>= 0.9'\}"):
+        converted({"search": {"metric_limits": "recall >= .9"}}, SearchRequest)
+
+
 def test_limits_beside_latency_are_read() -> None:
     given = {"macs": 5.0, "params": 1e6, "bytes": 6.0, "peak_activation_bytes": 200.0}
     assert SearchOptions(limits=FigureLimits(**given)).given_limits == given
