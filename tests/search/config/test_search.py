@@ -31,7 +31,9 @@ def test_limits_beside_latency_are_checked(limits: Any, message: str) -> None:
 
 
 def test_metric_limits_are_by_metric() -> None:
-    with pytest.raises(InvalidInput, match=r"search.metric_limits='recall >= .9' must be .* such as \{recall: '>= 0.9'\}"):
+    with pytest.raises(
+        InvalidInput, match=r"search.metric_limits='recall >= .9' must be .* such as \{recall: '>= 0.9'\}"
+    ):
         converted({"search": {"metric_limits": "recall >= .9"}}, SearchRequest)
 
 
