@@ -70,7 +70,7 @@ def test_norms_that_are_given_up_are_as_before(monkeypatch: pytest.MonkeyPatch) 
 def test_a_criterion_tells_of_each_batch() -> None:
     pieces: list[Mapping[str, Any]] = []
     batches = [(IMAGES[:2], torch.zeros(2)), (IMAGES[2:4], torch.ones(2))]
-    assert list(pacing.told(lambda: batches, 2, pieces.append)()) == batches
+    assert list(pacing.telling(lambda: batches, 2, pieces.append)()) == batches
     assert [piece["text"] for piece in pieces] == [f"criterion measured on {at} of 2 batches" for at in (0, 1)]
 
 
