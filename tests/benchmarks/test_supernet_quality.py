@@ -80,7 +80,7 @@ def test_every_problem_and_recipe_is_a_training() -> None:
         setting = Setting(problem, tuple((name, "folder") for name in ("cifar10", "mnist")))
         for recipe in RECIPES.values():
             training = setting.recipe(1, as_overrides(recipe)).train
-            assert training.epochs == problem.epochs and training.validate_every == 0
+            assert training.epochs == recipe.get("train.epochs", problem.epochs) and training.validate_every == 0
     assert len({problem.title for problem in PROBLEMS.values()}) == len(PROBLEMS)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from search.app.process import signals_as_interrupts
 from search.engine import Command, slurm
 from tests.search.app.command import ROOT
 from tests.search.app.test_ranks import TINY, free_port, run, same_weights
@@ -98,7 +99,7 @@ def test_a_command_that_is_stopped_cancels_its_job(job: Path, tmp_path: Path, mo
         lambda: len(list(tmp_path.glob("began*"))) == 2,
         lambda: os.kill(os.getpid(), signal.SIGINT),
     )
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), signals_as_interrupts():  # raised again where a library dropped it
         slurm(command(WAITS, tmp_path, monkeypatch), tasks_per_node=2, minutes=10)
     stop.join()
     assert slurm_cluster.states_of(job)[-1] == "CANCELLED"

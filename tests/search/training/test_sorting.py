@@ -88,9 +88,10 @@ def test_a_measure_that_is_none_is_refused_before_the_training() -> None:
 def test_the_frozen_start_teaches_and_is_the_same_for_the_next_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = request("train", *SMALL, "train.patience=null")
+    asked = request("train", *SMALL, "train.patience=null", "teacher=start")
     assert asked.teacher["_target_"] == "search.training.teachers.start"
-    assert not request("train", *SMALL, "teacher=largest").teacher
+    assert not request("train", *SMALL).teacher
+    assert request("train", *SMALL, "train=adapt_adamw").teacher == asked.teacher
     data = build_data(plain(asked.data))
     seen = []
     original = trained_module.train
