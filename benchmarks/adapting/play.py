@@ -79,21 +79,17 @@ def play(problem: Problem, seed: int, say: Callable[[str], None]) -> Play:
     started = time.process_time()
     strategy = partial(sandwich, random_subnets=RANDOM_SUBNETS, label_weight=problem.label_weight)
     by_use = partial(scaled_by_use, strategy=strategy)
-    train(
-        supernet,
-        data,
-        by_use,
-        replace(problem.adapt, seed=seed),
-        task=task,
-        teacher=start if problem.label_weight < 1 else None,
-    )
+    teacher = start if problem.label_weight < 1 else None
+    train(supernet, data, by_use, replace(problem.adapt, seed=seed), task=task, teacher=teacher)
     adapt_seconds = preparing + time.process_time() - started
     adapted = [score(ofa.calibrate(supernet.subnet(arch), images), problem) for arch in archs]
     say(f"  adapted {np.mean(adapted):.4f} in {adapt_seconds:.0f} s, before {np.mean(before):.4f}")
 
     distilled = partial(each_alone, archs=archs, start=start, problem=problem, images=images)
     finetuned, finetune_seconds = distilled(supernet, settings=replace(problem.finetune, seed=seed))
-    alone, alone_seconds = distilled(pretrained, settings=replace(problem.alone, seed=seed))
+    epochs = problem.adapt.epochs + problem.finetune.epochs
+    settings = replace(problem.finetune, optimizer=problem.alone, epochs=epochs, seed=seed)
+    alone, alone_seconds = distilled(pretrained, settings=settings)
     say(f"  fine-tuned {np.mean(finetuned):.4f} in {finetune_seconds:.0f} s, alone {np.mean(alone):.4f}")
     macs = tuple(int(count) for count in ofa.cost(supernet, archs)["macs"])
     scored = (tuple(each) for each in (before, adapted, finetuned, alone))

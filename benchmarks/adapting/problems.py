@@ -15,7 +15,7 @@ import ofa
 from ofa.data import Dataset, digits, generated_text, hub
 from ofa.data.augment import compose, horizontal_flip, random_shift
 from ofa.models import GPT, ResNet, ViT
-from ofa.train import TrainSettings
+from ofa.train import OptimizerBuilder, TrainSettings
 
 SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True)
 ADAMW = partial(torch.optim.AdamW, lr=3e-3, weight_decay=0.05, fused=True)
@@ -34,7 +34,7 @@ class Problem:
         dense: the training of the whole network from fresh weights.
         adapt: the supernet's training from the pretrained weights, each network of a step by examples of its own.
         finetune: of each subnet of the adapted supernet.
-        alone: of each subnet from the pretrained weights, for the epochs of both.
+        alone: makes the optimizer of each subnet from the pretrained weights, else trained as in `finetune`.
         label_weight: share of the losses of the supernet's subnets against targets; the rest is distilled.
         tuned_label_weight: the same of subnets that are fine-tuned or trained alone.
     """
@@ -46,7 +46,7 @@ class Problem:
     dense: TrainSettings
     adapt: TrainSettings
     finetune: TrainSettings
-    alone: TrainSettings
+    alone: OptimizerBuilder
     label_weight: float = 1.0
     tuned_label_weight: float = 0.5
     facts: dict[str, Any] = field(default_factory=dict)
@@ -67,7 +67,7 @@ def cifar(path: Path, *, images: int, size: int, epochs: int, adapt_epochs: int)
         TrainSettings(optimizer=SGD, epochs=epochs, **settings),
         TrainSettings(optimizer=partial(SGD, lr=0.3), epochs=adapt_epochs, **settings | OWN_EXAMPLES),
         TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=1, **settings),
-        TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=adapt_epochs + 1, **settings),
+        partial(SGD, lr=0.05),
         facts={"images": len(data.train), "pixels": size},
     )
 
@@ -84,7 +84,7 @@ def small_resnet(*, epochs: int = 100, adapt_epochs: int = 5) -> Problem:
         TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=epochs, **settings),
         TrainSettings(optimizer=partial(SGD, lr=0.1), epochs=adapt_epochs, **settings | OWN_EXAMPLES),
         TrainSettings(optimizer=partial(SGD, lr=0.025), epochs=1, **settings),
-        TrainSettings(optimizer=partial(SGD, lr=0.05), epochs=adapt_epochs + 1, **settings),
+        partial(SGD, lr=0.05),
         facts={"images": len(data.train), "pixels": 8},
     )
 
@@ -103,7 +103,7 @@ def small_vit(*, epochs: int = 140, adapt_epochs: int = 8) -> Problem:
             optimizer=partial(ADAMW, lr=6e-3), epochs=adapt_epochs, layer_decay=0.9, **settings | OWN_EXAMPLES
         ),
         TrainSettings(optimizer=partial(ADAMW, lr=2e-3), epochs=2, layer_decay=0.9, **settings),
-        TrainSettings(optimizer=partial(ADAMW, lr=4e-3), epochs=adapt_epochs + 2, layer_decay=0.9, **settings),
+        partial(ADAMW, lr=4e-3),
         label_weight=0.3,
         tuned_label_weight=0.3,
         facts={"images": len(data.train), "pixels": 8},
@@ -122,7 +122,7 @@ def small_gpt(*, epochs: int = 24, adapt_epochs: int = 2) -> Problem:
         TrainSettings(optimizer=ADAMW, epochs=epochs, **settings),
         TrainSettings(optimizer=partial(ADAMW, lr=0.012), epochs=adapt_epochs, **settings | OWN_EXAMPLES),
         TrainSettings(optimizer=partial(ADAMW, lr=3e-3), epochs=1, **settings),
-        TrainSettings(optimizer=partial(ADAMW, lr=6e-3), epochs=adapt_epochs + 1, **settings),
+        partial(ADAMW, lr=6e-3),
         label_weight=0.3,
         tuned_label_weight=0.3,
         facts={"texts": len(data.train), "tokens": 16},

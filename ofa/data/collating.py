@@ -56,7 +56,7 @@ def _inputs(values: Sequence[Any], name: str) -> Any:
     from torch.utils.data import default_collate
 
     values = [_as_tensor(value) for value in values]
-    if isinstance(values[0], tuple) and len({len(value) for value in values}) == 1:  # several arguments, not one list
+    if type(values[0]) is tuple and len({len(value) for value in values}) == 1:  # several arguments, not one list
         return tuple(_inputs(column, f"{name}[{place}]") for place, column in enumerate(zip(*values, strict=True)))
     try:
         return default_collate(list(values))

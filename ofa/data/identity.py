@@ -20,7 +20,7 @@ def identity_of(content: bytes | memoryview) -> int:
 def identities_of(pixels: Tensor) -> Tensor:
     """Returns the identity of each image of `pixels` (N, ...), from its bytes, as (N,) int64."""
     values = pixels.detach().cpu().contiguous()
-    rows = values.reshape(-1).view(torch.uint8).reshape(len(values), -1).numpy()
+    rows = values.reshape(len(values), -1).view(torch.uint8).numpy()
     return torch.tensor([identity_of(row.data) for row in rows], dtype=torch.int64)
 
 

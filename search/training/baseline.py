@@ -132,11 +132,11 @@ def check_metrics(net: nn.Module, data: Dataset, task: Task) -> None:
             _check_all(net, split, task, part)
         except BATCH_ERRORS as error:
             trained_on, first = (as_batch(next(iter(each.in_order(1)))) for each in (data.train, split))
-            message = failed_batch(error, first, forms(trained_on), f"the {part} split")
-            if message is None:
+            failure = failed_batch(error, first, forms(trained_on), f"the {part} split")
+            if failure is None:
                 error.add_note(f"while the {part} split was judged, before the training")
                 raise
-            raise message from error
+            raise failure from error
 
 
 def _check_all(net: nn.Module, split: Split, task: Task, part: str) -> None:
